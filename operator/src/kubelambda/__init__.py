@@ -1,0 +1,1 @@
+"""kubelambda: Lambda on any Kubernetes."""

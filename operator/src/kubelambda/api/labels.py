@@ -1,0 +1,45 @@
+"""Labels, annotations, ports and environment variable names by which components recognise each other's objects.
+
+The contract is written down in `docs/environment-protocol.md`.
+"""
+
+from typing import Final
+
+GROUP: Final = "kubelambda.dev"
+VERSION: Final = "v1alpha1"
+
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+COMPONENT: Final = "app.kubernetes.io/component"
+MANAGER: Final = "kubelambda"
+COMPONENT_ENVIRONMENT: Final = "environment"
+
+POOL: Final = f"{GROUP}/pool"
+RUNTIME: Final = f"{GROUP}/runtime"
+FUNCTION: Final = f"{GROUP}/function"
+FUNCTION_UID: Final = f"{GROUP}/function-uid"
+FUNCTION_VERSION: Final = f"{GROUP}/version"
+REVISION: Final = f"{GROUP}/revision"
+VERSION_LATEST: Final = "latest"
+"""Label value for `$LATEST`, whose dollar sign a label cannot carry."""
+
+CLAIMED_AT: Final = f"{GROUP}/claimed-at"
+
+ACCOUNT_ID: Final = f"{GROUP}/account-id"
+"""Namespace annotation: its 12-digit account id."""
+CONCURRENT_EXECUTIONS: Final = f"{GROUP}/concurrent-executions"
+"""Namespace annotation: its concurrency quota, instead of the chart's default."""
+POOL_SIZE: Final = f"pool-size.{GROUP}"
+"""Prefix of a namespace annotation: `pool-size.kubelambda.dev/python3.13: "5"`."""
+
+CONTAINER: Final = "environment"
+CONTROL_PORT: Final = 9010
+RUNTIME_API_PORT: Final = 9001
+
+ENV_POOL_TOKEN_SHA256: Final = "KUBELAMBDA_POOL_TOKEN_SHA256"
+ENV_RUNTIME: Final = "KUBELAMBDA_RUNTIME"
+ENV_BOOTSTRAP: Final = "KUBELAMBDA_BOOTSTRAP"
+ENV_PRESTART: Final = "KUBELAMBDA_PRESTART"
+ENV_POD_NAMESPACE: Final = "KUBELAMBDA_POD_NAMESPACE"
+ENV_POD_NAME: Final = "KUBELAMBDA_POD_NAME"
+ENV_POD_UID: Final = "KUBELAMBDA_POD_UID"
+ENV_POD_IP: Final = "KUBELAMBDA_POD_IP"
