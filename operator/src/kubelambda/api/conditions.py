@@ -1,0 +1,45 @@
+"""Conditions by the Kubernetes conventions: type, status, reason, message, observedGeneration, lastTransitionTime."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from kubelambda.api.model import Model
+
+ConditionStatus = Literal["True", "False", "Unknown"]
+
+
+class Condition(Model):
+    """One fact about an object, with the reason a program can branch on and the message a person reads."""
+
+    type: Annotated[str, Field(max_length=316)]
+    """What the fact is about."""
+    status: ConditionStatus
+    """Whether it holds."""
+    reason: Annotated[str, Field(min_length=1, max_length=1024, pattern="^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")]
+    """Why, in one CamelCase word."""
+    message: Annotated[str, Field(max_length=32_768)] = ""
+    """Why, for people."""
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    """Generation of the spec that the fact speaks of."""
+    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When status last changed, RFC 3339."""
+
+
+def timestamp(now: datetime) -> str:
+    """RFC 3339 in UTC with whole seconds, as the API server writes times."""
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def merge(before: Sequence[Condition], after: Sequence[Condition]) -> list[Condition]:
+    """`after`, keeping the transition time of every condition whose status did not change."""
+    known = {condition.type: condition for condition in before}
+    merged = []
+    for condition in after:
+        old = known.get(condition.type)
+        if old is not None and old.status == condition.status:
+            condition = condition.model_copy(update={"last_transition_time": old.last_transition_time})
+        merged.append(condition)
+    return merged

@@ -1,0 +1,70 @@
+"""The settings of an installation: one frozen model, read once at start from the file that the chart mounts."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from kubelambda.api import limits
+from kubelambda.api.model import Model
+
+DEFAULT_PATH = Path("/etc/kubelambda/settings.json")
+
+
+class EnvironmentSettings(Model):
+    """How execution environments are made, sized and retired."""
+
+    image_pull_policy: str = "IfNotPresent"
+    """Kubernetes' imagePullPolicy."""
+    image_pull_secrets: list[str] = []
+    """Names of Secrets in the functions' namespaces."""
+    runtime_class_name: str | None = None
+    """gVisor, Kata, …; none: the cluster's default."""
+    node_selector: dict[str, str] = {}
+    """Nodes that may run environments."""
+    idle_timeout_seconds: Annotated[float, Field(gt=0)] = 600
+    """An on-demand environment that was idle for so long is retired (§5.11)."""
+    start_timeout_seconds: Annotated[float, Field(gt=0)] = 60
+    """How long a request waits for an environment that the cluster cannot start, before it is throttled."""
+    concurrent_pod_creations: Annotated[int, Field(ge=1)] = 8
+    """Pods that one frontend has in creation at once; more only slow each other down."""
+    memory_overhead_mb: Annotated[int, Field(ge=0)] = 48
+    """Added to memorySize for the agent, so that the function gets all it asked for."""
+    memory_request_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of memorySize that the scheduler sets aside."""
+    cpu_request_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the CPU limit that the scheduler sets aside."""
+    pool_memory_limit_mb: Annotated[int, Field(ge=128)] = 3072
+    """Memory limit of an unclaimed environment; a function above it waits for its resize."""
+    pool_memory_request_mb: Annotated[int, Field(ge=1)] = 48
+    """Memory request of an unclaimed environment."""
+    pool_cpu_limit_milli: Annotated[int, Field(ge=100)] = 2000
+    """CPU limit of an unclaimed environment, in thousandths of a core."""
+    pool_cpu_request_milli: Annotated[int, Field(ge=1)] = 10
+    """CPU request of an unclaimed environment."""
+
+
+class Settings(Model):
+    """Everything that the chart's values decide for our processes."""
+
+    region: str = "us-east-1"
+    """Region in ARNs and in AWS_REGION."""
+    endpoint_domain: str | None = None
+    """`<namespace>.<endpoint domain>` as host selects the namespace."""
+    default_namespace: str = "default"
+    """Namespace of callers that name no account."""
+    system_namespace: str = "kubelambda-system"
+    """Namespace of our own components."""
+    account_concurrency: Annotated[int, Field(ge=1)] = limits.ACCOUNT_CONCURRENCY
+    """Concurrency quota of a namespace without an annotation."""
+    unreserved_minimum: Annotated[int, Field(ge=0)] = limits.UNRESERVED_MINIMUM
+    """Part of the quota that functions cannot reserve."""
+    code_store_url: str = "http://kubelambda-code-store:8080"
+    """Base address of the code store."""
+    environments: EnvironmentSettings = EnvironmentSettings()
+    """Execution environments."""
+
+
+def load(path: Path) -> Settings:
+    """Settings from a JSON file. Raises `pydantic.ValidationError` naming every wrong field, `OSError` when unreadable."""
+    return Settings.model_validate_json(path.read_bytes())

@@ -1,0 +1,11 @@
+"""The revision of a deployed configuration: equal exactly when environments of one may serve the other."""
+
+import hashlib
+import json
+from typing import Any
+
+
+def revision(configuration: dict[str, Any]) -> str:
+    """16 hex digits over everything that an environment was made from. `configuration` must be JSON-serialisable."""
+    canonical = json.dumps(configuration, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
