@@ -81,7 +81,8 @@ class Code(Model):
             ),
             rule("has(self.url) == has(self.sha256)", "code.url and code.sha256 belong together: give both or neither"),
             rule(
-                "has(self.s3Bucket) == has(self.s3Key)", "code.s3Bucket and code.s3Key belong together: give both or neither"
+                "has(self.s3Bucket) == has(self.s3Key)",
+                "code.s3Bucket and code.s3Key belong together: give both or neither",
             ),
             not_served("s3Bucket"),
             not_served("oci"),
@@ -394,6 +395,7 @@ class FunctionStatus(Model):
     deployed: DeployedConfiguration | None = None
     """What environments run now."""
     conditions: Annotated[
-        list[Condition], Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]})
+        list[Condition],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
     ] = []
     """Ready, CodeReady, RuntimeReady, ConcurrencyGranted."""

@@ -51,6 +51,7 @@ class RuntimeStatus(Model):
     idle: int | None = None
     """Idle environments in all pools that are ready to be claimed."""
     conditions: Annotated[
-        list[Condition], Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]})
+        list[Condition],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
     ] = []
     """Ready."""

@@ -1,0 +1,1 @@
+"""Composition roots: wiring, no logic."""

@@ -1,0 +1,1 @@
+"""The data plane: Invoke API, placement and everything between a caller and an execution environment."""

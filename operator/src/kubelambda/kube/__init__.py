@@ -1,0 +1,1 @@
+"""The only code that imports `kubernetes`: client, server-side apply, reflector, claim, lease."""

@@ -1,0 +1,42 @@
+"""The Kubernetes resources that we read or write: group, version, plural, kind."""
+
+from dataclasses import dataclass
+
+from kubelambda.api import labels
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource type of the API server."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """As manifests write it: `apps/v1`, or `v1` for the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        """URL path of a collection, of an object, or of a subresource of an object."""
+        parts = ["/apis" if self.group else "/api", self.api_version]
+        if namespace is not None and self.namespaced:
+            parts += ["namespaces", namespace]
+        parts += [self.plural, *(part for part in (name, subresource) if part is not None)]
+        return "/".join(parts)
+
+
+FUNCTIONS = Resource(labels.GROUP, labels.VERSION, "functions", "Function")
+RUNTIMES = Resource(labels.GROUP, labels.VERSION, "runtimes", "Runtime", namespaced=False)
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+PODS = Resource("", "v1", "pods", "Pod")
+SECRETS = Resource("", "v1", "secrets", "Secret")
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
+NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
+ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")

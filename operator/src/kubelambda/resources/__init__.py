@@ -1,0 +1,1 @@
+"""Pure rendering: model to Kubernetes manifest, one file per kind."""

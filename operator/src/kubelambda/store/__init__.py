@@ -1,0 +1,1 @@
+"""Code store and, later, event queue, checkpoints and logs."""
