@@ -1,0 +1,78 @@
+{{- define "kubelambda.name" -}}
+{{ .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "kubelambda.image" -}}
+{{ .root.Values.image.repository }}/{{ .name }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+{{- end }}
+
+{{- define "kubelambda.selector" -}}
+app.kubernetes.io/name: kubelambda
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "kubelambda.labels" -}}
+{{ include "kubelambda.selector" . }}
+app.kubernetes.io/part-of: kubelambda
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
+{{- end }}
+
+{{- define "kubelambda.keySecret" -}}
+{{ .Values.key.existingSecret | default (printf "%s-key" (include "kubelambda.name" .)) }}
+{{- end }}
+
+{{- define "kubelambda.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 993
+runAsGroup: 993
+fsGroup: 993
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "kubelambda.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* Volumes and mounts that operator, frontend and code store share: settings and the key. */}}
+{{- define "kubelambda.configVolumes" -}}
+- name: settings
+  configMap: {name: {{ include "kubelambda.name" . }}-settings}
+- name: key
+  secret:
+    secretName: {{ include "kubelambda.keySecret" . }}
+    defaultMode: 0440
+    items: [{key: key, path: key}]
+- name: tmp
+  emptyDir: {}
+{{- end }}
+
+{{- define "kubelambda.configMounts" -}}
+- {name: settings, mountPath: /etc/kubelambda, readOnly: true}
+- {name: key, mountPath: /etc/kubelambda-key, readOnly: true}
+- {name: tmp, mountPath: /tmp}
+{{- end }}
+
+{{- define "kubelambda.scheduling" -}}
+{{- with .nodeSelector }}
+nodeSelector: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "kubelambda.spread" -}}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector: {matchLabels: {{- include "kubelambda.selector" . | nindent 6 }}}
+{{- end }}
