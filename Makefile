@@ -1,0 +1,93 @@
+# The manual of this repository: `make help`. A target that it does not explain is a bug.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= .venv/bin/python
+E2E_PYTHON ?= .venv-e2e/bin/python
+RELEASE ?= kubelambda
+NAMESPACE ?= kubelambda-system
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kubelambda
+HELM ?= $(CACHE)/bin/helm
+HELM_ARGS ?=
+PYTEST_ARGS ?=
+
+include e2e/cluster/cluster.mk
+
+.PHONY: help
+help: ## Show this manual
+	@awk 'BEGIN {FS = ":.*## "; print "usage: make TARGET\n"} \
+	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ The two commands
+.PHONY: demo
+demo: setup install ## Bring up a cluster, install the chart, apply a Function, invoke it with the aws cli and boto3
+	@KUBECONFIG=$$($(MAKE) -s kubeconfig) ENDPOINT=$$($(MAKE) -s endpoint) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" \
+	  $(E2E_PYTHON) e2e/demo.py
+
+.PHONY: test
+test: setup lint unit integration chart e2e ## Run every check and every test
+
+##@ Development
+.venv/.made: pyproject.toml
+	@command -v uv > /dev/null || python3 -m pip install --quiet 'uv>=0.9,<1'
+	@echo "setup: environments of the platform (.venv) and of the callers (.venv-e2e)"
+	uv sync --quiet --python '>=3.13,<3.14' --extra platform --group dev
+	UV_PROJECT_ENVIRONMENT=.venv-e2e uv sync --quiet --python '>=3.13,<3.14' --group e2e
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.made ## Make the two Python environments
+
+.PHONY: fmt
+fmt: setup ## Format the code
+	$(PYTHON) -m ruff format operator tests e2e bench
+	$(PYTHON) -m ruff check --fix operator tests e2e bench
+
+.PHONY: lint
+lint: setup ## Check format, lint, types, layers, and that generated files are current
+	$(PYTHON) -m ruff format --check operator tests e2e bench
+	$(PYTHON) -m ruff check operator tests e2e bench
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+	$(PYTHON) -m kubelambda.cli crds check
+
+.PHONY: crds
+crds: setup ## Generate crds/ and the chart's copy from the pydantic models
+	$(PYTHON) -m kubelambda.cli crds write
+
+##@ Tests
+.PHONY: unit
+unit: setup ## Unit, behaviour and architecture tests: real processes and sockets, no cluster
+	$(PYTHON) -m pytest tests/unit tests/behaviour tests/arch tests/golden $(PYTEST_ARGS)
+
+.PHONY: integration
+integration: setup kubernetes-binaries ## Controllers against a real etcd and kube-apiserver
+	$(PYTHON) -m pytest tests/integration $(PYTEST_ARGS)
+
+.PHONY: chart
+chart: setup kubernetes-binaries ## Lint the chart with Helm 3 and 4 and compare its rendering with the golden files
+	$(PYTHON) -m pytest tests/chart $(PYTEST_ARGS)
+
+.PHONY: e2e
+e2e: setup install ## Everything on the real cluster, called by boto3 and the aws cli
+	KUBECONFIG=$$($(MAKE) -s kubeconfig) ENDPOINT=$$($(MAKE) -s endpoint) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" \
+	  $(E2E_PYTHON) -m pytest e2e $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: setup install ## Measure the budgets beside a baseline; prints a table, writes bench/results/latest.json
+	KUBECONFIG=$$($(MAKE) -s kubeconfig) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" $(PYTHON) -m bench
+
+##@ Cluster
+.PHONY: install
+install: cluster-up images ## Install or upgrade the chart on the cluster
+	@KUBECONFIG=$$($(MAKE) -s kubeconfig) $(HELM) upgrade --install $(RELEASE) charts/kubelambda --namespace $(NAMESPACE) \
+	  --create-namespace --wait --timeout 5m --values e2e/values.yaml $(HELM_ARGS)
+
+.PHONY: uninstall
+uninstall: ## Remove the release; Functions and their definitions stay
+	@KUBECONFIG=$$($(MAKE) -s kubeconfig) $(HELM) uninstall $(RELEASE) --namespace $(NAMESPACE) --wait
+
+.PHONY: endpoint
+endpoint: ## Print the frontend's URL as reachable from this machine
+	@KUBECONFIG=$$($(MAKE) -s kubeconfig) PATH="$(CACHE)/bin:$$PATH" python3 e2e/endpoint.py --namespace $(NAMESPACE) --service $(RELEASE)-frontend
