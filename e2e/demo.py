@@ -1,0 +1,109 @@
+"""The demonstration: applies a Function, invokes it with the aws cli and with boto3, shows the answer, the log and the times."""
+
+import base64
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+
+ENDPOINT = os.environ["ENDPOINT"]
+EXAMPLES = Path(__file__).parent.parent / "examples"
+WARM_INVOCATIONS = 200
+
+
+def say(title: str) -> None:
+    """A heading."""
+    print(f"\n\033[1m== {title}\033[0m", flush=True)
+
+
+def run(*command: str) -> str:
+    """Runs a command, shows it, and returns what it printed."""
+    print(f"$ {' '.join(command)}", flush=True)
+    finished = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE)
+    return finished.stdout
+
+
+def apply_and_wait() -> None:
+    """Makes the Function afresh, so that the first invocation is a cold start."""
+    run("kubectl", "delete", "function", "hello", "--ignore-not-found", "--wait")
+    print(run("kubectl", "apply", "-f", str(EXAMPLES / "hello.yaml")), end="")
+    print(run("kubectl", "wait", "--for=condition=Ready", "function/hello", "--timeout=60s"), end="")
+    print(run("kubectl", "get", "functions,runtimes"), end="")
+
+
+def invoke_with_aws_cli() -> None:
+    """One invocation with the aws cli; the log tail and the answer as the cli gives them."""
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer.json"
+        command = [
+            "aws",
+            "lambda",
+            "invoke",
+            "--endpoint-url",
+            ENDPOINT,
+            "--function-name",
+            "hello",
+            "--log-type",
+            "Tail",
+        ]
+        printed = json.loads(run(*command, "--payload", '{"name": "aws cli"}', "--output", "json", str(answer)))
+        print("answer:", answer.read_text())
+        print("log:\n" + base64.b64decode(printed["LogResult"]).decode(), end="")
+
+
+def invoke_with_boto3() -> None:
+    """Cold and warm times as a boto3 client sees them."""
+    client = boto3.client("lambda", endpoint_url=ENDPOINT, config=Config(retries={"max_attempts": 0}))
+    times = []
+    for _ in range(WARM_INVOCATIONS):
+        started = time.perf_counter()
+        answer = client.invoke(FunctionName="hello", Payload=json.dumps({"name": "boto3"}), LogType="Tail")
+        times.append((time.perf_counter() - started) * 1000)
+    print("answer:", answer["Payload"].read().decode())
+    print("log:\n" + base64.b64decode(answer["LogResult"]).decode(), end="")
+    times.sort()
+    print(f"{WARM_INVOCATIONS} warm invocations with boto3: p50 {statistics.median(times):.2f} ms, ", end="")
+    print(f"p99 {times[int(len(times) * 0.99)]:.2f} ms (about 1 ms of it is boto3 itself)")
+
+
+def cold_start() -> None:
+    """The time of a first invocation, measured on a Function that has never run."""
+    run("kubectl", "delete", "function", "hello", "--wait")
+    run("kubectl", "apply", "-f", str(EXAMPLES / "hello.yaml"))
+    run("kubectl", "wait", "--for=condition=Ready", "function/hello", "--timeout=60s")
+    client = boto3.client("lambda", endpoint_url=ENDPOINT, config=Config(retries={"max_attempts": 0}))
+    client.invoke(FunctionName="hello", InvocationType="DryRun")
+    started = time.perf_counter()
+    client.invoke(FunctionName="hello", Payload=b"{}")
+    cold = (time.perf_counter() - started) * 1000
+    started = time.perf_counter()
+    client.invoke(FunctionName="hello", Payload=b"{}")
+    print(f"cold start {cold:.1f} ms, the next invocation {(time.perf_counter() - started) * 1000:.2f} ms")
+
+
+def main() -> None:
+    """Runs the whole demonstration."""
+    os.environ.setdefault("AWS_ACCESS_KEY_ID", "none")
+    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "none")
+    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+    say("Apply a Function")
+    apply_and_wait()
+    say("Invoke it with the aws cli")
+    invoke_with_aws_cli()
+    say("Invoke it with boto3")
+    invoke_with_boto3()
+    say("Cold and warm")
+    cold_start()
+    say("The environments")
+    print(run("kubectl", "get", "pods", "--label-columns", "kubelambda.dev/function,kubelambda.dev/pool"), end="")
+    print(f"\nThe cluster stays up. KUBECONFIG={os.environ['KUBECONFIG']} ENDPOINT={ENDPOINT}")
+
+
+if __name__ == "__main__":
+    main()
