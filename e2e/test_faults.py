@@ -1,0 +1,174 @@
+"""What is killed under load, and that nothing but its own invocations in flight is lost (DESIGN §5)."""
+
+import os
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import RELEASE, SYSTEM_NAMESPACE, Account, eventually, kubectl, kubectl_json
+from load import Load, Outcome
+
+COUNT = """
+import os
+seen = []
+
+def handler(event, context):
+    seen.append(event["number"])
+    return {"number": event["number"], "times": seen.count(event["number"])}
+"""
+
+
+@pytest.fixture(scope="module")
+def counted(account: Account) -> str:
+    """A function that notices when it gets an event twice."""
+    account.function("counted", COUNT, timeout=10)
+    account.invoke("counted", {"number": -1})
+    return "counted"
+
+
+def platform_pods(component: str) -> list[str]:
+    """Names of a component's pods that are not on their way out."""
+    selector = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component={component}"
+    found = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "pods", "--selector", selector)["items"]
+    return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+def rolled_out(kind: str, component: str) -> None:
+    """Waits until a component is whole again."""
+    kubectl("--namespace", SYSTEM_NAMESPACE, "rollout", "status", f"{kind}/{RELEASE}-{component}", "--timeout=120s")
+
+
+def nothing_duplicated(load: Load) -> bool:
+    """No environment saw one event twice, and every answer is that of its own request."""
+    answered = [outcome for outcome in load.outcomes if not outcome.error and not outcome.function_error]
+    return all(outcome.payload == {"number": outcome.number, "times": 1} for outcome in answered)
+
+
+def test_environments_killed_under_load_cost_only_their_own_invocations(account: Account, counted: str) -> None:
+    """Each kill may cost the one request in flight there, which gets a Lambda error at once and never hangs."""
+    kills = 0
+    with Load(account, counted, callers=3) as load:
+        for _ in range(4):
+            time.sleep(1)
+            for pod in account.environments(counted)[:1]:
+                name = pod["metadata"]["name"]
+                kubectl(
+                    "--namespace",
+                    account.namespace,
+                    "delete",
+                    "pod",
+                    name,
+                    "--grace-period=0",
+                    "--force",
+                    "--wait=false",
+                )
+                kills += 1
+        time.sleep(1)
+    assert len(load.outcomes) > 100
+    assert all(outcome.function_error == "Unhandled" for outcome in load.failed), load.summary()
+    assert len(load.failed) <= kills, load.summary()
+    assert max(outcome.seconds for outcome in load.outcomes) < 15, load.summary()
+    assert nothing_duplicated(load)
+
+
+def test_environments_deleted_gracefully_lose_nothing(account: Account, counted: str) -> None:
+    """A drain finishes what runs and takes nothing new: zero errors."""
+    with Load(account, counted, callers=3) as load:
+        for _ in range(4):
+            time.sleep(1)
+            for pod in account.environments(counted)[:1]:
+                kubectl("--namespace", account.namespace, "delete", "pod", pod["metadata"]["name"], "--wait=false")
+        time.sleep(1)
+    assert not load.failed, load.summary()
+    assert nothing_duplicated(load)
+
+
+def connection_only(outcomes: list[Outcome]) -> bool:
+    """Whether every failure is a connection that died with the frontend that held it."""
+    return all(outcome.error and "Connection" in outcome.error for outcome in outcomes)
+
+
+def test_a_frontend_rolled_under_load_loses_nothing(account: Account, counted: str) -> None:
+    """A graceful end drains: zero errors."""
+    with Load(account, counted, callers=3) as load:
+        time.sleep(1)
+        kubectl("--namespace", SYSTEM_NAMESPACE, "rollout", "restart", f"deployment/{RELEASE}-frontend")
+        rolled_out("deployment", "frontend")
+        time.sleep(2)
+    assert not load.failed, load.summary()
+    assert nothing_duplicated(load)
+
+
+def test_a_frontend_killed_under_load_costs_only_its_connections(account: Account, counted: str) -> None:
+    """Callers see their own connection break, at most one request each; the other frontend goes on."""
+    with Load(account, counted, callers=4) as load:
+        time.sleep(1)
+        victim = platform_pods("frontend")[0]
+        kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", victim, "--grace-period=0", "--force", "--wait=false")
+        time.sleep(6)
+    rolled_out("deployment", "frontend")
+    assert len(load.failed) <= 8, load.summary()
+    assert connection_only(load.failed) or all(outcome.function_error for outcome in load.failed), load.summary()
+    assert nothing_duplicated(load)
+
+
+def test_the_operator_is_never_on_the_path_of_a_request(account: Account, counted: str) -> None:
+    """With every operator gone, invocations and cold starts go on."""
+    account.function("cold-without-operator", COUNT)
+    with Load(account, counted, callers=2) as load:
+        kubectl("--namespace", SYSTEM_NAMESPACE, "scale", f"deployment/{RELEASE}-operator", "--replicas=0")
+        eventually(lambda: not platform_pods("operator"))
+        assert account.invoke("cold-without-operator", {"number": 1})["Payload"]["number"] == 1
+        time.sleep(1)
+        kubectl("--namespace", SYSTEM_NAMESPACE, "scale", f"deployment/{RELEASE}-operator", "--replicas=2")
+    rolled_out("deployment", "operator")
+    assert not load.failed, load.summary()
+
+
+def test_a_killed_operator_leader_is_replaced(account: Account) -> None:
+    """The other replica takes the lease, and a new Function becomes Ready."""
+    lease = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "lease", f"{RELEASE}-operator")
+    holder = next(name for name in platform_pods("operator") if name in lease["spec"]["holderIdentity"])
+    kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", holder, "--grace-period=0", "--force", "--wait=false")
+    account.function("after-failover", COUNT, ready=False)
+    account.wait_ready("after-failover", timeout=90)
+    rolled_out("deployment", "operator")
+
+
+def test_a_restarted_api_server_does_not_disturb_warm_invocations(account: Account, counted: str) -> None:
+    """Frontends serve from what they know while the API server is away."""
+    restart = Path(__file__).parent / "cluster" / "restart-apiserver"
+    if not restart.exists():
+        pytest.skip("the cluster's API server cannot be restarted on its own here")
+    with Load(account, counted, callers=2) as load:
+        time.sleep(1)
+        subprocess.run([str(restart)], check=True, env=os.environ, timeout=120)
+        time.sleep(3)
+    assert not load.failed, load.summary()
+    account.function("after-restart", COUNT)
+    assert account.invoke("after-restart", {"number": 5})["Payload"]["number"] == 5
+
+
+def test_a_lost_code_store_stops_no_environment(account: Account, counted: str) -> None:
+    """Environments that run go on without it, and it comes back by itself."""
+    with Load(account, counted, callers=2) as load:
+        pod = platform_pods("code-store")[0]
+        kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
+        time.sleep(2)
+    rolled_out("statefulset", "code-store")
+    assert not load.failed, load.summary()
+
+
+def test_a_killed_agent_is_a_lambda_error_and_a_fresh_environment(account: Account) -> None:
+    """User code that kills the agent ends its own environment and nothing beyond."""
+    code = (
+        "import os, signal\ndef handler(event, context):\n    if event: os.kill(1, signal.SIGKILL)\n    return 'alive'"
+    )
+    account.function("suicidal", code, timeout=10)
+    assert account.invoke("suicidal", {})["Payload"] == "alive"
+    answer = account.invoke("suicidal", {"now": True})
+    kinds = Counter([answer.get("FunctionError")])
+    assert kinds in (Counter(["Unhandled"]), Counter([None])), answer
+    assert account.invoke("suicidal", {})["Payload"] == "alive"
