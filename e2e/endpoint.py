@@ -1,7 +1,7 @@
 """Prints the URL of the frontend's Service as reachable from this machine.
 
-A node of our own shares its network with the machine, so the cluster IP answers. For kind, whose node has a network of its
-own, a port-forward is kept running in the background.
+A node of our own shares its network with the machine, so the cluster IP answers. For kind, whose node has a network of
+its own, a port-forward is kept running in the background.
 """
 
 import argparse
@@ -13,7 +13,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 FORWARD_PORT = 19080
 
@@ -43,8 +42,13 @@ def forwarded_url(namespace: str, service: str) -> str:
     if not answers(url):
         kubectl = shutil.which("kubectl") or "kubectl"
         command = [kubectl, "--namespace", namespace, "port-forward", f"service/{service}", f"{FORWARD_PORT}:80"]
-        null = Path("/dev/null").open("w")
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=null, stderr=null, start_new_session=True)
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         for _ in range(100):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", FORWARD_PORT)) == 0:

@@ -82,7 +82,8 @@ def test_variables_from_secrets_and_config_maps(account: Account) -> None:
     account.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"mode": "fast"}})
     account.function(
         "references",
-        "import os\ndef handler(event, context):\n    return [os.environ['TOKEN'], os.environ['MODE'], 'OPTIONAL' in os.environ]",
+        "import os\ndef handler(event, context):\n"
+        "    return [os.environ['TOKEN'], os.environ['MODE'], 'OPTIONAL' in os.environ]",
         environment={
             "from": [
                 {"name": "TOKEN", "secretKeyRef": {"name": "api", "key": "token"}},
