@@ -1,4 +1,4 @@
-"""The demonstration: applies a Function, invokes it with the aws cli and boto3, shows the answer, the log, the times."""
+"""The demonstration: applies a Function, invokes it with the aws cli and boto3, shows answer, log and times."""
 
 import base64
 import json

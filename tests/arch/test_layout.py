@@ -1,0 +1,81 @@
+"""The shape of the tree: what newcomers rely on, held by tests."""
+
+import ast
+import operator
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PACKAGE = ROOT / "operator" / "src" / "kubelambda"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+FILE_LINES = 400
+FUNCTION_LINES = 70
+FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc"}
+
+
+def relative(path: Path) -> str:
+    """A readable test id."""
+    return str(path.relative_to(PACKAGE))
+
+
+def test_operator_is_a_folder_and_never_a_package() -> None:
+    """A package of that name would shadow the standard library's module."""
+    assert not (ROOT / "operator" / "__init__.py").exists()
+    assert operator.itemgetter(0)("ab") == "a"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_files_and_functions_fit(path: Path) -> None:
+    """Files stay under 400 lines and functions fit a screen."""
+    text = path.read_text()
+    assert len(text.splitlines()) <= FILE_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= FUNCTION_LINES, f"{node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_every_module_says_what_it_is(path: Path) -> None:
+    """A docstring on every module, and a noun for a name."""
+    assert ast.get_docstring(ast.parse(path.read_text()))
+    assert path.stem not in FORBIDDEN_NAMES
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=relative)
+def test_decisions_are_pure(path: Path) -> None:
+    """Core has no async, reads no clock and no environment."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        assert not isinstance(node, ast.AsyncFunctionDef | ast.Await), f"line {node.lineno} is asynchronous"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            name = f"{node.value.id}.{node.attr}"
+            assert name not in {"time.time", "time.monotonic", "os.environ", "datetime.now"}, (
+                f"line {node.lineno}: {name}"
+            )
+
+
+def test_generated_definitions_are_current() -> None:
+    """crds/ and the chart's copy are what the models generate."""
+    python = ROOT / ".venv" / "bin" / "python"
+    finished = subprocess.run(
+        [python, "-m", "kubelambda.cli", "crds", "check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+def test_make_help_explains_every_target() -> None:
+    """The Makefile is the manual."""
+    printed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    makefiles = [ROOT / "Makefile", ROOT / "e2e" / "cluster" / "cluster.mk"]
+    phony = {
+        name
+        for path in makefiles
+        for line in path.read_text().splitlines()
+        if line.startswith(".PHONY:")
+        for name in line.removeprefix(".PHONY:").split()
+    }
+    assert phony
+    missing = {name for name in phony if f"  {name} " not in printed}
+    assert not missing

@@ -1,0 +1,117 @@
+"""The chart: linted and rendered with Helm 3 and Helm 4, compared with golden files (`UPDATE_GOLDEN=1` rewrites them)."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kubelambda.api.settings import Settings
+
+ROOT = Path(__file__).parent.parent.parent
+CHART = ROOT / "charts" / "kubelambda"
+GOLDEN = Path(__file__).parent / "golden"
+BINARIES = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kubelambda" / "bin"
+KEY = "key.existingSecret=golden"
+
+EVERYTHING = (
+    "metrics.serviceMonitor.enabled=true",
+    "metrics.dashboards.enabled=true",
+    "codeStore.persistence.enabled=false",
+    "environments.runtimeClassName=gvisor",
+    "endpointDomain=lambda.example.com",
+    "image.pullSecrets={registry}",
+    "operator.nodeSelector.disk=fast",
+    "runtimes.provided\\.al2023.enabled=false",
+)
+
+
+def helm(*arguments: str, program: str = "helm") -> subprocess.CompletedProcess[str]:
+    """Runs one of the two Helms."""
+    return subprocess.run([BINARIES / program, *arguments], capture_output=True, text=True, check=False)
+
+
+def render(*values: str, program: str = "helm") -> str:
+    """The chart with `values`, as for a recent Kubernetes."""
+    sets = [argument for value in values for argument in ("--set", value)]
+    command = ["template", "kubelambda", str(CHART), "--namespace", "kubelambda-system", "--kube-version", "1.36.0"]
+    finished = helm(*command, *sets, program=program)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def manifests(text: str) -> list[dict[str, Any]]:
+    """Rendered objects."""
+    return [manifest for manifest in yaml.safe_load_all(text) if manifest]
+
+
+@pytest.mark.parametrize("program", ["helm", "helm4"])
+def test_the_chart_passes_lint(program: str) -> None:
+    """Strictly, with both Helms."""
+    finished = helm("lint", str(CHART), "--strict", "--kube-version", "1.36.0", program=program)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+@pytest.mark.parametrize(("name", "values"), [("default", (KEY,)), ("everything", (KEY, *EVERYTHING))])
+def test_the_rendered_chart_is_the_golden_file(name: str, values: tuple[str, ...]) -> None:
+    """A change of the output is a change that somebody reviews."""
+    golden = GOLDEN / f"{name}.yaml"
+    rendered = render(*values)
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(rendered)
+    assert rendered == golden.read_text()
+
+
+def test_helm_4_renders_the_same_objects() -> None:
+    """Whatever the order, the objects are equal."""
+
+    def by_name(text: str) -> dict[tuple[str, str], Any]:
+        return {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in manifests(text)}
+
+    assert by_name(render(KEY, program="helm4")) == by_name(render(KEY))
+
+
+@pytest.mark.parametrize("values", [(KEY,), (KEY, *EVERYTHING)])
+def test_the_rendered_settings_are_what_our_processes_read(values: tuple[str, ...]) -> None:
+    """The model accepts every field that the chart writes."""
+    for manifest in manifests(render(*values)):
+        if manifest["kind"] == "ConfigMap" and "settings.json" in manifest["data"]:
+            Settings.model_validate_json(manifest["data"]["settings.json"])
+            return
+    pytest.fail("the chart renders no settings")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["frontend.replicas=none", "image.pullPolicy=Sometimes", "environments.cpuRequestRatio=1.5", "operator.unknown=1"],
+)
+def test_wrong_values_are_refused(value: str) -> None:
+    """values.schema.json names the field."""
+    finished = helm("template", "x", str(CHART), "--kube-version", "1.36.0", "--set", value)
+    assert finished.returncode != 0
+    assert value.split("=")[0].split(".")[-1] in finished.stderr
+
+
+def test_every_pod_is_restricted_and_has_meaningful_probes() -> None:
+    """No container runs as root, writes its image, or keeps a capability."""
+    pods = [m["spec"]["template"]["spec"] for m in manifests(render(KEY)) if "template" in m.get("spec", {})]
+    assert len(pods) == 4
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            security = container["securityContext"]
+            assert security["readOnlyRootFilesystem"]
+            assert not security["allowPrivilegeEscalation"]
+            assert security["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_roles_name_verbs_and_resources_one_by_one() -> None:
+    """Nothing is granted with an asterisk, and Secrets can be read by name only."""
+    for manifest in manifests(render(KEY)):
+        for rule in manifest.get("rules") or []:
+            assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+            if "secrets" in rule["resources"]:
+                assert rule["verbs"] == ["get"]
