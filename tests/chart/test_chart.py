@@ -1,4 +1,4 @@
-"""The chart: linted and rendered with Helm 3 and Helm 4, compared with golden files (`UPDATE_GOLDEN=1` rewrites them)."""
+"""The chart: linted and rendered with Helm 3 and 4, compared with golden files (`UPDATE_GOLDEN=1` rewrites them)."""
 
 import os
 import subprocess
@@ -91,7 +91,7 @@ def test_wrong_values_are_refused(value: str) -> None:
     """values.schema.json names the field."""
     finished = helm("template", "x", str(CHART), "--kube-version", "1.36.0", "--set", value)
     assert finished.returncode != 0
-    assert value.split("=")[0].split(".")[-1] in finished.stderr
+    assert value.split("=", maxsplit=1)[0].rsplit(".", maxsplit=1)[-1] in finished.stderr
 
 
 def test_every_pod_is_restricted_and_has_meaningful_probes() -> None:
