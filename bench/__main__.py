@@ -1,0 +1,175 @@
+"""Runs every measurement on the cluster of $KUBECONFIG, prints the table, and writes `bench/results/latest.json`."""
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import baseline, cluster, images, load, memory
+from bench.frontend import throughput
+
+RESULTS = Path(__file__).parent / "results" / "latest.json"
+COLD_STARTS = 50
+COLD_STARTS_WITHOUT_POOL = 10
+SECONDS = 8
+
+
+@contextmanager
+def step(title: str) -> Iterator[None]:
+    """Progress: what is measured now, and how long it took."""
+    print(f"  {title} …", end="", flush=True, file=sys.stderr)
+    started = time.monotonic()
+    yield
+    print(f" {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value that `share` of all values do not exceed."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def warm(results: dict[str, Any]) -> None:
+    """Warm invocations at 1 and at 32 connections, each beside the baseline."""
+    address = cluster.frontend()
+    cluster.function("warm")
+    path = cluster.path("warm")
+    load.one(address, path)
+    plain = baseline.start()
+    with step("warm, 1 connection, and the baseline in turn"):
+        ours = [load.wrk(address, path, connections=1, seconds=SECONDS // 2) for _ in range(2)]
+        theirs = load.wrk(plain, "/", connections=1, seconds=SECONDS // 2)
+    results |= {
+        "warm_p50_ms": min(run.p50_ms for run in ours),
+        "warm_p99_ms": min(run.p99_ms for run in ours),
+        "baseline_p50_ms": theirs.p50_ms,
+        "baseline_p99_ms": theirs.p99_ms,
+    }
+    with step("burst from 1 to 32 connections on one warm environment"):
+        seen = load.burst(address, path, connections=32, seconds=15)
+    environments = len(cluster.pods("kubelambda.dev/function=warm"))
+    results |= {
+        "burst_max_ms": seen.max_ms,
+        "burst_errors": seen.errors,
+        "burst_environments": environments,
+        "burst_calm_s": seen.calm_s,
+    }
+    with step("warm, 32 connections, and the baseline"):
+        many = load.wrk(address, path, connections=32, seconds=SECONDS)
+        theirs = load.wrk(plain, "/", connections=32, seconds=SECONDS)
+    results |= {
+        "warm_rps_c32": many.rps,
+        "warm_p50_ms_c32": many.p50_ms,
+        "warm_p99_ms_c32": many.p99_ms,
+        "warm_errors_c32": many.errors,
+        "baseline_rps_c32": theirs.rps,
+        "baseline_p99_ms_c32": theirs.p99_ms,
+    }
+    cluster.kubectl("--namespace", cluster.NAMESPACE, "delete", "deployment", "baseline")
+
+
+def cold(results: dict[str, Any]) -> None:
+    """First invocations of functions that never ran: out of the pool, and without one."""
+    address = cluster.frontend()
+    cluster.delete_function("warm")
+    cluster.function("keeps-the-pool")
+    pooled, missing = [], []
+    with step(f"{COLD_STARTS} cold starts from the pool"):
+        for index in range(COLD_STARTS):
+            cluster.function(f"cold-{index}")
+            cluster.wait(lambda: cluster.idle_pool() >= 3, what="a refilled pool")
+            time.sleep(0.5)
+            pooled.append(load.one(address, cluster.path(f"cold-{index}")))
+            cluster.delete_function(f"cold-{index}")
+    with step(f"{COLD_STARTS_WITHOUT_POOL} cold starts without a pool pod"):
+        cluster.set_pool(0)
+        for index in range(COLD_STARTS_WITHOUT_POOL):
+            cluster.function(f"bare-{index}")
+            time.sleep(0.5)
+            missing.append(load.one(address, cluster.path(f"bare-{index}")))
+            cluster.delete_function(f"bare-{index}")
+    results |= {
+        "cold_pool_p50_ms": statistics.median(pooled),
+        "cold_pool_p95_ms": percentile(pooled, 0.95),
+        "cold_pool_claims": len(pooled),
+        "cold_nopool_p50_ms": statistics.median(missing),
+        "cold_nopool_p95_ms": percentile(missing, 0.95),
+    }
+
+
+def idle(results: dict[str, Any]) -> None:
+    """Memory of an idle environment beyond its runtime process."""
+    with step("memory of an idle environment"):
+        address = cluster.frontend()
+        cluster.function("idle")
+        load.one(address, cluster.path("idle"))
+        time.sleep(1)
+        sizes = memory.environment_pss_mb(cluster.pods("kubelambda.dev/function=idle")[0])
+    results |= {"env_pss_mb": sizes and sizes[0], "env_runtime_pss_mb": sizes and sizes[1]}
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    return f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, {platform.machine()}"
+
+
+BUDGETS = {
+    "warm_p50_ms": 0.6,
+    "warm_p99_ms": 3,
+    "warm_rps_c32": 5000,
+    "warm_p99_ms_c32": 20,
+    "frontend_rps_one_core": 15_000,
+    "cold_pool_p50_ms": 60,
+    "cold_pool_p95_ms": 100,
+    "burst_max_ms": 1000,
+    "burst_errors": 0,
+    "env_pss_mb": 12,
+}
+
+
+def table(results: dict[str, Any]) -> str:
+    """The results as people read them, each beside its budget."""
+    lines = [
+        f"Measured on {results['machine']}, {results['time']}",
+        "",
+        f"{'figure':28} {'measured':>12} {'budget':>10}",
+    ]
+    for name, value in results.items():
+        if isinstance(value, int | float):
+            budget = BUDGETS.get(name)
+            at_least = name.startswith(("warm_rps", "frontend_rps"))
+            shown = "" if budget is None else f"{'≥' if at_least else '≤'} {budget:g}"
+            lines.append(f"{name:28} {value:>12.2f} {shown:>10}")
+    lines += [f"{'image ' + name:28} {size:>9.1f} MB" for name, size in results.get("images_mb", {}).items()]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Everything, in an order in which nothing disturbs the next."""
+    load.require_wrk()
+    results: dict[str, Any] = {"time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "machine": machine()}
+    with step("frontend on one core with stub environments"):
+        results["frontend_rps_one_core"] = throughput.measure(seconds=SECONDS)
+    with step("a fresh namespace"):
+        cluster.prepare()
+    try:
+        warm(results)
+        cold(results)
+        idle(results)
+        results["images_mb"] = images.sizes_mb()
+    finally:
+        with step("clean up"):
+            cluster.drop()
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()
