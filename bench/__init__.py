@@ -1,1 +1,1 @@
-"""Measures the budgets side by side with a baseline in the same run; prints a table and writes `results/latest.json`."""
+"""Measures the budgets beside a baseline in the same run; prints a table and writes `results/latest.json`."""

@@ -10,7 +10,6 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 BODY = '{"name": "you"}'
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
