@@ -1,0 +1,58 @@
+"""The test cluster: `python3 e2e/cluster --help`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import binaries
+import kind_cluster
+import single_node
+from progress import ClusterError
+from settings import KUBECONFIG, STATE
+
+
+def main() -> int:
+    """Runs one command; errors that people can do something about come without a traceback."""
+    parser = argparse.ArgumentParser(prog="e2e/cluster", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="bring the cluster up, or repair it")
+    commands.add_parser("down", help="remove the cluster and everything it made")
+    commands.add_parser("status", help="show what runs")
+    commands.add_parser("kubeconfig", help="print the path of the cluster's kubeconfig")
+    commands.add_parser("binaries", help="build the programs into the cache folder, without a cluster")
+    commands.add_parser("load", help="import image archives").add_argument("archives", nargs="+", type=Path)
+    commands.add_parser("restart", help="restart one component, such as apiserver").add_argument("component")
+    arguments = parser.parse_args()
+    try:
+        return _run(arguments)
+    except ClusterError as error:
+        print(f"e2e/cluster: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command == "binaries":
+        binaries.build_kubernetes()
+        binaries.install_tools(binaries.HELM_TOOLS)
+        return 0
+    # A node of our own that is already there stays the cluster, even if Docker was started since.
+    kind = not STATE.exists() and kind_cluster.available()
+    backend = kind_cluster if kind else single_node
+    match arguments.command:
+        case "up":
+            backend.up()
+        case "down":
+            backend.down()
+        case "status":
+            return 0 if backend.status() else 1
+        case "kubeconfig":
+            print(kind_cluster.KUBECONFIG if kind else KUBECONFIG)
+        case "load":
+            backend.load(arguments.archives)
+        case "restart":
+            kind_cluster.restart_api_server() if kind else single_node.restart(arguments.component)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+# The test cluster and its images; included by the top-level Makefile.
+
+.PHONY: cluster-up
+cluster-up: ## Bring up a real Kubernetes (kind where Docker answers), or repair it; leaves it up
+	@python3 e2e/cluster up
+
+.PHONY: cluster-down
+cluster-down: ## Remove the cluster and everything it made, except the cache
+	@python3 e2e/cluster down
+
+.PHONY: cluster-status
+cluster-status: ## Show what runs
+	@python3 e2e/cluster status
+
+.PHONY: kubeconfig
+kubeconfig: ## Print the path of the cluster's kubeconfig
+	@python3 e2e/cluster kubeconfig
+
+.PHONY: kubernetes-binaries
+kubernetes-binaries: ## Build Kubernetes and Helm into the cache folder, without a cluster
+	@python3 e2e/cluster binaries
+
+.PHONY: images
+images: ## Build the images that changed and import them into the cluster
+	@python3 images | xargs --no-run-if-empty python3 e2e/cluster load

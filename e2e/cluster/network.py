@@ -1,0 +1,113 @@
+"""The node's address, its routes to pods, and what pods need to leave the machine."""
+
+import json
+from pathlib import Path
+
+from progress import step
+from settings import CNI_NETWORK, CONFIGURATION, NODE_BRIDGE, NODE_IP, POD_CIDR, STATE
+from shell import run, succeeds
+
+CNI_FOLDER = CONFIGURATION / "cni"
+MASQUERADE_TABLE = "kubelambda-masquerade"
+POLICY_TABLE = "kubelambda-networkpolicy"
+_CNI_CACHE = Path("/var/lib/cni")
+_ORIGINAL_SYSCTLS = STATE / "sysctls.json"
+_SYSCTLS = {"net/ipv4/ip_forward": 1, "fs/inotify/max_user_instances": 8192, "fs/inotify/max_user_watches": 524288}
+"""Least values: 250 pods watch more files than a desktop's defaults allow."""
+_PROXY_TABLES = (("ip", "kube-proxy"), ("ip6", "kube-proxy"))
+_PORT_MAPPING_CHAINS = ("CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-MASQ", "CNI-HOSTPORT-SETMARK")
+
+_MASQUERADE = f"""
+table ip {MASQUERADE_TABLE} {{}}
+delete table ip {MASQUERADE_TABLE}
+table ip {MASQUERADE_TABLE} {{
+  chain postrouting {{
+    type nat hook postrouting priority srcnat + 5; policy accept;
+    ip saddr {POD_CIDR} ip daddr != {POD_CIDR} ip daddr != {NODE_IP} masquerade
+  }}
+}}
+"""
+
+
+def set_up() -> None:
+    """Bridge with the node's address, forwarding, masquerading and the CNI configuration."""
+    with step("network of the node"):
+        _raise_sysctls()
+        if not succeeds("ip", "link", "show", NODE_BRIDGE):
+            run("ip", "link", "add", NODE_BRIDGE, "type", "bridge")
+        run("ip", "address", "replace", f"{NODE_IP}/32", "dev", NODE_BRIDGE)
+        run("ip", "link", "set", NODE_BRIDGE, "up")
+        run("nft", "-f", "-", stdin=_MASQUERADE)
+        CNI_FOLDER.mkdir(parents=True, exist_ok=True)
+        (CNI_FOLDER / "10-kubelambda.conflist").write_text(json.dumps(_cni_configuration(), indent=2))
+
+
+def tear_down() -> None:
+    """Removes all of it, and what kube-proxy, the policy enforcer and the CNI plugins left behind."""
+    if succeeds("ip", "link", "show", NODE_BRIDGE):
+        run("ip", "link", "delete", NODE_BRIDGE)
+    for family, table in (*_PROXY_TABLES, ("ip", MASQUERADE_TABLE), ("ip", POLICY_TABLE)):
+        succeeds("nft", "delete", "table", family, table)
+    _remove_port_mappings()
+    for result in (_CNI_CACHE / "results").glob(f"{CNI_NETWORK}-*"):
+        result.unlink()
+    for folder in (_CNI_CACHE / "results", _CNI_CACHE / "cache" / "results", _CNI_CACHE / "cache", _CNI_CACHE):
+        _remove_if_empty(folder)
+    if _ORIGINAL_SYSCTLS.exists():
+        for name, value in json.loads(_ORIGINAL_SYSCTLS.read_text()).items():
+            Path("/proc/sys", name).write_text(value)
+
+
+def _cni_configuration() -> dict[str, object]:
+    """`ptp`: every packet between pods is routed, which is where network policies are enforced."""
+    addresses = {
+        "type": "host-local",
+        "dataDir": str(STATE / "cni"),
+        "ranges": [[{"subnet": POD_CIDR}]],
+        "routes": [{"dst": "0.0.0.0/0"}],
+    }
+    pods = {"type": "ptp", "ipMasq": False, "mtu": _mtu(), "ipam": addresses}
+    ports = {"type": "portmap", "capabilities": {"portMappings": True}}
+    return {"cniVersion": "0.4.0", "name": CNI_NETWORK, "plugins": [pods, ports]}
+
+
+def _mtu() -> int:
+    """That of the default route, so that pods need no path discovery to leave the machine."""
+    words = run("ip", "route", "show", "default").split()
+    if "dev" not in words:
+        return 1500
+    return int(Path("/sys/class/net", words[words.index("dev") + 1], "mtu").read_text())
+
+
+def _raise_sysctls() -> None:
+    originals = json.loads(_ORIGINAL_SYSCTLS.read_text()) if _ORIGINAL_SYSCTLS.exists() else {}
+    for name, least in _SYSCTLS.items():
+        setting = Path("/proc/sys", name)
+        current = setting.read_text().strip()
+        if int(current) < least:
+            originals.setdefault(name, current)
+            _ORIGINAL_SYSCTLS.write_text(json.dumps(originals))
+            setting.write_text(str(least))
+
+
+def _remove_port_mappings() -> None:
+    """The chains that the portmap plugin makes on first use and keeps."""
+    rules = ("-m", "addrtype", "--dst-type", "LOCAL", "-j", "CNI-HOSTPORT-DNAT")
+    for hook in ("PREROUTING", "OUTPUT"):
+        while succeeds("iptables", "-t", "nat", "-D", hook, *rules):
+            pass
+    while succeeds("iptables", "-t", "nat", "-D", "POSTROUTING", "-j", "CNI-HOSTPORT-MASQ"):
+        pass
+    listed = run("iptables", "-t", "nat", "-S") if succeeds("iptables", "-t", "nat", "-S") else ""
+    names = [line.split()[1] for line in listed.splitlines() if line.startswith("-N CNI-")]
+    for name in names:
+        succeeds("iptables", "-t", "nat", "-F", name)
+    for name in names:
+        succeeds("iptables", "-t", "nat", "-X", name)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return

@@ -1,0 +1,115 @@
+"""kubelet and kube-proxy."""
+
+import json
+from pathlib import Path
+
+import certificates
+from processes import Process
+from settings import (
+    BINARIES,
+    CLUSTER,
+    CONFIGURATION,
+    CONTAINERD_SOCKET,
+    DNS_SERVICE_IP,
+    LOGS,
+    NODE_IP,
+    POD_CIDR,
+    STATE,
+)
+from shell import succeeds
+
+CONTAINER_LOG_LINKS = Path("/var/log/containers")
+_SYSTEMD_RESOLVERS = Path("/run/systemd/resolve/resolv.conf")
+
+
+def kubelet() -> Process:
+    """The kubelet; writes its configuration."""
+    configuration = _write("kubelet", "kubelet.config.k8s.io/v1beta1", "KubeletConfiguration", _kubelet_settings())
+    kubeconfig = certificates.KUBELET.kubeconfig
+    command = (
+        str(BINARIES / "kubelet"),
+        f"--config={configuration}",
+        f"--kubeconfig={kubeconfig}",
+        f"--root-dir={STATE}/kubelet",
+        f"--node-ip={NODE_IP}",
+        f"--hostname-override={CLUSTER}",
+    )
+    return Process("kubelet", command, (configuration, kubeconfig), ready=_node_port_open)
+
+
+def proxy() -> Process:
+    """kube-proxy, with nftables; writes its configuration."""
+    settings: dict[str, object] = {
+        "mode": "nftables",
+        "clusterCIDR": POD_CIDR,
+        "hostnameOverride": CLUSTER,
+        "clientConnection": {"kubeconfig": str(certificates.PROXY.kubeconfig)},
+        "healthzBindAddress": "127.0.0.1:10256",
+        "metricsBindAddress": "127.0.0.1:10249",
+        # Zero: leave the machine's connection tracking as it is.
+        "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
+        "nftables": {"minSyncPeriod": "100ms", "syncPeriod": "30s"},
+    }
+    configuration = _write("proxy", "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration", settings)
+    command = (str(BINARIES / "kube-proxy"), f"--config={configuration}")
+    return Process("proxy", command, (configuration, certificates.PROXY.kubeconfig))
+
+
+def resolver_file() -> Path:
+    """The machine's own name servers, not systemd's stub on loopback, which pods cannot reach."""
+    return _SYSTEMD_RESOLVERS if _SYSTEMD_RESOLVERS.exists() else Path("/etc/resolv.conf")
+
+
+def remove_log_links() -> None:
+    """The links that the kubelet keeps outside its own folder."""
+    if CONTAINER_LOG_LINKS.is_dir():
+        for link in CONTAINER_LOG_LINKS.iterdir():
+            if link.is_symlink() and Path(link.readlink()).is_relative_to(LOGS):
+                link.unlink()
+
+
+def _kubelet_settings() -> dict[str, object]:
+    never_evict_for_disk = {"nodefs.available": "1%", "nodefs.inodesFree": "1%", "imagefs.available": "1%"}
+    return {
+        "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
+        "cgroupDriver": "cgroupfs",
+        "failCgroupV1": False,
+        "failSwapOn": False,
+        "maxPods": 250,
+        "podLogsDir": str(LOGS / "pods"),
+        "volumePluginDir": str(STATE / "kubelet" / "volume-plugins"),
+        "resolvConf": str(resolver_file()),
+        "clusterDNS": [DNS_SERVICE_IP],
+        "clusterDomain": "cluster.local",
+        "address": "0.0.0.0",
+        "tlsCertFile": str(certificates.KUBELET.path),
+        "tlsPrivateKeyFile": str(certificates.KUBELET.key),
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": str(certificates.AUTHORITY)},
+        },
+        "authorization": {"mode": "Webhook"},
+        "syncFrequency": "10s",
+        "serializeImagePulls": False,
+        "kubeAPIQPS": 100,
+        "kubeAPIBurst": 200,
+        "eventRecordQPS": 50,
+        "eventBurst": 100,
+        # kube-proxy needs none of the iptables chains that the kubelet makes for its older modes.
+        "makeIPTablesUtilChains": False,
+        # Images are imported and cannot be pulled again: none may be collected.
+        "imageGCHighThresholdPercent": 100,
+        "imageGCLowThresholdPercent": 99,
+        "evictionHard": {"memory.available": "100Mi", **never_evict_for_disk},
+    }
+
+
+def _write(name: str, version: str, kind: str, settings: dict[str, object]) -> Path:
+    path = CONFIGURATION / f"{name}.json"
+    path.write_text(json.dumps({"apiVersion": version, "kind": kind, **settings}, indent=2))
+    return path
+
+
+def _node_port_open() -> bool:
+    return succeeds("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/10250")

@@ -1,0 +1,42 @@
+"""Every address, version and folder of the test cluster."""
+
+import os
+from pathlib import Path
+
+CLUSTER = "kubelambda"
+"""Name of the node, of the CNI network and of the kind cluster."""
+
+KUBERNETES = "v1.36.3"
+COREDNS = "v1.15.0"
+HELM3 = "v3.22.0"
+HELM4 = "v4.3.1"
+KIND = "v0.33.0"
+
+NODE_IP = "10.89.0.1"
+"""On a bridge of its own, so that the cluster does not depend on the machine's network."""
+NODE_BRIDGE = "k8s-node"
+POD_CIDR = "10.244.0.0/16"
+SERVICE_CIDR = "10.96.0.0/16"
+API_SERVICE_IP = "10.96.0.1"
+DNS_SERVICE_IP = "10.96.0.10"
+API_PORT = 6443
+ETCD_PORT = 12379
+"""Not etcd's own port: Debian's package may have started an etcd there."""
+
+PAUSE_IMAGE = "localhost/kubelambda/pause:1"
+COREDNS_IMAGE = f"localhost/kubelambda/coredns:{COREDNS}"
+
+HERE = Path(__file__).resolve().parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubelambda"
+"""What is worth keeping between clusters: built binaries and images."""
+BINARIES = CACHE / "bin"
+STATE = Path("/var/lib/kubelambda-cluster")
+"""Everything on disk that belongs to the running cluster; `down` removes it."""
+RUN = Path("/run/kubelambda-cluster")
+"""Sockets and mounts of the running cluster."""
+CERTIFICATES = STATE / "certificates"
+CONFIGURATION = STATE / "configuration"
+LOGS = STATE / "logs"
+KUBECONFIG = STATE / "kubeconfig"
+CONTAINERD_SOCKET = RUN / "containerd" / "containerd.sock"
+CNI_NETWORK = "kubelambda"

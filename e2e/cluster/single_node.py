@@ -1,0 +1,149 @@
+"""A single-node Kubernetes on this machine: every component a process or a pod, nothing pulled from a registry."""
+
+import fcntl
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import addons
+import archives
+import binaries
+import certificates
+import control_plane
+import debian
+import network
+import node
+import processes
+import runtime
+from progress import ClusterError, say, step
+from settings import BINARIES, CACHE, CLUSTER, COREDNS_IMAGE, KUBECONFIG, PAUSE_IMAGE, STATE
+from shell import kubectl, succeeds
+
+PROCESSES = (
+    "storage-provisioner",
+    "networkpolicy-enforcer",
+    "kubelet",
+    "proxy",
+    "scheduler",
+    "controller-manager",
+    "apiserver",
+    "etcd",
+    "containerd",
+)
+"""In the order in which they are stopped."""
+_LOCK = Path("/run/lock/kubelambda-cluster")
+
+
+def up() -> None:
+    """Brings the node up; on a running node, brings back what is missing."""
+    debian.require_root()
+    debian.install(debian.NODE_PACKAGES)
+    binaries.build_kubernetes()
+    binaries.install_tools((binaries.COREDNS_TOOL, *binaries.HELM_TOOLS))
+    with _locked():
+        STATE.mkdir(parents=True, exist_ok=True)
+        certificates.make_certificates()
+        network.set_up()
+        processes.ensure(runtime.containerd())
+        _load_own_images()
+        for process in (control_plane.etcd(), control_plane.api_server()):
+            processes.ensure(process)
+        for process in (control_plane.controller_manager(), control_plane.scheduler(), node.proxy(), node.kubelet()):
+            processes.ensure(process)
+        with step("addons"):
+            addons.apply_addons()
+        with step("node and DNS are ready"):
+            _wait_for_node()
+            addons.wait_for_addons()
+    say(f"cluster is up: KUBECONFIG={KUBECONFIG}")
+
+
+def down() -> None:
+    """Takes the node down and removes everything it made outside the cache folder."""
+    if not STATE.exists():
+        say("no cluster on this machine")
+        return
+    debian.require_root()
+    with _locked(), step("cluster down"):
+        for name in PROCESSES[:-1]:
+            processes.stop(name)
+        runtime.kill_everything()
+        processes.stop("containerd")
+        network.tear_down()
+        node.remove_log_links()
+        runtime.remove_files()
+    _LOCK.unlink(missing_ok=True)
+
+
+def status() -> bool:
+    """Prints what runs; whether all of it does."""
+    if not STATE.exists():
+        print("cluster: down")
+        return False
+    pids = {name: processes.pid_of(name) for name in reversed(PROCESSES)}
+    for name, pid in pids.items():
+        print(f"{name:24} {f'running, pid {pid}' if pid else 'NOT RUNNING'}")
+    if control_plane.api_server_is_ready():
+        print(kubectl("get", "nodes", "--output", "wide"), end="")
+        print(kubectl("get", "pods", "--all-namespaces"), end="")
+    print(f"logs: {STATE / 'logs'}")
+    return all(pids.values())
+
+
+def restart(name: str) -> None:
+    """Ends one component and starts it again; prints how long it was away."""
+    makers = {
+        "containerd": runtime.containerd,
+        "etcd": control_plane.etcd,
+        "apiserver": control_plane.api_server,
+        "controller-manager": control_plane.controller_manager,
+        "scheduler": control_plane.scheduler,
+        "proxy": node.proxy,
+        "kubelet": node.kubelet,
+    }
+    if name not in makers:
+        raise ClusterError(f"{name!r} is not a component; there are: {', '.join(makers)}")
+    with _locked():
+        started = time.monotonic()
+        processes.stop(name, signal.SIGTERM)
+        processes.ensure(makers[name]())
+    say(f"{name} was away for {time.monotonic() - started:.1f}s")
+
+
+def load(archives_of_images: list[Path]) -> None:
+    """Imports image archives into the node."""
+    for archive in archives_of_images:
+        runtime.load_image(archive)
+
+
+def _load_own_images() -> None:
+    """The two images that the node itself needs, made here and kept in the cache."""
+    there = runtime.image_digests()
+    for image, user in ((PAUSE_IMAGE, "65535:65535"), (COREDNS_IMAGE, "")):
+        if image in there:
+            continue
+        with step(f"image {image}"):
+            archive = CACHE / "images" / f"{image.rpartition('/')[2].replace(':', '-')}.tar"
+            program = BINARIES / image.rpartition("/")[2].partition(":")[0]
+            if image == PAUSE_IMAGE and not program.exists():
+                archives.compile_pause(program)
+            archives.pack_program(program, image=image, user=user, archive=archive)
+            runtime.load_image(archive)
+
+
+def _wait_for_node() -> None:
+    command = (BINARIES / "kubectl", "--kubeconfig", KUBECONFIG, "get", "node", CLUSTER)
+    if not processes.until(lambda: succeeds(*command), 60, 0.2):
+        raise ClusterError(f"the kubelet did not register the node; see {STATE / 'logs' / 'kubelet.log'}")
+    kubectl("wait", "--for=condition=Ready", f"node/{CLUSTER}", "--timeout=60s")
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """One command at a time changes the cluster."""
+    _LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with _LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
