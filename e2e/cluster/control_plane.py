@@ -1,11 +1,9 @@
 """etcd, the API server and its two companions, on the machine's own processes."""
 
 import shutil
-import ssl
-import urllib.request
 
 import certificates
-from processes import Process
+from processes import Process, healthy
 from progress import ClusterError
 from settings import (
     API_PORT,
@@ -42,7 +40,7 @@ def etcd() -> Process:
         "--auto-compaction-retention=1",
         "--log-level=warn",
     )
-    return Process("etcd", command, ready=lambda: _healthy(f"{_ETCD}/health"))
+    return Process("etcd", command, ready=lambda: healthy(f"{_ETCD}/health"))
 
 
 def api_server() -> Process:
@@ -89,7 +87,7 @@ def controller_manager() -> Process:
         "--profiling=false",
         *_CLIENT_RATE,
     )
-    return Process("controller-manager", command, (kubeconfig,), ready=lambda: _healthy("https://127.0.0.1:10257/healthz"))
+    return Process("controller-manager", command, (kubeconfig,), ready=lambda: healthy("https://127.0.0.1:10257/healthz"))
 
 
 def scheduler() -> Process:
@@ -103,19 +101,10 @@ def scheduler() -> Process:
         "--profiling=false",
         *_CLIENT_RATE,
     )
-    return Process("scheduler", command, (kubeconfig,), ready=lambda: _healthy("https://127.0.0.1:10259/healthz"))
+    return Process("scheduler", command, (kubeconfig,), ready=lambda: healthy("https://127.0.0.1:10259/healthz"))
 
 
 def api_server_is_ready() -> bool:
     """Whether every post-start hook of the API server is done."""
     command = (BINARIES / "kubectl", "--kubeconfig", KUBECONFIG, "--request-timeout=5s", "get", "--raw=/readyz")
     return succeeds(*command)
-
-
-def _healthy(url: str) -> bool:
-    """The certificate of a loopback health port is the process's own."""
-    try:
-        with urllib.request.urlopen(url, timeout=2, context=ssl._create_unverified_context()) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import certificates
-from processes import Process
+from processes import Process, healthy
 from settings import (
     BINARIES,
     CLUSTER,
@@ -16,7 +16,6 @@ from settings import (
     POD_CIDR,
     STATE,
 )
-from shell import succeeds
 
 CONTAINER_LOG_LINKS = Path("/var/log/containers")
 _SYSTEMD_RESOLVERS = Path("/run/systemd/resolve/resolv.conf")
@@ -34,7 +33,7 @@ def kubelet() -> Process:
         f"--node-ip={NODE_IP}",
         f"--hostname-override={CLUSTER}",
     )
-    return Process("kubelet", command, (configuration, kubeconfig), ready=_node_port_open)
+    return Process("kubelet", command, (configuration, kubeconfig), ready=lambda: healthy("http://127.0.0.1:10248/healthz"))
 
 
 def proxy() -> Process:
@@ -52,7 +51,8 @@ def proxy() -> Process:
     }
     configuration = _write("proxy", "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration", settings)
     command = (str(BINARIES / "kube-proxy"), f"--config={configuration}")
-    return Process("proxy", command, (configuration, certificates.PROXY.kubeconfig))
+    files = (configuration, certificates.PROXY.kubeconfig)
+    return Process("proxy", command, files, ready=lambda: healthy("http://127.0.0.1:10256/healthz"))
 
 
 def resolver_file() -> Path:
@@ -107,9 +107,8 @@ def _kubelet_settings() -> dict[str, object]:
 
 def _write(name: str, version: str, kind: str, settings: dict[str, object]) -> Path:
     path = CONFIGURATION / f"{name}.json"
-    path.write_text(json.dumps({"apiVersion": version, "kind": kind, **settings}, indent=2))
+    content = json.dumps({"apiVersion": version, "kind": kind, **settings}, indent=2)
+    # kube-proxy ends itself when its file is written, even with the same content.
+    if not path.exists() or path.read_text() != content:
+        path.write_text(content)
     return path
-
-
-def _node_port_open() -> bool:
-    return succeeds("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/10250")

@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +102,15 @@ def wait_ready(process: Process) -> None:
     if not finished:
         seconds = process.ready_seconds
         raise ClusterError(f"{process.name} is not ready after {seconds} s; the end of {process.log}:\n{_tail(process.log)}")
+
+
+def healthy(url: str) -> bool:
+    """Whether a health port answers 200; the certificate of a loopback health port is the process's own."""
+    try:
+        with urllib.request.urlopen(url, timeout=2, context=ssl._create_unverified_context()) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def until(condition: Callable[[], bool], seconds: float, interval: float = 0.1) -> bool:

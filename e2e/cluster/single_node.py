@@ -68,7 +68,7 @@ def down() -> None:
     debian.require_root()
     with _locked(), step("cluster down"):
         for name in PROCESSES[:-1]:
-            processes.stop(name)
+            processes.stop(name, signal.SIGKILL)  # nothing that they could save is kept
         runtime.kill_everything()
         processes.stop("containerd")
         network.tear_down()
@@ -93,7 +93,7 @@ def status() -> bool:
 
 
 def restart(name: str) -> None:
-    """Ends one component and starts it again; prints how long it was away."""
+    """Kills one component, as a crash would, and starts it again; says how long it was away."""
     makers = {
         "containerd": runtime.containerd,
         "etcd": control_plane.etcd,
@@ -107,7 +107,7 @@ def restart(name: str) -> None:
         raise ClusterError(f"{name!r} is not a component; there are: {', '.join(makers)}")
     with _locked():
         started = time.monotonic()
-        processes.stop(name, signal.SIGTERM)
+        processes.stop(name, signal.SIGKILL)
         processes.ensure(makers[name]())
     say(f"{name} was away for {time.monotonic() - started:.1f}s")
 
