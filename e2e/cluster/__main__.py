@@ -2,9 +2,10 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 import binaries
+import image_builds
+import image_engines
 import kind_cluster
 import single_node
 from progress import ClusterError
@@ -20,7 +21,8 @@ def main() -> int:
     commands.add_parser("status", help="show what runs")
     commands.add_parser("kubeconfig", help="print the path of the cluster's kubeconfig")
     commands.add_parser("binaries", help="build the programs into the cache folder, without a cluster")
-    commands.add_parser("load", help="import image archives").add_argument("archives", nargs="+", type=Path)
+    images = commands.add_parser("images", help="build the images that changed and import them")
+    images.add_argument("--build-only", action="store_true", help="leave the cluster alone")
     commands.add_parser("restart", help="restart one component, such as apiserver").add_argument("component")
     arguments = parser.parse_args()
     try:
@@ -47,8 +49,10 @@ def _run(arguments: argparse.Namespace) -> int:
             return 0 if backend.status() else 1
         case "kubeconfig":
             print(kind_cluster.KUBECONFIG if kind else KUBECONFIG)
-        case "load":
-            backend.load(arguments.archives)
+        case "images":
+            built = image_builds.build_images(image_engines.Docker() if kind else image_engines.Buildah())
+            if not arguments.build_only:
+                backend.load(built)
         case "restart":
             kind_cluster.restart_api_server() if kind else single_node.restart(arguments.component)
     return 0

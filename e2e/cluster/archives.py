@@ -1,4 +1,4 @@
-"""Images of a single static program, packed by hand: what the node needs before anything can be built on it."""
+"""Archives of images: reading their names, and packing those of a single static program, which the node itself needs."""
 
 import hashlib
 import io
@@ -68,3 +68,12 @@ def pack_program(program: Path, *, image: str, user: str, archive: Path) -> None
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
+
+
+def identity(archive: Path) -> tuple[str, str]:
+    """Name and digest of the image in an OCI archive."""
+    with tarfile.open(archive) as tar:
+        index = tar.extractfile("index.json")
+        assert index is not None
+        manifest = json.load(index)["manifests"][0]
+    return manifest["annotations"]["org.opencontainers.image.ref.name"], manifest["digest"]

@@ -22,4 +22,4 @@ kubernetes-binaries: ## Build Kubernetes and Helm into the cache folder, without
 
 .PHONY: images
 images: ## Build the images that changed and import them into the cluster
-	@python3 images | xargs --no-run-if-empty python3 e2e/cluster load
+	@python3 e2e/cluster images

@@ -23,8 +23,9 @@ API_PORT = 6443
 ETCD_PORT = 12379
 """Not etcd's own port: Debian's package may have started an etcd there."""
 
-PAUSE_IMAGE = "localhost/kubelambda/pause:1"
-COREDNS_IMAGE = f"localhost/kubelambda/coredns:{COREDNS}"
+IMAGE_REPOSITORY = "localhost/kubelambda"
+PAUSE_IMAGE = f"{IMAGE_REPOSITORY}/pause:1"
+COREDNS_IMAGE = f"{IMAGE_REPOSITORY}/coredns:{COREDNS}"
 
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubelambda"

@@ -113,9 +113,15 @@ def restart(name: str) -> None:
 
 
 def load(archives_of_images: list[Path]) -> None:
-    """Imports image archives into the node."""
+    """Imports those images that the node does not have yet."""
+    if not processes.is_running("containerd"):
+        raise ClusterError("the cluster is down; bring it up with: make cluster-up")
+    there = runtime.image_digests()
     for archive in archives_of_images:
-        runtime.load_image(archive)
+        name, digest = archives.identity(archive)
+        if there.get(name) != digest:
+            with step(f"import {name}"):
+                runtime.load_image(archive)
 
 
 def _load_own_images() -> None:

@@ -1,0 +1,90 @@
+"""The two programs that build Dockerfiles: Docker where an engine answers, buildah where no registry does."""
+
+import os
+from pathlib import Path
+
+import debian
+from image_builds import ARCHIVES
+from progress import step
+from settings import CACHE, IMAGE_REPOSITORY
+from shell import run, succeeds
+
+SUITE = "trixie"
+EPOCH = os.environ.get("SOURCE_DATE_EPOCH", "1735689600")
+"""The time stamp of every file, so that the same inputs make the same layers."""
+BUILDAH_RUN = Path("/run/kubelambda-buildah")
+_DEBIAN = f"{IMAGE_REPOSITORY}/debian:{SUITE}"
+_LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
+_CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT")
+_CERTIFICATES = "/run/secrets/ca"
+"""Where the build steps that fetch packages see the machine's authorities; it is mounted and never part of a layer."""
+
+
+class Buildah:
+    """Dockerfiles on a Debian made by mmdebstrap; needs root, Debian's packages and nothing else."""
+
+    identity = f"buildah {SUITE} {EPOCH}"
+
+    def prepare(self) -> None:
+        """Debian itself."""
+        debian.require_root()
+        debian.install(debian.IMAGE_PACKAGES)
+        if self._succeeds("inspect", "--type", "image", _DEBIAN):
+            return
+        folder = ARCHIVES / f"debian-{SUITE}"
+        folder.mkdir(parents=True, exist_ok=True)
+        archive = folder / "root.tar"
+        if not archive.exists():
+            with step(f"Debian {SUITE} with mmdebstrap", announce=True):
+                options = [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
+                made = folder / "new.tar"
+                environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH}
+                run("mmdebstrap", "--variant=minbase", *options, SUITE, made, env=environment)
+                made.replace(archive)
+        (folder / "Dockerfile").write_text("FROM scratch\nADD root.tar /\n")
+        self._run("bud", "--timestamp", EPOCH, "--tag", _DEBIAN, str(folder))
+
+    def build(self, name: str, dockerfile: Path, context: Path, arguments: dict[str, str]) -> None:
+        """Builds one image; unchanged layers come from buildah's own cache."""
+        every = {"DEBIAN": _DEBIAN, **arguments}
+        bundle = next((os.environ[name] for name in _CERTIFICATE_VARIABLES if os.environ.get(name)), None)
+        options = ["--layers", "--timestamp", EPOCH, "--file", str(dockerfile)]
+        if bundle is not None:
+            every |= {"PIP_CERT": _CERTIFICATES, "NODE_EXTRA_CA_CERTS": _CERTIFICATES}
+            options += ["--secret", f"id=ca,src={bundle}"]
+        given = [word for key, value in every.items() for word in ("--build-arg", f"{key}={value}")]
+        self._run("bud", *options, *given, "--tag", name, str(context))
+
+    def export(self, name: str, archive: Path) -> None:
+        """An OCI archive; uncompressed, because it only travels within this machine."""
+        self._run("push", "--disable-compression", name, f"oci-archive:{archive}:{name}")
+
+    def _run(self, *arguments: str) -> str:
+        environment = {**os.environ, "BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "overlay"}
+        return run(*self._command, *arguments, env=environment)
+
+    def _succeeds(self, *arguments: str) -> bool:
+        return succeeds(*self._command, "--storage-driver", "overlay", *arguments)
+
+    @property
+    def _command(self) -> tuple[str, ...]:
+        return ("buildah", "--root", str(CACHE / "buildah"), "--runroot", str(BUILDAH_RUN))
+
+
+class Docker:
+    """`docker build`, with the Dockerfiles' own default for Debian."""
+
+    identity = f"docker {EPOCH}"
+
+    def prepare(self) -> None:
+        """Docker pulls what the first Dockerfile starts from."""
+
+    def build(self, name: str, dockerfile: Path, context: Path, arguments: dict[str, str]) -> None:
+        """Builds one image; unchanged layers come from Docker's own cache."""
+        every = {"SOURCE_DATE_EPOCH": EPOCH, **arguments}
+        given = [word for key, value in every.items() for word in ("--build-arg", f"{key}={value}")]
+        run("docker", "build", "--quiet", *given, "--file", dockerfile, "--tag", name, context)
+
+    def export(self, name: str, archive: Path) -> None:
+        """A Docker archive."""
+        run("docker", "save", "--output", archive, name)
