@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from progress import ClusterError, say, step
+from progress import ClusterError, step
 from settings import CACHE, HERE, IMAGE_REPOSITORY
 from shell import run
 
@@ -57,6 +57,9 @@ class Builder(Protocol):
     def export(self, name: str, archive: Path) -> None:
         """Writes one image as an archive that nodes can import."""
 
+    def finish(self) -> None:
+        """Leaves nothing but images behind."""
+
 
 def version() -> str:
     """The tag of every image."""
@@ -77,9 +80,12 @@ def build_images(builder: Builder) -> list[Path]:
     missing = {name for name, archive in wanted.items() if not archive.exists()}
     if missing:
         ARCHIVES.mkdir(parents=True, exist_ok=True)
-        builder.prepare()
-        for image in _with_parents(missing):
-            _build(builder, image, wanted.get(image.name))
+        try:
+            builder.prepare()
+            for image in _with_parents(missing):
+                _build(builder, image, wanted.get(image.name))
+        finally:
+            builder.finish()
     return list(wanted.values())
 
 
@@ -145,8 +151,3 @@ def _build_wheel() -> None:
         shutil.copyfile(next(Path(folder).glob("*.whl")), _WHEEL)
         _WHEEL_KEY.write_text(key)
 
-
-def describe(archives: list[Path]) -> None:
-    """Says what there is."""
-    for archive in archives:
-        say(f"{reference(archive.stem.rpartition('-')[0])}: {archive.stat().st_size / 1e6:.0f} MB unpacked")

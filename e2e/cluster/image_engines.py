@@ -5,6 +5,7 @@ from pathlib import Path
 
 import debian
 from image_builds import ARCHIVES
+from mounts import unmount_below
 from progress import step
 from settings import CACHE, IMAGE_REPOSITORY
 from shell import run, succeeds
@@ -12,6 +13,7 @@ from shell import run, succeeds
 SUITE = "trixie"
 EPOCH = os.environ.get("SOURCE_DATE_EPOCH", "1735689600")
 """The time stamp of every file, so that the same inputs make the same layers."""
+BUILDAH_STORAGE = CACHE / "buildah"
 BUILDAH_RUN = Path("/run/kubelambda-buildah")
 _DEBIAN = f"{IMAGE_REPOSITORY}/debian:{SUITE}"
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
@@ -56,8 +58,15 @@ class Buildah:
         self._run("bud", *options, *given, "--tag", name, str(context))
 
     def export(self, name: str, archive: Path) -> None:
-        """An OCI archive; uncompressed, because it only travels within this machine."""
-        self._run("push", "--disable-compression", name, f"oci-archive:{archive}:{name}")
+        """An OCI archive."""
+        self._run("push", name, f"oci-archive:{archive}:{name}")
+
+    def finish(self) -> None:
+        """buildah keeps a mounted container for every stage that only names an image, and its storage folder mounted."""
+        if not BUILDAH_STORAGE.exists():
+            return
+        self._run("rm", "--all")
+        unmount_below(BUILDAH_STORAGE, BUILDAH_RUN)
 
     def _run(self, *arguments: str) -> str:
         environment = {**os.environ, "BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "overlay"}
@@ -68,7 +77,7 @@ class Buildah:
 
     @property
     def _command(self) -> tuple[str, ...]:
-        return ("buildah", "--root", str(CACHE / "buildah"), "--runroot", str(BUILDAH_RUN))
+        return ("buildah", "--root", str(BUILDAH_STORAGE), "--runroot", str(BUILDAH_RUN))
 
 
 class Docker:
@@ -88,3 +97,6 @@ class Docker:
     def export(self, name: str, archive: Path) -> None:
         """A Docker archive."""
         run("docker", "save", "--output", archive, name)
+
+    def finish(self) -> None:
+        """Docker cleans up after itself."""

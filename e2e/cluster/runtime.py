@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import processes
+from mounts import unmount_below
 from network import CNI_FOLDER
 from progress import ClusterError
 from settings import CONFIGURATION, CONTAINERD_SOCKET, PAUSE_IMAGE, RUN, STATE
@@ -62,13 +63,13 @@ def kill_everything() -> None:
             _kill(child)
         _kill(shim)
     processes.until(lambda: not processes.pids_of(_is_our_shim), 10)
-    _unmount_below(STATE, RUN)
+    unmount_below(STATE, RUN)
     _remove_cgroups()
 
 
 def remove_files() -> None:
     """Removes the folders, once nothing is mounted in them any more."""
-    _unmount_below(STATE, RUN)
+    unmount_below(STATE, RUN)
     for folder in (RUN, STATE):
         shutil.rmtree(folder, ignore_errors=False) if folder.exists() else None
 
@@ -103,15 +104,6 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
-
-
-def _unmount_below(*folders: Path) -> None:
-    """Deepest first; mounts whose users are just ending are detached."""
-    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    ours = [point for point in points if any(Path(point).is_relative_to(folder) for folder in folders)]
-    for point in sorted(ours, key=len, reverse=True):
-        if not succeeds("umount", point):
-            run("umount", "--lazy", point)
 
 
 def _remove_cgroups() -> None:
