@@ -8,6 +8,7 @@ from settings import COREDNS_IMAGE, DNS_SERVICE_IP
 from shell import kubectl
 
 PROVISIONER = "kubelambda.dev/host-path"
+STORAGE_CLASS = "standard"
 _LABELS = {"k8s-app": "kube-dns"}
 _READ = ["list", "watch"]
 
@@ -35,7 +36,8 @@ def _corefile() -> str:
     reachable = [server for server in servers if not server.startswith(("127.", "::1"))]
     forward = f"  forward . {' '.join(reachable)}\n" if reachable else ""
     cluster = "  kubernetes cluster.local in-addr.arpa ip6.arpa {\n    pods insecure\n    ttl 5\n  }\n"
-    return f".:53 {{\n  errors\n  health :8080\n  ready :8181\n{cluster}{forward}  cache 5\n  reload 5s\n  loadbalance\n}}\n"
+    health = "  health :8080\n  ready :8181\n"
+    return f".:53 {{\n  errors\n{health}{cluster}{forward}  cache 5\n  reload 5s\n  loadbalance\n}}\n"
 
 
 def _resolver_lines() -> list[str]:
@@ -110,7 +112,7 @@ def _storage_class() -> dict[str, object]:
     return {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",
-        "metadata": {"name": "standard", "annotations": default},
+        "metadata": {"name": STORAGE_CLASS, "annotations": default},
         "provisioner": PROVISIONER,
         "reclaimPolicy": "Delete",
         "volumeBindingMode": "Immediate",

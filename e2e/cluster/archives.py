@@ -1,4 +1,4 @@
-"""Archives of images: reading their names, and packing those of a single static program, which the node itself needs."""
+"""Archives of images: reading their names, and packing the single static programs that the node itself runs."""
 
 import hashlib
 import io

@@ -94,7 +94,9 @@ def _require_go() -> None:
         raise ClusterError("Kubernetes is built from Go modules, and `go` is not on PATH: install Go 1.21 or newer")
     found = re.search(r"go(\d+)\.(\d+)", run("go", "version"))
     if found is None or (int(found[1]), int(found[2])) < GO_MINIMUM:
-        raise ClusterError(f"Go {GO_MINIMUM[0]}.{GO_MINIMUM[1]} or newer is needed; this is {run('go', 'version').strip()}")
+        raise ClusterError(
+            f"Go {GO_MINIMUM[0]}.{GO_MINIMUM[1]} or newer is needed; this is {run('go', 'version').strip()}"
+        )
 
 
 def _stamp(name: str) -> Path:

@@ -98,7 +98,7 @@ def _sign(certificate: Certificate) -> None:
         command = ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
         subject = ["-subj", f"{organisation}/CN={certificate.user}"]
         run(*command, *subject, "-keyout", certificate.key, "-out", request)
-        authority = ["-CA", AUTHORITY, "-CAkey", _AUTHORITY_KEY, "-CAcreateserial"]
+        authority: list[str | Path] = ["-CA", AUTHORITY, "-CAkey", _AUTHORITY_KEY, "-CAcreateserial"]
         run("openssl", "x509", "-req", "-in", request, *authority, "-days", DAYS, "-extfile", extensions, "-out", made)
         certificate.path.write_bytes(made.read_bytes())
 

@@ -67,7 +67,9 @@ def api_server() -> Process:
         "--kubelet-preferred-address-types=InternalIP",
         "--profiling=false",
     )
-    return Process("apiserver", command, (certificates.API_SERVER.path, certificates.API_SERVER.key), ready=api_server_is_ready)
+    return Process(
+        "apiserver", command, (certificates.API_SERVER.path, certificates.API_SERVER.key), ready=api_server_is_ready
+    )
 
 
 def controller_manager() -> Process:
@@ -87,7 +89,9 @@ def controller_manager() -> Process:
         "--profiling=false",
         *_CLIENT_RATE,
     )
-    return Process("controller-manager", command, (kubeconfig,), ready=lambda: healthy("https://127.0.0.1:10257/healthz"))
+    return Process(
+        "controller-manager", command, (kubeconfig,), ready=lambda: healthy("https://127.0.0.1:10257/healthz")
+    )
 
 
 def scheduler() -> Process:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 from progress import ClusterError, step
 from settings import HERE
@@ -56,5 +57,5 @@ def require_root() -> None:
 
 def _there(evidence: str) -> bool:
     if evidence.startswith("/"):
-        return os.path.exists(evidence)
+        return Path(evidence).exists()
     return shutil.which(evidence, path=_PATH) is not None

@@ -145,9 +145,8 @@ def _build_wheel() -> None:
     if uv is None:
         raise ClusterError("uv is not on PATH, and it builds the wheel of the images: run `make setup`")
     with step("wheel"), tempfile.TemporaryDirectory() as folder:
-        run(uv, "build", "--quiet", "--wheel", "--no-config", "--out-dir", folder, ROOT)
+        run(uv, "build", "--quiet", "--wheel", "--out-dir", folder, ROOT)
         _WHEEL.parent.mkdir(exist_ok=True)
         _WHEEL_KEY.unlink(missing_ok=True)
         shutil.copyfile(next(Path(folder).glob("*.whl")), _WHEEL)
         _WHEEL_KEY.write_text(key)
-

@@ -62,7 +62,7 @@ class Buildah:
         self._run("push", name, f"oci-archive:{archive}:{name}")
 
     def finish(self) -> None:
-        """buildah keeps a mounted container for every stage that only names an image, and its storage folder mounted."""
+        """buildah keeps its storage mounted, and a container of every stage that only names an image."""
         if not BUILDAH_STORAGE.exists():
             return
         self._run("rm", "--all")

@@ -9,7 +9,9 @@ from progress import say, step
 from settings import BINARIES, CLUSTER
 from shell import run, succeeds
 
-KUBECONFIG = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "kubelambda" / "kind.kubeconfig"
+KUBECONFIG = (
+    Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "kubelambda" / "kind.kubeconfig"
+)
 
 
 def available() -> bool:

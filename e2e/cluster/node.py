@@ -33,7 +33,9 @@ def kubelet() -> Process:
         f"--node-ip={NODE_IP}",
         f"--hostname-override={CLUSTER}",
     )
-    return Process("kubelet", command, (configuration, kubeconfig), ready=lambda: healthy("http://127.0.0.1:10248/healthz"))
+    return Process(
+        "kubelet", command, (configuration, kubeconfig), ready=lambda: healthy("http://127.0.0.1:10248/healthz")
+    )
 
 
 def proxy() -> Process:

@@ -17,7 +17,11 @@ from settings import LOGS, STATE
 
 STOP_SECONDS = 15
 _RECORDS = STATE / "processes"
-_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+}
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,9 @@ def wait_ready(process: Process) -> None:
         raise ClusterError(f"{process.name} ended while starting; the end of {process.log}:\n{_tail(process.log)}")
     if not finished:
         seconds = process.ready_seconds
-        raise ClusterError(f"{process.name} is not ready after {seconds} s; the end of {process.log}:\n{_tail(process.log)}")
+        raise ClusterError(
+            f"{process.name} is not ready after {seconds} s; the end of {process.log}:\n{_tail(process.log)}"
+        )
 
 
 def healthy(url: str) -> bool:

@@ -3,8 +3,9 @@
 import fcntl
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import addons
@@ -13,6 +14,7 @@ import binaries
 import certificates
 import control_plane
 import debian
+import equipment
 import network
 import node
 import processes
@@ -54,6 +56,8 @@ def up() -> None:
             processes.ensure(process)
         with step("addons"):
             addons.apply_addons()
+        for name in equipment.PROGRAMS:
+            processes.ensure(equipment.process(name))
         with step("node and DNS are ready"):
             _wait_for_node()
             addons.wait_for_addons()
@@ -94,7 +98,7 @@ def status() -> bool:
 
 def restart(name: str) -> None:
     """Kills one component, as a crash would, and starts it again; says how long it was away."""
-    makers = {
+    makers: dict[str, Callable[[], processes.Process]] = {
         "containerd": runtime.containerd,
         "etcd": control_plane.etcd,
         "apiserver": control_plane.api_server,
@@ -102,6 +106,7 @@ def restart(name: str) -> None:
         "scheduler": control_plane.scheduler,
         "proxy": node.proxy,
         "kubelet": node.kubelet,
+        **{name: partial(equipment.process, name) for name in equipment.PROGRAMS},
     }
     if name not in makers:
         raise ClusterError(f"{name!r} is not a component; there are: {', '.join(makers)}")
