@@ -1,0 +1,64 @@
+"""Starts the agent: pre-start the runtime process, then serve the Runtime API and the control API until told to end."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from kubelambda.agent import process
+from kubelambda.api import labels, limits
+
+
+def main() -> None:
+    """Runs until SIGTERM; exits 0 once the invocation in flight has finished."""
+    source, output = os.pipe()
+    prestart = os.environ.get(labels.ENV_PRESTART, "")
+    api_port = int(os.environ.get("KUBELAMBDA_RUNTIME_API_PORT", labels.RUNTIME_API_PORT))
+    prestarted = process.prestart_python(output, f"127.0.0.1:{api_port}") if prestart == "python" else None
+    process.make_undumpable()
+
+    import uvloop  # noqa: PLC0415 - after the fork, so that the runtime process does not carry it
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(source, output, prestart, prestarted, api_port))
+
+
+async def _serve(source: int, output: int, prestart: str, prestarted: process.Process | None, api_port: int) -> None:
+    from kubelambda.agent import logs  # noqa: PLC0415 - as above
+    from kubelambda.agent.control import Control  # noqa: PLC0415
+    from kubelambda.agent.http import Connection  # noqa: PLC0415
+    from kubelambda.agent.runtime_api import RuntimeApi  # noqa: PLC0415
+    from kubelambda.agent.sandbox import Paths, Sandbox  # noqa: PLC0415
+
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    control_port = int(os.environ.get("KUBELAMBDA_CONTROL_PORT", labels.CONTROL_PORT))
+    root = Path(os.environ.get("KUBELAMBDA_ROOT", "/"))
+    log = logs.Log(sys.stdout.fileno(), source)
+    sandbox = Sandbox(
+        paths=Paths(root / "var/task", root / "opt", root / "var/runtime", f"127.0.0.1:{api_port}"),
+        bootstrap=json.loads(os.environ.get(labels.ENV_BOOTSTRAP, "[]")),
+        prestart=prestart,
+        prestarted=prestarted,
+        output=output,
+        log=log,
+        finished=lambda: None if done.done() else done.set_result(None),
+    )
+    control = Control(sandbox, os.environ[labels.ENV_POOL_TOKEN_SHA256])
+    api = RuntimeApi(sandbox)
+    loop.add_reader(source, log.drain)
+    loop.add_signal_handler(signal.SIGTERM, sandbox.drain)
+    largest = limits.RESPONSE_MAX_BYTES
+    await loop.create_server(lambda: Connection(api.serve, max_body=largest), "127.0.0.1", api_port)
+    await loop.create_server(
+        lambda: Connection(control.serve, max_body=limits.ZIP_MAX_BYTES + limits.HEADERS_MAX_BYTES),
+        os.environ.get("KUBELAMBDA_CONTROL_HOST", "0.0.0.0"),  # noqa: S104 - the pod's address
+        control_port,
+    )
+    await done
+
+
+if __name__ == "__main__":
+    main()

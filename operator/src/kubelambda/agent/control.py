@@ -1,0 +1,86 @@
+"""The control API, for frontends only (`docs/environment-protocol.md`)."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import re
+from typing import Any
+
+from kubelambda.agent import configuration
+from kubelambda.agent.configuration import Unusable
+from kubelambda.agent.http import Request
+from kubelambda.agent.sandbox import Sandbox
+
+_JSON = b"Content-Type: application/json\r\n"
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
+
+
+class Control:
+    """Serves frontends."""
+
+    def __init__(self, sandbox: Sandbox, pool_token_sha256: str) -> None:
+        self._sandbox = sandbox
+        self._pool_token_sha256 = pool_token_sha256
+        self._authorization = b""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def serve(self, request: Request) -> None:
+        """Answers one request."""
+        if request.target == b"/invoke" and request.method == b"POST":
+            self._invoke(request)
+        elif request.target == b"/healthz":
+            busy = self._sandbox.draining
+            request.respond(503 if busy else 200, b"draining" if busy else b"ok")
+        elif request.target == b"/specialize" and request.method == b"POST":
+            task = asyncio.get_running_loop().create_task(self._specialize(request))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif request.target == b"/state":
+            self._state(request)
+        else:
+            request.respond(404)
+
+    def _invoke(self, request: Request) -> None:
+        given = request.headers.get(b"authorization", b"")
+        if not self._authorization:
+            _reply(request, 409, {"message": "the environment is not specialized"})
+        elif not hmac.compare_digest(given, self._authorization):
+            request.respond(401)
+        else:
+            request_id = request.headers.get(b"x-amzn-requestid", b"")
+            if not _REQUEST_ID.fullmatch(request_id):
+                _reply(request, 400, {"message": "X-Amzn-RequestId is missing or malformed"})
+            elif not self._sandbox.invoke(request, request_id.decode()):
+                _reply(request, 409, {"message": "the environment is busy, finished or draining"})
+
+    async def _specialize(self, request: Request) -> None:
+        if not self._knows_pool_token(request):
+            request.respond(401)
+            return
+        try:
+            length = int(request.headers.get(b"x-kubelambda-config-length", b"0"))
+            wanted = configuration.parse(request.body[:length])
+            if not self._sandbox.claim(wanted):
+                _reply(request, 409, {"message": "the environment is specialized already, or draining"})
+                return
+            self._authorization = f"Bearer {wanted.token}".encode()
+            _reply(request, 200, await self._sandbox.initialize(request.body[length:]))
+        except (Unusable, ValueError) as error:
+            _reply(request, 400, {"message": str(error)})
+
+    def _state(self, request: Request) -> None:
+        given = request.headers.get(b"authorization", b"")
+        ours = bool(self._authorization) and hmac.compare_digest(given, self._authorization)
+        if ours or (not self._authorization and self._knows_pool_token(request)):
+            _reply(request, 200, self._sandbox.status())
+        else:
+            request.respond(401)
+
+    def _knows_pool_token(self, request: Request) -> bool:
+        token = request.headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+        return hmac.compare_digest(hashlib.sha256(token).hexdigest(), self._pool_token_sha256)
+
+
+def _reply(request: Request, status: int, body: dict[str, Any]) -> None:
+    request.respond(status, json.dumps(body).encode(), _JSON)

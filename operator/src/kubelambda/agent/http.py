@@ -1,0 +1,115 @@
+"""A minimal HTTP/1.1 server: httptools over an asyncio Protocol, one request in flight per connection."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import cast
+
+import httptools
+
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+
+@dataclass(slots=True)
+class Request:
+    """One complete request. Header names are lower case."""
+
+    connection: "Connection"
+    method: bytes
+    target: bytes
+    headers: dict[bytes, bytes]
+    body: bytes
+
+    def respond(self, status: int, body: bytes = b"", headers: bytes = b"") -> None:
+        """Answers. `headers` are whole lines, each ended by CRLF. Does nothing when the caller is gone."""
+        self.connection.respond(status, body, headers)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the caller still listens."""
+        return self.connection.alive
+
+
+class Connection(asyncio.Protocol):
+    """The server side of one connection."""
+
+    def __init__(self, serve: Callable[[Request], None], *, max_body: int) -> None:
+        self._serve = serve
+        self._max_body = max_body
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._target = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection is open."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the event loop."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the event loop."""
+        self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the event loop."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.respond(400, b'{"message":"malformed HTTP request"}')
+            if self._transport is not None:
+                self._transport.close()
+
+    def on_message_begin(self) -> None:
+        """Called by the parser."""
+        self._target = b""
+        self._headers = {}
+        self._chunks = []
+        self._size = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Called by the parser."""
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by the parser."""
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser: curl waits for this answer before it sends a large body."""
+        if self._headers.get(b"expect", b"").lower() == b"100-continue" and self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser. What exceeds the limit is counted and dropped."""
+        self._size += len(body)
+        if self._size <= self._max_body:
+            self._chunks.append(body)
+
+    def on_message_complete(self) -> None:
+        """Called by the parser."""
+        chunks = self._chunks
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if self._size > self._max_body:
+            self._headers[b"x-oversize"] = str(self._size).encode()
+        self._serve(Request(self, self._parser.get_method(), self._target, self._headers, body))
+
+    def respond(self, status: int, body: bytes = b"", headers: bytes = b"") -> None:
+        """Writes one response in one call."""
+        if self._transport is None:
+            return
+        head = b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n\r\n" % (
+            status,
+            _REASONS.get(status, b""),
+            headers,
+            len(body),
+        )
+        self._transport.write(head + body if len(body) < 65_536 else head)
+        if len(body) >= 65_536:
+            self._transport.write(body)

@@ -1,0 +1,406 @@
+"""The life of an environment: specialization, INIT, one invocation at a time, reset, end (§3.2, §3.3, Appendix B)."""
+
+import asyncio
+import base64
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kubelambda.agent import code, configuration, logs, process
+from kubelambda.agent.configuration import Configuration, Unusable
+from kubelambda.agent.http import Request
+from kubelambda.agent.invocation import Failure, Invocation, exited, not_startable, timed_out, too_large
+from kubelambda.agent.process import Process
+from kubelambda.agent.state import Call, State, after
+from kubelambda.api import limits
+
+_INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Folders of the environment and the address of its Runtime API."""
+
+    task: Path
+    opt: Path
+    runtime: Path
+    runtime_api: str
+
+
+class Sandbox:
+    """Everything that happens in one environment. Lives on one event loop, which is never blocked for long."""
+
+    def __init__(
+        self,
+        *,
+        paths: Paths,
+        bootstrap: list[str],
+        prestart: str,
+        prestarted: Process | None,
+        output: int,
+        log: logs.Log,
+        finished: Callable[[], None],
+    ) -> None:
+        self._paths = paths
+        self._bootstrap = bootstrap
+        self._prestart = prestart
+        self._process = prestarted
+        self._prestarted = prestarted is not None
+        self._output = output
+        self._log = log
+        self._finished = finished
+        self._loop = asyncio.get_running_loop()
+        self.configuration: Configuration | None = None
+        self._variables: dict[str, str] = {}
+        self.state = State.STARTED
+        self.invocation: Invocation | None = None
+        self._waiter: Request | None = None
+        self._init: asyncio.Future[dict[str, Any]] | None = None
+        self._init_started = 0.0
+        self._init_ms: float | None = None
+        self._failed = False
+        self._peak_mb = 0
+        self.draining = False
+        self.invocations = 0
+        if prestarted is not None:
+            self._watch(prestarted.pid)
+
+    # -- what the frontend asks -------------------------------------------------------------------------------------
+
+    @property
+    def specialized(self) -> bool:
+        """Whether a function was handed over, ever."""
+        return self.configuration is not None
+
+    def claim(self, wanted: Configuration) -> bool:
+        """Takes the environment for a function; False when it was taken before. The lock of every claim."""
+        if self.specialized or self.draining:
+            return False
+        self.configuration = wanted
+        return True
+
+    async def initialize(self, archive: bytes) -> dict[str, Any]:
+        """Unpacks the code and runs INIT. Raises `Unusable`; the answer is that of `/specialize`."""
+        wanted = self._wanted
+        if not archive:
+            archive = await asyncio.to_thread(code.fetch, wanted.code)
+        code.verify(wanted.code, archive)
+        if len(archive) < 262_144:  # a thread costs more than this little work
+            code.unpack(archive, self._paths.task)
+        else:
+            await asyncio.to_thread(code.unpack, archive, self._paths.task)
+        self._variables = configuration.process_environment(
+            wanted,
+            log_stream=logs.stream_name(wanted.version, datetime.now(UTC)),
+            runtime_api=self._paths.runtime_api,
+            task=self._paths.task,
+            opt=self._paths.opt,
+        )
+        self._log.begin()
+        self._init = self._loop.create_future()
+        self._init_started = time.perf_counter()
+        try:
+            self._start()
+        except Unusable:
+            # Nothing to wait for: the first invocation tries again and carries the error, with its request id.
+            return self._retry_in_first_invocation("error", _INVALID_ENTRYPOINT)
+        timer = self._loop.call_later(limits.INIT_TIMEOUT_S, self._init_timed_out)
+        try:
+            return await self._init
+        finally:
+            timer.cancel()
+            self._init = None
+
+    def invoke(self, request: Request, request_id: str) -> bool:
+        """Begins an invocation; False when the environment cannot take one. The answer comes through `request`."""
+        if self.invocation is not None or not self.specialized or self._init or self._failed or self.draining:
+            return False
+        wanted = self._wanted
+        now = time.perf_counter()
+        tail = request.headers.get(b"x-amz-log-type", b"").lower() == b"tail"
+        arn = request.headers.get(b"x-kubelambda-arn") or wanted.arn.encode()
+        invocation = Invocation(request, request_id, arn, tail, now)
+        self.invocation = invocation
+        self.invocations += 1
+        self._log.begin()
+        self._log.write(logs.start_line(request_id, wanted.version))
+        invocation.timer = self._loop.call_later(wanted.timeout, self._timed_out)
+        if self._waiter is not None:
+            self._deliver()
+        elif self._process is None:
+            self._suppressed_init()
+        return True
+
+    def drain(self) -> None:
+        """Takes nothing new, and ends once nothing is in flight."""
+        self.draining = True
+        if self.invocation is None:
+            self._end()
+
+    def status(self) -> dict[str, Any]:
+        """The answer of `/state`."""
+        return {
+            "specialized": self.specialized,
+            "revision": self.configuration.revision if self.configuration else None,
+            "function": self.configuration.name if self.configuration else None,
+            "busy": self.invocation is not None,
+            "requestId": self.invocation.id if self.invocation else None,
+            "draining": self.draining,
+            "invocations": self.invocations,
+        }
+
+    # -- what the runtime asks --------------------------------------------------------------------------------------
+
+    def next(self, request: Request) -> None:
+        """`/next`: the runtime is ready for an event. Raises `InvalidStateTransition`."""
+        self.state = after(self.state, Call.NEXT)
+        self._waiter = request
+        if self._init is not None and not self._init.done():
+            self._init_ms = self._milliseconds_since(self._init_started)
+            self._init.set_result({"status": "ready", "initDurationMs": round(self._init_ms, 2)})
+        elif self.invocation is not None:
+            self._deliver()
+
+    def response(self, request: Request, request_id: str) -> bool:
+        """`/response`: False when it does not belong to the present invocation. Raises `InvalidStateTransition`."""
+        invocation = self._answered(request_id, Call.RESPONSE)
+        if invocation is None:
+            return False
+        if b"x-oversize" in request.headers or len(request.body) > limits.RESPONSE_MAX_BYTES:
+            self._finish(failure=too_large())
+        else:
+            self._finish(body=request.body)
+        return True
+
+    def error(self, request: Request, request_id: str, error_type: str) -> bool:
+        """`/error`: as `response`, with the runtime's own error JSON."""
+        if self._answered(request_id, Call.ERROR) is None:
+            return False
+        self._finish(failure=Failure(request.body, "error", error_type))
+        return True
+
+    def init_error(self, body: bytes, error_type: str) -> None:
+        """`/init/error`: the module cannot be loaded. Raises `InvalidStateTransition`."""
+        self.state = after(self.state, Call.INIT_ERROR)
+        if self.invocation is not None:
+            self._log.drain()
+            self._finish(failure=Failure(body, "error", error_type))
+            self._reset()
+        elif self._init is not None and not self._init.done():
+            self._failed = True
+            self._report_init("error", error_type)
+            tail = base64.b64encode(self._log.tail()).decode()
+            self._init.set_result({"status": "init-error", "error": _decoded(body), "log": tail})
+
+    # -- what happens -----------------------------------------------------------------------------------------------
+
+    def reaped(self, pid: int, status: int) -> None:
+        """A child ended."""
+        if self._process is None or pid != self._process.pid:
+            return
+        self._process.kill()  # whatever it left behind in its group
+        self._process = None
+        self._waiter = None
+        self.state = State.STARTED
+        self._log.drain()
+        reason = process.exit_reason(status)
+        if not self.specialized:
+            self._failed = True
+            self._end()
+        elif self._init is not None and not self._init.done():
+            self._init.set_result(self._retry_in_first_invocation("error", "Runtime.ExitError"))
+        elif self.invocation is not None and not self.invocation.delivered and self.invocation.init_started is None:
+            self._suppressed_init()
+        elif self.invocation is not None:
+            if os.WIFSIGNALED(status):
+                self._peak_mb = max(self._peak_mb, self._wanted.memory_size if os.WTERMSIG(status) == 9 else 0)
+            self._log.write(f"RequestId: {self.invocation.id} Error: {reason}\nRuntime.ExitError\n")
+            self._finish(failure=exited(self.invocation.id, reason))
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _wanted(self) -> Configuration:
+        if self.configuration is None:
+            raise RuntimeError("the environment is not specialized")
+        return self.configuration
+
+    def _start(self) -> None:
+        """Starts the runtime process, the pre-started one where it can serve. Raises `Unusable`."""
+        wanted = self._wanted
+        self.state = State.STARTED
+        usable = self._prestarted and not configuration.acts_on_interpreter_start(wanted.variables)
+        if self._process is not None and usable and self._process.channel is not None:
+            self._process.hand_over(wanted.handler, self._variables, self._paths.task)
+            return
+        if self._process is not None:
+            stale, self._process = self._process, None
+            stale.kill()
+        folders = [self._paths.task, self._paths.opt, self._paths.runtime]
+        command = process.command_of(self._bootstrap, self._prestart, wanted.handler, self._variables, folders)
+        self._process = process.spawn(command, self._variables, self._paths.task, self._output)
+        self._watch(self._process.pid)
+
+    def _watch(self, pid: int) -> None:
+        """Hears of the end of a child through its pidfd: SIGCHLD belongs to the event loop's own library."""
+        descriptor = os.pidfd_open(pid)
+
+        def ended() -> None:
+            self._loop.remove_reader(descriptor)
+            os.close(descriptor)
+            self.reap()
+
+        self._loop.add_reader(descriptor, ended)
+
+    def reap(self) -> None:
+        """Takes leave of every child that ended, adopted orphans included."""
+        for pid, status in process.reap():
+            self.reaped(pid, status)
+
+    def _deliver(self) -> None:
+        """Hands the event to the waiting runtime."""
+        invocation, waiter = self.invocation, self._waiter
+        if invocation is None or waiter is None:
+            return
+        if not waiter.alive:
+            self._waiter = None
+            return
+        self._waiter = None
+        invocation.delivered = True
+        self.state = State.RUNNING
+        headers = invocation.request.headers
+        remaining = invocation.started + self._wanted.timeout - time.perf_counter()
+        deadline = int((datetime.now(UTC).timestamp() + remaining) * 1000)
+        lines = [
+            b"Content-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: ", invocation.id.encode(),
+            b"\r\nLambda-Runtime-Deadline-Ms: %d\r\nLambda-Runtime-Invoked-Function-Arn: " % deadline, invocation.arn,
+            b"\r\n",
+        ]  # fmt: skip
+        for name, ours in _PASSED_ON:
+            value = headers.get(name)
+            if value is not None:
+                lines += [ours, b": ", base64.b64decode(value) if name == b"x-amz-client-context" else value, b"\r\n"]
+        waiter.respond(200, invocation.request.body, b"".join(lines))
+
+    def _answered(self, request_id: str, call: Call) -> Invocation | None:
+        invocation = self.invocation
+        if invocation is None or invocation.id != request_id or not invocation.delivered:
+            if self.state is not State.RUNNING and (invocation is None or not invocation.delivered):
+                after(self.state, call)
+            return None
+        self.state = after(self.state, call)
+        return invocation
+
+    def _finish(self, body: bytes = b"", failure: Failure | None = None) -> None:
+        """Ends the invocation: log lines first, then the answer to the caller."""
+        invocation = self.invocation
+        if invocation is None:
+            return
+        self.invocation = None
+        if invocation.timer is not None:
+            invocation.timer.cancel()
+        duration = self._milliseconds_since(invocation.started)
+        if self._process is not None:
+            self._peak_mb = max(self._peak_mb, process.peak_memory_mb(self._process.pid))
+        self._log.drain()
+        self._log.write(
+            logs.end_line(invocation.id)
+            + logs.report_line(
+                invocation.id,
+                duration_ms=duration,
+                memory_size=self._wanted.memory_size,
+                memory_used=min(self._peak_mb, self._wanted.memory_size),
+                init_ms=self._init_ms,
+                status=failure.status if failure and failure.status == "timeout" else None,
+            )
+        )
+        headers = (
+            b"Content-Type: application/json\r\nX-Kubelambda-Duration-Ms: %.2f\r\nX-Kubelambda-Billed-Ms: %d\r\n"
+            % (
+                duration,
+                logs.billed_ms(duration),
+            )
+        )
+        if self._init_ms is not None:
+            headers += b"X-Kubelambda-Init-Ms: %.2f\r\n" % self._init_ms
+            self._init_ms = None
+        if failure is not None:
+            headers += b"X-Amz-Function-Error: Unhandled\r\n"
+        if invocation.tail:
+            headers += b"X-Amz-Log-Result: " + base64.b64encode(self._log.tail()) + b"\r\n"
+        invocation.request.respond(200, failure.body if failure else body, headers)
+        if self.draining:
+            self._end()
+
+    def _timed_out(self) -> None:
+        invocation = self.invocation
+        if invocation is None:
+            return
+        self._log.drain()
+        stamp = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
+        self._log.write(f"{stamp}Z {invocation.id} Task timed out after {self._wanted.timeout:.2f} seconds\n\n")
+        self._finish(failure=timed_out(invocation.id, self._wanted.timeout))
+        self._reset()
+
+    def _reset(self) -> None:
+        """Kills the runtime; /tmp stays. The next invocation starts it anew once it is reaped."""
+        self._waiter = None
+        self.state = State.STARTED
+        if self._process is not None:
+            self._process.kill()
+
+    def _suppressed_init(self) -> None:
+        """INIT within an invocation: under the function's timeout, counted in its duration."""
+        invocation = self.invocation
+        if invocation is None:
+            return
+        invocation.init_started = time.perf_counter()
+        try:
+            self._start()
+        except Unusable as error:
+            self._finish(failure=not_startable(invocation.id, _INVALID_ENTRYPOINT, str(error)))
+
+    def _init_timed_out(self) -> None:
+        if self._init is not None and not self._init.done():
+            self._init.set_result(self._retry_in_first_invocation("timeout", None))
+            self._reset()
+
+    def _retry_in_first_invocation(self, status: str, error_type: str | None) -> dict[str, Any]:
+        self._report_init(status, error_type)
+        milliseconds = round(self._milliseconds_since(self._init_started), 2)
+        return {"status": "init-timeout", "initDurationMs": milliseconds}
+
+    def _report_init(self, status: str, error_type: str | None) -> None:
+        self._log.drain()
+        milliseconds = self._milliseconds_since(self._init_started)
+        self._log.write(logs.init_report_line(milliseconds, phase="init", status=status, error_type=error_type))
+
+    def _milliseconds_since(self, started: float) -> float:
+        return (time.perf_counter() - started) * 1000
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+        with suppress(OSError):
+            self._log.drain()
+        self._finished()
+
+
+_PASSED_ON = (
+    (b"x-amzn-trace-id", b"Lambda-Runtime-Trace-Id"),
+    (b"x-amz-client-context", b"Lambda-Runtime-Client-Context"),
+    (b"x-kubelambda-cognito-identity", b"Lambda-Runtime-Cognito-Identity"),
+)
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return {"errorMessage": body.decode(errors="replace"), "errorType": "Runtime.Unknown"}
