@@ -1,4 +1,4 @@
-"""Mounts that other programs left behind."""
+"""Mounts and empty folders that other programs left behind."""
 
 from pathlib import Path
 
@@ -12,3 +12,10 @@ def unmount_below(*folders: Path) -> None:
     for point in sorted(ours, key=len, reverse=True):
         if not succeeds("umount", point):
             run("umount", "--lazy", point)
+
+
+def remove_if_empty(*folders: Path) -> None:
+    """In the given order; those that hold something stay."""
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()

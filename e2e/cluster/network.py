@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from mounts import remove_if_empty
 from progress import step
 from settings import CNI_NETWORK, CONFIGURATION, NODE_BRIDGE, NODE_IP, POD_CIDR, STATE
 from shell import run, succeeds
@@ -49,10 +50,7 @@ def tear_down() -> None:
     for family, table in (*_PROXY_TABLES, ("ip", MASQUERADE_TABLE), ("ip", POLICY_TABLE)):
         succeeds("nft", "delete", "table", family, table)
     _remove_port_mappings()
-    for result in (_CNI_CACHE / "results").glob(f"{CNI_NETWORK}-*"):
-        result.unlink()
-    for folder in (_CNI_CACHE / "results", _CNI_CACHE / "cache" / "results", _CNI_CACHE / "cache", _CNI_CACHE):
-        _remove_if_empty(folder)
+    _remove_cached_results()
     if _ORIGINAL_SYSCTLS.exists():
         for name, value in json.loads(_ORIGINAL_SYSCTLS.read_text()).items():
             Path("/proc/sys", name).write_text(value)
@@ -106,8 +104,11 @@ def _remove_port_mappings() -> None:
         succeeds("iptables", "-t", "nat", "-X", name)
 
 
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        return
+def _remove_cached_results() -> None:
+    """What the CNI library remembers of pods that were killed; those of our network tell which sandboxes were ours."""
+    results = _CNI_CACHE / "results"
+    for ours in list(results.glob(f"{CNI_NETWORK}-*")):
+        sandbox = ours.name.removeprefix(f"{CNI_NETWORK}-").partition("-")[0]
+        for result in results.glob(f"*-{sandbox}-*"):
+            result.unlink()
+    remove_if_empty(results, _CNI_CACHE)

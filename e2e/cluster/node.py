@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import certificates
+from mounts import remove_if_empty
 from processes import Process, healthy
 from settings import (
     BINARIES,
@@ -18,6 +19,7 @@ from settings import (
 )
 
 CONTAINER_LOG_LINKS = Path("/var/log/containers")
+_DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 _SYSTEMD_RESOLVERS = Path("/run/systemd/resolve/resolv.conf")
 
 
@@ -54,7 +56,7 @@ def proxy() -> Process:
     configuration = _write("proxy", "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration", settings)
     command = (str(BINARIES / "kube-proxy"), f"--config={configuration}")
     files = (configuration, certificates.PROXY.kubeconfig)
-    return Process("proxy", command, files, ready=lambda: healthy("http://127.0.0.1:10256/healthz"))
+    return Process("proxy", command, files, ready=lambda: healthy("http://127.0.0.1:10256/livez"))
 
 
 def resolver_file() -> Path:
@@ -62,12 +64,15 @@ def resolver_file() -> Path:
     return _SYSTEMD_RESOLVERS if _SYSTEMD_RESOLVERS.exists() else Path("/etc/resolv.conf")
 
 
-def remove_log_links() -> None:
-    """The links that the kubelet keeps outside its own folder."""
+def remove_leftovers() -> None:
+    """What the kubelet keeps outside its own folder."""
+    (_DEVICE_PLUGINS / "kubelet.sock").unlink(missing_ok=True)
+    remove_if_empty(_DEVICE_PLUGINS, _DEVICE_PLUGINS.parent)
     if CONTAINER_LOG_LINKS.is_dir():
         for link in CONTAINER_LOG_LINKS.iterdir():
             if link.is_symlink() and Path(link.readlink()).is_relative_to(LOGS):
                 link.unlink()
+        remove_if_empty(CONTAINER_LOG_LINKS)
 
 
 def _kubelet_settings() -> dict[str, object]:

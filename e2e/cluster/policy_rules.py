@@ -8,7 +8,7 @@ two pods is looked up twice, in the sender's egress rules and in the receiver's 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, collapse_addresses
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from typing import Any, Literal
 
 from label_selectors import matches
@@ -53,14 +53,6 @@ class State:
     pods: Sequence[Pod]
     namespaces: Mapping[str, Mapping[str, str]]
     policies: Sequence[Policy]
-
-
-@dataclass(frozen=True)
-class Peers:
-    """The other side of a rule: addresses, and the pods among them for ports that have names."""
-
-    networks: tuple[IPv4Network, ...]
-    pods: tuple[Pod, ...]
 
 
 def parse_pod(item: Mapping[str, Any]) -> Pod | None:
@@ -144,49 +136,51 @@ def _rule(
     state: State, direction: Direction, policy: Policy, rule: Mapping[str, Any], selected: Sequence[Pod]
 ) -> Iterator[str]:
     """Lines that let through what one rule allows to or from the pods that its policy selects."""
-    peers = _peers(state, policy.namespace, rule.get("from" if direction == "ingress" else "to") or ())
-    if not peers.networks:
+    networks = _peers(state, policy.namespace, rule.get("from" if direction == "ingress" else "to") or ())
+    if not networks:
         return
-    address = _address_match("saddr" if direction == "ingress" else "daddr", peers.networks)
+    address = _address_match("saddr" if direction == "ingress" else "daddr", networks)
     ports = rule.get("ports") or ()
     if not ports:
         yield f"{address}return"
         return
-    receivers = selected if direction == "ingress" else peers.pods
+    # A port's name is its receiver's own.
+    receivers = selected if direction == "ingress" else _within(networks, state.pods)
     for protocol in _PROTOCOLS:
         of_protocol = [port for port in ports if port.get("protocol", "TCP").lower() == protocol]
-        if any("port" not in port for port in of_protocol):
-            yield f"{address}meta l4proto {protocol} return"
-            continue
-        numbers = [_number_range(port) for port in of_protocol if isinstance(port["port"], int)]
-        if numbers:
-            yield f"{address}{protocol} dport {{ {', '.join(_merged(numbers))} }} return"
-        names = [port["port"] for port in of_protocol if isinstance(port["port"], str)]
-        named = sorted(
-            {
-                f"{pod.ip} . {pod.ports[protocol, name]}"
-                for name in names
-                for pod in receivers
-                if (protocol, name) in pod.ports
-            }
-        )
-        if named:
-            yield f"{address}ip daddr . {protocol} dport {{ {', '.join(named)} }} return"
+        for match in _port_matches(protocol, of_protocol, receivers):
+            yield f"{address}{match} return"
 
 
-def _peers(state: State, namespace: str, peers: Sequence[Mapping[str, Any]]) -> Peers:
-    """No peers named means everybody."""
+def _port_matches(protocol: str, ports: Sequence[Mapping[str, Any]], receivers: Sequence[Pod]) -> Iterator[str]:
+    """What a packet of one protocol must look like; a port without a number is every port."""
+    if any("port" not in port for port in ports):
+        yield f"meta l4proto {protocol}"
+        return
+    numbers = [_number_range(port) for port in ports if isinstance(port["port"], int)]
+    if numbers:
+        yield f"{protocol} dport {{ {', '.join(_merged(numbers))} }}"
+    keys = [(protocol, port["port"]) for port in ports if isinstance(port["port"], str)]
+    named = sorted({f"{pod.ip} . {pod.ports[key]}" for key in keys for pod in receivers if key in pod.ports})
+    if named:
+        yield f"ip daddr . {protocol} dport {{ {', '.join(named)} }}"
+
+
+def _peers(state: State, namespace: str, peers: Sequence[Mapping[str, Any]]) -> list[IPv4Network]:
+    """Addresses of the other side of a rule. No peers named means everybody; peers that match nothing, nobody."""
     if not peers:
-        return Peers((EVERYWHERE,), tuple(state.pods))
+        return [EVERYWHERE]
     networks: list[IPv4Network] = []
-    pods: list[Pod] = []
     for peer in peers:
         if "ipBlock" in peer:
             networks += _block_networks(peer["ipBlock"])
         else:
-            pods += [pod for pod in state.pods if _is_peer(state, namespace, peer, pod)]
-    networks += [IPv4Network(pod.ip) for pod in pods]
-    return Peers(tuple(collapse_addresses(networks)), tuple(pods))
+            networks += [IPv4Network(pod.ip) for pod in state.pods if _is_peer(state, namespace, peer, pod)]
+    return list(collapse_addresses(networks))
+
+
+def _within(networks: Sequence[IPv4Network], pods: Sequence[Pod]) -> list[Pod]:
+    return [pod for pod in pods if any(IPv4Address(pod.ip) in network for network in networks)]
 
 
 def _is_peer(state: State, namespace: str, peer: Mapping[str, Any], pod: Pod) -> bool:

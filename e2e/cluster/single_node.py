@@ -76,7 +76,7 @@ def down() -> None:
         runtime.kill_everything()
         processes.stop("containerd")
         network.tear_down()
-        node.remove_log_links()
+        node.remove_leftovers()
         runtime.remove_files()
     _LOCK.unlink(missing_ok=True)
 
