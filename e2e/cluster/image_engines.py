@@ -1,6 +1,7 @@
 """The two programs that build Dockerfiles: Docker where an engine answers, buildah where no registry does."""
 
 import os
+import shutil
 from pathlib import Path
 
 import debian
@@ -67,6 +68,7 @@ class Buildah:
             return
         self._run("rm", "--all")
         unmount_below(BUILDAH_STORAGE, BUILDAH_RUN)
+        shutil.rmtree(BUILDAH_RUN)
 
     def _run(self, *arguments: str) -> str:
         environment = {**os.environ, "BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "overlay"}

@@ -52,14 +52,17 @@ def up() -> None:
         _load_own_images()
         for process in (control_plane.etcd(), control_plane.api_server()):
             processes.ensure(process)
-        for process in (control_plane.controller_manager(), control_plane.scheduler(), node.proxy(), node.kubelet()):
+        for process in (control_plane.controller_manager(), control_plane.scheduler(), node.kubelet()):
             processes.ensure(process)
+        with step("node is registered"):
+            _wait_for_registration()
+        processes.ensure(node.proxy())  # it waits half a minute for a node that is not there yet
         with step("addons"):
             addons.apply_addons()
         for name in equipment.PROGRAMS:
             processes.ensure(equipment.process(name))
         with step("node and DNS are ready"):
-            _wait_for_node()
+            kubectl("wait", "--for=condition=Ready", f"node/{CLUSTER}", "--timeout=60s")
             addons.wait_for_addons()
     say(f"cluster is up: KUBECONFIG={KUBECONFIG}")
 
@@ -144,11 +147,10 @@ def _load_own_images() -> None:
             runtime.load_image(archive)
 
 
-def _wait_for_node() -> None:
+def _wait_for_registration() -> None:
     command = (BINARIES / "kubectl", "--kubeconfig", KUBECONFIG, "get", "node", CLUSTER)
     if not processes.until(lambda: succeeds(*command), 60, 0.2):
         raise ClusterError(f"the kubelet did not register the node; see {STATE / 'logs' / 'kubelet.log'}")
-    kubectl("wait", "--for=condition=Ready", f"node/{CLUSTER}", "--timeout=60s")
 
 
 @contextmanager
