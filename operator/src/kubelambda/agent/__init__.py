@@ -1,1 +1,1 @@
-"""PID 1 of an execution environment: the Lambda Runtime API inside, the control API outside. Starts fast, stays small."""
+"""PID 1 of an execution environment: the Lambda Runtime API inside, the control API outside."""

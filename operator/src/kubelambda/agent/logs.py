@@ -1,4 +1,4 @@
-"""The log of an environment: what the runtime prints, framed by Lambda's own lines (§9.1), all to our standard output."""
+"""The log of an environment: what the runtime prints, framed by Lambda's own lines (§9.1)."""
 
 import os
 import secrets

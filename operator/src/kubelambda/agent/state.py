@@ -40,7 +40,8 @@ class InvalidStateTransition(Exception):
 
     def __init__(self, state: State, call: Call) -> None:
         super().__init__(
-            f"State transition from {state.value} to {call.value} failed for runtime. Error: State transition is not allowed"
+            f"State transition from {state.value} to {call.value} failed for runtime. "
+            "Error: State transition is not allowed"
         )
 
 

@@ -39,7 +39,7 @@ def merge(before: Sequence[Condition], after: Sequence[Condition]) -> list[Condi
     merged = []
     for condition in after:
         old = known.get(condition.type)
-        if old is not None and old.status == condition.status:
-            condition = condition.model_copy(update={"last_transition_time": old.last_transition_time})
-        merged.append(condition)
+        unchanged = old is not None and old.status == condition.status
+        since = old.last_transition_time if old and unchanged else condition.last_transition_time
+        merged.append(condition.model_copy(update={"last_transition_time": since}))
     return merged

@@ -1,4 +1,4 @@
-"""The `Function` custom resource: spec as people write it, status as the operator reports it (`lambda-semantics.md` §1.3, §1.4)."""
+"""The `Function` custom resource: spec as people write it, status as the operator reports it (§1.3, §1.4)."""
 
 from enum import StrEnum
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""The cluster-scoped `Runtime` custom resource: a runtime name and what an environment of it is made of (DESIGN §3, §4)."""
+"""The cluster-scoped `Runtime` custom resource: a runtime name and what its environments are made of."""
 
 from enum import StrEnum
 from typing import Annotated

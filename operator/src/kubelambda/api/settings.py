@@ -66,5 +66,5 @@ class Settings(Model):
 
 
 def load(path: Path) -> Settings:
-    """Settings from a JSON file. Raises `pydantic.ValidationError` naming every wrong field, `OSError` when unreadable."""
+    """Settings from a JSON file. Raises `pydantic.ValidationError` that names every wrong field, or `OSError`."""
     return Settings.model_validate_json(path.read_bytes())

@@ -22,3 +22,8 @@ def environment_token(key: bytes, pod_uid: str) -> str:
 def code_signature(key: bytes, sha256: str, expires: int) -> str:
     """Signature of a code store address that is good until `expires`, in seconds since the epoch."""
     return hmac.new(key, f"code/{sha256}/{expires}".encode(), hashlib.sha256).hexdigest()
+
+
+def code_store_token(key: bytes) -> str:
+    """What authorises writing to the code store."""
+    return hmac.new(key, b"code-store", hashlib.sha256).hexdigest()

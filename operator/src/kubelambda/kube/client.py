@@ -149,7 +149,7 @@ class KubeClient:
         *,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
-        timeout: aiohttp.ClientTimeout | None = None,
+        timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109 - this is aiohttp's own
     ) -> aiohttp.ClientResponse:
         """Sends one request and returns the response with its body still unread; error statuses are raised."""
         url = f"{self._configuration.host}{path}"

@@ -1,0 +1,36 @@
+"""Every reason of every condition. Programs branch on these, messages are for people."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Reasons of conditions."""
+
+    DEPLOYED = "Deployed"
+    """The code is verified and published, environments run it."""
+    IN_PROGRESS = "InProgress"
+    """The code is being fetched."""
+    INVALID_SPEC = "InvalidSpec"
+    """The spec contradicts itself in a way that the schema cannot express."""
+    RUNTIME_FOUND = "RuntimeFound"
+    """The Runtime exists."""
+    RUNTIME_NOT_FOUND = "RuntimeNotFound"
+    """No Runtime has that name."""
+    CODE_PUBLISHED = "CodePublished"
+    """The archive is in the code store."""
+    INVALID_CODE = "InvalidCode"
+    """The archive is broken, too large, or not the one that was promised."""
+    CODE_UNAVAILABLE = "CodeUnavailable"
+    """The source of the code cannot be reached, or does not exist."""
+    CODE_STORE_UNAVAILABLE = "CodeStoreUnavailable"
+    """The code store does not answer."""
+    REFERENCE_MISSING = "ReferenceMissing"
+    """A Secret or ConfigMap of the environment, or a key of it, does not exist."""
+    GRANTED = "Granted"
+    """The reservation is in force."""
+    NOT_REQUESTED = "NotRequested"
+    """Nothing is reserved."""
+    REFUSED = "Refused"
+    """The account cannot grant the reservation."""
+    AVAILABLE = "Available"
+    """The Runtime can be used."""

@@ -1,0 +1,22 @@
+"""`python -m kubelambda.apps NAME`: starts one component."""
+
+import sys
+from importlib import import_module
+
+COMPONENTS = {
+    "operator": "kubelambda.apps.operator",
+    "frontend": "kubelambda.apps.frontend",
+    "code-store": "kubelambda.apps.code_store",
+}
+
+
+def main() -> None:
+    """Starts the component that the first argument names."""
+    if len(sys.argv) < 2 or sys.argv[1] not in COMPONENTS:
+        sys.exit(f"usage: python -m kubelambda.apps {{{','.join(COMPONENTS)}}} [--help]")
+    name = sys.argv.pop(1)
+    import_module(COMPONENTS[name]).main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""The warm pool of a namespace and runtime: an ordinary Deployment of unclaimed environments (DESIGN §4)."""
+
+from typing import Any
+
+from kubelambda.api import labels
+from kubelambda.api.runtime import RuntimeSpec
+from kubelambda.api.settings import EnvironmentSettings
+from kubelambda.resources.environment import Manifest, pod_spec, pool_labels, pool_resources
+
+
+def pool_name(runtime: str) -> str:
+    """Name of the Deployment: the runtime's, without the dots that a DNS label cannot have."""
+    return f"kubelambda-pool-{runtime.replace('.', '-')}"
+
+
+def pool_size(runtime: str, spec: RuntimeSpec, annotations: dict[str, str]) -> int:
+    """Idle environments that a namespace keeps: its annotation where that is a number, else the Runtime's."""
+    text = annotations.get(f"{labels.POOL_SIZE}/{runtime}", "")
+    return int(text) if text.strip().isdigit() else spec.pool.size
+
+
+def pool_deployment(
+    namespace: str,
+    runtime: str,
+    runtime_uid: str,
+    spec: RuntimeSpec,
+    settings: EnvironmentSettings,
+    *,
+    size: int,
+    token_sha256: str,
+) -> Manifest:
+    """The Deployment. Its pods match the selector only until they are claimed."""
+    pod = pod_spec(runtime, spec, settings, resources=pool_resources(settings), token_sha256=token_sha256)
+    selector = pool_labels(runtime)
+    return {
+        "metadata": {
+            "name": pool_name(runtime),
+            "namespace": namespace,
+            "labels": selector,
+            "ownerReferences": [_owner(runtime, runtime_uid)],
+        },
+        "spec": {
+            "replicas": size,
+            "revisionHistoryLimit": 1,
+            "selector": {"matchLabels": selector},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}},
+            "template": {"metadata": {"labels": selector}, "spec": pod},
+        },
+    }
+
+
+def environment_network_policy(namespace: str, system_namespace: str) -> Manifest:
+    """Lets only frontends reach the agents of a namespace."""
+    frontends: dict[str, Any] = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": system_namespace}},
+        "podSelector": {
+            "matchLabels": {"app.kubernetes.io/name": "kubelambda", "app.kubernetes.io/component": "frontend"}
+        },
+    }
+    return {
+        "metadata": {
+            "name": "kubelambda-environments",
+            "namespace": namespace,
+            "labels": {labels.MANAGED_BY: labels.MANAGER},
+        },
+        "spec": {
+            "podSelector": {
+                "matchLabels": {
+                    labels.MANAGED_BY: labels.MANAGER,
+                    labels.COMPONENT: labels.COMPONENT_ENVIRONMENT,
+                }
+            },
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": [frontends], "ports": [{"port": labels.CONTROL_PORT, "protocol": "TCP"}]}],
+        },
+    }
+
+
+def _owner(runtime: str, uid: str) -> Manifest:
+    return {
+        "apiVersion": f"{labels.GROUP}/{labels.VERSION}",
+        "kind": "Runtime",
+        "name": runtime,
+        "uid": uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
