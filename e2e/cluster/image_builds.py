@@ -35,8 +35,12 @@ GRAPH = (
     Image("package", ("base",), ("dist/kubelambda.whl",), published=False),
     Image("agent", ("base",), ("requirements-agent.txt",), published=False),
     Image("platform", ("base", "package"), ("requirements-platform.txt",)),
-    Image("runtime-python3.13", ("agent", "package"), ("requirements-runtime-python3.13.txt", "runtime-python3.13")),
-    Image("runtime-nodejs20.x", ("agent", "package"), ("runtime-nodejs20.x",)),
+    Image(
+        "runtime-python3.13",
+        ("base", "agent", "package"),
+        ("requirements-runtime-python3.13.txt", "runtime-python3.13"),
+    ),
+    Image("runtime-nodejs20.x", ("base", "agent", "package"), ("runtime-nodejs20.x",)),
     Image("runtime-provided.al2023", ("agent", "package"), ("runtime-provided.al2023",)),
 )
 """Every image after those that it is made from."""
