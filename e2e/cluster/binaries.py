@@ -99,17 +99,18 @@ def _require_go() -> None:
         )
 
 
-def _stamp(name: str) -> Path:
+def stamp(name: str) -> Path:
+    """The file that says what a binary was built from."""
     return BINARIES / f".{name}.version"
 
 
 def _is_current(name: str, key: str) -> bool:
-    stamp = _stamp(name)
-    return (BINARIES / name).exists() and stamp.exists() and stamp.read_text() == key
+    written = stamp(name)
+    return (BINARIES / name).exists() and written.exists() and written.read_text() == key
 
 
 def _publish(built: Path, name: str, key: str) -> None:
     """The stamp goes away first: a crash between the two lines costs a build, never a wrong binary."""
-    _stamp(name).unlink(missing_ok=True)
+    stamp(name).unlink(missing_ok=True)
     built.replace(BINARIES / name)
-    _stamp(name).write_text(key)
+    stamp(name).write_text(key)

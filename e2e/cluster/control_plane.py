@@ -3,6 +3,7 @@
 import shutil
 
 import certificates
+from binaries import stamp
 from processes import Process, healthy
 from progress import ClusterError
 from settings import (
@@ -68,7 +69,10 @@ def api_server() -> Process:
         "--profiling=false",
     )
     return Process(
-        "apiserver", command, (certificates.API_SERVER.path, certificates.API_SERVER.key), ready=api_server_is_ready
+        "apiserver",
+        command,
+        (certificates.API_SERVER.path, certificates.API_SERVER.key, stamp("kube")),
+        ready=api_server_is_ready,
     )
 
 
@@ -90,7 +94,10 @@ def controller_manager() -> Process:
         *_CLIENT_RATE,
     )
     return Process(
-        "controller-manager", command, (kubeconfig,), ready=lambda: healthy("https://127.0.0.1:10257/healthz")
+        "controller-manager",
+        command,
+        (kubeconfig, stamp("kube")),
+        ready=lambda: healthy("https://127.0.0.1:10257/healthz"),
     )
 
 
@@ -105,7 +112,9 @@ def scheduler() -> Process:
         "--profiling=false",
         *_CLIENT_RATE,
     )
-    return Process("scheduler", command, (kubeconfig,), ready=lambda: healthy("https://127.0.0.1:10259/healthz"))
+    return Process(
+        "scheduler", command, (kubeconfig, stamp("kube")), ready=lambda: healthy("https://127.0.0.1:10259/healthz")
+    )
 
 
 def api_server_is_ready() -> bool:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import certificates
+from binaries import stamp
 from mounts import remove_if_empty
 from processes import Process, healthy
 from settings import (
@@ -36,7 +37,10 @@ def kubelet() -> Process:
         f"--hostname-override={CLUSTER}",
     )
     return Process(
-        "kubelet", command, (configuration, kubeconfig), ready=lambda: healthy("http://127.0.0.1:10248/healthz")
+        "kubelet",
+        command,
+        (configuration, kubeconfig, stamp("kube")),
+        ready=lambda: healthy("http://127.0.0.1:10248/healthz"),
     )
 
 
@@ -55,7 +59,7 @@ def proxy() -> Process:
     }
     configuration = _write("proxy", "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration", settings)
     command = (str(BINARIES / "kube-proxy"), f"--config={configuration}")
-    files = (configuration, certificates.PROXY.kubeconfig)
+    files = (configuration, certificates.PROXY.kubeconfig, stamp("kube"))
     return Process("proxy", command, files, ready=lambda: healthy("http://127.0.0.1:10256/livez"))
 
 

@@ -41,8 +41,8 @@ class Process:
 
     @property
     def digest(self) -> str:
-        """Identity of what it runs with."""
-        content = hashlib.sha256("\0".join(self.command).encode())
+        """Identity of what it runs with; which interpreter runs a script does not matter."""
+        content = hashlib.sha256("\0".join(self.command[1:]).encode())
         for path in self.files:
             content.update(path.read_bytes())
         return content.hexdigest()
