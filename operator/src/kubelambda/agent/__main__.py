@@ -28,9 +28,9 @@ def main() -> None:
 async def _serve(source: int, output: int, prestart: str, prestarted: process.Process | None, api_port: int) -> None:
     from kubelambda.agent import logs  # noqa: PLC0415 - as above
     from kubelambda.agent.control import Control  # noqa: PLC0415
-    from kubelambda.agent.http import Connection  # noqa: PLC0415
     from kubelambda.agent.runtime_api import RuntimeApi  # noqa: PLC0415
     from kubelambda.agent.sandbox import Paths, Sandbox  # noqa: PLC0415
+    from kubelambda.wire.server import Connection  # noqa: PLC0415
 
     loop = asyncio.get_running_loop()
     done = loop.create_future()

@@ -9,8 +9,8 @@ from typing import Any
 
 from kubelambda.agent import configuration
 from kubelambda.agent.configuration import Unusable
-from kubelambda.agent.http import Request
 from kubelambda.agent.sandbox import Sandbox
+from kubelambda.wire.server import Request
 
 _JSON = b"Content-Type: application/json\r\n"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")

@@ -4,8 +4,8 @@ import asyncio
 import json
 from dataclasses import dataclass
 
-from kubelambda.agent.http import Request
 from kubelambda.api import limits
+from kubelambda.wire.server import Request
 
 
 @dataclass(slots=True)

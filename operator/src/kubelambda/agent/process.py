@@ -177,10 +177,8 @@ def exit_reason(status: int) -> str:
     """How Lambda words the end of a process (§3.2)."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        name = {signal.SIGKILL: "killed", signal.SIGTERM: "terminated", signal.SIGSEGV: "segmentation fault"}.get(
-            number
-        )
-        return f"Runtime exited with error: signal: {name or signal.Signals(number).name.lower()}"
+        names = {9: "killed", 11: "segmentation fault", 15: "terminated"}
+        return f"Runtime exited with error: signal: {names.get(number) or signal.Signals(number).name.lower()}"
     code = os.waitstatus_to_exitcode(status)
     return f"Runtime exited with error: exit status {code}" if code else "Runtime exited without providing a reason"
 

@@ -3,10 +3,10 @@
 import json
 import re
 
-from kubelambda.agent.http import Request
 from kubelambda.agent.sandbox import Sandbox
 from kubelambda.agent.state import Call, InvalidStateTransition, after
 from kubelambda.api import limits
+from kubelambda.wire.server import Request
 
 _JSON = b"Content-Type: application/json\r\n"
 _OK = b'{"status":"OK"}\n'

@@ -14,11 +14,11 @@ from typing import Any
 
 from kubelambda.agent import code, configuration, logs, process
 from kubelambda.agent.configuration import Configuration, Unusable
-from kubelambda.agent.http import Request
 from kubelambda.agent.invocation import Failure, Invocation, exited, not_startable, timed_out, too_large
 from kubelambda.agent.process import Process
 from kubelambda.agent.state import Call, State, after
 from kubelambda.api import limits
+from kubelambda.wire.server import Request
 
 _INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
 

@@ -91,7 +91,7 @@ class Code(Model):
     )
 
     inline: Annotated[str, Field(min_length=1, max_length=262_144)] | None = None
-    """Source text, saved under the runtime's file name (index.py, index.mjs, bootstrap), as CloudFormation's ZipFile."""
+    """Source text, saved under the runtime's file name (index.py, bootstrap), like ZipFile in CloudFormation."""
     zip_file: Annotated[str, Field(min_length=1, max_length=1_048_576)] | None = None
     """Base64 of a zip archive. Larger archives do not fit into a Kubernetes object: use url."""
     config_map_ref: ConfigMapCode | None = None
@@ -145,7 +145,7 @@ class Environment(Model):
             ),
             rule(
                 f"!has(self.variables) || self.variables.all(name, !(name in [{RESERVED}]))",
-                "variables has a name that Lambda reserves (AWS_REGION, AWS_LAMBDA_FUNCTION_NAME, _HANDLER, …): rename it",
+                "variables has a name that Lambda reserves (AWS_REGION, AWS_LAMBDA_…, _HANDLER, …): rename it",
                 fieldPath=".variables",
             ),
             rule(

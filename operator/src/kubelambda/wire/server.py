@@ -34,9 +34,16 @@ class Request:
 class Connection(asyncio.Protocol):
     """The server side of one connection."""
 
-    def __init__(self, serve: Callable[[Request], None], *, max_body: int) -> None:
+    def __init__(
+        self, serve: Callable[[Request], None], *, max_body: int, connections: "set[Connection] | None" = None
+    ) -> None:
         self._serve = serve
         self._max_body = max_body
+        self._connections = connections
+        self.busy = False
+        """Whether a request waits for its answer."""
+        self.closing = False
+        """Whether the next answer is the last one."""
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._target = b""
@@ -52,10 +59,19 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
         self._transport = cast("asyncio.Transport", transport)
+        if self._connections is not None:
+            self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         """Called by the event loop."""
         self._transport = None
+        if self._connections is not None:
+            self._connections.discard(self)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        if self._transport is not None:
+            self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
@@ -98,12 +114,16 @@ class Connection(asyncio.Protocol):
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if self._size > self._max_body:
             self._headers[b"x-oversize"] = str(self._size).encode()
+        self.busy = True
         self._serve(Request(self, self._parser.get_method(), self._target, self._headers, body))
 
     def respond(self, status: int, body: bytes = b"", headers: bytes = b"") -> None:
         """Writes one response in one call."""
+        self.busy = False
         if self._transport is None:
             return
+        if self.closing:
+            headers += b"Connection: close\r\n"
         head = b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n\r\n" % (
             status,
             _REASONS.get(status, b""),
@@ -113,3 +133,5 @@ class Connection(asyncio.Protocol):
         self._transport.write(head + body if len(body) < 65_536 else head)
         if len(body) >= 65_536:
             self._transport.write(body)
+        if self.closing:
+            self._transport.close()

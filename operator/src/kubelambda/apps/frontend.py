@@ -1,0 +1,94 @@
+"""The frontend: Lambda's Invoke API in front of the execution environments."""
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import signal
+import time
+
+import uvloop
+
+from kubelambda.api import limits
+from kubelambda.api import settings as settings_file
+from kubelambda.apps import options
+from kubelambda.frontend.service import Frontend
+from kubelambda.kube.client import KubeClient
+from kubelambda.store.code_store import CodeStore
+from kubelambda.wire.server import Connection
+
+PROPAGATION_S = 6.0
+"""How long the cluster may take to notice that a frontend is not ready any more."""
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Runs until SIGTERM; then finishes what is in flight."""
+    parser = options.parser(__doc__)
+    parser.add_argument("--port", type=int, default=8080, help="port of the Invoke API")
+    parser.add_argument("--metrics-port", type=int, default=9090, help="port of /metrics")
+    parser.add_argument("--address", default=os.environ.get("KUBELAMBDA_POD_IP", "127.0.0.1"), help="own address")
+    parser.add_argument("--service", default=os.environ.get("KUBELAMBDA_SERVICE_NAME", "kubelambda-frontend"))
+    arguments = parser.parse_args()
+    options.configure_logging(arguments.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(arguments))
+
+
+async def _run(arguments: argparse.Namespace) -> None:
+    settings = settings_file.load(arguments.settings)
+    client = await KubeClient.connect(arguments.kubeconfig)
+    key = arguments.key_file.read_bytes().strip()
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, stop.set)
+    async with CodeStore(settings.code_store_url, key) as store:
+        frontend = Frontend(
+            client,
+            store,
+            settings,
+            key,
+            address=arguments.address,
+            service=arguments.service,
+            port=arguments.port,
+        )
+        connections: set[Connection] = set()
+        largest = limits.SYNC_REQUEST_MAX_BYTES
+        server = await loop.create_server(
+            lambda: Connection(frontend.serve, max_body=largest, connections=connections),
+            "0.0.0.0",  # noqa: S104 - the pod's address
+            arguments.port,
+            backlog=1024,
+        )
+        frontend.metrics.serve(arguments.metrics_port)
+        tasks = [loop.create_task(reflector.run()) for reflector in frontend.caches.reflectors()]
+        tasks.append(loop.create_task(frontend.tick()))
+        gc.freeze()
+        log.info("serving on port %d", arguments.port)
+        await stop.wait()
+        await _drain(frontend, server, connections)
+        for task in tasks:
+            task.cancel()
+    await client.close()
+
+
+async def _drain(frontend: Frontend, server: asyncio.Server, connections: set[Connection]) -> None:
+    """Not ready at once; open connections end after their next answer; then waits for what is in flight."""
+    log.info("draining: %d invocations in flight", frontend.in_flight)
+    frontend.drain()
+    deadline = time.monotonic() + limits.TIMEOUT_MAX_S + 10
+    begun = time.monotonic()
+    while time.monotonic() < deadline:
+        for connection in list(connections):
+            connection.closing = True
+        busy = any(connection.busy for connection in connections)
+        if time.monotonic() - begun > PROPAGATION_S and not busy and frontend.in_flight == 0:
+            break
+        await asyncio.sleep(0.1)
+    server.close()
+    for connection in list(connections):
+        connection.close()
+    log.info("drained")

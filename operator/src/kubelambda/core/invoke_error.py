@@ -1,0 +1,94 @@
+"""Lambda's errors as the Invoke API answers them: status, type, and the exact member that carries the text (§0.2)."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+_CAPITAL = {"ResourceNotFoundException", "ServiceException", "InvalidRuntimeException", "ResourceNotReadyException"}
+
+
+@dataclass(frozen=True)
+class InvokeError(Exception):
+    """One error answer. `retry_after` in seconds."""
+
+    status: int
+    type: str
+    message: str
+    reason: str | None = None
+    retry_after: int | None = None
+
+    def body(self) -> bytes:
+        """The JSON body."""
+        found: dict[str, Any] = {"Type": "User" if self.status < 500 else "Service"}
+        if self.reason:
+            found["Reason"] = self.reason
+        found["Message" if self.type in _CAPITAL else "message"] = self.message
+        return json.dumps(found).encode()
+
+    def headers(self) -> bytes:
+        """Header lines."""
+        lines = f"Content-Type: application/json\r\nx-amzn-ErrorType: {self.type}\r\n"
+        if self.retry_after is not None:
+            lines += f"Retry-After: {self.retry_after}\r\n"
+        return lines.encode()
+
+
+def not_found(arn: str) -> InvokeError:
+    """The function, or its qualifier, does not exist."""
+    return InvokeError(404, "ResourceNotFoundException", f"Function not found: {arn}")
+
+
+def invalid_parameter(message: str) -> InvokeError:
+    """A parameter contradicts another, or asks for what is not served."""
+    return InvokeError(400, "InvalidParameterValueException", message)
+
+
+def validation(value: str, member: str, constraint: str) -> InvokeError:
+    """A parameter breaks a constraint of its shape (§0.4)."""
+    text = f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: Member must "
+    return InvokeError(400, "ValidationException", text + constraint)
+
+
+def not_json(detail: str) -> InvokeError:
+    """The event is no JSON (§2.1.2)."""
+    text = f"Could not parse request body into json: Could not parse payload into json: {detail}"
+    return InvokeError(400, "InvalidRequestContentException", text)
+
+
+def too_large(size: int, limit: int) -> InvokeError:
+    """The event exceeds the limit (§2.1.3)."""
+    text = f"{size} byte payload is too large for the RequestResponse invocation type (limit {limit} bytes)"
+    return InvokeError(413, "RequestTooLargeException", text)
+
+
+def throttled(reason: str) -> InvokeError:
+    """A limit is reached (§2.3)."""
+    return InvokeError(429, "TooManyRequestsException", "Rate Exceeded.", reason=reason, retry_after=1)
+
+
+def state_conflict(state: str) -> InvokeError:
+    """The function cannot be invoked yet (§1.4.4)."""
+    text = "The operation cannot be performed at this time. The function is currently in the following state: "
+    return InvokeError(409, "ResourceConflictException", text + state)
+
+
+def not_ready(message: str) -> InvokeError:
+    """The function cannot be invoked at all (§2.1.4)."""
+    return InvokeError(502, "ResourceNotReadyException", message)
+
+
+def service(message: str) -> InvokeError:
+    """Something of ours failed."""
+    return InvokeError(500, "ServiceException", message)
+
+
+def sandbox_failure(request_id: str, message: str) -> bytes:
+    """Function error of an environment that ended under its invocation (§3.2)."""
+    text = f"RequestId: {request_id} Error: {message}"
+    return json.dumps({"errorType": "Sandbox.Failure", "errorMessage": text}).encode()
+
+
+def out_of_memory(request_id: str) -> bytes:
+    """Function error of an environment that the kernel killed (§3.2)."""
+    text = f"RequestId: {request_id} Error: Runtime exited with error: signal: killed"
+    return json.dumps({"errorType": "Runtime.ExitError", "errorMessage": text}).encode()

@@ -1,0 +1,319 @@
+"""Placement: which environment runs which invocation. A pure machine: event and time in, actions out (DESIGN §5).
+
+The state is changed in place, for speed; it holds no clock, no socket and no task. Rules 1 to 4 and 8 of DESIGN §5:
+an environment runs one invocation at a time; a request without an idle one starts another and takes whichever is free
+first; it never waits behind a busy one while the limits allow one more; whatever exceeds them is throttled at once.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from kubelambda.api import limits
+from kubelambda.core import token_bucket
+from kubelambda.core.ledger import Account
+from kubelambda.core.token_bucket import TokenBucket
+
+
+class Reason(Enum):
+    """Why a request was throttled (§2.3.2)."""
+
+    RESERVED = "ReservedFunctionConcurrentInvocationLimitExceeded"
+    ACCOUNT = "ConcurrentInvocationLimitExceeded"
+    RESERVED_RATE = "ReservedFunctionInvocationRateLimitExceeded"
+    RATE = "FunctionInvocationRateLimitExceeded"
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Send the request to the environment."""
+
+    request: Any
+    environment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """Answer 429."""
+
+    request: Any
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Answer with the failure of an initialization, once."""
+
+    request: Any
+    failure: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start an environment of the present revision."""
+
+    environment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Forget a start that has not begun: nobody waits for it any more."""
+
+    environment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """End an environment that runs nothing."""
+
+    environment: int
+    why: str
+
+
+type Action = Dispatch | Throttle | Fail | Start | Cancel | Retire
+
+
+class Status(Enum):
+    """What an environment does."""
+
+    REQUESTED = "requested"
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+
+
+@dataclass(slots=True)
+class Environment:
+    """An environment as placement sees it. `since` is when it became idle."""
+
+    id: int
+    revision: str
+    status: Status
+    since: float
+    retiring: str = ""
+
+
+@dataclass(slots=True)
+class FunctionPlacement:
+    """Placement of one function."""
+
+    account: Account
+    name: str
+    revision: str
+    reserved: int | None
+    rate: TokenBucket
+    scaling: TokenBucket
+    environments: dict[int, Environment] = field(default_factory=dict)
+    idle: list[Environment] = field(default_factory=list)
+    waiting: deque[tuple[Any, float]] = field(default_factory=deque)
+    coming: dict[int, Environment] = field(default_factory=dict)
+    in_flight: int = 0
+    _shared: deque[bool] = field(default_factory=deque)
+    _last_id: int = 0
+
+    def arrive(self, request: Any, now: float) -> list[Action]:  # noqa: PLR0911 - one for each outcome
+        """A request: it is dispatched, waits for an environment, or is throttled."""
+        if not self.rate.take(now) and self.reserved != 0:
+            return [Throttle(request, Reason.RATE if self.reserved is None else Reason.RESERVED_RATE)]
+        if self.reserved is not None:
+            if self.in_flight >= self.reserved:
+                return [Throttle(request, Reason.RESERVED)]
+        elif not self.account.acquire():
+            return [Throttle(request, Reason.ACCOUNT)]
+        self._shared.append(self.reserved is None)
+        self.in_flight += 1
+        if self.idle:
+            return [self._dispatch(self.idle.pop(), request)]
+        if len(self.coming) > len(self.waiting):
+            self.waiting.append((request, now))
+            return []
+        if not self.scaling.take(now):
+            self._release()
+            return [Throttle(request, Reason.ACCOUNT)]
+        self.waiting.append((request, now))
+        return [self._start(now)]
+
+    def begun(self, environment: int) -> bool:
+        """The start of an environment begins; False when it was cancelled in the meantime."""
+        found = self.coming.get(environment)
+        if found is None:
+            return False
+        found.status = Status.STARTING
+        return True
+
+    def ready(self, environment: int, now: float) -> list[Action]:
+        """An environment finished its initialization."""
+        found = self.coming.pop(environment, None)
+        if found is None:
+            return []
+        return self._freed(found, now)
+
+    def adopt(self, revision: str, now: float, *, busy: bool) -> tuple[int, list[Action]]:
+        """Takes over an environment that another frontend started; a busy one counts until `finished`."""
+        found = Environment(self._next_id(), revision, Status.BUSY, now)
+        self.environments[found.id] = found
+        if busy:
+            self.in_flight += 1
+            shared = self.reserved is None
+            self._shared.append(shared)
+            if shared:
+                self.account.unreserved_in_flight += 1
+            return found.id, []
+        return found.id, self._freed(found, now)
+
+    def start_failed(self, environment: int, now: float, failure: Any = None) -> list[Action]:
+        """A start came to nothing. `failure`, an initialization's, goes to one waiting request; else another start."""
+        found = self.coming.pop(environment, None)
+        if found is None:
+            return []
+        del self.environments[environment]
+        if failure is not None and self.waiting:
+            request, _ = self.waiting.popleft()
+            self._release()
+            return [Fail(request, failure), *self._trim()]
+        if len(self.coming) < len(self.waiting):
+            return [self._start(now)]
+        return []
+
+    def finished(self, environment: int, now: float, *, retire: str = "") -> list[Action]:
+        """An invocation ended and its environment is free again, or has to go when `retire` says why."""
+        found = self.environments.get(environment)
+        if found is None or found.status is not Status.BUSY:
+            return []
+        self._release()
+        found.retiring = found.retiring or retire
+        return self._freed(found, now)
+
+    def rejected(self, environment: int, request: Any, now: float) -> list[Action]:
+        """An environment refused a request before any of it reached the runtime: another one, invisibly (rule 4)."""
+        self._forget(environment)
+        if self.idle:
+            return [self._dispatch(self.idle.pop(), request)]
+        self.waiting.appendleft((request, now))
+        return [self._start(now)] if len(self.coming) < len(self.waiting) else []
+
+    def lost(self, environment: int, now: float) -> list[Action]:
+        """An environment is gone. Whatever it ran has been answered by the caller of this."""
+        found = self.environments.get(environment)
+        if found is None:
+            return []
+        if environment in self.coming:
+            return self.start_failed(environment, now)
+        if found.status is Status.BUSY:
+            self._release()
+        self._forget(environment)
+        return [self._start(now)] if len(self.coming) < len(self.waiting) else []
+
+    def retire(self, environment: int, why: str) -> list[Action]:
+        """An environment must take nothing new."""
+        found = self.environments.get(environment)
+        if found is None:
+            return []
+        found.retiring = why
+        if found.status is Status.IDLE:
+            self._forget(environment)
+            return [Retire(environment, why)]
+        return []
+
+    def configure(self, revision: str, reserved: int | None, now: float) -> list[Action]:
+        """The function's deployment or reservation changed; environments of another revision go once they are idle."""
+        if reserved != self.reserved:
+            self.reserved = reserved
+            self.rate = request_rate(self.account, reserved, now)
+        if revision == self.revision:
+            return []
+        self.revision = revision
+        actions: list[Action] = []
+        for found in list(self.environments.values()):
+            if found.revision != revision:
+                actions += self._outdated(found)
+        missing = len(self.waiting) - len(self.coming)
+        return actions + [self._start(now) for _ in range(missing)]
+
+    def _outdated(self, found: Environment) -> list[Action]:
+        if found.status is Status.REQUESTED:
+            del self.coming[found.id], self.environments[found.id]
+            return [Cancel(found.id)]
+        if found.status is Status.STARTING:
+            self.coming.pop(found.id, None)
+            del self.environments[found.id]
+            return [Retire(found.id, "the function was updated")]
+        return self.retire(found.id, "the function was updated")
+
+    def tick(self, now: float, *, idle_timeout: float, start_timeout: float) -> list[Action]:
+        """Retires what was idle for too long, and throttles what waited for an environment for too long."""
+        actions: list[Action] = []
+        while self.idle and now - self.idle[0].since > idle_timeout:
+            actions += self.retire(self.idle[0].id, "idle")
+        while self.waiting and now - self.waiting[0][1] > start_timeout:
+            request, _ = self.waiting.popleft()
+            self._release()
+            actions.append(Throttle(request, Reason.ACCOUNT))
+        return actions + self._trim()
+
+    def _start(self, now: float) -> Start:
+        found = Environment(self._next_id(), self.revision, Status.REQUESTED, now)
+        self.environments[found.id] = found
+        self.coming[found.id] = found
+        return Start(found.id)
+
+    def _next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def _dispatch(self, found: Environment, request: Any) -> Dispatch:
+        found.status = Status.BUSY
+        return Dispatch(request, found.id)
+
+    def _freed(self, found: Environment, now: float) -> list[Action]:
+        """The environment runs nothing: it goes, takes the request that waited longest, or is idle."""
+        if found.revision != self.revision:
+            found.retiring = found.retiring or "the function was updated"
+        if found.retiring:
+            self.environments.pop(found.id, None)
+            actions: list[Action] = [Retire(found.id, found.retiring)]
+            missing = len(self.waiting) - len(self.coming)
+            return actions + [self._start(now) for _ in range(missing)]
+        if self.waiting:
+            request, _ = self.waiting.popleft()
+            return [self._dispatch(found, request), *self._trim()]
+        found.status = Status.IDLE
+        found.since = now
+        self.idle.append(found)
+        return []
+
+    def _trim(self) -> list[Action]:
+        """Cancels starts that have not begun and that nobody waits for."""
+        surplus = len(self.coming) - len(self.waiting)
+        if surplus <= 0:
+            return []
+        unneeded = [found for found in reversed(self.coming.values()) if found.status is Status.REQUESTED][:surplus]
+        for found in unneeded:
+            del self.coming[found.id], self.environments[found.id]
+        return [Cancel(found.id) for found in unneeded]
+
+    def _forget(self, environment: int) -> None:
+        found = self.environments.pop(environment, None)
+        self.coming.pop(environment, None)
+        if found is not None and found.status is Status.IDLE:
+            self.idle.remove(found)
+
+    def _release(self) -> None:
+        """Gives one unit of concurrency back to where it was taken from."""
+        self.in_flight -= 1
+        if self._shared.popleft():
+            self.account.release()
+
+
+def request_rate(account: Account, reserved: int | None, now: float) -> TokenBucket:
+    """Ten requests a second for every unit of concurrency (§5.10)."""
+    units = account.quota if reserved is None else reserved
+    rate = float(units * limits.REQUEST_RATE_FACTOR)
+    return token_bucket.full(rate, rate, now)
+
+
+def place(account: Account, name: str, revision: str, reserved: int | None, now: float) -> FunctionPlacement:
+    """Placement of a function that has no environment yet."""
+    scaling = token_bucket.full(limits.SCALING_RATE, limits.SCALING_RATE / limits.SCALING_RATE_PERIOD_S, now)
+    return FunctionPlacement(account, name, revision, reserved, request_rate(account, reserved, now), scaling)

@@ -1,0 +1,109 @@
+"""A frontend's handle on one execution environment: its pod, its connection, and the invocation that it runs."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from kubelambda.frontend.invocation import Invocation
+from kubelambda.wire.client import ClientConnection
+
+GRACE_S = 5.0
+"""How long after the function's timeout an agent may still answer, before the platform answers in its place."""
+
+
+class Events(Protocol):
+    """What an environment tells of itself."""
+
+    def answered(self, environment: "Environment", invocation: Invocation, headers: dict[bytes, bytes]) -> None:
+        """An invocation was answered."""
+
+    def rejected(self, environment: "Environment", invocation: Invocation) -> None:
+        """The agent refused an invocation before any of it reached the runtime."""
+
+    def failed(self, environment: "Environment", invocation: Invocation | None, why: str) -> None:
+        """The environment is unusable; `invocation` was in flight and its event must not be sent again."""
+
+
+@dataclass(slots=True)
+class Environment:
+    """One environment that was specialized for a function."""
+
+    id: int
+    pod: str
+    uid: str
+    token: str
+    timeout: float
+    events: Events
+    connection: ClientConnection | None = None
+    invocation: Invocation | None = None
+    closed: bool = False
+    _guard: asyncio.TimerHandle | None = field(default=None)
+
+    def send(self, invocation: Invocation) -> None:
+        """Sends an invocation to the agent."""
+        connection = self.connection
+        if connection is None or not connection.open or not connection.idle:
+            self.events.rejected(self, invocation)
+            return
+        self.invocation = invocation
+        loop = asyncio.get_running_loop()
+        self._guard = loop.call_later(self.timeout + GRACE_S, self._overdue)
+        connection.send(invocation.environment_head % self.token.encode(), invocation.request.body, self._answer)
+
+    def lost(self, in_flight: bool) -> None:  # noqa: ARG002 - the invocation says the same
+        """The connection ended."""
+        if self.closed:
+            return
+        self._end("the environment ended before it answered")
+
+    def close(self) -> None:
+        """Lets go of the connection on purpose."""
+        self.closed = True
+        if self.connection is not None:
+            self.connection.close()
+
+    def _answer(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
+        invocation, self.invocation = self.invocation, None
+        if self._guard is not None:
+            self._guard.cancel()
+        if invocation is None:
+            return
+        if status == 200:
+            invocation.succeed(headers, body)
+            self.events.answered(self, invocation, headers)
+        elif status == 409:
+            self.events.rejected(self, invocation)
+        else:
+            self.events.failed(self, invocation, f"the agent answered {status}")
+
+    def _overdue(self) -> None:
+        self._end("the environment did not answer in time")
+
+    def _end(self, why: str) -> None:
+        self.closed = True
+        if self._guard is not None:
+            self._guard.cancel()
+        invocation, self.invocation = self.invocation, None
+        if self.connection is not None:
+            self.connection.close()
+        self.events.failed(self, invocation, why)
+
+
+type Ended = Callable[[bool], None]
+
+
+def invoke_head(invocation: Invocation) -> bytes:
+    """The agent's request head, with a place for the token."""
+    headers = invocation.request.headers
+    lines = [
+        b"POST /invoke HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer %b\r\nContent-Length: "
+        + str(len(invocation.request.body)).encode(),
+        b"X-Amzn-RequestId: " + invocation.id.encode(),
+        b"X-Kubelambda-Arn: " + invocation.arn.encode(),
+    ]
+    for name in (b"x-amzn-trace-id", b"x-amz-client-context", b"x-amz-log-type"):
+        value = headers.get(name)
+        if value is not None:
+            lines.append(name + b": " + value.replace(b"%", b"%%"))
+    return b"\r\n".join(lines) + b"\r\n\r\n"

@@ -1,0 +1,77 @@
+"""Lambda's metrics by their names, with bounded labels; rendered in a thread (KOPF §16)."""
+
+import threading
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+_LABELS = ["namespace", "function"]
+_DURATIONS = (0.001, 0.005, 0.02, 0.1, 0.5, 2, 10)
+
+
+class FunctionMetrics:
+    """One function's series, looked up once."""
+
+    def __init__(self, metrics: "Metrics", namespace: str, function: str) -> None:
+        self._metrics = metrics
+        self._names = (namespace, function)
+        self.invocations = metrics.invocations.labels(namespace, function)
+        self.errors = metrics.errors.labels(namespace, function)
+        self.duration = metrics.durations.labels(namespace, function)
+        self.concurrent = metrics.concurrent.labels(namespace, function)
+        self.cold_starts = metrics.cold_starts.labels(namespace, function)
+        self.environments = metrics.environments.labels(namespace, function)
+
+    def throttled(self, reason: str) -> None:
+        """Counts a 429."""
+        self._metrics.throttles.labels(*self._names, reason).inc()
+
+    def remove(self) -> None:
+        """Forgets the series of a function that is gone."""
+        namespace, function = self._names
+        for metric in self._metrics.per_function:
+            metric.remove_by_labels({"namespace": namespace, "function": function})
+
+
+class Metrics:
+    """All metrics of a frontend."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        self.invocations = Counter("kubelambda_invocations_total", "Invocations that ran", _LABELS, registry=registry)
+        self.errors = Counter(
+            "kubelambda_errors_total", "Invocations with a function error", _LABELS, registry=registry
+        )
+        self.throttles = Counter(
+            "kubelambda_throttles_total", "Throttled invocations", [*_LABELS, "reason"], registry=registry
+        )
+        self.durations = Histogram(
+            "kubelambda_duration_seconds", "Time of an invocation", _LABELS, buckets=_DURATIONS, registry=registry
+        )
+        self.concurrent = Gauge("kubelambda_concurrent_executions", "Invocations in flight", _LABELS, registry=registry)
+        self.cold_starts = Counter("kubelambda_cold_starts_total", "Environments started", _LABELS, registry=registry)
+        self.environments = Gauge("kubelambda_environments", "Environments", _LABELS, registry=registry)
+        self.forwards = Counter(
+            "kubelambda_forwards_total", "Requests passed to the owning frontend", registry=registry
+        )
+        self.drift = Gauge(
+            "kubelambda_ledger_drift", "Environments whose agent disagrees with the ledger", registry=registry
+        )
+        self.per_function = (
+            self.invocations,
+            self.errors,
+            self.throttles,
+            self.durations,
+            self.concurrent,
+            self.cold_starts,
+            self.environments,
+        )
+
+    def function(self, namespace: str, function: str) -> FunctionMetrics:
+        """The series of one function."""
+        return FunctionMetrics(self, namespace, function)
+
+    def serve(self, port: int) -> tuple[WSGIServer, threading.Thread]:
+        """Serves /metrics from a thread of its own."""
+        return start_http_server(port, registry=self.registry)
