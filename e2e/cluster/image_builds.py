@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from locking import exclusive
 from progress import ClusterError, step
 from settings import CACHE, HERE, IMAGE_REPOSITORY
 from shell import run
@@ -78,19 +79,22 @@ def reference(name: str) -> str:
 
 def build_images(builder: Builder) -> list[Path]:
     """Builds what changed; the archives of all published images."""
-    _build_wheel()
-    keys = _keys(builder)
-    wanted = {image.name: ARCHIVES / f"{image.name}-{keys[image.name][:16]}.tar" for image in GRAPH if image.published}
-    missing = {name for name, archive in wanted.items() if not archive.exists()}
-    if missing:
-        ARCHIVES.mkdir(parents=True, exist_ok=True)
-        try:
-            builder.prepare()
-            for image in _with_parents(missing):
-                _build(builder, image, wanted.get(image.name))
-        finally:
-            builder.finish()
-    return list(wanted.values())
+    with exclusive(ARCHIVES / ".lock"):
+        _build_wheel()
+        keys = _keys(builder)
+        wanted = {
+            image.name: ARCHIVES / f"{image.name}-{keys[image.name][:16]}.tar" for image in GRAPH if image.published
+        }
+        missing = {name for name, archive in wanted.items() if not archive.exists()}
+        if missing:
+            ARCHIVES.mkdir(parents=True, exist_ok=True)
+            try:
+                builder.prepare()
+                for image in _with_parents(missing):
+                    _build(builder, image, wanted.get(image.name))
+            finally:
+                builder.finish()
+        return list(wanted.values())
 
 
 def _build(builder: Builder, image: Image, archive: Path | None) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from progress import ClusterError, step
 from settings import LOGS, STATE
 
-STOP_SECONDS = 15
+STOP_SECONDS = 5
 _RECORDS = STATE / "processes"
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

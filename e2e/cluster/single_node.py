@@ -1,10 +1,8 @@
 """A single-node Kubernetes on this machine: every component a process or a pod, nothing pulled from a registry."""
 
-import fcntl
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import network
 import node
 import processes
 import runtime
+from locking import exclusive
 from progress import ClusterError, say, step
 from settings import BINARIES, CACHE, CLUSTER, COREDNS_IMAGE, KUBECONFIG, PAUSE_IMAGE, STATE
 from shell import kubectl, succeeds
@@ -44,7 +43,7 @@ def up() -> None:
     debian.install(debian.NODE_PACKAGES)
     binaries.build_kubernetes()
     binaries.install_tools((binaries.COREDNS_TOOL, *binaries.HELM_TOOLS))
-    with _locked():
+    with exclusive(_LOCK):
         STATE.mkdir(parents=True, exist_ok=True)
         certificates.make_certificates()
         network.set_up()
@@ -73,7 +72,7 @@ def down() -> None:
         say("no cluster on this machine")
         return
     debian.require_root()
-    with _locked(), step("cluster down"):
+    with exclusive(_LOCK), step("cluster down"):
         for name in PROCESSES[:-1]:
             processes.stop(name, signal.SIGKILL)  # nothing that they could save is kept
         runtime.kill_everything()
@@ -113,7 +112,7 @@ def restart(name: str) -> None:
     }
     if name not in makers:
         raise ClusterError(f"{name!r} is not a component; there are: {', '.join(makers)}")
-    with _locked():
+    with exclusive(_LOCK):
         started = time.monotonic()
         processes.stop(name, signal.SIGKILL)
         processes.ensure(makers[name]())
@@ -151,12 +150,3 @@ def _wait_for_registration() -> None:
     command = (BINARIES / "kubectl", "--kubeconfig", KUBECONFIG, "get", "node", CLUSTER)
     if not processes.until(lambda: succeeds(*command), 60, 0.2):
         raise ClusterError(f"the kubelet did not register the node; see {STATE / 'logs' / 'kubelet.log'}")
-
-
-@contextmanager
-def _locked() -> Iterator[None]:
-    """One command at a time changes the cluster."""
-    _LOCK.parent.mkdir(parents=True, exist_ok=True)
-    with _LOCK.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -48,6 +48,7 @@ def namespaces(make_namespace: Callable[..., Namespace]) -> tuple[Namespace, Nam
     ours.apply("Service", "server", {"selector": {"app": "server"}, "ports": [{"port": 80, "targetPort": "web"}]})
     for namespace in (ours, theirs):
         namespace.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
+    assert eventually(lambda: ours.reaches("client", f"http://server.{ours.name}"))
     return ours, theirs
 
 
@@ -55,8 +56,7 @@ def test_ingress_policies_are_enforced(namespaces: tuple[Namespace, Namespace]) 
     """By pod, by namespace, by named port and by range, through a Service and directly."""
     ours, theirs = namespaces
     service, direct = f"http://server.{ours.name}", f"http://{ours.address('server')}"
-    assert ours.reaches("stranger", service)
-    assert theirs.reaches("client", service)
+    assert eventually(lambda: ours.reaches("stranger", service) and theirs.reaches("client", service))
     rules = [
         {"from": [{"podSelector": {"matchLabels": {"app": "client"}}}], "ports": [{"port": "web"}]},
         {
