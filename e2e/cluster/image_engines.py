@@ -15,7 +15,7 @@ SUITE = "trixie"
 EPOCH = os.environ.get("SOURCE_DATE_EPOCH", "1735689600")
 """The time stamp of every file, so that the same inputs make the same layers."""
 BUILDAH_STORAGE = CACHE / "buildah"
-BUILDAH_RUN = Path("/run/kubelambda-buildah")
+BUILDAH_RUN = BUILDAH_STORAGE / "run"
 _DEBIAN = f"{IMAGE_REPOSITORY}/debian:{SUITE}"
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT")
@@ -32,6 +32,7 @@ class Buildah:
         """Debian itself."""
         debian.require_root()
         debian.install(debian.IMAGE_PACKAGES)
+        self._forget_mounts()
         if self._succeeds("inspect", "--type", "image", _DEBIAN):
             return
         folder = ARCHIVES / f"debian-{SUITE}"
@@ -67,8 +68,12 @@ class Buildah:
         if not BUILDAH_STORAGE.exists():
             return
         self._run("rm", "--all")
-        unmount_below(BUILDAH_STORAGE, BUILDAH_RUN)
-        shutil.rmtree(BUILDAH_RUN)
+        self._forget_mounts()
+
+    def _forget_mounts(self) -> None:
+        """Those of this build when it is done, and those of one that was killed, before it begins."""
+        unmount_below(BUILDAH_STORAGE)
+        shutil.rmtree(BUILDAH_RUN, ignore_errors=True)
 
     def _run(self, *arguments: str) -> str:
         environment = {**os.environ, "BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "overlay"}
