@@ -9,6 +9,8 @@ NAMESPACE ?= kubelambda-system
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kubelambda
 HELM ?= $(CACHE)/bin/helm
 HELM_ARGS ?=
+# An interpreter that pyenv keeps is not on the PATH; where there is none at all, uv brings one.
+INTERPRETER ?= $(or $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python3.13) $(wildcard /usr/bin/python3.13)),3.13)
 PYTEST_ARGS ?=
 
 include e2e/cluster/cluster.mk
@@ -32,8 +34,8 @@ test: setup lint unit integration chart e2e ## Run every check and every test
 .venv/.made: pyproject.toml
 	@command -v uv > /dev/null || python3 -m pip install --quiet 'uv>=0.9,<1'
 	@echo "setup: environments of the platform (.venv) and of the callers (.venv-e2e)"
-	uv sync --quiet --python '>=3.13,<3.14' --extra platform --group dev
-	UV_PROJECT_ENVIRONMENT=.venv-e2e uv sync --quiet --python '>=3.13,<3.14' --group e2e
+	uv sync --quiet --python $(INTERPRETER) --extra platform --group dev
+	UV_PROJECT_ENVIRONMENT=.venv-e2e uv sync --quiet --python $(INTERPRETER) --group e2e
 	@touch $@
 
 .PHONY: setup

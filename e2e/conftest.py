@@ -70,13 +70,13 @@ class Account:
     account_id: str = ""
     _names: list[str] = field(default_factory=list)
 
-    def function(self, name: str, code: str = "", *, ready: bool = True, **spec: Any) -> str:
-        """Applies a Function; `code` is inline Python unless `spec` says otherwise. Returns the ARN to invoke it by."""
+    def function(self, name: str, source: str = "", *, ready: bool = True, **spec: Any) -> str:
+        """Applies a Function; `source` is inline Python unless `spec` says otherwise. Returns the ARN to invoke it by."""
         spec.setdefault("runtime", "python3.13")
         spec.setdefault("handler", "index.handler")
         spec.setdefault("memorySize", 256)
-        if code:
-            spec.setdefault("code", {"inline": code})
+        if source:
+            spec.setdefault("code", {"inline": source})
         self.apply({"kind": "Function", "metadata": {"name": name}, "spec": spec})
         if ready:
             self.wait_ready(name)
