@@ -129,6 +129,7 @@ def test_the_api_server_comes_back_and_pods_notice_nothing(namespaces: tuple[Nam
 
 def test_bringing_a_running_cluster_up_changes_nothing() -> None:
     """Every process is the same one afterwards."""
+    cluster("up")
     before = [line for line in cluster("status").splitlines() if "pid" in line]
     cluster("up")
     assert [line for line in cluster("status").splitlines() if "pid" in line] == before
