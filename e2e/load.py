@@ -2,6 +2,7 @@
 
 import threading
 import time
+import uuid
 from collections import Counter
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -15,7 +16,7 @@ from conftest import Account, lambda_client
 class Outcome:
     """One request and what came of it."""
 
-    number: int
+    number: str
     started: float
     seconds: float
     payload: Any = None
@@ -33,6 +34,7 @@ class Load:
     limit: int = 5000
     pause: float = 0.0
     outcomes: list[Outcome] = field(default_factory=list)
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -55,13 +57,13 @@ class Load:
         for count in range(self.limit):
             if self._stop.is_set():
                 return
-            outcome = self._one(account, index * self.limit + count)
+            outcome = self._one(account, f"{self.run}-{index}-{count}")
             with self._lock:
                 self.outcomes.append(outcome)
             if self.pause:
                 time.sleep(self.pause)
 
-    def _one(self, account: Account, number: int) -> Outcome:
+    def _one(self, account: Account, number: str) -> Outcome:
         started = time.monotonic()
         outcome = Outcome(number, started, 0.0)
         try:

@@ -139,12 +139,10 @@ def test_a_killed_operator_leader_is_replaced(account: Account) -> None:
 
 def test_a_restarted_api_server_does_not_disturb_warm_invocations(account: Account, counted: str) -> None:
     """Frontends serve from what they know while the API server is away."""
-    restart = Path(__file__).parent / "cluster" / "restart-apiserver"
-    if not restart.exists():
-        pytest.skip("the cluster's API server cannot be restarted on its own here")
+    cluster = str(Path(__file__).parent / "cluster")
     with Load(account, counted, callers=2) as load:
         time.sleep(1)
-        subprocess.run([str(restart)], check=True, env=os.environ, timeout=120)
+        subprocess.run(["python3", cluster, "restart", "apiserver"], check=True, env=os.environ, timeout=120)
         time.sleep(3)
     assert not load.failed, load.summary()
     account.function("after-restart", COUNT)

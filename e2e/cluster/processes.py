@@ -175,7 +175,17 @@ def _start_time(pid: int) -> str:
     except (FileNotFoundError, ProcessLookupError):
         return "ended"
     fields = stat.rpartition(")")[2].split()
-    return "ended" if fields[0] in "ZX" else fields[19]
+    # The first thread of a killed process is a zombie before the others have let go of its ports.
+    if fields[0] in "ZX" and not _has_threads(pid):
+        return "ended"
+    return fields[19]
+
+
+def _has_threads(pid: int) -> bool:
+    try:
+        return len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _signal(pid: int, how: signal.Signals) -> None:

@@ -21,6 +21,7 @@ from kubelambda.api import limits
 from kubelambda.wire.server import Request
 
 _INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
+_REFUSAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ class Sandbox:
             self._start()
         except Unusable:
             # Nothing to wait for: the first invocation tries again and carries the error, with its request id.
+            self._init = None
             return self._retry_in_first_invocation("error", _INVALID_ENTRYPOINT)
         timer = self._loop.call_later(limits.INIT_TIMEOUT_S, self._init_timed_out)
         try:
@@ -138,10 +140,14 @@ class Sandbox:
         return True
 
     def drain(self) -> None:
-        """Takes nothing new, and ends once nothing is in flight."""
+        """Takes nothing new, and ends once nothing is in flight.
+
+        It refuses for a moment before it ends: a frontend that does not know yet must get a 409, which says that its
+        event reached nobody, and not a broken connection, which says nothing.
+        """
         self.draining = True
         if self.invocation is None:
-            self._end()
+            self._loop.call_later(_REFUSAL_S, self._end)
 
     def status(self) -> dict[str, Any]:
         """The answer of `/state`."""
@@ -336,7 +342,7 @@ class Sandbox:
             headers += b"X-Amz-Log-Result: " + base64.b64encode(self._log.tail()) + b"\r\n"
         invocation.request.respond(200, failure.body if failure else body, headers)
         if self.draining:
-            self._end()
+            self._loop.call_later(_REFUSAL_S, self._end)
 
     def _timed_out(self) -> None:
         invocation = self.invocation

@@ -185,12 +185,12 @@ class FunctionPlacement:
         found.retiring = found.retiring or retire
         return self._freed(found, now)
 
-    def rejected(self, environment: int, request: Any, now: float) -> list[Action]:
+    def rejected(self, environment: int, request: Any, arrived: float, now: float) -> list[Action]:
         """An environment refused a request before any of it reached the runtime: another one, invisibly (rule 4)."""
         self._forget(environment)
         if self.idle:
             return [self._dispatch(self.idle.pop(), request)]
-        self.waiting.appendleft((request, now))
+        self.waiting.appendleft((request, arrived))
         return [self._start(now)] if len(self.coming) < len(self.waiting) else []
 
     def lost(self, environment: int, now: float) -> list[Action]:

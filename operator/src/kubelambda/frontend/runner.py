@@ -123,7 +123,7 @@ class Runner:
         self.environments.pop(environment.id, None)
         environment.close()
         self._starter.delete_soon(self.target.namespace, environment.pod, self.target.configuration.timeout)
-        self._execute(self.placement.rejected(environment.id, invocation, time.monotonic()))
+        self._execute(self.placement.rejected(environment.id, invocation, invocation.started, time.monotonic()))
 
     def failed(self, environment: Environment, invocation: Invocation | None, why: str) -> None:
         """The environment is gone; its invocation is answered with a Lambda error, never sent again (rule 4)."""
