@@ -252,6 +252,14 @@ class FunctionPlacement:
             actions.append(Throttle(request, Reason.ACCOUNT))
         return actions + self._trim()
 
+    def abandon(self) -> list[Any]:
+        """The function is gone: the requests that still wait, for the caller to answer."""
+        waiting = [request for request, _ in self.waiting]
+        self.waiting.clear()
+        for _ in waiting:
+            self._release()
+        return waiting
+
     def _start(self, now: float) -> Start:
         found = Environment(self._next_id(), self.revision, Status.REQUESTED, now)
         self.environments[found.id] = found

@@ -91,6 +91,12 @@ class Runner:
         for number in list(self.environments):
             self._execute(self.placement.retire(number, HANDED_OVER))
 
+    def remove(self) -> None:
+        """The function was deleted: who still waits for an environment is told so."""
+        for invocation in self.placement.abandon():
+            invocation.fail(invoke_error.not_found(f"{invocation.arn}:$LATEST"))
+        self.release()
+
     def pod_ending(self, uid: str) -> None:
         """A pod is asked to end: nothing new for it."""
         for found in list(self.environments.values()):

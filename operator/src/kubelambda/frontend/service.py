@@ -221,7 +221,7 @@ class Frontend:
         if after is None or after.deployed is None or (before is not None and before.uid != after.uid):
             if runner is not None:
                 del self._runners[name]
-                runner.release()
+                runner.remove()
                 self._released.append(runner)
                 self.metrics.function(*name).remove()
         elif runner is not None:

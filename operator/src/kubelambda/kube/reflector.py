@@ -10,7 +10,8 @@ from kubelambda.kube.errors import Gone, KubeError
 from kubelambda.kube.resources import Resource
 
 _WATCH_SECONDS = 300
-_BACKOFF_MAX_S = 5.0
+_BACKOFF_MAX_S = 1.0
+"""A frontend that does not see new functions answers 404 for them: it must catch up quickly once the server is back."""
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,6 @@ class Reflector[V]:
                 log.info("%s: %s; again in %.1f s", self._resource.plural, error, backoff)
                 await asyncio.sleep(backoff)
                 backoff = min(_BACKOFF_MAX_S, backoff * 2)
-                version = None
 
     async def _list(self) -> str:
         found = await self._client.list(self._resource, self._namespace, label_selector=self._label_selector)
