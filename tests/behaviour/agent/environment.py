@@ -1,0 +1,145 @@
+"""A real agent as a process on loopback, spoken to as a frontend does."""
+
+import base64
+import hashlib
+import http.client
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+POOL_TOKEN = "pool-token"
+TOKEN = "environment-token"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the control API answered."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+    @property
+    def json(self) -> Any:
+        """The decoded body."""
+        return json.loads(self.body)
+
+    @property
+    def log(self) -> str:
+        """The decoded log tail."""
+        return base64.b64decode(self.headers["X-Amz-Log-Result"]).decode()
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def zipped(files: dict[str, str]) -> bytes:
+    """A zip archive of text files; a bootstrap can be executed."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as folder:
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = (0o755 if name == "bootstrap" else 0o644) << 16
+            folder.writestr(entry, text)
+    return archive.getvalue()
+
+
+class Environment:
+    """One agent process with folders of its own."""
+
+    def __init__(self, root: Path, prestart: str = "python") -> None:
+        for folder in ("var/task", "opt", "var/runtime"):
+            (root / folder).mkdir(parents=True)
+        self.root = root
+        self.port, self.api_port = free_port(), free_port()
+        self.log_file = root / "agent.log"
+        environment = {
+            **os.environ,
+            "KUBELAMBDA_POOL_TOKEN_SHA256": hashlib.sha256(POOL_TOKEN.encode()).hexdigest(),
+            "KUBELAMBDA_PRESTART": prestart,
+            "KUBELAMBDA_BOOTSTRAP": "[]",
+            "KUBELAMBDA_ROOT": str(root),
+            "KUBELAMBDA_CONTROL_HOST": "127.0.0.1",
+            "KUBELAMBDA_CONTROL_PORT": str(self.port),
+            "KUBELAMBDA_RUNTIME_API_PORT": str(self.api_port),
+        }
+        with self.log_file.open("wb") as log:
+            command = [sys.executable, "-P", "-m", "kubelambda.agent"]
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        self._requests = 0
+
+    def __enter__(self) -> Self:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                if self.call("GET", "/healthz").status == 200:
+                    return self
+            except OSError:
+                time.sleep(0.02)
+        raise AssertionError(f"the agent did not start:\n{self.log_file.read_text()}")
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def call(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
+        """One request on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            return Answer(response.status, response.read(), dict(response.getheaders()))
+        finally:
+            connection.close()
+
+    def specialize(
+        self, files: dict[str, str] | bytes, *, token: str = POOL_TOKEN, sha256: str | None = None, **function: Any
+    ) -> Answer:
+        """Turns the environment into one of a function."""
+        archive = files if isinstance(files, bytes) else zipped(files)
+        variables = function.pop("variables", {})
+        found = {
+            "name": "hello",
+            "arn": "arn:aws:lambda:us-east-1:123456789012:function:hello",
+            "version": "$LATEST",
+            "handler": "index.handler",
+            "memorySize": 128,
+            "timeout": 3,
+            "runtime": "python3.13",
+            "revision": "0123456789abcdef",
+            "initializationType": "on-demand",
+            "logGroup": "/aws/lambda/hello",
+            "region": "us-east-1",
+            "accountId": "123456789012",
+            **function,
+        }
+        code = {"sha256": sha256 or hashlib.sha256(archive).hexdigest(), "size": len(archive)}
+        config = json.dumps({"token": TOKEN, "function": found, "environment": variables, "code": code}).encode()
+        headers = {"Authorization": f"Bearer {token}", "X-Kubelambda-Config-Length": str(len(config))}
+        return self.call("POST", "/specialize", config + archive, headers)
+
+    def invoke(self, event: Any = None, *, tail: bool = False, token: str = TOKEN) -> Answer:
+        """One invocation."""
+        self._requests += 1
+        headers = {"Authorization": f"Bearer {token}", "X-Amzn-RequestId": f"request-{self._requests}"}
+        if tail:
+            headers["X-Amz-Log-Type"] = "Tail"
+        return self.call("POST", "/invoke", json.dumps(event).encode(), headers)
+
+    @property
+    def last_request_id(self) -> str:
+        """The id of the latest invocation."""
+        return f"request-{self._requests}"

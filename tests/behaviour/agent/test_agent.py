@@ -1,0 +1,291 @@
+"""The agent with real runtime processes: official Python client, shell bootstrap (§3, §14 items 4 to 8)."""
+
+import concurrent.futures
+import http.client
+import importlib.util
+import json
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_spec = importlib.util.spec_from_file_location("agent_environment", Path(__file__).parent / "environment.py")
+assert _spec is not None
+assert _spec.loader is not None
+environment = importlib.util.module_from_spec(_spec)
+sys.modules["agent_environment"] = environment
+_spec.loader.exec_module(environment)
+
+CODE = """
+import os, sys, time, pathlib
+loaded = time.time()
+
+def handler(event, context):
+    event = event or {}
+    if "exit" in event:
+        os._exit(event["exit"])
+    if "sleep" in event:
+        time.sleep(event["sleep"])
+    if "raise" in event:
+        raise ValueError(event["raise"])
+    if "print" in event:
+        for _ in range(event["print"]):
+            print("x" * 1023)
+    if "write" in event:
+        pathlib.Path(event["write"]).write_text("kept")
+    if "size" in event:
+        return "x" * event["size"]
+    return {"loaded": loaded, "env": dict(os.environ), "cwd": os.getcwd(), "id": context.aws_request_id}
+"""
+
+
+@pytest.fixture
+def unclaimed(tmp_path: Path) -> Iterator[Any]:
+    """An environment that nobody claimed."""
+    with environment.Environment(tmp_path / "environment") as found:
+        yield found
+
+
+@pytest.fixture
+def claimed(unclaimed: Any) -> Any:
+    """An environment of a function."""
+    answer = unclaimed.specialize({"index.py": CODE})
+    assert answer.json["status"] == "ready", answer.body
+    return unclaimed
+
+
+def test_the_result_of_the_handler_is_the_answer(claimed: Any) -> None:
+    """With the request id that the frontend gave."""
+    answer = claimed.invoke({})
+    assert answer.status == 200
+    assert answer.json["id"] == claimed.last_request_id
+    assert "X-Amz-Function-Error" not in answer.headers
+
+
+def test_the_log_has_lambdas_lines_in_order(claimed: Any) -> None:
+    """START, what was printed, END, REPORT with the init duration on the first invocation only (§9.1)."""
+    log = claimed.invoke({"print": 1}, tail=True).log
+    request_id = claimed.last_request_id
+    expected = (
+        rf"START RequestId: {request_id} Version: \$LATEST\nx{{1023}}\nEND RequestId: {request_id}\n"
+        rf"REPORT RequestId: {request_id}\tDuration: \d+\.\d\d ms\tBilled Duration: \d+ ms\tMemory Size: 128 MB\t"
+        r"Max Memory Used: \d+ MB\tInit Duration: \d+\.\d\d ms\t\n"
+    )
+    assert re.fullmatch(expected, log), log
+    assert "Init Duration" not in claimed.invoke({}, tail=True).log
+    assert f"START RequestId: {request_id}" in claimed.log_file.read_text()
+
+
+def test_an_exception_keeps_the_environment(claimed: Any) -> None:
+    """The runtime's own JSON is passed on, and the module is not loaded again (§3.2.3)."""
+    before = claimed.invoke({}).json["loaded"]
+    answer = claimed.invoke({"raise": "no"})
+    assert answer.headers["X-Amz-Function-Error"] == "Unhandled"
+    assert (answer.json["errorType"], answer.json["errorMessage"]) == ("ValueError", "no")
+    assert claimed.invoke({}).json["loaded"] == before
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "text"),
+    [
+        ({"exit": 3}, "Runtime.ExitError", "Runtime exited with error: exit status 3"),
+        ({"exit": 0}, "Runtime.ExitError", "Runtime exited without providing a reason"),
+        ({"sleep": 9}, "Sandbox.Timedout", "Task timed out after 1.00 seconds"),
+    ],
+)
+def test_a_reset_keeps_files_and_loads_the_module_again(
+    unclaimed: Any, tmp_path: Path, event: dict[str, Any], kind: str, text: str
+) -> None:
+    """After a timeout or an exit (§3.2.2)."""
+    unclaimed.specialize({"index.py": CODE}, timeout=1)
+    kept = tmp_path / "kept"
+    before = unclaimed.invoke({"write": str(kept)}).json["loaded"]
+    answer = unclaimed.invoke(event)
+    assert answer.headers["X-Amz-Function-Error"] == "Unhandled"
+    assert answer.json == {"errorType": kind, "errorMessage": f"RequestId: {unclaimed.last_request_id} Error: {text}"}
+    assert unclaimed.invoke({}).json["loaded"] > before
+    assert kept.read_text() == "kept"
+
+
+def test_an_init_error_is_reported_once_and_ends_the_environment(unclaimed: Any) -> None:
+    """The runtime's JSON, with an empty request id."""
+    answer = unclaimed.specialize({"index.py": "raise RuntimeError('broken')"})
+    assert answer.json["status"] == "init-error"
+    assert answer.json["error"]["errorMessage"] == "broken"
+    assert answer.json["error"]["requestId"] == ""
+    assert unclaimed.invoke({}).status == 409
+
+
+def test_an_exit_during_init_is_repeated_in_the_first_invocation(unclaimed: Any) -> None:
+    """And reported there, with its request id; the log has an INIT_REPORT."""
+    answer = unclaimed.specialize({"index.py": "import sys\nsys.exit(0)"})
+    assert answer.json["status"] == "init-timeout"
+    answer = unclaimed.invoke({})
+    assert answer.json["errorMessage"].endswith("Error: Runtime exited without providing a reason")
+    assert "INIT_REPORT Init Duration: " in unclaimed.log_file.read_text()
+
+
+def test_a_slow_init_succeeds_under_the_functions_timeout(unclaimed: Any) -> None:
+    """INIT is stopped at 10 s and run again inside the first invocation (§3.3.1)."""
+    slow = "import time\ntime.sleep(11)\ndef handler(event, context):\n    return 'ready'"
+    answer = unclaimed.specialize({"index.py": slow}, timeout=30)
+    assert answer.json["status"] == "init-timeout"
+    assert unclaimed.invoke({}).json == "ready"
+    assert "Phase: init\tStatus: timeout" in unclaimed.log_file.read_text()
+
+
+def test_one_invocation_at_a_time(claimed: Any) -> None:
+    """The second one is refused before any of it reached the runtime."""
+    with concurrent.futures.ThreadPoolExecutor() as callers:
+        first = callers.submit(claimed.invoke, {"sleep": 1})
+        time.sleep(0.3)
+        assert claimed.invoke({}).status == 409
+        assert first.result().status == 200
+
+
+def test_tokens_are_checked(unclaimed: Any) -> None:
+    """Before and after the claim."""
+    assert unclaimed.specialize({"index.py": CODE}, token="wrong").status == 401
+    assert unclaimed.invoke({}).status == 409
+    assert unclaimed.specialize({"index.py": CODE}).status == 200
+    assert unclaimed.invoke({}, token="wrong").status == 401
+    assert unclaimed.specialize({"index.py": CODE}).status == 409
+
+
+@pytest.mark.parametrize(("archive", "sha256"), [(b"no archive", None), ({"index.py": CODE}, "0" * 64)])
+def test_unusable_code_is_refused(unclaimed: Any, archive: Any, sha256: str | None) -> None:
+    """A broken archive, and one that is not what was deployed."""
+    answer = unclaimed.specialize(archive, sha256=sha256)
+    assert answer.status == 400
+    assert "archive" in answer.json["message"]
+
+
+def test_an_archive_cannot_leave_its_folder(unclaimed: Any) -> None:
+    """Zip slip."""
+    answer = unclaimed.specialize({"../../escaped.py": "x"})
+    assert answer.status == 400
+    assert not list(unclaimed.root.parent.rglob("escaped.py"))
+
+
+def test_the_process_environment_holds_lambdas_variables_and_none_of_ours(unclaimed: Any) -> None:
+    """§3.4.4; users override defaults, never what is reserved."""
+    unclaimed.specialize({"index.py": CODE}, variables={"LANG": "C", "_HANDLER": "mine", "GREETING": "hi"})
+    found = unclaimed.invoke({}).json
+    seen = found["env"]
+    assert (seen["LANG"], seen["GREETING"], seen["_HANDLER"]) == ("C", "hi", "index.handler")
+    assert seen["AWS_EXECUTION_ENV"] == "AWS_Lambda_python3.13"
+    assert seen["AWS_LAMBDA_RUNTIME_API"] == f"127.0.0.1:{unclaimed.api_port}"
+    assert found["cwd"] == seen["LAMBDA_TASK_ROOT"]
+    assert not [name for name in seen if name.startswith("KUBELAMBDA")]
+
+
+def test_ten_megabytes_of_output_pass(claimed: Any) -> None:
+    """All of it reaches the log, the last 4 KB the tail."""
+    answer = claimed.invoke({"print": 10_240}, tail=True)
+    assert len(answer.log) == 4096
+    assert claimed.log_file.stat().st_size > 10_000_000
+
+
+def test_a_response_over_the_limit_is_refused_to_both_sides(claimed: Any) -> None:
+    """413 to the runtime, Function.ResponseSizeTooLarge to the caller (§2.2.5)."""
+    assert len(claimed.invoke({"size": 6_291_550}).json) == 6_291_550
+    answer = claimed.invoke({"size": 6_291_600})
+    assert answer.json["errorType"] == "Function.ResponseSizeTooLarge"
+    assert claimed.invoke({}).status == 200
+
+
+def test_a_drain_finishes_what_runs_and_refuses_the_rest(claimed: Any) -> None:
+    """SIGTERM under an invocation."""
+    with concurrent.futures.ThreadPoolExecutor() as callers:
+        running = callers.submit(claimed.invoke, {"sleep": 1})
+        time.sleep(0.3)
+        claimed.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        assert claimed.invoke({}).status == 409
+        assert running.result().json["id"]
+    assert claimed.process.wait(timeout=10) == 0
+
+
+BOOTSTRAP = """#!/bin/bash
+api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation"
+while true; do
+  event=$(curl -sS -D headers-$$ "$api/next")
+  id=$(grep -i '^lambda-runtime-aws-request-id:' headers-$$ | tr -d '[:space:]' | cut -d: -f2)
+  curl -sS -o /dev/null -H 'Transfer-Encoding: chunked' -d "{\\"echo\\": $event}" "$api/$id/response"
+done
+"""
+
+
+def test_a_shell_bootstrap_with_curl_runs(tmp_path: Path) -> None:
+    """A custom runtime, its response chunked."""
+    with environment.Environment(tmp_path / "shell", prestart="") as found:
+        assert found.specialize({"bootstrap": BOOTSTRAP}, runtime="provided.al2023").json["status"] == "ready"
+        for number in range(3):
+            assert found.invoke({"number": number}).json == {"echo": {"number": number}}
+
+
+def test_a_missing_bootstrap_is_an_invalid_entrypoint(tmp_path: Path) -> None:
+    """Told to the first caller, with its request id."""
+    with environment.Environment(tmp_path / "none", prestart="") as found:
+        found.specialize({"readme.txt": "x"}, runtime="provided.al2023")
+        assert found.invoke({}).json["errorType"] == "Runtime.InvalidEntrypoint"
+
+
+class RuntimeClient:
+    """A runtime of the test's own, to make the calls that official clients never make."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def call(self, method: str, path: str, body: bytes = b"", timeout: float = 30) -> tuple[int, bytes, Any]:
+        """One call of the Runtime API."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout)
+        connection.request(method, f"/2018-06-01/runtime{path}", body)
+        response = connection.getresponse()
+        found = (response.status, response.read(), response.headers)
+        connection.close()
+        return found
+
+
+SILENT = "#!/bin/sh\nexec sleep 1000\n"
+
+
+def test_the_runtime_api_refuses_every_wrong_order(tmp_path: Path) -> None:
+    """Response before next, stale ids, a second response, init error after init (§3.1.3, Appendix B)."""
+    with environment.Environment(tmp_path / "manual", prestart="") as found:
+        runtime = RuntimeClient(found.api_port)
+        answers: list[Any] = []
+        specializing = threading.Thread(
+            target=lambda: answers.append(
+                found.specialize({"bootstrap": SILENT}, runtime="provided.al2023", timeout=30)
+            )
+        )
+        specializing.start()
+        time.sleep(0.5)
+        status, body, _ = runtime.call("POST", "/invocation/x/response", b"1")
+        assert status == 403
+        assert json.loads(body)["errorType"] == "InvalidStateTransition"
+        events: list[Any] = []
+        waiting = threading.Thread(target=lambda: events.append(runtime.call("GET", "/invocation/next")))
+        waiting.start()
+        specializing.join()
+        assert answers[0].json["status"] == "ready"
+        invoked = threading.Thread(target=lambda: answers.append(found.invoke({"a": 1})))
+        invoked.start()
+        waiting.join()
+        assert events[0][1] == b'{"a": 1}'
+        assert events[0][2]["Lambda-Runtime-Aws-Request-Id"] == found.last_request_id
+        assert runtime.call("GET", "/invocation/next")[1] == b'{"a": 1}'
+        assert runtime.call("POST", "/invocation/stale/response", b"1")[0] == 400
+        assert runtime.call("POST", "/init/error", b"{}")[0] == 403
+        assert runtime.call("POST", f"/invocation/{found.last_request_id}/response", b"2")[0] == 202
+        invoked.join()
+        assert answers[1].json == 2
+        status, body, _ = runtime.call("POST", f"/invocation/{found.last_request_id}/response", b"3")
+        assert status in (400, 403)
