@@ -13,6 +13,10 @@ HELM_ARGS ?=
 INTERPRETER ?= $(or $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python3.13) $(wildcard /usr/bin/python3.13)),3.13)
 PYTEST_ARGS ?=
 
+# What the images are made from: the tag stays the same between builds, so this is what makes pods follow them.
+BUILD = $(shell find operator/src images pyproject.toml -type f -not -name '*.pyc' -not -path 'images/dist/*' | sort | \
+  xargs sha256sum | sha256sum | cut -c1-16)
+
 include e2e/cluster/cluster.mk
 
 .PHONY: help
@@ -84,7 +88,7 @@ bench: setup install ## Measure the budgets beside a baseline; prints a table, w
 .PHONY: install
 install: cluster-up images ## Install or upgrade the chart on the cluster
 	@KUBECONFIG=$$($(MAKE) -s kubeconfig) $(HELM) upgrade --install $(RELEASE) charts/kubelambda --namespace $(NAMESPACE) \
-	  --create-namespace --wait --timeout 5m --values e2e/values.yaml $(HELM_ARGS)
+	  --create-namespace --wait --timeout 5m --values e2e/values.yaml --set-string podAnnotations.build=$(BUILD) $(HELM_ARGS)
 
 .PHONY: uninstall
 uninstall: ## Remove the release; Functions and their definitions stay

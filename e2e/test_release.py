@@ -62,6 +62,7 @@ def test_an_upgrade_brings_the_definitions_up_to_date() -> None:
 @pytest.mark.parametrize("program", ["helm4", "helm"])
 def test_the_release_can_be_removed_and_installed_again(account: Account, program: str) -> None:
     """Uninstall leaves Functions and definitions; the next install serves them again."""
+    install()
     account.function("kept", CODE)
     helm("uninstall", RELEASE, "--wait", "--timeout", "3m")
 

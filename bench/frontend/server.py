@@ -1,0 +1,72 @@
+"""The real frontend over caches that are filled by hand: no API server is needed to measure the path of a request."""
+
+import asyncio
+import gc
+import sys
+from collections.abc import Callable
+
+import uvloop
+from kubernetes.aio.client.configuration import Configuration
+
+from kubelambda.api.function import DeployedCode, DeployedConfiguration
+from kubelambda.api.settings import Settings
+from kubelambda.frontend.service import Frontend
+from kubelambda.frontend.starting import Started, Starter, Target
+from kubelambda.frontend.views import FunctionView, NamespaceView
+from kubelambda.kube.client import KubeClient
+from kubelambda.store.code_store import CodeStore
+from kubelambda.wire.client import connect
+from kubelambda.wire.server import Connection
+
+ACCOUNT = "123456789012"
+
+
+class StubStarter(Starter):
+    """Starts environments by connecting to the stub."""
+
+    stub_port = 0
+    started = 0
+
+    async def start(
+        self, _target: Target, begin: Callable[[], bool], on_lost: Callable[[bool], None], _: Callable[[], None]
+    ) -> Started | None:
+        """A connection to the stub is an environment."""
+        if not begin():
+            return None
+        StubStarter.started += 1
+        connection = await connect("127.0.0.1", self.stub_port, on_lost)
+        return Started(f"pod-{self.started}", f"uid-{self.started}", "token", connection)
+
+
+async def main() -> None:
+    """Serves one function until killed."""
+    port, StubStarter.stub_port = int(sys.argv[1]), int(sys.argv[2])
+    settings = Settings(account_concurrency=100_000)
+    client = KubeClient(Configuration())
+    key = b"bench"
+    frontend = Frontend(
+        client, CodeStore("http://127.0.0.1:9", key), settings, key, address="127.0.0.1", service="x", port=port
+    )
+    frontend._starter.__class__ = StubStarter  # noqa: SLF001 - the stand-in, and nothing else, is exchanged
+    code = DeployedCode(sha256="0" * 64, size=1 << 30)
+    configuration = DeployedConfiguration(
+        revision="0" * 16,
+        runtime="python3.13",
+        handler="index.handler",
+        code=code,
+        memory_size=128,
+        timeout=3,
+        log_group="/aws/lambda/hello",
+    )
+    frontend.caches.namespaces.items["", "default"] = NamespaceView(ACCOUNT, None)
+    frontend.caches.functions.items["default", "hello"] = FunctionView("uid", "Active", "", None, configuration)
+    loop = asyncio.get_running_loop()
+    await loop.create_server(lambda: Connection(frontend.serve, max_body=6 << 20), "127.0.0.1", port, backlog=1024)
+    gc.freeze()
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
