@@ -71,7 +71,7 @@ class Account:
     _names: list[str] = field(default_factory=list)
 
     def function(self, name: str, source: str = "", *, ready: bool = True, **spec: Any) -> str:
-        """Applies a Function; `source` is inline Python unless `spec` says otherwise. Returns the ARN to invoke it by."""
+        """Applies a Function; `source` is inline Python unless `spec` says otherwise. Returns its ARN."""
         spec.setdefault("runtime", "python3.13")
         spec.setdefault("handler", "index.handler")
         spec.setdefault("memorySize", 256)
