@@ -1,0 +1,85 @@
+"""Rendered manifests, compared with golden files (`UPDATE_GOLDEN=1` rewrites them): a change of them is reviewed."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kubelambda.api.function import DeployedCode, DeployedConfiguration
+from kubelambda.api.runtime import Prestart, RuntimeSpec
+from kubelambda.api.settings import EnvironmentSettings
+from kubelambda.resources.environment import configured_resources, function_labels, needs_own_pod, pod_spec
+from kubelambda.resources.pool import environment_network_policy, pool_deployment, pool_size
+
+HERE = Path(__file__).parent
+RUNTIME = RuntimeSpec(image="example.com/python:1", prestart=Prestart.PYTHON, inline_file_name="index.py")
+CONFIGURATION = DeployedConfiguration(
+    revision="0123456789abcdef",
+    runtime="python3.13",
+    handler="index.handler",
+    code=DeployedCode(sha256="0" * 64, size=1),
+    memory_size=1769,
+    timeout=3,
+    log_group="/aws/lambda/hello",
+)
+
+
+def pool() -> dict[str, Any]:
+    """A pool with the settings of a fresh installation."""
+    settings = EnvironmentSettings()
+    return pool_deployment("team", "python3.13", "uid", RUNTIME, settings, size=2, token_sha256="f" * 64)
+
+
+def own_pod() -> dict[str, Any]:
+    """A pod that a pool cannot provide, with everything set."""
+    settings = EnvironmentSettings(
+        runtime_class_name="gvisor", node_selector={"disk": "fast"}, image_pull_secrets=["registry"]
+    )
+    return pod_spec(
+        "python3.13",
+        RUNTIME,
+        settings,
+        resources=configured_resources(1769, settings),
+        token_sha256="f" * 64,
+        ephemeral_storage_mb=1024,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "manifest"),
+    [
+        ("pool", pool()),
+        ("own-pod", own_pod()),
+        ("network-policy", environment_network_policy("team", "kubelambda-system")),
+        ("labels", function_labels("hello", "uid", CONFIGURATION)),
+    ],
+)
+def test_the_manifest_is_the_golden_file(name: str, manifest: dict[str, Any]) -> None:
+    """Byte for byte."""
+    golden = HERE / f"{name}.yaml"
+    rendered = yaml.safe_dump(manifest, sort_keys=False)
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(rendered)
+    assert rendered == golden.read_text()
+
+
+def test_requests_stay_below_limits_at_every_size() -> None:
+    """A resize must not change the quality-of-service class."""
+    for memory in (128, 1769, 10_240):
+        found = configured_resources(memory, EnvironmentSettings())
+        assert found.memory_request_mb < found.memory_limit_mb
+        assert found.cpu_request_milli < found.cpu_limit_milli
+
+
+def test_the_namespace_annotation_sets_the_size_of_a_pool() -> None:
+    """Where it is a number."""
+    assert pool_size("python3.13", RUNTIME, {"pool-size.kubelambda.dev/python3.13": "7"}) == 7
+    assert pool_size("python3.13", RUNTIME, {"pool-size.kubelambda.dev/python3.13": "many"}) == RUNTIME.pool.size
+
+
+def test_a_larger_tmp_needs_a_pod_of_its_own() -> None:
+    """The size of /tmp is fixed when a pod is made."""
+    assert not needs_own_pod(CONFIGURATION)
+    assert needs_own_pod(CONFIGURATION.model_copy(update={"ephemeral_storage": 513}))
