@@ -212,6 +212,20 @@ def test_a_drain_finishes_what_runs_and_refuses_the_rest(claimed: Any) -> None:
     assert claimed.process.wait(timeout=10) == 0
 
 
+def test_an_agent_that_is_still_starting_obeys_sigterm(tmp_path: Path) -> None:
+    """Process 1 of a container ignores what it does not handle: the handler must be there before anything slow."""
+    starting = environment.Environment(tmp_path / "starting")
+    status = Path(f"/proc/{starting.process.pid}/status")
+    deadline = time.monotonic() + 10
+    caught = 0
+    while not caught & (1 << (signal.SIGTERM - 1)) and time.monotonic() < deadline:
+        caught = int(re.search(r"SigCgt:\s*([0-9a-f]+)", status.read_text())[1], 16)  # type: ignore[index]
+    listening = Path("/proc/net/tcp").read_text().count(f":{starting.port:04X} ")
+    assert not listening, "the handler came only with the servers"
+    starting.process.send_signal(signal.SIGTERM)
+    assert starting.process.wait(timeout=5) == 0
+
+
 BOOTSTRAP = """#!/bin/bash
 api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation"
 while true; do

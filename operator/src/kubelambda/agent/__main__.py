@@ -13,6 +13,8 @@ from kubelambda.api import labels, limits
 
 def main() -> None:
     """Runs until SIGTERM; exits 0 once the invocation in flight has finished."""
+    # Process 1 ignores signals that it has no handler for: asked to end while it starts, it would never end.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     source, output = os.pipe()
     prestart = os.environ.get(labels.ENV_PRESTART, "")
     api_port = int(os.environ.get("KUBELAMBDA_RUNTIME_API_PORT", labels.RUNTIME_API_PORT))

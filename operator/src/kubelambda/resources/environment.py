@@ -130,6 +130,8 @@ def _container(
             "periodSeconds": 1,
             "failureThreshold": 30,
         },
+        # A container that was only just created cannot hear SIGTERM yet; by the end of this pause it can.
+        "lifecycle": {"preStop": {"sleep": {"seconds": 1}}},
         "resources": resources.manifest(),
         "resizePolicy": [
             {"resourceName": "cpu", "restartPolicy": "NotRequired"},
