@@ -164,11 +164,11 @@ def main() -> None:
         idle(results)
         results["images_mb"] = images.sizes_mb()
     finally:
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+        print(table(results), flush=True)
         with step("clean up"):
             cluster.drop()
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    print(table(results))
 
 
 if __name__ == "__main__":
