@@ -7,7 +7,7 @@ class Reason(StrEnum):
     """Reasons of conditions."""
 
     DEPLOYED = "Deployed"
-    """The code is verified and published, environments run it."""
+    """Ready: the code is verified and published, environments run it."""
     IN_PROGRESS = "InProgress"
     """The code is being fetched."""
     INVALID_SPEC = "InvalidSpec"
@@ -34,3 +34,5 @@ class Reason(StrEnum):
     """The account cannot grant the reservation."""
     AVAILABLE = "Available"
     """The Runtime can be used."""
+    POOL_FAILING = "PoolFailing"
+    """The cluster cannot start the environments of a pool; the message is the Deployment's own."""

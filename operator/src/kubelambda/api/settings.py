@@ -61,6 +61,8 @@ class Settings(Model):
     """Part of the quota that functions cannot reserve."""
     code_store_url: str = "http://kubelambda-code-store:8080"
     """Base address of the code store."""
+    code_retention_seconds: Annotated[float, Field(ge=0)] = 900
+    """How long an archive is kept that no function runs any more; signed addresses are good for as long."""
     environments: EnvironmentSettings = EnvironmentSettings()
     """Execution environments."""
 

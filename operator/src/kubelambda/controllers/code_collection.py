@@ -1,15 +1,33 @@
-"""Collects archives that no function runs any more: level-triggered, after a grace period of the store's own."""
+"""Keeps the code store equal to what is deployed: collects what nobody runs, publishes again what was lost."""
 
+import time
+
+from kubelambda.controllers import changes
 from kubelambda.controllers.context import Context
-from kubelambda.controllers.queue import Key
+from kubelambda.controllers.queue import Key, Outcome
 
-INTERVAL_S = 300.0
+KEY = Key("CodeStore", "", "")
+INTERVAL_S = 60.0
 
 
-async def reconcile(context: Context, key: Key) -> float | None:  # noqa: ARG001 - there is one store
-    """The whole store."""
+async def reconcile(context: Context, key: Key) -> Outcome:  # noqa: ARG001 - there is one store
+    """The whole store.
+
+    An archive that no function runs any more stays for a while: environments of the previous deployment may still
+    fetch it, and a rollback finds it there.
+    """
     wanted = context.state.digests()
-    for digest in await context.store.digests():
-        if digest not in wanted:
+    stored = set(await context.store.digests())
+    now = time.monotonic()
+    for digest in [digest for digest in context.unreferenced if digest in wanted or digest not in stored]:
+        del context.unreferenced[digest]
+    for digest in stored - wanted.keys():
+        since = context.unreferenced.get(digest)
+        if since is None:
+            context.unreferenced[digest] = now
+        elif now - since > context.settings.code_retention_seconds:
+            del context.unreferenced[digest]
             await context.store.delete(digest)
-    return INTERVAL_S
+    for digest in wanted.keys() - stored:
+        context.queue.add(changes.function_key(*wanted[digest]))
+    return min(INTERVAL_S, context.settings.code_retention_seconds / 2 + 1)

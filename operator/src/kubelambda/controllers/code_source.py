@@ -1,78 +1,97 @@
-"""Fetches the code of a function from wherever its spec says (DESIGN §3)."""
+"""Publishes the code of a function from wherever its spec says, or says what is in the way (DESIGN §3)."""
 
+import asyncio
 import base64
 import binascii
 import hashlib
-
-import aiohttp
+import io
 
 from kubelambda.api import limits
-from kubelambda.api.function import Code
+from kubelambda.api.function import DeployedCode
+from kubelambda.api.function_code import Code, ConfigMapCode
+from kubelambda.api.reasons import Reason
+from kubelambda.controllers.context import Context
+from kubelambda.controllers.queue import Key
 from kubelambda.core import archive
-from kubelambda.core.archive import Archive, InvalidArchive
-from kubelambda.kube.client import KubeClient
+from kubelambda.core.archive import InvalidArchive
+from kubelambda.core.function_status import Problem
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.resources import CONFIG_MAPS
-
-_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=5)
-
-
-class CodeUnavailable(Exception):
-    """The source does not exist or does not answer: worth another try."""
+from kubelambda.store.code_store import CodeStoreUnavailable
 
 
-async def fetch(client: KubeClient, namespace: str, code: Code, inline_file_name: str) -> Archive:
-    """The checked archive. Raises `InvalidArchive` or `CodeUnavailable`."""
+class SourceMissing(Exception):
+    """The object that holds the code does not exist, or has no such key."""
+
+
+async def resolve(context: Context, key: Key, code: Code, inline_file_name: str) -> DeployedCode | Problem | None:
+    """The published code; or the problem; or None while it is fetched."""
+    try:
+        if code.url is not None and code.sha256 is not None:
+            return await _downloaded(context, key, code.url, code.sha256)
+        return await _published(context, await _data(context, key, code, inline_file_name))
+    except InvalidArchive as error:
+        return Problem(Reason.INVALID_CODE, str(error), terminal=True)
+    except SourceMissing as error:
+        return Problem(Reason.CODE_UNAVAILABLE, str(error))
+    except CodeStoreUnavailable as error:
+        return Problem(Reason.CODE_STORE_UNAVAILABLE, str(error))
+
+
+async def _downloaded(context: Context, key: Key, url: str, sha256: str) -> DeployedCode | Problem | None:
+    """Downloading is done elsewhere; here we only look how it went."""
+    name = (key.namespace, key.name)
+    context.unreferenced.pop(sha256, None)
+    size = await context.store.size(sha256)
+    if size is not None:
+        context.failed_downloads.pop(name, None)
+        return DeployedCode(sha256=sha256, size=size)
+    failed = context.failed_downloads.get(name)
+    if failed is not None and (failed.url, failed.sha256) == (url, sha256):
+        return failed.problem
+    context.downloads.add(Key("Download", key.namespace, key.name))
+    return None
+
+
+async def _data(context: Context, key: Key, code: Code, inline_file_name: str) -> bytes:
     if code.inline is not None:
         return archive.from_text(inline_file_name, code.inline)
     if code.zip_file is not None:
-        return archive.checked(_decoded(code.zip_file))
+        return await _checked(code.zip_file, "code.zipFile")
     if code.config_map_ref is not None:
-        return await _from_config_map(
-            client, namespace, code.config_map_ref.name, code.config_map_ref.key, inline_file_name
-        )
-    if code.url is not None and code.sha256 is not None:
-        return archive.checked(await _download(code.url, code.sha256))
+        return await _from_config_map(context, key.namespace, code.config_map_ref, inline_file_name)
     raise InvalidArchive("code names no source that this release serves")
 
 
-def _decoded(text: str) -> bytes:
+async def _from_config_map(context: Context, namespace: str, source: ConfigMapCode, inline_file_name: str) -> bytes:
     try:
-        data = base64.b64decode(text, validate=True)
+        found = await context.client.get(CONFIG_MAPS, source.name, namespace)
+    except NotFound as error:
+        raise SourceMissing(f"ConfigMap {source.name} does not exist in namespace {namespace}") from error
+    binary = (found.get("binaryData") or {}).get(source.key)
+    text = (found.get("data") or {}).get(source.key)
+    if binary is not None:
+        return await _checked(binary, f"key {source.key} of ConfigMap {source.name}")
+    if text is not None:
+        return archive.from_text(inline_file_name, text)
+    raise SourceMissing(f"ConfigMap {source.name} has no key {source.key}")
+
+
+async def _checked(text: str, where: str) -> bytes:
+    try:
+        data = base64.b64decode("".join(text.split()), validate=True)
     except binascii.Error as error:
-        raise InvalidArchive(f"code.zipFile is not base64: {error}") from error
+        raise InvalidArchive(f"{where} is not base64: {error}") from error
     if len(data) >= limits.ZIP_MAX_BYTES:
         raise InvalidArchive(f"Zipped size must be smaller than {limits.ZIP_MAX_BYTES} bytes")
+    # A small archive may hold a quarter of a gigabyte of zeros: nothing to unpack on the event loop.
+    await asyncio.to_thread(archive.check, io.BytesIO(data))
     return data
 
 
-async def _from_config_map(client: KubeClient, namespace: str, name: str, key: str, inline_file_name: str) -> Archive:
-    try:
-        found = await client.get(CONFIG_MAPS, name, namespace)
-    except NotFound as error:
-        raise CodeUnavailable(f"ConfigMap {name} does not exist in namespace {namespace}") from error
-    binary, text = (found.get("binaryData") or {}).get(key), (found.get("data") or {}).get(key)
-    if binary is not None:
-        return archive.checked(_decoded(binary))
-    if text is not None:
-        return archive.from_text(inline_file_name, text)
-    raise CodeUnavailable(f"ConfigMap {name} has no key {key}")
-
-
-async def _download(url: str, sha256: str) -> bytes:
-    hasher = hashlib.sha256()
-    data = bytearray()
-    try:
-        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, session.get(url) as response:
-            if response.status != 200:
-                raise CodeUnavailable(f"{url} answered {response.status}")
-            async for chunk in response.content.iter_chunked(1 << 18):
-                data += chunk
-                hasher.update(chunk)
-                if len(data) >= limits.UNZIPPED_MAX_BYTES:
-                    raise InvalidArchive(f"{url} is larger than {limits.UNZIPPED_MAX_BYTES} bytes")
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise CodeUnavailable(f"{url} cannot be fetched: {error or type(error).__name__}") from error
-    if hasher.hexdigest() != sha256:
-        raise InvalidArchive(f"the archive at {url} has SHA-256 {hasher.hexdigest()}, not {sha256}")
-    return bytes(data)
+async def _published(context: Context, data: bytes) -> DeployedCode:
+    sha256 = hashlib.sha256(data).hexdigest()
+    context.unreferenced.pop(sha256, None)
+    if await context.store.size(sha256) is None:
+        await context.store.put(sha256, data)
+    return DeployedCode(sha256=sha256, size=len(data))

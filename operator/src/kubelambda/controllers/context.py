@@ -1,16 +1,26 @@
-"""What every reconciler is given: clients, settings, the cluster as known, and the queue."""
+"""What every reconciler is given: clients, settings, the cluster as known, and the queues."""
 
 import asyncio
-from collections import defaultdict
+import time
 from dataclasses import dataclass, field
 
 from kubelambda.api.settings import Settings
-from kubelambda.controllers.cluster_state import ClusterState
+from kubelambda.controllers.cluster_state import ClusterState, FunctionName
 from kubelambda.controllers.queue import WorkQueue
+from kubelambda.core.function_status import Problem
 from kubelambda.kube.client import KubeClient
 from kubelambda.store.code_store import CodeStore
 
 FIELD_MANAGER = "kubelambda-operator"
+
+
+@dataclass(frozen=True, slots=True)
+class FailedDownload:
+    """Why the archive at an address could not be published."""
+
+    url: str
+    sha256: str
+    problem: Problem
 
 
 @dataclass(slots=True)
@@ -22,6 +32,16 @@ class Context:
     settings: Settings
     key: bytes
     queue: WorkQueue
+    """What takes milliseconds."""
+    downloads: WorkQueue
+    """What may take minutes: apart, so that one function's slow server delays no other function."""
     state: ClusterState = field(default_factory=ClusterState)
-    accounts: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
-    downloads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
+    failed_downloads: dict[FunctionName, FailedDownload] = field(default_factory=dict)
+    checking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One large archive is checked at a time: it takes memory and a core."""
+    unreferenced: dict[str, float] = field(default_factory=dict)
+    """Archives in the store that no function runs, and since when, on the monotonic clock."""
+    last_event: float = field(default_factory=time.monotonic)
+    """When a watch last delivered a change, on the monotonic clock."""
+    deaf: bool = False
+    """Whether a change was found by listing that no watch delivered."""

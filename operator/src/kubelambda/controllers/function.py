@@ -1,199 +1,152 @@
 """Reconciles a Function: code verified and published, references checked, reservation granted, status reported."""
 
 import logging
+import random
 from datetime import UTC, datetime
-from typing import Any
 
 from pydantic import ValidationError
 
 from kubelambda.api import labels
-from kubelambda.api.function import DeployedCode, FunctionSpec, FunctionStatus, State
+from kubelambda.api.function import FunctionSpec, FunctionStatus
 from kubelambda.api.reasons import Reason
 from kubelambda.api.runtime import RuntimeSpec
-from kubelambda.controllers import code_source, events
-from kubelambda.controllers.cluster_state import FunctionView, function_view
-from kubelambda.controllers.code_source import CodeUnavailable
+from kubelambda.controllers import changes, code_source, events, references
+from kubelambda.controllers.cluster_state import function_view
 from kubelambda.controllers.context import FIELD_MANAGER, Context
-from kubelambda.controllers.queue import Key
-from kubelambda.core import identity, reserved_concurrency
-from kubelambda.core.archive import InvalidArchive
+from kubelambda.controllers.queue import BackOff, Key, Outcome
+from kubelambda.core import identity
 from kubelambda.core.function_status import Observation, Problem, decide
-from kubelambda.core.reserved_concurrency import Grant, account_quota
+from kubelambda.core.reserved_concurrency import Grant, account_quota, allocate
 from kubelambda.kube.client import Object
 from kubelambda.kube.errors import NotFound
-from kubelambda.kube.resources import CONFIG_MAPS, FUNCTIONS, NAMESPACES, SECRETS
-from kubelambda.store.code_store import CodeStoreUnavailable
+from kubelambda.kube.resources import FUNCTIONS, NAMESPACES
 
-MISSING_RETRY_S = 5.0
-"""How soon a missing Secret, ConfigMap, Runtime or URL is looked for again; nothing tells us when it appears."""
+LOOK_AGAIN_MAX_S = 30.0
+"""The longest pause before a missing Secret or ConfigMap is looked for again; nothing tells us when it appears."""
+CONFIG_MAP_CHECK_S = 60.0
+"""How often a ConfigMap that holds code is looked at; the kubelet takes as long to update a mounted one."""
 
 log = logging.getLogger(__name__)
 
 
-async def reconcile(context: Context, key: Key) -> float | None:
-    """One Function. Deleting it is the garbage collector's work; ours is to forget it."""
+async def reconcile(context: Context, key: Key) -> Outcome:
+    """One Function. Deleting its environments is the garbage collector's work; ours is to forget it."""
     try:
         body = await context.client.get(FUNCTIONS, key.name, key.namespace)
     except NotFound:
-        _forget(context, key)
+        context.failed_downloads.pop((key.namespace, key.name), None)
+        changes.take_in_function(context, key.namespace, key.name, None)
         return None
-    view = function_view(body)
-    previous = context.state.functions.get((key.namespace, key.name))
-    context.state.functions[key.namespace, key.name] = view
-    _notify_pools(context, key, view, previous)
+    changes.take_in_function(context, key.namespace, key.name, function_view(body))
     if "deletionTimestamp" in body["metadata"]:
         return None
-    before = FunctionStatus.model_validate(body.get("status") or {})
+    before = _status(body)
     observed = await _observe(context, key, body, before)
     status = decide(observed, datetime.now(UTC))
     if status != before:
         await _report(context, key, body, before, status)
-        context.state.functions[key.namespace, key.name] = FunctionView(
-            uid=view.uid,
-            runtime=view.runtime,
-            requested=view.requested,
-            granted=status.reserved_concurrent_executions,
-            sha256=status.deployed.code.sha256 if status.deployed else None,
-        )
-    retry = observed.problem is not None and observed.problem.reason is not Reason.INVALID_CODE
-    return MISSING_RETRY_S if retry or observed.grant.refusal else None
+    return _next_look(observed)
 
 
-def _forget(context: Context, key: Key) -> None:
-    view = context.state.functions.pop((key.namespace, key.name), None)
-    if view is not None:
-        _notify_pools(context, key, None, view)
-        context.queue.add(Key("CodeStore", "", ""), 1.0)
+def _status(body: Object) -> FunctionStatus:
+    """The status as far as this release understands it: another release may have written more."""
+    try:
+        return FunctionStatus.model_validate(body.get("status") or {}, extra="ignore")
+    except ValidationError:
+        return FunctionStatus()
 
 
-def _notify_pools(context: Context, key: Key, view: FunctionView | None, previous: FunctionView | None) -> None:
-    runtimes = {found.runtime for found in (view, previous) if found is not None and found.runtime}
-    if view is None or previous is None or view.runtime != previous.runtime:
-        for runtime in runtimes:
-            context.queue.add(Key("Pool", key.namespace, runtime))
-            context.queue.add(Key("Runtime", "", runtime), 1.0)
-        context.queue.add(Key("Namespace", key.namespace, key.namespace))
+def _next_look(observed: Observation) -> Outcome:
+    """Runtimes, reservations and downloads announce themselves; what else is missing must be looked for."""
+    match observed.problem:
+        case Problem(reason=Reason.REFERENCE_MISSING | Reason.CODE_STORE_UNAVAILABLE):
+            return BackOff(LOOK_AGAIN_MAX_S)
+        case Problem(reason=Reason.CODE_UNAVAILABLE) if _follows_config_map(observed):
+            return BackOff(LOOK_AGAIN_MAX_S)
+        case None | Problem(reason=Reason.INVALID_CODE) if _follows_config_map(observed):
+            return CONFIG_MAP_CHECK_S * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+    return None
+
+
+def _follows_config_map(observed: Observation) -> bool:
+    return isinstance(observed.spec, FunctionSpec) and observed.spec.code.config_map_ref is not None
 
 
 async def _observe(context: Context, key: Key, body: Object, before: FunctionStatus) -> Observation:
-    namespace = await context.client.get(NAMESPACES, key.namespace)
-    annotations = namespace["metadata"].get("annotations") or {}
-    account = identity.namespace_account_id(namespace["metadata"]["uid"], annotations)
-    spec, code, problem = None, None, None
-    try:
-        spec = FunctionSpec.model_validate(body["spec"])
-    except ValidationError as error:
-        problem = Problem(Reason.INVALID_SPEC, _first_error(error))
-    if spec is not None:
-        code, problem = await _deployable(context, key, spec, before)
-    grant = await _grant(context, key, spec, before, annotations)
+    uid, annotations = await _namespace(context, key.namespace)
+    account = identity.namespace_account_id(uid, annotations)
+    spec = _spec(body)
+    runtime = _runtime(context, spec)
+    code, missing = None, None
+    if isinstance(spec, FunctionSpec):
+        missing = await references.missing(context.client, key.namespace, spec.environment)
+        if isinstance(runtime, RuntimeSpec):
+            code = await code_source.resolve(context, key, spec.code, runtime.inline_file_name)
     return Observation(
         name=key.name,
         generation=body["metadata"]["generation"],
         arn=identity.function_arn(context.settings.region, account, key.name),
         before=before,
+        grant=_grant(context, key, annotations),
         spec=spec,
+        runtime=runtime,
         code=code,
-        problem=problem,
-        grant=grant,
+        references=missing,
     )
 
 
-async def _deployable(
-    context: Context, key: Key, spec: FunctionSpec, before: FunctionStatus
-) -> tuple[DeployedCode | None, Problem | None]:
-    """The published code, or why there is none."""
-    runtime = context.state.runtimes.get(spec.runtime or "")
-    if runtime is None:
-        known = ", ".join(sorted(context.state.runtimes)) or "none"
-        message = f"Runtime {spec.runtime} does not exist; there are: {known}"
-        return None, Problem(Reason.RUNTIME_NOT_FOUND, message, "InvalidRuntime")
-    missing = await _missing_references(context, key.namespace, spec)
-    if missing:
-        return None, Problem(Reason.REFERENCE_MISSING, "; ".join(missing))
-    file_name = RuntimeSpec.model_validate(runtime["spec"]).inline_file_name
+async def _namespace(context: Context, name: str) -> tuple[str, dict[str, str]]:
+    """Uid and annotations; asked for when the watch did not show it yet."""
+    view = context.state.namespaces.get(name)
+    if view is not None:
+        return view.uid, view.annotations
+    metadata = (await context.client.get(NAMESPACES, name))["metadata"]
+    return metadata["uid"], metadata.get("annotations") or {}
+
+
+def _spec(body: Object) -> FunctionSpec | Problem:
     try:
-        code = await _published(context, key, spec, before, file_name)
-    except InvalidArchive as error:
-        return None, Problem(Reason.INVALID_CODE, str(error), "InvalidZipFileException")
-    except CodeUnavailable as error:
-        return None, Problem(Reason.CODE_UNAVAILABLE, str(error), "InvalidZipFileException")
-    except CodeStoreUnavailable as error:
-        return None, Problem(Reason.CODE_STORE_UNAVAILABLE, str(error), "InternalError")
-    return code, None
+        return FunctionSpec.model_validate(body["spec"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in ("spec", *first["loc"]))
+        return Problem(Reason.INVALID_SPEC, f"{where}: {first['msg']}", terminal=True)
 
 
-async def _published(
-    context: Context, key: Key, spec: FunctionSpec, before: FunctionStatus, file_name: str
-) -> DeployedCode:
-    known = before.deployed.code if before.deployed else None
-    if known is not None and known.sha256 == spec.code.sha256 and await context.store.has(known.sha256):
-        return known
-    if spec.code.url is not None:
-        async with context.downloads:
-            found = await code_source.fetch(context.client, key.namespace, spec.code, file_name)
-    else:
-        found = await code_source.fetch(context.client, key.namespace, spec.code, file_name)
-    if not await context.store.has(found.sha256):
-        await context.store.put(found.sha256, found.data)
-    return DeployedCode(sha256=found.sha256, size=len(found.data))
+def _runtime(context: Context, spec: FunctionSpec | Problem) -> RuntimeSpec | Problem | None:
+    if isinstance(spec, Problem):
+        return None
+    found = context.state.runtimes.get(spec.runtime or "")
+    if found is None:
+        known = ", ".join(sorted(context.state.runtimes)) or "none"
+        return Problem(Reason.RUNTIME_NOT_FOUND, f"Runtime {spec.runtime} does not exist; there are: {known}")
+    try:
+        return RuntimeSpec.model_validate(found["spec"], extra="ignore")
+    except ValidationError as error:
+        return Problem(Reason.RUNTIME_NOT_FOUND, f"Runtime {spec.runtime} cannot be used: {error.errors()[0]['msg']}")
 
 
-async def _missing_references(context: Context, namespace: str, spec: FunctionSpec) -> list[str]:
-    """Says of every reference without an object or key which it is."""
-    missing = []
-    for variable in spec.environment.from_:
-        secret = variable.secret_key_ref
-        reference = secret or variable.config_map_key_ref
-        if reference is None or reference.optional:
-            continue
-        resource = SECRETS if secret else CONFIG_MAPS
-        where = f"environment.from {variable.name}: {resource.kind} {reference.name}"
-        try:
-            found = await context.client.get(resource, reference.name, namespace)
-        except NotFound:
-            missing.append(f"{where} with key {reference.key} does not exist in namespace {namespace}")
-            continue
-        if reference.key not in (found.get("data") or {}):
-            missing.append(f"{where} has no key {reference.key}")
-    return missing
-
-
-async def _grant(
-    context: Context, key: Key, spec: FunctionSpec | None, before: FunctionStatus, annotations: dict[str, str]
-) -> Grant:
-    previous = before.reserved_concurrent_executions
-    if spec is None:
-        return Grant(previous)
-    async with context.accounts[key.namespace]:
-        found = reserved_concurrency.grant(
-            requested=spec.reserved_concurrent_executions,
-            previous=previous,
-            others=context.state.reserved_by_others(key.namespace, key.name),
-            quota=account_quota(annotations.get(labels.CONCURRENT_EXECUTIONS), context.settings.account_concurrency),
-            minimum=context.settings.unreserved_minimum,
-        )
-        view = context.state.functions[key.namespace, key.name]
-        context.state.functions[key.namespace, key.name] = FunctionView(
-            uid=view.uid, runtime=view.runtime, requested=view.requested, granted=found.granted, sha256=view.sha256
-        )
+def _grant(context: Context, key: Key, annotations: dict[str, str]) -> Grant:
+    """Decided and remembered in one go: two functions that ask at once can never both get what is there once."""
+    grants = allocate(
+        context.state.reservations(key.namespace),
+        quota=account_quota(annotations.get(labels.CONCURRENT_EXECUTIONS), context.settings.account_concurrency),
+        minimum=context.settings.unreserved_minimum,
+    )
+    found = grants.get(key.name, Grant(None))
+    view = context.state.function(key.namespace, key.name)
+    if view is not None:
+        context.state.grants[view.uid] = found.granted
     return found
 
 
 async def _report(context: Context, key: Key, body: Object, before: FunctionStatus, status: FunctionStatus) -> None:
-    manifest: dict[str, Any] = {
+    manifest = {
         "metadata": {"name": key.name, "namespace": key.namespace},
         "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
     }
-    await context.client.apply(FUNCTIONS, manifest, manager=FIELD_MANAGER, subresource="status")
-    ready = status.conditions[0]
-    known = next((condition for condition in before.conditions if condition.type == "Ready"), None)
-    if known is None or (known.status, known.reason, known.message) != (ready.status, ready.reason, ready.message):
-        await events.record(context.client, FUNCTIONS, body, ready)
-    if status.state is State.ACTIVE and before.state is not State.ACTIVE:
-        log.info("function %s/%s is active", key.namespace, key.name)
-
-
-def _first_error(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"spec.{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    after = await context.client.apply(FUNCTIONS, manifest, manager=FIELD_MANAGER, subresource="status")
+    changes.take_in_function(context, key.namespace, key.name, function_view(after))
+    await events.record_transition(context.client, FUNCTIONS, body, before.conditions, status.conditions)
+    if status.state is not before.state:
+        log.info("function %s/%s is %s", key.namespace, key.name, status.state)

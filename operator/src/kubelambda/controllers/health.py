@@ -1,65 +1,122 @@
-"""Liveness, readiness and metrics of the operator, meaning what they say (KOPF §11)."""
+"""Liveness, readiness and metrics of the operator, meaning what they say.
+
+Alive: the event loop turns, keys that are due are worked off, and the watches deliver what lists show.
+Ready: the API server answers; a leader has also read the cluster.
+"""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 PORT = 8081
+_BEAT_S = 1.0
 _LAG_MAX_S = 10.0
 _QUEUE_AGE_MAX_S = 300.0
+_CONTACT_MAX_S = 60.0
+
+
+@dataclass(slots=True)
+class Vitals:
+    """Where to look. The operator replaces these as its parts come up."""
+
+    queues: dict[str, Callable[[], tuple[int, float]]] = field(default_factory=dict)
+    """For each queue, how many keys wait and for how long the oldest due one has."""
+    lease_age: Callable[[], float | None] = lambda: None
+    """Seconds since the lease was renewed; None while another one leads."""
+    contact: Callable[[], float] = time.monotonic
+    """When the API server last answered."""
+    deaf: Callable[[], bool] = lambda: False
+    """Whether changes stopped to arrive."""
+    loaded: bool = False
+    """Whether a leader has read the cluster."""
 
 
 class Health:
     """What the operator says of itself."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.reconciles = Counter(
-            "kubelambda_reconcile_total", "Reconciliations", ["kind", "outcome"], registry=self.registry
+    def __init__(self, vitals: Vitals) -> None:
+        self._vitals = vitals
+        self._beat = time.monotonic()
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._reconciles = Counter(
+            "kubelambda_reconcile_total", "Reconciliations", ["kind", "outcome"], registry=registry
         )
-        self.durations = Histogram(
+        self._durations = Histogram(
             "kubelambda_reconcile_duration_seconds",
             "Time of a reconciliation",
             ["kind"],
-            buckets=(0.005, 0.02, 0.1, 0.5, 2, 10),
-            registry=self.registry,
+            buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60),
+            registry=registry,
         )
-        self.depth = Gauge("kubelambda_queue_depth", "Keys that wait", registry=self.registry)
-        self.age = Gauge("kubelambda_queue_age_seconds", "Wait of the oldest due key", registry=self.registry)
-        self.leading = Gauge("kubelambda_leader", "Whether this replica leads", registry=self.registry)
-        self.queue_age: Callable[[], float] = lambda: 0.0
-        self._beat = time.monotonic()
+        self._depth = Gauge("kubelambda_queue_depth", "Keys that wait", ["queue"], registry=registry)
+        self._age = Gauge("kubelambda_queue_age_seconds", "Wait of the oldest due key", ["queue"], registry=registry)
+        self._lag = Gauge("kubelambda_loop_lag_seconds", "How late the event loop is", registry=registry)
+        self._leader = Gauge("kubelambda_leader", "Whether this replica leads", registry=registry)
+        self._renewed = Gauge("kubelambda_lease_age_seconds", "Time since the lease was renewed", registry=registry)
 
     def observe(self, kind: str, outcome: str, seconds: float) -> None:
         """One reconciliation."""
-        self.reconciles.labels(kind, outcome).inc()
-        self.durations.labels(kind).observe(seconds)
+        self._reconciles.labels(kind, outcome).inc()
+        self._durations.labels(kind).observe(seconds)
 
     async def serve(self, port: int) -> None:
         """Serves until cancelled."""
         app = web.Application()
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._healthz)
+        app.router.add_get("/healthz", self._answering(self._illness))
+        app.router.add_get("/readyz", self._answering(self._unreadiness))
         app.router.add_get("/metrics", self._metrics)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
-        await web.TCPSite(runner, "0.0.0.0", port).start()  # noqa: S104 - probes come from the node
-        while True:
-            self._beat = time.monotonic()
-            await asyncio.sleep(1)
+        try:
+            await web.TCPSite(runner, "0.0.0.0", port).start()  # noqa: S104 - probes come from the node
+            while True:
+                self._beat = time.monotonic()
+                await asyncio.sleep(_BEAT_S)
+        finally:
+            await runner.cleanup()
 
-    async def _healthz(self, _: web.Request) -> web.Response:
-        lag = time.monotonic() - self._beat - 1
-        if lag > _LAG_MAX_S:
-            return web.Response(status=503, text=f"the event loop lags by {lag:.0f} s")
-        if self.queue_age() > _QUEUE_AGE_MAX_S:
-            return web.Response(status=503, text=f"a key has waited for {self.queue_age():.0f} s")
-        return web.Response(text="ok")
+    def _answering(self, check: Callable[[], str | None]) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def answer(_: web.Request) -> web.Response:
+            trouble = check()
+            return web.Response(status=503 if trouble else 200, text=trouble or "ok")
+
+        return answer
+
+    def _illness(self) -> str | None:
+        if self._loop_lag() > _LAG_MAX_S:
+            return f"the event loop is {self._loop_lag():.0f} s late"
+        for name, look in self._vitals.queues.items():
+            age = look()[1]
+            if age > _QUEUE_AGE_MAX_S:
+                return f"a key waits in the queue {name} for {age:.0f} s"
+        if self._vitals.deaf():
+            return "changes are listed that no watch delivered"
+        return None
+
+    def _unreadiness(self) -> str | None:
+        silence = time.monotonic() - self._vitals.contact()
+        if silence > _CONTACT_MAX_S:
+            return f"the API server has not answered for {silence:.0f} s"
+        if self._vitals.lease_age() is not None and not self._vitals.loaded:
+            return "the cluster is being read"
+        return self._illness()
+
+    def _loop_lag(self) -> float:
+        return max(0.0, time.monotonic() - self._beat - _BEAT_S)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        self.age.set(self.queue_age())
+        age = self._vitals.lease_age()
+        self._leader.set(age is not None)
+        self._renewed.set(age or 0.0)
+        self._lag.set(self._loop_lag())
+        for name, look in self._vitals.queues.items():
+            depth, oldest = look()
+            self._depth.labels(name).set(depth)
+            self._age.labels(name).set(oldest)
         body = await asyncio.to_thread(generate_latest, self.registry)
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4"})

@@ -2,31 +2,35 @@
 
 import contextlib
 
+from pydantic import ValidationError
+
 from kubelambda.api.runtime import RuntimeSpec
 from kubelambda.controllers.context import FIELD_MANAGER, Context
-from kubelambda.controllers.queue import Key
+from kubelambda.controllers.queue import Key, Outcome
 from kubelambda.core import tokens
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.resources import DEPLOYMENTS
 from kubelambda.resources.pool import pool_deployment, pool_name, pool_size
 
 
-async def reconcile(context: Context, key: Key) -> float | None:
+async def reconcile(context: Context, key: Key) -> Outcome:
     """The pool `key.name` (a runtime) of `key.namespace`."""
     namespace = context.state.namespaces.get(key.namespace)
     runtime = context.state.runtimes.get(key.name)
-    gone = namespace is None or namespace.terminating or runtime is None
-    if gone or not context.state.uses(key.namespace, key.name):
+    if namespace is not None and namespace.terminating:
+        return None
+    if namespace is None or runtime is None or not context.state.needs_pool(key.namespace, key.name):
         with contextlib.suppress(NotFound):
             await context.client.delete(DEPLOYMENTS, pool_name(key.name), key.namespace)
         return None
-    assert namespace is not None
-    assert runtime is not None
-    spec = RuntimeSpec.model_validate(runtime["spec"])
+    try:
+        spec = RuntimeSpec.model_validate(runtime["spec"], extra="ignore")
+    except ValidationError:
+        return None  # the Runtime's functions say what is wrong with it
     manifest = pool_deployment(
         key.namespace,
         key.name,
-        runtime["metadata"]["uid"],
+        runtime["uid"],
         spec,
         context.settings.environments,
         size=pool_size(key.name, spec, namespace.annotations),

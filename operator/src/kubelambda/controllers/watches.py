@@ -1,13 +1,21 @@
-"""kopf as informer and lifecycle host: events become keys, and nothing else happens here (KOPF §0)."""
+"""kopf as informer and lifecycle host: events become keys, and nothing else happens here.
 
+No change handlers, timers or daemons: they keep state on the objects, and lose changes that come while they work.
+"""
+
+import logging
+import time
 from typing import Any
 
 import kopf
 
 from kubelambda.api import labels
-from kubelambda.controllers.cluster_state import namespace_view
+from kubelambda.controllers import changes
+from kubelambda.controllers.cluster_state import function_view, namespace_view
 from kubelambda.controllers.context import Context
 from kubelambda.controllers.queue import Key
+
+log = logging.getLogger(__name__)
 
 
 def registry(context: Context, kubeconfig: str | None) -> kopf.OperatorRegistry:
@@ -25,55 +33,56 @@ def registry(context: Context, kubeconfig: str | None) -> kopf.OperatorRegistry:
         return kopf.login_with_kubeconfig(**arguments)
 
     @kopf.on.event(labels.GROUP, labels.VERSION, "functions", registry=handlers)
-    async def function(namespace: str | None, name: str | None, **_: Any) -> None:
-        context.queue.add(Key("Function", namespace or "", name or ""))
+    async def function(namespace: str | None, name: str, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002
+        context.last_event = time.monotonic()
+        assert namespace is not None
+        view = None if type == "DELETED" else function_view(dict(body))
+        if changes.take_in_function(context, namespace, name, view):
+            context.queue.add(changes.function_key(namespace, name))
 
     @kopf.on.event(labels.GROUP, labels.VERSION, "runtimes", registry=handlers)
-    async def runtime(name: str | None, **_: Any) -> None:
-        context.queue.add(Key("Runtime", "", name or ""))
+    async def runtime(name: str, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002
+        context.last_event = time.monotonic()
+        changes.take_in_runtime(context, name, None if type == "DELETED" else dict(body))
 
     @kopf.on.event("", "v1", "namespaces", registry=handlers)
-    async def namespace(name: str | None, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002
-        observe_namespace(context, name or "", None if type == "DELETED" else dict(body))
+    async def namespace(name: str, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002
+        changes.take_in_namespace(context, name, None if type == "DELETED" else namespace_view(dict(body)))
 
-    @kopf.on.event("apps", "v1", "deployments", labels={labels.POOL: kopf.PRESENT}, registry=handlers)
-    async def pool(namespace: str | None, meta: kopf.Meta, type: str | None, **_: Any) -> None:  # noqa: A002
-        name = meta["labels"][labels.POOL]
-        context.queue.add(Key("Runtime", "", name), 1.0)
-        if type == "DELETED":
-            context.queue.add(Key("Pool", namespace or "", name))
-
+    _register_pools(handlers, context)
     return handlers
 
 
-def observe_namespace(context: Context, name: str, body: dict[str, Any] | None) -> None:
-    """Takes a namespace in; functions and pools there are looked at again when its annotations changed."""
-    known = context.state.namespaces.get(name)
-    if body is None:
-        context.state.namespaces.pop(name, None)
-        return
-    view = namespace_view(body)
-    context.state.namespaces[name] = view
-    if known == view:
-        return
-    context.queue.add(Key("Namespace", name, name))
-    for (namespace, function), found in list(context.state.functions.items()):
-        if namespace == name:
-            context.queue.add(Key("Function", namespace, function))
-            if found.runtime:
-                context.queue.add(Key("Pool", namespace, found.runtime))
+def _register_pools(handlers: kopf.OperatorRegistry, context: Context) -> None:
+    generations: dict[tuple[str, str], int] = {}
+
+    @kopf.on.event("apps", "v1", "deployments", labels={labels.POOL: kopf.PRESENT}, registry=handlers)
+    async def pool(namespace: str | None, name: str, meta: kopf.Meta, type: str | None, **_: Any) -> None:  # noqa: A002
+        assert namespace is not None
+        runtime = meta["labels"][labels.POOL]
+        context.queue.add(Key("Runtime", "", runtime), changes.COUNT_DELAY_S)
+        generation = meta["generation"]
+        if type == "DELETED":
+            generations.pop((namespace, name), None)
+            context.queue.add(Key("Pool", namespace, runtime))
+        elif generations.get((namespace, name)) != generation:  # somebody, maybe ourselves, changed its spec
+            generations[namespace, name] = generation
+            context.queue.add(Key("Pool", namespace, runtime))
 
 
 def configure_settings(settings: kopf.OperatorSettings) -> None:
-    """Every setting with its reason in KOPF §17."""
-    settings.posting.enabled = False
-    settings.peering.standalone = True
-    settings.scanning.disabled = True
-    settings.watching.chunk_size = 500
+    """Every setting that is not kopf's default, and why."""
+    settings.posting.enabled = False  # our own recorder writes transitions only
+    settings.peering.standalone = True  # a Lease elects the leader
+    settings.scanning.disabled = True  # the definitions are installed before us
+    settings.watching.chunk_size = 500  # a list of thousands is never in memory at once
+    settings.watching.label_selectors["apps", "v1", "deployments"] = labels.POOL  # other people's never reach us
+    settings.watching.server_timeout = 600  # a second belt beside the timeout for inactivity
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
+    # Nothing is kept on objects, but what kopf would write carries our name and not everybody's.
     settings.persistence.finalizer = f"{labels.GROUP}/kopf"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"kopf.{labels.GROUP}")
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=f"kopf.{labels.GROUP}")
-    settings.execution.max_workers = 2
-    settings.process.ultimate_exiting_timeout = 20
+    settings.execution.max_workers = 2  # no handler is synchronous
+    settings.process.ultimate_exiting_timeout = 20  # less than the pod's grace period

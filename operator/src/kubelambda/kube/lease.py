@@ -13,6 +13,8 @@ from kubelambda.kube.resources import LEASES
 DURATION_S = 15
 RENEW_DEADLINE_S = 10.0
 RETRY_S = 2.0
+_CALL_TIMEOUT_S = 2.5
+"""An API server that hangs must not keep a leader from noticing that its time is up."""
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +28,19 @@ class LeaderLease:
         self._name = name
         self._identity = identity
         self._seen: tuple[str, float] = ("", 0.0)
-        self._renewed = 0.0
+        self._renewed: float | None = None
+        self.contact = time.monotonic()
+        """When the API server last answered, on the monotonic clock."""
 
     @property
     def held(self) -> bool:
         """Whether the lease is ours and has not run out; what fences every write."""
-        return time.monotonic() - self._renewed < RENEW_DEADLINE_S
+        return self._renewed is not None and time.monotonic() - self._renewed < RENEW_DEADLINE_S
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the last renewal; None while another one leads."""
+        return None if self._renewed is None else time.monotonic() - self._renewed
 
     async def acquire(self) -> None:
         """Returns once the lease is ours."""
@@ -57,22 +66,28 @@ class LeaderLease:
     async def _try(self) -> bool:
         started = time.monotonic()
         try:
-            ours = await self._take(await self._client.get(LEASES, self._name, self._namespace))
-        except NotFound:
-            ours = await self._create()
-        except KubeError as error:
-            log.warning("lease: %s", error)
+            async with asyncio.timeout(_CALL_TIMEOUT_S):
+                ours = await self._take_or_create()
+        except (KubeError, TimeoutError) as error:
+            log.warning("lease: %s", error or "the API server does not answer")
             return False
+        self.contact = time.monotonic()
         if ours:
             self._renewed = started
         return ours
+
+    async def _take_or_create(self) -> bool:
+        try:
+            lease = await self._client.get(LEASES, self._name, self._namespace)
+        except NotFound:
+            return await self._create()
+        return await self._take(lease)
 
     async def _create(self) -> bool:
         manifest = {"metadata": {"name": self._name}, "spec": self._spec(transitions=0)}
         try:
             await self._client.create(LEASES, manifest, self._namespace)
-        except KubeError as error:
-            log.warning("lease: %s", error)
+        except Conflict:
             return False
         return True
 

@@ -74,6 +74,7 @@ def _definition(
     spec: type[Model],
     status: type[Model],
     columns: list[Manifest],
+    initial_status: Manifest,
     rules: list[dict[str, str]],
 ) -> Manifest:
     schema: Manifest = {
@@ -84,7 +85,8 @@ def _definition(
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": structural(spec),
-            "status": structural(status),
+            # What an object says of itself until the operator has seen it.
+            "status": structural(status) | {"default": initial_status},
         },
     }
     if rules:
@@ -139,6 +141,7 @@ def _function() -> Manifest:
             _column("Reason", f"{_READY}.reason", wide=True),
             _column("Message", f"{_READY}.message", wide=True),
         ],
+        initial_status={"observedGeneration": -1, "state": "Pending"},
         rules=[
             rule(f"self.metadata.name.size() <= {most}", f"the name of a Function has at most {most} characters"),
             rule("!self.metadata.name.contains('.')", "the name of a Function has no dots, as in Lambda"),
@@ -156,12 +159,16 @@ def _runtime() -> Manifest:
         status=RuntimeStatus,
         columns=[
             _column("Image", ".spec.image"),
+            _column("Prestart", ".spec.prestart"),
             _column("Pool", ".spec.pool.size", "integer"),
             _column("Functions", ".status.functions", "integer"),
             _column("Idle", ".status.idle", "integer"),
             _column("Ready", f"{_READY}.status"),
             _column("Age", ".metadata.creationTimestamp", "date"),
-            _column("Prestart", ".spec.prestart", wide=True),
+            _column("Pools", ".status.pools", "integer", wide=True),
+            _column("Reason", f"{_READY}.reason", wide=True),
+            _column("Message", f"{_READY}.message", wide=True),
         ],
+        initial_status={"observedGeneration": -1},
         rules=[rule("self.metadata.name.size() <= 45", "the name of a Runtime has at most 45 characters")],
     )

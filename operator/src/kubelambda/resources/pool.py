@@ -1,22 +1,26 @@
 """The warm pool of a namespace and runtime: an ordinary Deployment of unclaimed environments (DESIGN §4)."""
 
-from typing import Any
-
 from kubelambda.api import labels
 from kubelambda.api.runtime import RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings
 from kubelambda.resources.environment import Manifest, pod_spec, pool_labels, pool_resources
 
+POOL_MAX = 1000
+POLICY_NAME = "kubelambda-environments"
+
 
 def pool_name(runtime: str) -> str:
-    """Name of the Deployment: the runtime's, without the dots that a DNS label cannot have."""
-    return f"kubelambda-pool-{runtime.replace('.', '-')}"
+    """Name of the Deployment: the runtime's, without the dots that a DNS label cannot have.
+
+    Dashes are doubled, so that the runtimes `node-20` and `node.20` do not share a pool.
+    """
+    return f"kubelambda-pool-{runtime.replace('-', '--').replace('.', '-')}"
 
 
 def pool_size(runtime: str, spec: RuntimeSpec, annotations: dict[str, str]) -> int:
     """Idle environments that a namespace keeps: its annotation where that is a number, else the Runtime's."""
-    text = annotations.get(f"{labels.POOL_SIZE}/{runtime}", "")
-    return int(text) if text.strip().isdigit() else spec.pool.size
+    text = annotations.get(f"{labels.POOL_SIZE}/{runtime}", "").strip()
+    return min(int(text), POOL_MAX) if text.isdecimal() and len(text) < 10 else spec.pool.size
 
 
 def pool_deployment(
@@ -50,26 +54,18 @@ def pool_deployment(
 
 
 def environment_network_policy(namespace: str, system_namespace: str) -> Manifest:
-    """Lets only frontends reach the agents of a namespace."""
-    frontends: dict[str, Any] = {
+    """Lets only frontends reach the agents of a namespace. What environments may reach themselves stays open."""
+    frontends = {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": system_namespace}},
         "podSelector": {
             "matchLabels": {"app.kubernetes.io/name": "kubelambda", "app.kubernetes.io/component": "frontend"}
         },
     }
+    environments = {labels.MANAGED_BY: labels.MANAGER, labels.COMPONENT: labels.COMPONENT_ENVIRONMENT}
     return {
-        "metadata": {
-            "name": "kubelambda-environments",
-            "namespace": namespace,
-            "labels": {labels.MANAGED_BY: labels.MANAGER},
-        },
+        "metadata": {"name": POLICY_NAME, "namespace": namespace, "labels": {labels.MANAGED_BY: labels.MANAGER}},
         "spec": {
-            "podSelector": {
-                "matchLabels": {
-                    labels.MANAGED_BY: labels.MANAGER,
-                    labels.COMPONENT: labels.COMPONENT_ENVIRONMENT,
-                }
-            },
+            "podSelector": {"matchLabels": environments},
             "policyTypes": ["Ingress"],
             "ingress": [{"from": [frontends], "ports": [{"port": labels.CONTROL_PORT, "protocol": "TCP"}]}],
         },

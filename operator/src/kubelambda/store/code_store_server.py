@@ -1,5 +1,7 @@
 """The embedded code store: a content-addressed folder, served over HTTP (DESIGN §4)."""
 
+import asyncio
+import contextlib
 import hashlib
 import hmac
 import os
@@ -7,6 +9,7 @@ import re
 import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
 from aiohttp import web
 
@@ -14,7 +17,8 @@ from kubelambda.api import limits
 from kubelambda.core import tokens
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_COLLECTABLE_SECONDS = 60.0
+_UPLOAD = ".upload-"
+_CHUNK_BYTES = 1 << 18
 
 
 class CodeStoreServer:
@@ -24,10 +28,12 @@ class CodeStoreServer:
         self._folder = folder
         self._key = key
         folder.mkdir(parents=True, exist_ok=True)
+        for interrupted in folder.glob(f"{_UPLOAD}*"):
+            interrupted.unlink(missing_ok=True)
 
     def application(self) -> web.Application:
         """The routes."""
-        app = web.Application(client_max_size=limits.UNZIPPED_MAX_BYTES)
+        app = web.Application()
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/blobs", self._list)
         app.router.add_get("/blobs/{digest}", self._get)
@@ -41,9 +47,8 @@ class CodeStoreServer:
 
     async def _list(self, request: web.Request) -> web.Response:
         self._require_token(request)
-        horizon = time.time() - _COLLECTABLE_SECONDS
-        old = [path.name for path in self._folder.iterdir() if _DIGEST.fullmatch(path.name) and _mtime(path) < horizon]
-        return web.Response(text="\n".join(old))
+        names = await asyncio.to_thread(os.listdir, self._folder)
+        return web.Response(text="\n".join(name for name in names if _DIGEST.fullmatch(name)))
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         digest = _digest(request)
@@ -59,20 +64,18 @@ class CodeStoreServer:
     async def _put(self, request: web.Request) -> web.Response:
         self._require_token(request)
         digest = _digest(request)
-        hasher = hashlib.sha256()
-        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".upload-", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=_UPLOAD, delete=False) as file:
             temporary = Path(file.name)
             try:
-                async for chunk in request.content.iter_chunked(1 << 18):
-                    hasher.update(chunk)
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-                if hasher.hexdigest() != digest:
-                    raise web.HTTPBadRequest(text=f"the archive's digest is {hasher.hexdigest()}")
-                temporary.replace(self._folder / digest)  # noqa: ASYNC240 - a rename is quick
+                found = await _received(request, file)
+                if found != digest:
+                    raise web.HTTPBadRequest(text=f"the archive's SHA-256 is {found}, not {digest}")
+                await asyncio.to_thread(_keep, file, self._folder / digest)
+            except OSError as error:
+                raise web.HTTPInsufficientStorage(text=f"the archive could not be written: {error}") from error
             finally:
-                temporary.unlink(missing_ok=True)  # noqa: ASYNC240
+                with contextlib.suppress(FileNotFoundError):
+                    temporary.unlink()  # noqa: ASYNC240 - quick
         return web.Response(status=201)
 
     async def _delete(self, request: web.Request) -> web.Response:
@@ -93,8 +96,26 @@ def _digest(request: web.Request) -> str:
     return digest
 
 
-def _mtime(path: Path) -> float:
+async def _received(request: web.Request, file: IO[bytes]) -> str:
+    """Writes the body to `file`; returns its SHA-256."""
+    hasher = hashlib.sha256()
+    size = 0
+    async for chunk in request.content.iter_chunked(_CHUNK_BYTES):
+        size += len(chunk)
+        if size > limits.UNZIPPED_MAX_BYTES:
+            raise web.HTTPRequestEntityTooLarge(max_size=limits.UNZIPPED_MAX_BYTES, actual_size=size)
+        hasher.update(chunk)
+        file.write(chunk)
+    return hasher.hexdigest()
+
+
+def _keep(file: IO[bytes], target: Path) -> None:
+    """On the disk first, under its name after that, and the name on the disk: never half an archive, never lost."""
+    file.flush()
+    os.fsync(file.fileno())
+    Path(file.name).replace(target)
+    folder = os.open(target.parent, os.O_RDONLY)
     try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return time.time()
+        os.fsync(folder)
+    finally:
+        os.close(folder)

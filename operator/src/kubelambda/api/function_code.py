@@ -1,0 +1,72 @@
+"""Where the code of a Function comes from (DESIGN §3)."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from kubelambda.api.model import Model
+from kubelambda.api.validations import not_served, rule, rules
+
+ObjectName = Annotated[str, Field(min_length=1, max_length=253)]
+DataKey = Annotated[str, Field(min_length=1, max_length=253)]
+
+
+class ConfigMapCode(Model):
+    """Code held in a ConfigMap."""
+
+    name: ObjectName
+    """Name of the ConfigMap, in the function's namespace."""
+    key: DataKey
+    """Key of the code: a zip archive under `binaryData`, or source text under `data`."""
+
+
+class OciCode(Model):
+    """Code held in an OCI artifact."""
+
+    reference: Annotated[str, Field(max_length=1024)]
+    """Reference of the artifact, with a digest."""
+
+
+SOURCES = ("inline", "zipFile", "configMapRef", "url", "s3Bucket", "oci", "imageUri")
+
+
+class Code(Model):
+    """Where the function's code comes from: exactly one source."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "[" + ", ".join(f"has(self.{source})" for source in SOURCES) + "].filter(given, given).size() == 1",
+                f"code needs exactly one of {', '.join(SOURCES)}",
+            ),
+            rule("has(self.url) == has(self.sha256)", "code.url and code.sha256 belong together: give both or neither"),
+            rule(
+                "has(self.s3Bucket) == has(self.s3Key)",
+                "code.s3Bucket and code.s3Key belong together: give both or neither",
+            ),
+            not_served("s3Bucket"),
+            not_served("oci"),
+            not_served("imageUri"),
+        )
+    )
+
+    inline: Annotated[str, Field(min_length=1, max_length=262_144)] | None = None
+    """Source text, saved under the runtime's file name (index.py, bootstrap), like ZipFile in CloudFormation."""
+    zip_file: Annotated[str, Field(min_length=1, max_length=1_048_576)] | None = None
+    """Base64 of a zip archive. Larger archives do not fit into a Kubernetes object: use url."""
+    config_map_ref: ConfigMapCode | None = None
+    """A key of a ConfigMap."""
+    url: Annotated[str, Field(pattern="^https?://.+", max_length=2048)] | None = None
+    """HTTP(S) address of a zip archive, fetched by the operator."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """Hex SHA-256 that the archive at url must have."""
+    s3_bucket: Annotated[str, Field(max_length=63)] | None = None
+    """Bucket of a zip archive."""
+    s3_key: Annotated[str, Field(max_length=1024)] | None = None
+    """Key of the archive in the bucket."""
+    s3_object_version: Annotated[str, Field(max_length=1024)] | None = None
+    """Version of the archive in the bucket."""
+    oci: OciCode | None = None
+    """An OCI artifact."""
+    image_uri: Annotated[str, Field(max_length=1024)] | None = None
+    """Container image, with packageType Image."""

@@ -1,0 +1,150 @@
+"""A real etcd and kube-apiserver as processes of the test session, on random ports, in a folder of their own."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterable
+from pathlib import Path
+from ssl import CERT_NONE, create_default_context
+from typing import Any
+
+BINARIES = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kubelambda" / "bin"
+ADMIN_TOKEN = "admin"
+OPERATOR_TOKEN = "operator"
+
+
+def free_port() -> int:
+    """A port that nobody listens on right now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class ControlPlane:
+    """etcd and kube-apiserver. The user `admin` may do everything, `operator` what RBAC grants it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"https://127.0.0.1:{self.port}"
+        self._etcd_port = free_port()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self) -> None:
+        """Starts both and returns once the API server is ready."""
+        keys = self.folder / "keys"
+        keys.mkdir(parents=True)
+        (keys / "tokens.csv").write_text(
+            f"{ADMIN_TOKEN},admin,1,system:masters\n{OPERATOR_TOKEN},operator,2,kubelambda:operators\n"
+        )
+        make_key = ["openssl", "genrsa", "-out", str(keys / "service-account.key"), "2048"]
+        subprocess.run(make_key, check=True, capture_output=True)
+        peer = f"http://127.0.0.1:{free_port()}"
+        client = f"http://127.0.0.1:{self._etcd_port}"
+        self._run(
+            "etcd",
+            [
+                shutil.which("etcd") or "/usr/bin/etcd",
+                f"--data-dir={self.folder / 'etcd'}",
+                f"--listen-client-urls={client}",
+                f"--advertise-client-urls={client}",
+                f"--listen-peer-urls={peer}",
+                f"--initial-advertise-peer-urls={peer}",
+                f"--initial-cluster=default={peer}",
+            ],
+        )
+        self.start_api_server()
+
+    def start_api_server(self) -> None:
+        """Starts kube-apiserver on the same port as before."""
+        keys = self.folder / "keys"
+        self._run(
+            "kube-apiserver",
+            [
+                str(BINARIES / "kube-apiserver"),
+                f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
+                "--bind-address=127.0.0.1",
+                f"--secure-port={self.port}",
+                f"--cert-dir={keys}",
+                f"--token-auth-file={keys / 'tokens.csv'}",
+                "--authorization-mode=RBAC",
+                "--disable-admission-plugins=ServiceAccount",
+                "--service-account-issuer=https://kubernetes.default.svc",
+                f"--service-account-key-file={keys / 'service-account.key'}",
+                f"--service-account-signing-key-file={keys / 'service-account.key'}",
+                "--service-cluster-ip-range=10.0.0.0/24",
+                "--watch-cache=true",
+            ],
+        )
+        self._wait_ready()
+
+    def stop_api_server(self) -> None:
+        """Ends kube-apiserver; etcd keeps its data."""
+        self._end("kube-apiserver")
+
+    def stop(self) -> None:
+        """Ends everything."""
+        self._end("kube-apiserver")
+        self._end("etcd")
+
+    def kubeconfig(self, token: str) -> Path:
+        """A kubeconfig for one of the two users."""
+        path = self.folder / f"{token}.kubeconfig"
+        cluster = {"server": self.url, "insecure-skip-tls-verify": True}
+        path.write_text(
+            json.dumps(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "current-context": "test",
+                    "clusters": [{"name": "test", "cluster": cluster}],
+                    "users": [{"name": "test", "user": {"token": token}}],
+                    "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+                }
+            )
+        )
+        return path
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Runs kubectl as admin; the caller looks at the return code."""
+        command = [str(BINARIES / "kubectl"), f"--kubeconfig={self.kubeconfig(ADMIN_TOKEN)}", *arguments]
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=60)
+
+    def apply(self, manifests: Iterable[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
+        """`kubectl apply` of some manifests."""
+        listed = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
+        return self.kubectl("apply", "--filename", "-", stdin=json.dumps(listed))
+
+    def _run(self, name: str, command: list[str]) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def _end(self, name: str) -> None:
+        process = self._processes.pop(name, None)
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _wait_ready(self) -> None:
+        context = create_default_context()
+        context.check_hostname = False
+        context.verify_mode = CERT_NONE
+        request = urllib.request.Request(f"{self.url}/readyz", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self._processes["kube-apiserver"].poll() is not None:
+                break
+            with contextlib.suppress(OSError), urllib.request.urlopen(request, context=context, timeout=5):
+                return
+            time.sleep(0.1)
+        raise RuntimeError((self.folder / "kube-apiserver.log").read_text()[-4000:])

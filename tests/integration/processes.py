@@ -1,0 +1,119 @@
+"""Our own components as processes, started as the chart starts them, against the test's API server."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.integration.control_plane import OPERATOR_TOKEN, ControlPlane, free_port
+
+KEY = b"a key that every component of this test shares"
+
+
+class Component:
+    """One process of ours."""
+
+    def __init__(self, name: str, folder: Path, arguments: list[str]) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        environment = {k: v for k, v in os.environ.items() if k not in ("KUBECONFIG",)}
+        environment |= {"KUBELAMBDA_POD_NAME": name, "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-P", "-m", "kubelambda.apps", *arguments]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+
+    @property
+    def resident_mb(self) -> float:
+        """Resident memory."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found.group(1)) / 1024
+
+    def kill(self) -> None:
+        """Ends it as a crash does."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Ends it as Kubernetes does; returns its exit code."""
+        self.process.terminate()
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+
+class Installation:
+    """Settings, key and addresses that the components of one installation share."""
+
+    def __init__(self, folder: Path, control_plane: ControlPlane, namespace: str, **settings: Any) -> None:
+        self.folder = folder
+        self.blobs = folder / "blobs"
+        self._control_plane = control_plane
+        self._components: list[Component] = []
+        self._store_port = free_port()
+        self.namespace = namespace
+        (folder / "key").write_bytes(KEY)
+        content = {
+            "systemNamespace": namespace,
+            "codeStoreUrl": f"http://127.0.0.1:{self._store_port}",
+            **settings,
+        }
+        (folder / "settings.json").write_text(json.dumps(content))
+
+    def code_store(self) -> Component:
+        """Starts the code store and returns once it answers."""
+        port = str(self._store_port)
+        found = self._start("code-store", ["code-store", "--folder", str(self.blobs), "--port", port])
+        wait_for_http(f"http://127.0.0.1:{port}/healthz")
+        return found
+
+    def operator(self, name: str = "operator-1", *, kubeconfig: Path | None = None) -> tuple[Component, int]:
+        """Starts an operator; returns it and its health port once that answers."""
+        port = free_port()
+        kubeconfig = kubeconfig or self._control_plane.kubeconfig(OPERATOR_TOKEN)
+        found = self._start(name, ["operator", f"--kubeconfig={kubeconfig}", f"--health-port={port}"])
+        wait_for_http(f"http://127.0.0.1:{port}/healthz")
+        return found, port
+
+    def stop(self) -> None:
+        """Ends whatever still runs."""
+        for component in self._components:
+            if component.process.poll() is None:
+                component.stop()
+
+    def _start(self, name: str, arguments: list[str]) -> Component:
+        shared = [f"--settings={self.folder / 'settings.json'}", f"--key-file={self.folder / 'key'}"]
+        found = Component(name, self.folder, [*arguments, *shared])
+        self._components.append(found)
+        return found
+
+
+def http(url: str) -> tuple[int, str]:
+    """Status and body of a GET."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def wait_for_http(url: str, seconds: float = 30) -> None:
+    """Returns once `url` answers anything."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            http(url)
+            return
+        time.sleep(0.05)
+    raise TimeoutError(url)
