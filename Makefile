@@ -32,7 +32,7 @@ demo: setup install ## Bring up a cluster, install the chart, apply a Function, 
 	  $(E2E_PYTHON) e2e/demo.py
 
 .PHONY: test
-test: setup lint unit integration chart e2e ## Run every check and every test
+test: setup lint unit integration chart cluster-test e2e ## Run every check and every test
 
 ##@ Development
 .venv/.made: pyproject.toml
@@ -74,6 +74,11 @@ integration: setup kubernetes-binaries ## Controllers against a real etcd and ku
 .PHONY: chart
 chart: setup kubernetes-binaries ## Lint the chart with Helm 3 and 4 and compare its rendering with the golden files
 	$(PYTHON) -m pytest tests/chart $(PYTEST_ARGS)
+
+.PHONY: cluster-test
+cluster-test: setup cluster-up images ## Test the test cluster itself: policies, volumes, restart and repair
+	KUBECONFIG=$$($(MAKE) -s kubeconfig) PATH="$(CACHE)/bin:$$PATH" \
+	  $(E2E_PYTHON) -m pytest --config-file e2e/cluster/tests/pytest.ini e2e/cluster/tests $(PYTEST_ARGS)
 
 .PHONY: e2e
 e2e: setup install ## Everything on the real cluster, called by boto3 and the aws cli
