@@ -1,11 +1,19 @@
 """One invocation on its way through the environment, and the answers that the platform gives in the runtime's place."""
 
 import asyncio
+import base64
 import json
 from dataclasses import dataclass
 
 from kubelambda.api import limits
 from kubelambda.wire.server import Request
+
+_CLIENT_CONTEXT = b"x-amz-client-context"
+_PASSED_ON = (
+    (b"x-amzn-trace-id", b"Lambda-Runtime-Trace-Id"),
+    (_CLIENT_CONTEXT, b"Lambda-Runtime-Client-Context"),
+    (b"x-kubelambda-cognito-identity", b"Lambda-Runtime-Cognito-Identity"),
+)
 
 
 @dataclass(slots=True)
@@ -20,6 +28,18 @@ class Invocation:
     timer: asyncio.TimerHandle | None = None
     delivered: bool = False
     init_started: float | None = None
+
+    def next_headers(self, deadline_ms: int) -> bytes:
+        """Header lines of the answer to `/next` (§3.1.1)."""
+        lines = b"Content-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: %b\r\n" % self.id.encode()
+        lines += b"Lambda-Runtime-Deadline-Ms: %d\r\n" % deadline_ms
+        lines += b"Lambda-Runtime-Invoked-Function-Arn: %b\r\n" % self.arn
+        headers = self.request.headers
+        for name, ours in _PASSED_ON:
+            value = headers.get(name)
+            if value is not None:
+                lines += b"%b: %b\r\n" % (ours, base64.b64decode(value) if name == _CLIENT_CONTEXT else value)
+        return lines
 
 
 @dataclass(frozen=True, slots=True)

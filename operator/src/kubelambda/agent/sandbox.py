@@ -280,19 +280,9 @@ class Sandbox:
         self._waiter = None
         invocation.delivered = True
         self.state = State.RUNNING
-        headers = invocation.request.headers
         remaining = invocation.started + self._wanted.timeout - time.perf_counter()
-        deadline = int((datetime.now(UTC).timestamp() + remaining) * 1000)
-        lines = [
-            b"Content-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: ", invocation.id.encode(),
-            b"\r\nLambda-Runtime-Deadline-Ms: %d\r\nLambda-Runtime-Invoked-Function-Arn: " % deadline, invocation.arn,
-            b"\r\n",
-        ]  # fmt: skip
-        for name, ours in _PASSED_ON:
-            value = headers.get(name)
-            if value is not None:
-                lines += [ours, b": ", base64.b64decode(value) if name == b"x-amz-client-context" else value, b"\r\n"]
-        waiter.respond(200, invocation.request.body, b"".join(lines))
+        deadline_ms = int((datetime.now(UTC).timestamp() + remaining) * 1000)
+        waiter.respond(200, invocation.request.body, invocation.next_headers(deadline_ms))
 
     def _answered(self, request_id: str, call: Call) -> Invocation | None:
         invocation = self.invocation
@@ -396,13 +386,6 @@ class Sandbox:
         with suppress(OSError):
             self._log.drain()
         self._finished()
-
-
-_PASSED_ON = (
-    (b"x-amzn-trace-id", b"Lambda-Runtime-Trace-Id"),
-    (b"x-amz-client-context", b"Lambda-Runtime-Client-Context"),
-    (b"x-kubelambda-cognito-identity", b"Lambda-Runtime-Cognito-Identity"),
-)
 
 
 def _decoded(body: bytes) -> Any:
