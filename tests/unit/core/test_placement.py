@@ -113,6 +113,19 @@ def test_at_most_a_thousand_environments_are_added_in_ten_seconds() -> None:
     assert later == 100
 
 
+def test_a_start_that_is_cancelled_does_not_count_against_the_scaling_rate() -> None:
+    """A burst on one quick environment asks for many starts and needs none of them."""
+    found = placement()
+    (number,) = warm(found)
+    for index in range(3000):
+        now = index * 0.0005
+        assert found.arrive(f"a{index}", now) == [Dispatch(f"a{index}", number)]
+        (start,) = found.arrive(f"b{index}", now)
+        assert isinstance(start, Start)
+        assert found.finished(number, now) == [Dispatch(f"b{index}", number), Cancel(start.environment)]
+        assert found.finished(number, now) == []
+
+
 def test_requests_are_limited_to_ten_a_second_for_each_unit() -> None:
     """Even when concurrency is free (§5.10)."""
     found = placement(reserved=1)

@@ -233,8 +233,7 @@ class FunctionPlacement:
 
     def _outdated(self, found: Environment) -> list[Action]:
         if found.status is Status.REQUESTED:
-            del self.coming[found.id], self.environments[found.id]
-            return [Cancel(found.id)]
+            return [self._cancel(found)]
         if found.status is Status.STARTING:
             self.coming.pop(found.id, None)
             del self.environments[found.id]
@@ -297,9 +296,13 @@ class FunctionPlacement:
         if surplus <= 0:
             return []
         unneeded = [found for found in reversed(self.coming.values()) if found.status is Status.REQUESTED][:surplus]
-        for found in unneeded:
-            del self.coming[found.id], self.environments[found.id]
-        return [Cancel(found.id) for found in unneeded]
+        return [self._cancel(found) for found in unneeded]
+
+    def _cancel(self, found: Environment) -> Cancel:
+        """A start that has not begun adds no environment, and so does not count against the scaling rate."""
+        del self.coming[found.id], self.environments[found.id]
+        self.scaling.give_back()
+        return Cancel(found.id)
 
     def _forget(self, environment: int) -> None:
         found = self.environments.pop(environment, None)

@@ -22,6 +22,10 @@ class TokenBucket:
         self.tokens -= 1.0
         return True
 
+    def give_back(self) -> None:
+        """Returns a token that was taken for nothing."""
+        self.tokens = min(self.capacity, self.tokens + 1.0)
+
 
 def full(capacity: float, rate: float, now: float) -> TokenBucket:
     """A bucket that starts full."""
