@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.integration.control_plane import ADMIN_TOKEN, BINARIES, ControlPlane
+from tests.integration.processes import Installation
 
 from kubelambda.kube.client import KubeClient, Object
 from kubelambda.kube.resources import FUNCTIONS, NAMESPACES
-from tests.integration.control_plane import ADMIN_TOKEN, BINARIES, ControlPlane
-from tests.integration.processes import Installation
 
 ROOT = Path(__file__).parent.parent.parent
 SYSTEM_NAMESPACE = "kubelambda-system"

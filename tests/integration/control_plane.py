@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterable
@@ -120,6 +121,12 @@ class ControlPlane:
         """`kubectl apply` of some manifests."""
         listed = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
         return self.kubectl("apply", "--filename", "-", stdin=json.dumps(listed))
+
+    def upgrade_definitions(self) -> subprocess.CompletedProcess[str]:
+        """`kubelambda crds apply`, as the chart does before an upgrade."""
+        command = [sys.executable, "-P", "-m", "kubelambda.cli", "crds", "apply", "--kubeconfig"]
+        command.append(str(self.kubeconfig(ADMIN_TOKEN)))
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
     def _run(self, name: str, command: list[str]) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:

@@ -24,7 +24,7 @@ class Component:
     def __init__(self, name: str, folder: Path, arguments: list[str]) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        environment = {k: v for k, v in os.environ.items() if k not in ("KUBECONFIG",)}
+        environment = {k: v for k, v in os.environ.items() if k != "KUBECONFIG"}
         environment |= {"KUBELAMBDA_POD_NAME": name, "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
         with self.log.open("ab") as log:
             command = [sys.executable, "-P", "-m", "kubelambda.apps", *arguments]

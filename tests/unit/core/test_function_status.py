@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -83,7 +84,7 @@ def test_an_update_in_progress_leaves_the_function_active() -> None:
     assert status.deployed == before.deployed
 
 
-PROBLEMS = {
+PROBLEMS: dict[str, Any] = {
     "spec": Problem(Reason.INVALID_SPEC, "no", terminal=True),
     "runtime": Problem(Reason.RUNTIME_NOT_FOUND, "no"),
     "code": Problem(Reason.INVALID_CODE, "no", terminal=True),
@@ -162,9 +163,9 @@ def test_a_refused_reservation_is_told_and_the_rest_is_deployed() -> None:
     ],
     ids=["timeout", "environment", "code", "image", "bootstrap"],
 )
-def test_the_revision_covers_what_environments_are_made_from(changed: dict[str, object]) -> None:
+def test_the_revision_covers_what_environments_are_made_from(changed: dict[str, Any]) -> None:
     """Environments of the previous revision must not serve any more."""
-    before, after = decide(GOOD, NOW).deployed, decide(replace(GOOD, **changed), NOW).deployed  # type: ignore[arg-type]
+    before, after = decide(GOOD, NOW).deployed, decide(replace(GOOD, **changed), NOW).deployed
     assert before is not None
     assert after is not None
     assert before.revision != after.revision
