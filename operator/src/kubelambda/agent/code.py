@@ -3,7 +3,6 @@
 import hashlib
 import io
 import stat
-import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from kubelambda.api import limits
 
 def fetch(code: Code) -> bytes:
     """Downloads the archive. Raises `Unusable`."""
+    import urllib.request  # noqa: PLC0415 - megabytes that only large archives need
+
     if code.url is None or not code.url.startswith(("http://", "https://")):
         raise Unusable("the archive came neither along nor with an address")
     try:
