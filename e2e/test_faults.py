@@ -129,8 +129,14 @@ def test_the_operator_is_never_on_the_path_of_a_request(account: Account, counte
 
 def test_a_killed_operator_leader_is_replaced(account: Account) -> None:
     """The other replica takes the lease, and a new Function becomes Ready."""
-    lease = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "lease", f"{RELEASE}-operator")
-    holder = next(name for name in platform_pods("operator") if name in lease["spec"]["holderIdentity"])
+
+    def leader() -> str | None:
+        lease = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "lease", f"{RELEASE}-operator")
+        identity = lease["spec"].get("holderIdentity", "")
+        return next((name for name in platform_pods("operator") if name in identity), None)
+
+    holder = eventually(leader)
+    assert holder is not None
     kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", holder, "--grace-period=0", "--force", "--wait=false")
     account.function("after-failover", COUNT, ready=False)
     account.wait_ready("after-failover", timeout=90)
