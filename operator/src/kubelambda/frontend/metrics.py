@@ -55,9 +55,6 @@ class Metrics:
         self.forwards = Counter(
             "kubelambda_forwards_total", "Requests passed to the owning frontend", registry=registry
         )
-        self.drift = Gauge(
-            "kubelambda_ledger_drift", "Environments whose agent disagrees with the ledger", registry=registry
-        )
         self.per_function = (
             self.invocations,
             self.errors,
