@@ -5,11 +5,12 @@ import hashlib
 import io
 import zipfile
 
+from tests.integration.conftest import RUNTIME, Functions, condition, eventually
+from tests.integration.processes import Installation
+
 from kubelambda.kube.client import KubeClient
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.resources import CONFIG_MAPS, DEPLOYMENTS, FUNCTIONS, NAMESPACES, NETWORK_POLICIES, SECRETS
-from tests.integration.conftest import RUNTIME, Functions, condition, eventually
-from tests.integration.processes import Installation
 
 POOL = "kubelambda-pool-python3-13"
 
@@ -210,8 +211,8 @@ async def test_reservations_stay_within_the_account(running: Installation, funct
     status = await functions.until("second", lambda status: bool(condition(status, "Stalled")))
     assert (status["state"], status.get("reservedConcurrentExecutions")) == ("Active", None)
     assert condition(status, "ConcurrencyGranted")["message"] == (
-        "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its "
-        "minimum value of [100]."
+        "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
+        "below its minimum value of [100]."
     )
     functions.apply("first", reservedConcurrentExecutions=950)
     status = await functions.until("first", lambda status: bool(condition(status, "Stalled")))
