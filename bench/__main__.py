@@ -60,6 +60,8 @@ def warm(results: dict[str, Any]) -> None:
         "burst_environments": environments,
         "burst_calm_s": seen.calm_s,
     }
+    with step("32 connections until no environment is added any more"):
+        settle(address, path)
     with step("warm, 32 connections, and the baseline"):
         many = load.wrk(address, path, connections=32, seconds=SECONDS)
         theirs = load.wrk(plain, "/", connections=32, seconds=SECONDS)
@@ -72,6 +74,17 @@ def warm(results: dict[str, Any]) -> None:
         "baseline_p99_ms_c32": theirs.p99_ms,
     }
     cluster.kubectl("--namespace", cluster.NAMESPACE, "delete", "deployment", "baseline")
+
+
+def settle(address: tuple[str, int], path: str, *, seconds: float = 90) -> None:
+    """Keeps up the load until every connection has an environment of its own, so that none is made while we measure."""
+    before, deadline = 0, time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        load.wrk(address, path, connections=32, seconds=5)
+        now = len(cluster.pods("kubelambda.dev/function=warm"))
+        if now == before:
+            return
+        before = now
 
 
 def cold(results: dict[str, Any]) -> None:
