@@ -85,9 +85,11 @@ class ControlPlane:
         )
         self._wait_ready()
 
-    def stop_api_server(self) -> None:
-        """Ends kube-apiserver; etcd keeps its data."""
-        self._end("kube-apiserver")
+    def crash_api_server(self) -> None:
+        """Kills kube-apiserver; etcd keeps its data."""
+        process = self._processes.pop("kube-apiserver")
+        process.kill()
+        process.wait()
 
     def stop(self) -> None:
         """Ends everything."""

@@ -49,7 +49,7 @@ class Component:
         try:
             return self.process.wait(20)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self.kill()
             raise
 
 
@@ -60,7 +60,7 @@ class Installation:
         self.folder = folder
         self.blobs = folder / "blobs"
         self._control_plane = control_plane
-        self._components: list[Component] = []
+        self.components: list[Component] = []
         self._store_port = free_port()
         self.namespace = namespace
         (folder / "key").write_bytes(KEY)
@@ -88,14 +88,19 @@ class Installation:
 
     def stop(self) -> None:
         """Ends whatever still runs."""
-        for component in self._components:
+        hung = []
+        for component in self.components:
             if component.process.poll() is None:
-                component.stop()
+                try:
+                    component.stop()
+                except subprocess.TimeoutExpired:
+                    hung.append(component.name)
+        assert not hung, f"{hung} did not end when asked to"
 
     def _start(self, name: str, arguments: list[str]) -> Component:
         shared = [f"--settings={self.folder / 'settings.json'}", f"--key-file={self.folder / 'key'}"]
         found = Component(name, self.folder, [*arguments, *shared])
-        self._components.append(found)
+        self.components.append(found)
         return found
 
 

@@ -133,8 +133,6 @@ async def _load(context: Context) -> None:
 
 
 async def _watch(context: Context, kubeconfig: str | None, stop: asyncio.Event) -> None:
-    """Hosts kopf, which takes over the signals: it returns when it is asked to end, and raises when a watch fails."""
-    await kopf.operator(
-        registry=watches.registry(context, kubeconfig), standalone=True, clusterwide=True, stop_flag=stop
-    )
+    """Hosts kopf, which takes over the signals: it returns when one asks it to end, and raises when a watch fails."""
+    await kopf.operator(registry=watches.registry(context, kubeconfig), standalone=True, clusterwide=True)
     stop.set()

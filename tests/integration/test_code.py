@@ -1,0 +1,206 @@
+"""Code from addresses, and the code store's contents: the real operator, store, API server and web servers."""
+
+import asyncio
+import hashlib
+import io
+import shutil
+import time
+import zipfile
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from tests.integration.conftest import Functions, condition, eventually
+from tests.integration.control_plane import free_port
+from tests.integration.processes import Installation
+
+from kubelambda.kube.resources import FUNCTIONS
+
+LAMBDA_SAYS = "Could not unzip uploaded file. Please check your file, then try to upload again."
+
+
+def zipped(text: str) -> bytes:
+    """An archive with one file."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as folder:
+        folder.writestr("index.py", text)
+    return archive.getvalue()
+
+
+class Site:
+    """A web server: some files, and some ways to misbehave."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.requests: list[str] = []
+        self.address = ""
+
+    def code(self, name: str, data: bytes | None = None) -> dict[str, Any]:
+        """`spec.code` for a file; with other `data`, the digest of that."""
+        content = self.files.get(name, b"") if data is None else data
+        return {"url": f"{self.address}/{name}", "sha256": hashlib.sha256(content).hexdigest()}
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Files by name; `hangs` never ends, `endless` sends for ever."""
+        name = request.match_info["name"]
+        self.requests.append(name)
+        if name.startswith("hangs"):
+            await asyncio.sleep(3600)
+        if name == "endless":
+            response = web.StreamResponse()
+            await response.prepare(request)
+            while True:
+                await response.write(bytes(1 << 20))
+        if name not in self.files:
+            raise web.HTTPNotFound
+        return web.Response(body=self.files[name])
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    """A running web server."""
+    found = Site()
+    app = web.Application()
+    app.router.add_get("/{name}", found.serve)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    found.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield found
+    await runner.cleanup()
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory, control_plane: Any) -> Any:
+    """An installation that forgets archives quickly."""
+    folder = tmp_path_factory.mktemp("installation")
+    found = Installation(folder, control_plane, "kubelambda-system", codeRetentionSeconds=1)
+    yield found
+    found.stop()
+
+
+async def test_an_archive_is_fetched_once(running: Installation, functions: Functions, site: Site) -> None:
+    """Two functions of one archive share it; a change of configuration does not fetch it again."""
+    site.files["a.zip"] = zipped("x = 1")
+    functions.apply("one", code=site.code("a.zip"))
+    status = await functions.ready("one")
+    assert status["deployed"]["code"]["size"] == len(site.files["a.zip"])
+    functions.apply("two", code=site.code("a.zip"))
+    functions.apply("one", code=site.code("a.zip"), timeout=9)
+    await functions.ready("two")
+    await functions.ready("one")
+    assert site.requests == ["a.zip"]
+
+
+async def test_a_wrong_digest_is_told_until_the_right_archive_is_there(
+    running: Installation, functions: Functions, site: Site
+) -> None:
+    """Both digests are in the message; nothing unverified is ever deployed."""
+    site.files["b.zip"] = zipped("wrong")
+    functions.apply("promised", code=site.code("b.zip", zipped("right")))
+    status = await functions.until("promised", lambda status: status["state"] == "Failed")
+    for text in ("right", "wrong"):
+        assert hashlib.sha256(zipped(text)).hexdigest() in status["stateReason"]
+    assert (status["stateReasonCode"], condition(status, "Ready")["reason"]) == (
+        "InvalidZipFileException",
+        "InvalidCode",
+    )
+    assert "deployed" not in status
+    site.files["b.zip"] = zipped("right")
+    assert (await functions.ready("promised", 30))["state"] == "Active"
+
+
+async def test_a_broken_archive_is_refused_with_lambdas_words(
+    running: Installation, functions: Functions, site: Site
+) -> None:
+    """Its digest is right, so asking again cannot help, and nobody does."""
+    site.files["c.zip"] = b"this is no archive"
+    functions.apply("broken", code=site.code("c.zip"))
+    status = await functions.until("broken", lambda status: status["state"] == "Failed")
+    assert status["stateReason"] == LAMBDA_SAYS
+    assert condition(status, "Stalled")["status"] == "True"
+    await asyncio.sleep(3)
+    assert site.requests == ["c.zip"]
+
+
+async def test_an_archive_over_the_limit_is_refused_while_it_comes(
+    running: Installation, functions: Functions, site: Site
+) -> None:
+    """A server that sends for ever is left after 262 144 000 bytes."""
+    functions.apply("huge", code=site.code("endless", b"x"))
+    status = await functions.until("huge", lambda status: status["state"] == "Failed", 60)
+    assert status["stateReason"] == "Unzipped size must be smaller than 262144000 bytes"
+
+
+async def test_a_source_that_fails_is_tried_again(running: Installation, functions: Functions, site: Site) -> None:
+    """404 and a closed port are told, and end when the archive is there."""
+    functions.apply("absent", code=site.code("d.zip", zipped("x")))
+    closed = f"http://127.0.0.1:{free_port()}/e.zip"
+    functions.apply("closed", code={"url": closed, "sha256": "0" * 64})
+    status = await functions.until("absent", lambda status: status["state"] == "Failed")
+    assert "d.zip answered 404" in status["stateReason"]
+    assert condition(status, "Reconciling")["reason"] == "CodeUnavailable"
+    status = await functions.until("closed", lambda status: status["state"] == "Failed")
+    assert closed in status["stateReason"]
+    site.files["d.zip"] = zipped("x")
+    assert (await functions.ready("absent", 30))["state"] == "Active"
+
+
+async def test_servers_that_hang_delay_nobody_else(running: Installation, functions: Functions, site: Site) -> None:
+    """Twenty functions wait for a server that never answers; others, also with an address, are deployed at once."""
+    hanging = [functions.manifest(f"hangs-{n}", code=site.code(f"hangs-{n}", b"x")) for n in range(20)]
+    assert functions.control_plane.apply(hanging).returncode == 0
+    await eventually(lambda: any(name.startswith("hangs") for name in site.requests))
+    site.files["f.zip"] = zipped("x")
+    functions.apply("inline")
+    await functions.ready("inline")
+    neighbour = Functions(functions.control_plane, functions.client, "default")
+    neighbour.apply("fetched", code=site.code("f.zip"))
+    await neighbour.ready("fetched")
+    status = await functions.status("hangs-0")
+    assert (status["state"], status.get("stateReasonCode")) in (("Pending", "Creating"), ("Pending", None))
+    assert len([name for name in site.requests if name.startswith("hangs")]) <= 4
+    await functions.client.delete(FUNCTIONS, "fetched", "default")
+
+
+async def test_archives_that_nobody_runs_are_collected(running: Installation, functions: Functions) -> None:
+    """After an update and after a deletion; what is still deployed stays."""
+    functions.apply("changes", code={"inline": "first = 1"})
+    functions.apply("stays", code={"inline": "stays = 1"})
+    first = (await functions.ready("changes"))["deployed"]["code"]["sha256"]
+    stays = (await functions.ready("stays"))["deployed"]["code"]["sha256"]
+    functions.apply("changes", code={"inline": "second = 2"})
+    second = (await functions.ready("changes"))["deployed"]["code"]["sha256"]
+    await eventually(lambda: not (running.blobs / first).exists(), 30)
+    assert (running.blobs / second).exists()
+    await functions.client.delete(FUNCTIONS, "changes", functions.namespace)
+    await eventually(lambda: not (running.blobs / second).exists(), 30)
+    assert (running.blobs / stays).exists()
+
+
+async def test_a_lost_volume_is_filled_again_from_the_sources(
+    running: Installation, functions: Functions, site: Site
+) -> None:
+    """Inline and fetched archives come back by themselves, and the functions stay Active."""
+    site.files["g.zip"] = zipped("x = 7")
+    functions.apply("kept-inline", code={"inline": "kept = 1"})
+    functions.apply("kept-url", code=site.code("g.zip"))
+    digests = [(await functions.ready(name))["deployed"]["code"]["sha256"] for name in ("kept-inline", "kept-url")]
+    for path in running.blobs.iterdir():
+        path.unlink()
+    await eventually(lambda: all((running.blobs / digest).exists() for digest in digests), 30)
+    for name in ("kept-inline", "kept-url"):
+        assert (await functions.ready(name))["state"] == "Active"
+
+
+async def test_a_store_that_is_away_is_waited_for(running: Installation, functions: Functions) -> None:
+    """The function is Pending, not Failed, and says why; it becomes Active when the store is back."""
+    store = next(component for component in running.components if component.name == "code-store")
+    store.stop()
+    functions.apply("waits", code={"inline": f"unique = {time.time_ns()}"})
+    status = await functions.until("waits", lambda status: bool(condition(status, "Ready")), 30)
+    assert (status["state"], condition(status, "Ready")["reason"]) == ("Pending", "CodeStoreUnavailable")
+    shutil.rmtree(running.blobs)
+    running.code_store()
+    assert (await functions.ready("waits", 60))["state"] == "Active"

@@ -1,0 +1,234 @@
+"""The operator as a process: idle when nothing changes, replaced when it dies, unmoved by a restarted API server."""
+
+import re
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from tests.integration.conftest import SYSTEM_NAMESPACE, Functions, condition, eventually
+from tests.integration.control_plane import ControlPlane
+from tests.integration.processes import Installation, http
+
+from kubelambda.kube.client import KubeClient, Object
+from kubelambda.kube.errors import NotFound
+from kubelambda.kube.resources import DEPLOYMENTS, FUNCTIONS, LEASES, NAMESPACES, NETWORK_POLICIES, RUNTIMES
+
+POOL = "kubelambda-pool-python3-13"
+
+
+@pytest.fixture
+def installation(tmp_path: Any, control_plane: ControlPlane) -> Iterator[Installation]:
+    """An installation for each test."""
+    found = Installation(tmp_path, control_plane, SYSTEM_NAMESPACE)
+    found.code_store()
+    yield found
+    found.stop()
+
+
+def report(figure: str) -> None:
+    """Shows a figure to those who run the tests with -s."""
+    sys.stdout.write(f"\n{figure}")
+
+
+async def holder(client: KubeClient) -> str:
+    """Name of the operator that leads; empty when none does."""
+    try:
+        spec = (await client.get(LEASES, "kubelambda-operator", SYSTEM_NAMESPACE))["spec"]
+    except NotFound:
+        return ""
+    return str(spec.get("holderIdentity") or "").partition("_")[0]
+
+
+async def leads(client: KubeClient, name: str) -> bool:
+    """Whether an operator leads."""
+    return await holder(client) == name
+
+
+async def versions(functions: Functions) -> dict[str, str]:
+    """Resource versions of everything that the operator writes."""
+    client, namespace = functions.client, functions.namespace
+    objects: list[Object] = [
+        await client.get(NAMESPACES, namespace),
+        await client.get(DEPLOYMENTS, POOL, namespace),
+        await client.get(NETWORK_POLICIES, "kubelambda-environments", namespace),
+        await client.get(RUNTIMES, "python3.13"),
+        *(await client.list(FUNCTIONS, namespace))["items"],
+    ]
+    return {body["metadata"]["uid"]: body["metadata"]["resourceVersion"] for body in objects}
+
+
+async def test_a_second_run_changes_nothing(installation: Installation, functions: Functions) -> None:
+    """Everything is looked at again after a start, and not one object is written."""
+    first, _ = installation.operator("operator-1")
+    functions.apply("good", reservedConcurrentExecutions=5)
+    functions.apply("bad", runtime="nothing")
+    await functions.ready("good")
+    await functions.until("bad", lambda status: status["state"] == "Failed")
+    await eventually(lambda: counted(functions, 1))
+    assert first.stop() == 0
+    before = await versions(functions)
+    _, port = installation.operator("operator-2")
+
+    def looked() -> bool:
+        return metric(port, 'kubelambda_reconcile_total{kind="Function",outcome="ok"}') >= 1
+
+    await eventually(looked)
+    functions.control_plane.kubectl("annotate", "namespace", functions.namespace, "kubelambda.dev/note=look-again")
+    before[next(iter(before))] = (await versions(functions))[next(iter(before))]
+
+    def looked_again() -> bool:
+        return metric(port, 'kubelambda_reconcile_total{kind="Function",outcome="ok"}') >= 3
+
+    await eventually(looked_again)
+    assert await versions(functions) == before
+
+
+async def counted(functions: Functions, at_least: int) -> bool:
+    """Whether the Runtime's status counts functions."""
+    status = (await functions.client.get(RUNTIMES, "python3.13")).get("status", {})
+    return int(status.get("functions", 0)) >= at_least
+
+
+def metric(port: int, name: str) -> float:
+    """A sample of the operator's metrics; 0 when it is not there."""
+    found = re.search(rf"^{re.escape(name)} (\S+)$", http(f"http://127.0.0.1:{port}/metrics")[1], re.MULTILINE)
+    return float(found.group(1)) if found else 0.0
+
+
+async def test_a_killed_leader_is_replaced(installation: Installation, functions: Functions) -> None:
+    """Within the time of its lease; a stopped one is replaced at once, because it gives the lease up."""
+    leader, _ = installation.operator("operator-1")
+    await eventually(lambda: leads(functions.client, "operator-1"))
+    second, _ = installation.operator("operator-2")
+    third, _ = installation.operator("operator-3")
+    functions.apply("before")
+    await functions.ready("before")
+    leader.kill()
+    killed = time.monotonic()
+    functions.apply("after")
+    await functions.ready("after", 30)
+    report(f"another operator made a Function ready {time.monotonic() - killed:.1f} s after the leader was killed")
+    next_leader = {"operator-2": second, "operator-3": third}[await holder(functions.client)]
+    assert next_leader.stop() == 0
+    functions.apply("at-once")
+    await functions.ready("at-once", 12)
+
+
+async def test_a_leader_that_cannot_renew_ends(installation: Installation, functions: Functions) -> None:
+    """Somebody else holds the lease: the process is gone before it can write anything more."""
+    leader, _ = installation.operator("operator-1")
+    await eventually(lambda: leads(functions.client, "operator-1"))
+    patch = {"spec": {"holderIdentity": "somebody-else", "leaseDurationSeconds": 15}}
+    await functions.client.patch(LEASES, "kubelambda-operator", patch, SYSTEM_NAMESPACE)
+    await eventually(lambda: leader.process.poll() is not None, 20)
+    assert leader.process.returncode == 1
+    assert "is lost" in leader.log.read_text()
+    await functions.client.delete(LEASES, "kubelambda-operator", SYSTEM_NAMESPACE)
+
+
+async def test_a_restarted_api_server_is_survived(
+    installation: Installation, functions: Functions, control_plane: ControlPlane
+) -> None:
+    """The same process goes on with what changes afterwards."""
+    operator, port = installation.operator("operator-1")
+    functions.apply("before")
+    await functions.ready("before")
+    control_plane.crash_api_server()
+    control_plane.start_api_server()
+    functions.apply("after")
+    await functions.ready("after", 40)
+    assert operator.process.poll() is None
+    assert http(f"http://127.0.0.1:{port}/healthz") == (200, "ok")
+
+
+async def test_an_api_server_that_stays_away_ends_the_leader(
+    installation: Installation, functions: Functions, control_plane: ControlPlane
+) -> None:
+    """It cannot know whether another one leads by now. Its next life, or the other replica, goes on."""
+    leader, _ = installation.operator("operator-1")
+    await eventually(lambda: leads(functions.client, "operator-1"))
+    follower, _ = installation.operator("operator-2")
+    control_plane.crash_api_server()
+    await eventually(lambda: leader.process.poll() is not None, 20)
+    assert (leader.process.returncode, follower.process.poll()) == (1, None)
+    control_plane.start_api_server()
+    functions.apply("after")
+    await functions.ready("after", 40)
+
+
+async def test_what_happened_while_no_operator_ran_is_made_up_for(
+    installation: Installation, functions: Functions
+) -> None:
+    """The last function went, and another namespace got its first one."""
+    operator, _ = installation.operator("operator-1")
+    functions.apply("last")
+    await functions.ready("last")
+    operator.stop()
+    await functions.client.delete(FUNCTIONS, "last", functions.namespace)
+    installation.operator("operator-2")
+
+    async def nothing() -> bool:
+        listed = [await functions.client.list(kind, functions.namespace) for kind in (DEPLOYMENTS, NETWORK_POLICIES)]
+        return not any(found["items"] for found in listed)
+
+    await eventually(nothing, 30)
+
+
+def ready(port: int) -> bool:
+    """Whether an operator says that it is ready."""
+    return http(f"http://127.0.0.1:{port}/readyz") == (200, "ok")
+
+
+async def test_health_and_metrics_say_what_is(installation: Installation, functions: Functions) -> None:
+    """A leader that has read the cluster is ready; the second replica is ready too, and does not lead."""
+    _, first = installation.operator("operator-1")
+    await eventually(lambda: leads(functions.client, "operator-1"))
+    _, second = installation.operator("operator-2")
+    functions.apply("measured")
+    await functions.ready("measured")
+    for port in (first, second):
+        await eventually(partial(ready, port))
+    assert metric(first, "kubelambda_leader") == 1
+    assert metric(second, "kubelambda_leader") == 0
+    assert metric(first, 'kubelambda_reconcile_duration_seconds_count{kind="Function"}') >= 1
+    assert metric(first, 'kubelambda_queue_depth{queue="quick"}') >= 0
+    assert metric(first, "process_resident_memory_bytes") > 0
+
+
+async def test_a_function_that_cannot_be_understood_stops_nobody(
+    installation: Installation, functions: Functions
+) -> None:
+    """A status that somebody garbled is written anew; the others do not notice."""
+    installation.operator("operator-1")
+    functions.apply("garbled")
+    functions.apply("good")
+    await functions.ready("garbled")
+    garbled: Object = {"status": {"state": "Active", "deployed": None, "conditions": []}}
+    await functions.client.patch(FUNCTIONS, "garbled", garbled, functions.namespace, subresource="status")
+    await functions.until("garbled", lambda status: condition(status, "Ready").get("status") == "True")
+    await functions.ready("good")
+
+
+async def test_two_hundred_functions_at_once(installation: Installation, functions: Functions) -> None:
+    """All become Ready; prints how long it took and what memory the operator has."""
+    operator, _ = installation.operator("operator-1")
+    await eventually(lambda: leads(functions.client, "operator-1"))
+    idle = operator.resident_mb
+    manifests = [functions.manifest(f"many-{index}", code={"inline": f"x = {index}"}) for index in range(200)]
+    started = time.monotonic()
+    assert functions.control_plane.apply(manifests).returncode == 0
+    applied = time.monotonic() - started
+
+    async def all_ready() -> bool:
+        items = (await functions.client.list(FUNCTIONS, functions.namespace))["items"]
+        ready = [item for item in items if condition(item.get("status", {}), "Ready").get("status") == "True"]
+        return len(ready) == 200
+
+    await eventually(all_ready, 90)
+    took = time.monotonic() - started
+    report(f"200 Functions: applied in {applied:.1f} s, Ready after {took:.1f} s")
+    report(f"operator: {idle:.0f} MB idle, {operator.resident_mb:.0f} MB with 200 Functions")
+    assert operator.resident_mb < 400
