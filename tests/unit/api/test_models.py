@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from kubelambda.api import settings
-from kubelambda.api.function import FunctionSpec, FunctionStatus
+from kubelambda.api.function import DeployedConfiguration, FunctionSpec, FunctionStatus
 from kubelambda.api.settings import Settings
 
 MINIMAL = {"runtime": "python3.13", "handler": "index.handler", "code": {"inline": "x = 1"}}
@@ -38,6 +38,21 @@ def test_a_status_of_a_later_release_can_be_read() -> None:
     """What we do not know is left alone; after a roll-back the operator must not stop."""
     later = {"state": "Active", "snapshots": 3, "deployed": None, "conditions": []}
     assert FunctionStatus.model_validate(later, extra="ignore").state == "Active"
+
+
+def test_frontends_read_snapshots_of_a_later_release() -> None:
+    """While a release rolls out, old frontends meet what new operators write."""
+    snapshot = {
+        "revision": "0" * 16,
+        "runtime": "python3.13",
+        "handler": "index.handler",
+        "code": {"sha256": "0" * 64, "size": 1, "signature": "new"},
+        "memorySize": 128,
+        "timeout": 3,
+        "logGroup": "/aws/lambda/hello",
+        "layers": ["new"],
+    }
+    assert DeployedConfiguration.model_validate(snapshot).handler == "index.handler"
 
 
 def test_models_cannot_be_changed() -> None:

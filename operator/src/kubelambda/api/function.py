@@ -269,6 +269,8 @@ class FunctionSpec(Model):
 class DeployedCode(Model):
     """The archive that environments run."""
 
+    model_config = ConfigDict(extra="ignore")
+
     sha256: str
     """Hex SHA-256: the archive's address in the code store."""
     size: int
@@ -279,7 +281,10 @@ class DeployedConfiguration(Model):
     """The snapshot that frontends run: the last spec whose code was verified and published.
 
     Frontends read nothing but this, so that a broken or half-done update leaves the previous one serving (§1.4.3).
+    Fields of a later release are ignored: while a release rolls out, old frontends read what new operators write.
     """
+
+    model_config = ConfigDict(extra="ignore")
 
     revision: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
     """Changes whenever environments of the previous configuration must not serve any more."""

@@ -55,9 +55,9 @@ class Code(Model):
     zip_file: Annotated[str, Field(min_length=1, max_length=1_048_576)] | None = None
     """Base64 of a zip archive. Larger archives do not fit into a Kubernetes object: use url."""
     config_map_ref: ConfigMapCode | None = None
-    """A key of a ConfigMap."""
+    """A key of a ConfigMap; a change of it is deployed within about a minute."""
     url: Annotated[str, Field(pattern="^https?://.+", max_length=2048)] | None = None
-    """HTTP(S) address of a zip archive, fetched by the operator."""
+    """HTTP(S) address of a zip archive, fetched once by the operator; to deploy another one, change sha256."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     """Hex SHA-256 that the archive at url must have."""
     s3_bucket: Annotated[str, Field(max_length=63)] | None = None

@@ -24,7 +24,6 @@ APPLY_PATCH = "application/apply-patch+yaml"
 _TIMEOUT_S = 30.0
 _CONNECTIONS = 64
 _PAGE = 250
-_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 class KubeClient:
@@ -72,12 +71,6 @@ class KubeClient:
             if not token:
                 return
             query = query | {"continue": token}
-
-    async def version(self, resource: Resource, name: str, namespace: str | None = None) -> str:
-        """The resource version of an object, without fetching the rest of it."""
-        found = await self._json("GET", resource.path(namespace, name), accept=_METADATA_ONLY)
-        version: str = found["metadata"]["resourceVersion"]
-        return version
 
     async def watch(
         self, resource: Resource, namespace: str | None, *, resource_version: str, label_selector: str, seconds: int
@@ -157,10 +150,9 @@ class KubeClient:
         *,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
-        accept: str = "application/json",
     ) -> Object:
         try:
-            response = await self._send(method, path, query, body=body, content_type=content_type, accept=accept)
+            response = await self._send(method, path, query, body=body, content_type=content_type)
             return json.loads(await response.read())  # type: ignore[no-any-return]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"{method} {path}: {error or type(error).__name__}") from error
@@ -173,14 +165,13 @@ class KubeClient:
         *,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
-        accept: str = "application/json",
         timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109 - this is aiohttp's own
     ) -> aiohttp.ClientResponse:
         """Sends one request and returns the response with its body still unread; error statuses are raised."""
         url = f"{self._configuration.host}{path}"
         if query:
             url = f"{url}?{urlencode(query)}"
-        headers = {"Content-Type": content_type, "Accept": accept, "User-Agent": "kubelambda"}
+        headers = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": "kubelambda"}
         for setting in (await self._configuration.auth_settings()).values():
             headers[setting["key"]] = setting["value"]
         timeout = timeout or aiohttp.ClientTimeout(total=_TIMEOUT_S, connect=5)

@@ -1,4 +1,4 @@
-"""Leader election by a Lease: hold it, renew it, and end the process when it is lost (KOPF §9)."""
+"""Leader election by a Lease: hold it, renew it, and end the process when it is lost."""
 
 import asyncio
 import logging

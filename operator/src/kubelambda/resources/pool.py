@@ -6,6 +6,8 @@ from kubelambda.api.settings import EnvironmentSettings
 from kubelambda.resources.environment import Manifest, pod_spec, pool_labels, pool_resources
 
 POOL_MAX = 1000
+PROGRESS_DEADLINE_S = 120
+"""After this long without a new ready environment, the Runtime says that its pool fails."""
 POLICY_NAME = "kubelambda-environments"
 
 
@@ -46,6 +48,7 @@ def pool_deployment(
         "spec": {
             "replicas": size,
             "revisionHistoryLimit": 1,
+            "progressDeadlineSeconds": PROGRESS_DEADLINE_S,
             "selector": {"matchLabels": selector},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}},
             "template": {"metadata": {"labels": selector}, "spec": pod},
