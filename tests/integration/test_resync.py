@@ -1,0 +1,73 @@
+"""The resync against a real API server: what watches missed is found, what vanished is dropped."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.integration.conftest import Functions
+
+from kubelambda.api.runtime import RuntimeSpec
+from kubelambda.api.settings import Settings
+from kubelambda.controllers import changes, resync
+from kubelambda.controllers.context import Context
+from kubelambda.controllers.queue import Key, WorkQueue
+from kubelambda.kube.client import KubeClient
+from kubelambda.kube.resources import DEPLOYMENTS, FUNCTIONS
+from kubelambda.resources.pool import pool_deployment
+from kubelambda.store.code_store import CodeStore
+
+
+@pytest.fixture
+async def context(client: KubeClient) -> AsyncIterator[Context]:
+    """What the reconcilers get, with nobody at work."""
+    async with CodeStore("http://127.0.0.1:9", b"key") as store:
+        queue, downloads = WorkQueue(observe=lambda *_: None), WorkQueue(observe=lambda *_: None)
+        yield Context(client, store, Settings(), b"key", queue=queue, downloads=downloads)
+
+
+def due(context: Context) -> set[Key]:
+    """Keys that are due now or soon; forgets them."""
+    found = set(context.queue._due)
+    context.queue._due.clear()
+    return found
+
+
+async def test_everything_is_looked_at(context: Context, functions: Functions) -> None:
+    """Functions, their pools, runtimes, and the namespaces that have any."""
+    functions.apply("one")
+    await resync.load(context)
+    found = due(context)
+    for key in (
+        Key("Function", functions.namespace, "one"),
+        Key("Pool", functions.namespace, "python3.13"),
+        Key("Namespace", functions.namespace, functions.namespace),
+        Key("Runtime", "", "python3.13"),
+    ):
+        assert key in found
+
+
+async def test_a_change_that_no_watch_delivered_is_noticed(context: Context, functions: Functions) -> None:
+    """New functions, changed ones, and ghosts; nothing when all was known."""
+    functions.apply("changes")
+    functions.apply("goes")
+    await resync.load(context)
+    assert await resync.load(context) == 0
+    functions.apply("changes", timeout=9)
+    functions.apply("comes")
+    await functions.client.delete(FUNCTIONS, "goes", functions.namespace)
+    due(context)
+    assert await resync.load(context) == 3
+    assert changes.function_key(functions.namespace, "goes") in due(context)
+
+
+async def test_a_pool_without_functions_is_found(context: Context, functions: Functions) -> None:
+    """Its last function went while nobody looked."""
+    await resync.load(context)
+    spec = RuntimeSpec.model_validate(context.state.runtimes["python3.13"]["spec"])
+    manifest = pool_deployment(
+        functions.namespace, "python3.13", "uid", spec, Settings().environments, size=1, token_sha256="0" * 64
+    )
+    await functions.client.create(DEPLOYMENTS, manifest, functions.namespace)
+    due(context)
+    await resync.load(context)
+    assert Key("Pool", functions.namespace, "python3.13") in due(context)
+    await functions.client.delete(DEPLOYMENTS, manifest["metadata"]["name"], functions.namespace)
