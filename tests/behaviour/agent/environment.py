@@ -139,6 +139,15 @@ class Environment:
             headers["X-Amz-Log-Type"] = "Tail"
         return self.call("POST", "/invoke", json.dumps(event).encode(), headers)
 
+    def logged(self, text: str) -> bool:
+        """Whether the log has the text, or gets it soon: the agent's own lines wait a moment for others."""
+        deadline = time.monotonic() + 5
+        while text not in self.log_file.read_text():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
     @property
     def last_request_id(self) -> str:
         """The id of the latest invocation."""

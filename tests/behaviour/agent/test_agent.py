@@ -113,6 +113,37 @@ def test_a_reset_keeps_files_and_loads_the_module_again(
     assert kept.read_text() == "kept"
 
 
+def test_signal_handlers_of_a_function_run_between_invocations(unclaimed: Any, tmp_path: Path) -> None:
+    """The main thread is not stuck in a poll: what the official client has its polling thread for."""
+    rang = tmp_path / "rang"
+    code = f"""
+import pathlib, signal
+def ring(number, frame):
+    pathlib.Path({str(rang)!r}).write_text("rang")
+signal.signal(signal.SIGALRM, ring)
+def handler(event, context):
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+"""
+    unclaimed.specialize({"index.py": code})
+    for _ in range(2):
+        rang.unlink(missing_ok=True)
+        assert unclaimed.invoke({}).status == 200
+        deadline = time.monotonic() + 5
+        while not rang.exists():
+            assert time.monotonic() < deadline, "the handler did not run"
+            time.sleep(0.02)
+
+
+def test_lines_keep_their_order_though_ours_wait(unclaimed: Any) -> None:
+    """START before what the handler prints, END and REPORT after it, and all of it soon."""
+    unclaimed.specialize({"index.py": "def handler(event, context):\n    print('printed', event)"})
+    for number in (1, 2):
+        unclaimed.invoke(number)
+    assert unclaimed.logged(f"REPORT RequestId: {unclaimed.last_request_id}")
+    lines = [line.partition(" ")[0] for line in unclaimed.log_file.read_text().splitlines()]
+    assert lines == ["START", "printed", "END", "REPORT"] * 2
+
+
 def test_an_init_error_is_reported_once_and_ends_the_environment(unclaimed: Any) -> None:
     """The runtime's JSON, with an empty request id."""
     answer = unclaimed.specialize({"index.py": "raise RuntimeError('broken')"})
@@ -128,7 +159,7 @@ def test_an_exit_during_init_is_repeated_in_the_first_invocation(unclaimed: Any)
     assert answer.json["status"] == "init-timeout"
     answer = unclaimed.invoke({})
     assert answer.json["errorMessage"].endswith("Error: Runtime exited without providing a reason")
-    assert "INIT_REPORT Init Duration: " in unclaimed.log_file.read_text()
+    assert unclaimed.logged("INIT_REPORT Init Duration: ")
 
 
 def test_a_slow_init_succeeds_under_the_functions_timeout(unclaimed: Any) -> None:

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from kubelambda.agent import process
+from kubelambda.agent import prestart, process
 from kubelambda.api import labels, limits
 
 
@@ -16,18 +16,18 @@ def main() -> None:
     # Process 1 ignores signals that it has no handler for: asked to end while it starts, it would never end.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     source, output = os.pipe()
-    prestart = os.environ.get(labels.ENV_PRESTART, "")
+    kind = os.environ.get(labels.ENV_PRESTART, "")
     api_port = int(os.environ.get("KUBELAMBDA_RUNTIME_API_PORT", labels.RUNTIME_API_PORT))
-    prestarted = process.prestart_python(output, f"127.0.0.1:{api_port}") if prestart == "python" else None
+    prestarted = prestart.python(output, f"127.0.0.1:{api_port}") if kind == "python" else None
     process.make_undumpable()
 
     import uvloop  # noqa: PLC0415 - after the fork, so that the runtime process does not carry it
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(source, output, prestart, prestarted, api_port))
+        runner.run(_serve(source, output, kind, prestarted, api_port))
 
 
-async def _serve(source: int, output: int, prestart: str, prestarted: process.Process | None, api_port: int) -> None:
+async def _serve(source: int, output: int, kind: str, prestarted: process.Process | None, api_port: int) -> None:
     from kubelambda.agent import logs  # noqa: PLC0415 - as above
     from kubelambda.agent.control import Control  # noqa: PLC0415
     from kubelambda.agent.runtime_api import RuntimeApi  # noqa: PLC0415
@@ -38,11 +38,11 @@ async def _serve(source: int, output: int, prestart: str, prestarted: process.Pr
     done = loop.create_future()
     control_port = int(os.environ.get("KUBELAMBDA_CONTROL_PORT", labels.CONTROL_PORT))
     root = Path(os.environ.get("KUBELAMBDA_ROOT", "/"))
-    log = logs.Log(sys.stdout.fileno(), source)
+    log = logs.Log(sys.stdout.fileno(), source, loop.call_later)
     sandbox = Sandbox(
         paths=Paths(root / "var/task", root / "opt", root / "var/runtime", f"127.0.0.1:{api_port}"),
         bootstrap=json.loads(os.environ.get(labels.ENV_BOOTSTRAP, "[]")),
-        prestart=prestart,
+        prestart=kind,
         prestarted=prestarted,
         output=output,
         log=log,

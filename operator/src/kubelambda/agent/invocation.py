@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from kubelambda.api import limits
 from kubelambda.wire.server import Request
@@ -79,3 +80,11 @@ def too_large() -> Failure:
     message = f"Response payload size exceeded maximum allowed payload size ({limits.RESPONSE_MAX_BYTES} bytes)."
     body = json.dumps({"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}).encode()
     return Failure(body, "error", "Function.ResponseSizeTooLarge")
+
+
+def decoded_error(body: bytes) -> Any:
+    """The error JSON of a runtime, or what stands for it when it is none."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return {"errorMessage": body.decode(errors="replace"), "errorType": "Runtime.Unknown"}

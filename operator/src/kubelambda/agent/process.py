@@ -1,8 +1,7 @@
-"""The runtime process: pre-started or spawned, killed as a group, and reaped by us, who are PID 1."""
+"""The runtime process: spawned or pre-started, killed as a group, and reaped by us, who are PID 1."""
 
 import contextlib
 import ctypes
-import gc
 import json
 import os
 import resource
@@ -12,20 +11,20 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kubelambda.agent.configuration import Unusable
 
 _PR_SET_PDEATHSIG = 1
-_PR_SET_DUMPABLE = 4
+PR_SET_DUMPABLE = 4
 _OPEN_FILES = 1024
+_STATUS_BYTES = 4096
 _PYTHON_CLIENT = [sys.executable, "-m", "awslambdaric"]
 _NODE_CLIENT = ["/usr/bin/node", "/var/runtime/node_modules/aws-lambda-ric/bin/index.mjs"]
 
 
 def make_undumpable() -> None:
     """Hides our memory and environment from user code, which runs under the same uid."""
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 @dataclass(slots=True)
@@ -34,11 +33,29 @@ class Process:
 
     pid: int
     channel: socket.socket | None = None
+    _status: int | None = None
 
     def kill(self) -> None:
         """Kills the whole group at once."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
+
+    def peak_memory_mb(self) -> int:
+        """High-water mark of its resident memory in MB, 0 when it is gone. Asked after every invocation: kept open."""
+        try:
+            if self._status is None:
+                self._status = os.open(f"/proc/{self.pid}/status", os.O_RDONLY | os.O_CLOEXEC)
+            read = os.pread(self._status, _STATUS_BYTES, 0)
+        except OSError:
+            return 0
+        _, found, rest = read.partition(b"VmHWM:")
+        return -(-int(rest[: rest.index(b"kB")]) // 1024) if found else 0
+
+    def forget(self) -> None:
+        """It was reaped: lets go of what was kept open."""
+        if self._status is not None:
+            os.close(self._status)
+            self._status = None
 
     def hand_over(self, handler: str, variables: dict[str, str], task: Path) -> None:
         """Tells a pre-started process what to run."""
@@ -50,67 +67,7 @@ class Process:
         self.channel = None
 
 
-def prestart_python(output: int, runtime_api: str) -> Process:
-    """Forks a runtime process with the official client imported. Must be called before any event loop exists."""
-    ours, theirs = socket.socketpair()
-    os.environ["AWS_LAMBDA_RUNTIME_API"] = runtime_api  # the client's native part reads it when it is loaded
-    import awslambdaric.__main__  # noqa: PLC0415, F401 - the import is what is paid in advance
-
-    gc.collect()
-    gc.freeze()
-    pid = os.fork()
-    if pid:
-        theirs.close()
-        _prefer_for_oom(pid)
-        return Process(pid, ours)
-    ours.close()
-    try:
-        _become_child(output)
-        _run_python(theirs)
-    except BaseException as error:  # noqa: BLE001 - whatever it is, this process must not return into its parent's code
-        code = error.code if isinstance(error, SystemExit) else 1
-        if not isinstance(error, SystemExit):
-            sys.excepthook(type(error), error, error.__traceback__)
-        os._exit(code if isinstance(code, int) else 0 if code is None else 1)
-    os._exit(0)
-
-
-def _run_python(channel: socket.socket) -> None:
-    received = b""
-    with channel:
-        while chunk := channel.recv(65_536):
-            received += chunk
-    if not received:
-        return
-    message: dict[str, Any] = json.loads(received)
-    os.environ.clear()
-    os.environ.update(message["variables"])
-    os.chdir(message["task"])
-    sys.path[:] = [message["task"], *message["variables"].get("PYTHONPATH", "").split(":"), *sys.path]
-    sys.argv = ["bootstrap", message["handler"]]
-    import awslambdaric.bootstrap  # noqa: PLC0415
-    from awslambdaric.__main__ import main  # noqa: PLC0415
-
-    log_format = os.environ.get("AWS_LAMBDA_LOG_FORMAT")
-    awslambdaric.bootstrap._AWS_LAMBDA_LOG_FORMAT = awslambdaric.bootstrap.LogFormat.from_str(log_format)  # noqa: SLF001
-    main(sys.argv)
-
-
-def _become_child(output: int) -> None:
-    libc = ctypes.CDLL(None)
-    os.setsid()
-    libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    null = os.open("/dev/null", os.O_RDONLY)
-    os.dup2(null, 0)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
-
-
-def _prefer_for_oom(pid: int) -> None:
+def prefer_for_oom(pid: int) -> None:
     """Lets the kernel kill the runtime process before us when memory runs out."""
     with contextlib.suppress(OSError):
         Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
@@ -127,17 +84,18 @@ def spawn(command: list[str], variables: dict[str, str], task: Path, output: int
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=_limit,  # noqa: PLW1509 - we are single-threaded
+            preexec_fn=limit_child,  # noqa: PLW1509 - we are single-threaded
         )
     except OSError as error:
         raise Unusable(f"{command[0]}: {error.strerror}") from error
-    _prefer_for_oom(started.pid)
+    prefer_for_oom(started.pid)
     process = Process(started.pid)
     started.returncode = 0  # we reap it ourselves
     return process
 
 
-def _limit() -> None:
+def limit_child() -> None:
+    """For a new child: ends with us, and has Lambda's number of open files (§1.3)."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
 
@@ -181,14 +139,3 @@ def exit_reason(status: int) -> str:
         return f"Runtime exited with error: signal: {names.get(number) or signal.Signals(number).name.lower()}"
     code = os.waitstatus_to_exitcode(status)
     return f"Runtime exited with error: exit status {code}" if code else "Runtime exited without providing a reason"
-
-
-def peak_memory_mb(pid: int) -> int:
-    """High-water mark of a process's resident memory in MB, 0 when it is gone."""
-    try:
-        for line in Path(f"/proc/{pid}/status").read_bytes().splitlines():
-            if line.startswith(b"VmHWM:"):
-                return -(-int(line.split()[1]) // 1024)
-    except OSError:
-        pass
-    return 0

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import json
 import os
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from typing import Any
 
 from kubelambda.agent import code, configuration, logs, process
 from kubelambda.agent.configuration import Configuration, Unusable
-from kubelambda.agent.invocation import Failure, Invocation, exited, not_startable, timed_out, too_large
+from kubelambda.agent.invocation import Failure, Invocation, decoded_error, exited, not_startable, timed_out, too_large
 from kubelambda.agent.process import Process
 from kubelambda.agent.state import Call, State, after
 from kubelambda.api import limits
@@ -202,7 +201,7 @@ class Sandbox:
             self._failed = True
             self._report_init("error", error_type)
             tail = base64.b64encode(self._log.tail()).decode()
-            self._init.set_result({"status": "init-error", "error": _decoded(body), "log": tail})
+            self._init.set_result({"status": "init-error", "error": decoded_error(body), "log": tail})
 
     # -- what happens -----------------------------------------------------------------------------------------------
 
@@ -211,6 +210,7 @@ class Sandbox:
         if self._process is None or pid != self._process.pid:
             return
         self._process.kill()  # whatever it left behind in its group
+        self._process.forget()
         self._process = None
         self._waiter = None
         self.state = State.STARTED
@@ -302,8 +302,30 @@ class Sandbox:
         if invocation.timer is not None:
             invocation.timer.cancel()
         duration = self._milliseconds_since(invocation.started)
+        headers = (
+            b"Content-Type: application/json\r\nX-Kubelambda-Duration-Ms: %.2f\r\nX-Kubelambda-Billed-Ms: %d\r\n"
+            % (duration, logs.billed_ms(duration))
+        )
+        if self._init_ms is not None:
+            headers += b"X-Kubelambda-Init-Ms: %.2f\r\n" % self._init_ms
+        if failure is not None:
+            headers += b"X-Amz-Function-Error: Unhandled\r\n"
+        answer = failure.body if failure else body
+        if invocation.tail:
+            self._report(invocation, duration, failure)
+            headers += b"X-Amz-Log-Result: " + base64.b64encode(self._log.tail()) + b"\r\n"
+            invocation.request.respond(200, answer, headers)
+        else:  # the caller does not wait for the log
+            invocation.request.respond(200, answer, headers)
+            self._report(invocation, duration, failure)
+        self._init_ms = None
+        if self.draining:
+            self._loop.call_later(_REFUSAL_S, self._end)
+
+    def _report(self, invocation: Invocation, duration: float, failure: Failure | None) -> None:
+        """The END and REPORT lines, after everything that the runtime printed."""
         if self._process is not None:
-            self._peak_mb = max(self._peak_mb, process.peak_memory_mb(self._process.pid))
+            self._peak_mb = max(self._peak_mb, self._process.peak_memory_mb())
         self._log.drain()
         self._log.write(
             logs.end_line(invocation.id)
@@ -316,23 +338,6 @@ class Sandbox:
                 status=failure.status if failure and failure.status == "timeout" else None,
             )
         )
-        headers = (
-            b"Content-Type: application/json\r\nX-Kubelambda-Duration-Ms: %.2f\r\nX-Kubelambda-Billed-Ms: %d\r\n"
-            % (
-                duration,
-                logs.billed_ms(duration),
-            )
-        )
-        if self._init_ms is not None:
-            headers += b"X-Kubelambda-Init-Ms: %.2f\r\n" % self._init_ms
-            self._init_ms = None
-        if failure is not None:
-            headers += b"X-Amz-Function-Error: Unhandled\r\n"
-        if invocation.tail:
-            headers += b"X-Amz-Log-Result: " + base64.b64encode(self._log.tail()) + b"\r\n"
-        invocation.request.respond(200, failure.body if failure else body, headers)
-        if self.draining:
-            self._loop.call_later(_REFUSAL_S, self._end)
 
     def _timed_out(self) -> None:
         invocation = self.invocation
@@ -385,11 +390,5 @@ class Sandbox:
             self._process.kill()
         with suppress(OSError):
             self._log.drain()
+            self._log.flush()
         self._finished()
-
-
-def _decoded(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError:
-        return {"errorMessage": body.decode(errors="replace"), "errorType": "Runtime.Unknown"}

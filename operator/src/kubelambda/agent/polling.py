@@ -1,0 +1,75 @@
+"""One polling thread for the life of a Python runtime process.
+
+The official client polls `/next` in a thread, so that the main thread can run signal handlers meanwhile. It makes an
+executor and a thread anew for every event, which costs more than everything else that it does. Here the thread stays;
+what it calls, and what waits for it, is the client's own code.
+"""
+
+import _thread
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, Self
+
+
+class _Result:
+    """What the client asks of a future."""
+
+    __slots__ = ("_error", "_value")
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._value: Any = None
+        self._error: BaseException | None = None
+        try:
+            self._value = work()
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the result is asked for
+            self._error = error
+
+    def result(self) -> Any:
+        """The value, or the exception raised."""
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+class PollingThread:
+    """Takes the place of the `ThreadPoolExecutor` that the client makes, enters and leaves for every event."""
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[Callable[[], Any]] = SimpleQueue()
+        self._answered: SimpleQueue[_Result] = SimpleQueue()
+        self._running = False
+
+    def __call__(self, max_workers: int) -> Self:  # noqa: ARG002 - the executor's signature
+        """A new executor, as far as the client knows."""
+        if not self._running:
+            self._running = True
+            _thread.start_new_thread(self._poll, ())
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The thread stays."""
+
+    def submit(self, work: Callable[[], Any]) -> _Result:
+        """Runs `work` in the thread. Waits here: the wait of a main thread is where its signal handlers run."""
+        self._asked.put(work)
+        return self._answered.get()
+
+    def _poll(self) -> None:
+        while True:
+            self._answered.put(_Result(self._asked.get()))
+
+
+def keep_polling_thread(client: Any) -> None:
+    """Makes the client class use one `PollingThread`. Without the attribute that it knows, nothing changes."""
+    thread = PollingThread()
+    made = client.__init__
+
+    def initialize(self: Any, *arguments: Any, **named: Any) -> None:
+        made(self, *arguments, **named)
+        if hasattr(self, "ThreadPoolExecutor"):
+            self.ThreadPoolExecutor = thread
+
+    client.__init__ = initialize
