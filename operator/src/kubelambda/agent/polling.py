@@ -1,14 +1,17 @@
-"""One polling thread for the life of a Python runtime process.
+"""How a Python runtime process polls: in its main thread, or in one other when the function handles signals.
 
-The official client polls `/next` in a thread, so that the main thread can run signal handlers meanwhile. It makes an
-executor and a thread anew for every event, which costs more than everything else that it does. Here the thread stays;
-what it calls, and what waits for it, is the client's own code.
+The official client polls `/next` in a thread, so that the main thread can run signal handlers meanwhile, and makes an
+executor and a thread anew for every event, which costs more than everything else that it does. Here the thread stays,
+and is used once there is a handler to run; what is called, and what waits for it, is the client's own code.
 """
 
+import _signal  # type: ignore[import-not-found]
 import _thread
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Self
+
+_SIGNALS = sorted(int(number) for number in _signal.valid_signals())
 
 
 class _Result:
@@ -31,6 +34,11 @@ class _Result:
         return self._value
 
 
+def _handles_signals() -> bool:
+    """Whether any signal has a handler written in Python. The public module would take ten times as long to say."""
+    return any(callable(_signal.getsignal(number)) for number in _SIGNALS)
+
+
 class PollingThread:
     """Takes the place of the `ThreadPoolExecutor` that the client makes, enters and leaves for every event."""
 
@@ -41,9 +49,6 @@ class PollingThread:
 
     def __call__(self, max_workers: int) -> Self:  # noqa: ARG002 - the executor's signature
         """A new executor, as far as the client knows."""
-        if not self._running:
-            self._running = True
-            _thread.start_new_thread(self._poll, ())
         return self
 
     def __enter__(self) -> Self:
@@ -53,7 +58,12 @@ class PollingThread:
         """The thread stays."""
 
     def submit(self, work: Callable[[], Any]) -> _Result:
-        """Runs `work` in the thread. Waits here: the wait of a main thread is where its signal handlers run."""
+        """Runs `work`. The wait for the thread, other than the work itself, lets the main thread handle signals."""
+        if not _handles_signals():
+            return _Result(work)
+        if not self._running:
+            self._running = True
+            _thread.start_new_thread(self._poll, ())
         self._asked.put(work)
         return self._answered.get()
 
