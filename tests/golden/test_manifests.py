@@ -11,7 +11,7 @@ from kubelambda.api.function import DeployedCode, DeployedConfiguration
 from kubelambda.api.runtime import Prestart, RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings
 from kubelambda.resources.environment import configured_resources, function_labels, needs_own_pod, pod_spec
-from kubelambda.resources.pool import environment_network_policy, pool_deployment, pool_size
+from kubelambda.resources.pool import environment_network_policy, pool_deployment
 
 HERE = Path(__file__).parent
 RUNTIME = RuntimeSpec(image="example.com/python:1", prestart=Prestart.PYTHON, inline_file_name="index.py")
@@ -71,12 +71,6 @@ def test_requests_stay_below_limits_at_every_size() -> None:
         found = configured_resources(memory, EnvironmentSettings())
         assert found.memory_request_mb < found.memory_limit_mb
         assert found.cpu_request_milli < found.cpu_limit_milli
-
-
-def test_the_namespace_annotation_sets_the_size_of_a_pool() -> None:
-    """Where it is a number."""
-    assert pool_size("python3.13", RUNTIME, {"pool-size.kubelambda.dev/python3.13": "7"}) == 7
-    assert pool_size("python3.13", RUNTIME, {"pool-size.kubelambda.dev/python3.13": "many"}) == RUNTIME.pool.size
 
 
 def test_a_larger_tmp_needs_a_pod_of_its_own() -> None:

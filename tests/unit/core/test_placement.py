@@ -187,6 +187,39 @@ def test_waiting_for_too_long_is_a_throttle_and_never_a_hang() -> None:
     assert found.in_flight == 0
 
 
+def test_a_misplaced_environment_serves_until_its_replacement_is_ready() -> None:
+    """Make before break; and the replacement has a pod of its own."""
+    found = placement()
+    (number,) = warm(found)
+    assert found.misplace(number, 0.0) == [Start(2, own_pod=True)]
+    assert found.misplace(number, 0.1) == []
+    assert found.begun(2)
+    assert found.arrive("a", 0.2) == [Dispatch("a", number)]
+    assert found.ready(2, 0.3) == []
+    assert found.finished(number, 0.4) == [Retire(number, "its node could not give it its size")]
+    assert found.arrive("b", 0.5) == [Dispatch("b", 2)]
+
+
+def test_a_replacement_that_finds_no_place_is_tried_again_later() -> None:
+    """A full cluster keeps what it has."""
+    found = placement()
+    (number,) = warm(found)
+    found.misplace(number, 0.0)
+    assert found.start_failed(2, 60.0) == []
+    assert found.arrive("a", 61.0) == [Dispatch("a", number)]
+    assert found.tick(300.0, idle_timeout=1e9, start_timeout=60) == []
+    assert found.tick(361.0, idle_timeout=1e9, start_timeout=60) == [Start(3, own_pod=True)]
+
+
+def test_a_replacement_is_not_what_a_request_waits_for() -> None:
+    """It may take as long as the cluster needs to grow."""
+    found = placement()
+    (number,) = warm(found)
+    found.arrive("a", 0.0)
+    found.misplace(number, 0.0)
+    assert found.arrive("b", 0.1) == [Start(3)]
+
+
 class Histories(RuleBasedStateMachine):
     """Random histories; what must never break is checked after every step."""
 
@@ -271,6 +304,14 @@ class Histories(RuleBasedStateMachine):
         self.done.add(request)
         finish = self.found.finished if outcome == "finished" else self.found.lost
         self.carry_out(finish(number, self.now))
+
+    @precondition(lambda self: self.found.environments)
+    @rule(data=st.data())
+    def misplace(self, data: st.DataObject) -> None:
+        """The node of an environment is too small for it."""
+        known = [number for number in self.found.environments if number not in self.starts]
+        if known:
+            self.carry_out(self.found.misplace(data.draw(st.sampled_from(sorted(known))), self.now))
 
     @rule(reserved=st.sampled_from([None, None, 0, 1, 3]), update=st.booleans())
     def configure(self, reserved: int | None, update: bool) -> None:

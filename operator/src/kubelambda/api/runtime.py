@@ -3,10 +3,11 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from kubelambda.api.conditions import Condition
 from kubelambda.api.model import Model
+from kubelambda.api.validations import rule, rules
 
 
 class Prestart(StrEnum):
@@ -18,10 +19,21 @@ class Prestart(StrEnum):
 
 
 class Pool(Model):
-    """How many idle environments every namespace keeps that has a function of this runtime."""
+    """How many idle environments every namespace keeps that has a function of this runtime.
+
+    The namespace annotation `pool-size.kubelambda.dev/<runtime>` overrides both: `3`, or `2-10`.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("!has(self.maxSize) || self.maxSize >= self.size", "maxSize is less than size", fieldPath=".maxSize")
+        )
+    )
 
     size: Annotated[int, Field(ge=0, le=1000)] = 2
-    """Idle environments; the namespace annotation `pool-size.kubelambda.dev/<runtime>` overrides it."""
+    """Idle environments at least."""
+    max_size: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """Idle environments at most: a pool follows the rate at which functions take from it. Absent: 10, or size."""
 
 
 class RuntimeSpec(Model):

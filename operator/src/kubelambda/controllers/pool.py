@@ -10,7 +10,7 @@ from kubelambda.controllers.queue import Key, Outcome
 from kubelambda.core import tokens
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.resources import DEPLOYMENTS
-from kubelambda.resources.pool import pool_deployment, pool_name, pool_size
+from kubelambda.resources.pool import pool_deployment, pool_name, pool_range
 
 
 async def reconcile(context: Context, key: Key) -> Outcome:
@@ -27,14 +27,25 @@ async def reconcile(context: Context, key: Key) -> Outcome:
         spec = RuntimeSpec.model_validate(runtime["spec"], extra="ignore")
     except ValidationError:
         return None  # the Runtime's functions say what is wrong with it
+    size = pool_range(key.name, spec, namespace.annotations)
     manifest = pool_deployment(
         key.namespace,
         key.name,
         runtime["uid"],
         spec,
         context.settings.environments,
-        size=pool_size(key.name, spec, namespace.annotations),
+        size=size.clamp(await _replicas(context, key)),
         token_sha256=tokens.pool_token_sha256(context.key, key.namespace),
     )
     await context.client.apply(DEPLOYMENTS, manifest, manager=FIELD_MANAGER)
     return None
+
+
+async def _replicas(context: Context, key: Key) -> int:
+    """The size that the frontends gave the pool, as far as there is one."""
+    try:
+        deployment = await context.client.get(DEPLOYMENTS, pool_name(key.name), key.namespace)
+    except NotFound:
+        return 0
+    replicas: int = deployment["spec"].get("replicas", 0)
+    return replicas

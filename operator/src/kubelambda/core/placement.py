@@ -15,6 +15,9 @@ from kubelambda.core import token_bucket
 from kubelambda.core.ledger import Account
 from kubelambda.core.token_bucket import TokenBucket
 
+REPLACE_AGAIN_S = 300.0
+"""After an environment could not be replaced: the cluster is full, and asking more often makes no room."""
+
 
 class Reason(Enum):
     """Why a request was throttled (§2.3.2)."""
@@ -51,9 +54,10 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start an environment of the present revision."""
+    """Start an environment of the present revision, `own_pod` when none out of a pool will do."""
 
     environment: int
+    own_pod: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,10 @@ class FunctionPlacement:
     idle: list[Environment] = field(default_factory=list)
     waiting: deque[tuple[Any, float]] = field(default_factory=deque)
     coming: dict[int, Environment] = field(default_factory=dict)
+    misplaced: dict[int, float] = field(default_factory=dict)
+    """Environments that their node cannot give their size, and when to try next to replace them."""
+    replacing: dict[int, int] = field(default_factory=dict)
+    """Environments that are starting in the place of misplaced ones."""
     in_flight: int = 0
     _shared: deque[bool] = field(default_factory=deque)
     _last_id: int = 0
@@ -136,6 +144,8 @@ class FunctionPlacement:
 
     def begun(self, environment: int) -> bool:
         """The start of an environment begins; False when it was cancelled in the meantime."""
+        if environment in self.replacing:
+            return True
         found = self.coming.get(environment)
         if found is None:
             return False
@@ -145,9 +155,18 @@ class FunctionPlacement:
     def ready(self, environment: int, now: float) -> list[Action]:
         """An environment finished its initialization."""
         found = self.coming.pop(environment, None)
-        if found is None:
+        if found is not None:
+            return self._freed(found, now)
+        replaced = self.replacing.pop(environment, None)
+        if replaced is None:
             return []
-        return self._freed(found, now)
+        retired = self.retire(replaced, "its node could not give it its size")
+        return [*retired, *self._freed(self.environments[environment], now)]
+
+    def misplace(self, environment: int, now: float) -> list[Action]:
+        """Its node cannot give an environment its size: another one starts, and takes its place once it is ready."""
+        self.misplaced.setdefault(environment, now)
+        return self._replace(now)
 
     def adopt(self, revision: str, now: float, *, busy: bool) -> tuple[int, list[Action]]:
         """Takes over an environment that another frontend started; a busy one counts until `finished`."""
@@ -164,6 +183,11 @@ class FunctionPlacement:
 
     def start_failed(self, environment: int, now: float, failure: Any = None) -> list[Action]:
         """A start came to nothing. `failure`, an initialization's, goes to one waiting request; else another start."""
+        replaced = self.replacing.pop(environment, None)
+        if replaced is not None:
+            del self.environments[environment]
+            self.misplaced[replaced] = now + REPLACE_AGAIN_S
+            return []
         found = self.coming.pop(environment, None)
         if found is None:
             return []
@@ -236,6 +260,7 @@ class FunctionPlacement:
             return [self._cancel(found)]
         if found.status is Status.STARTING:
             self.coming.pop(found.id, None)
+            self.replacing.pop(found.id, None)
             del self.environments[found.id]
             return [Retire(found.id, "the function was updated")]
         return self.retire(found.id, "the function was updated")
@@ -249,7 +274,7 @@ class FunctionPlacement:
             request, _ = self.waiting.popleft()
             self._release()
             actions.append(Throttle(request, Reason.ACCOUNT))
-        return actions + self._trim()
+        return actions + self._trim() + self._replace(now)
 
     def abandon(self) -> list[Any]:
         """The function is gone: the requests that still wait, for the caller to answer."""
@@ -264,6 +289,20 @@ class FunctionPlacement:
         self.environments[found.id] = found
         self.coming[found.id] = found
         return Start(found.id)
+
+    def _replace(self, now: float) -> list[Action]:
+        """Starts for the misplaced environments that are still of use and whose time has come."""
+        actions: list[Action] = []
+        for number, due in list(self.misplaced.items()):
+            found = self.environments.get(number)
+            if found is None or found.retiring or found.revision != self.revision:
+                del self.misplaced[number]
+            elif now >= due and number not in self.replacing.values():
+                fresh = Environment(self._next_id(), self.revision, Status.STARTING, now)
+                self.environments[fresh.id] = fresh
+                self.replacing[fresh.id] = number
+                actions.append(Start(fresh.id, own_pod=True))
+        return actions
 
     def _next_id(self) -> int:
         self._last_id += 1

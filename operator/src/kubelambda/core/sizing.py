@@ -1,8 +1,10 @@
 """Memory and CPU of an environment's container (`lambda-semantics.md` §1.3, DESIGN §4)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kubelambda.api import limits
+
+_UNITS = {"Ki": 1 / 1024, "Mi": 1, "Gi": 1024}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,20 @@ class Resources:
             "requests": {"cpu": f"{self.cpu_request_milli}m", "memory": f"{self.memory_request_mb}Mi"},
             "limits": {"cpu": f"{self.cpu_limit_milli}m", "memory": f"{self.memory_limit_mb}Mi"},
         }
+
+    def limits_only(self, unclaimed: "Resources") -> "Resources":
+        """These limits above the requests of an unclaimed environment: what every node can grant."""
+        return replace(
+            self, memory_request_mb=unclaimed.memory_request_mb, cpu_request_milli=unclaimed.cpu_request_milli
+        )
+
+
+def megabytes(quantity: str) -> int:
+    """A memory quantity as a kubelet reports it (`1817Mi`, `3Gi`, bytes) in MB; 0 for what is none."""
+    number, unit = quantity[:-2], _UNITS.get(quantity[-2:])
+    if unit is None:
+        number, unit = quantity, 1 / (1024 * 1024)
+    return int(int(number) * unit) if number.isdecimal() else 0
 
 
 def cpu_milli(memory_size: int) -> int:

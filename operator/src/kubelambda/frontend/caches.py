@@ -10,7 +10,7 @@ from kubelambda.frontend import views
 from kubelambda.frontend.views import FunctionView, NamespaceView, PodView
 from kubelambda.kube.client import KubeClient
 from kubelambda.kube.reflector import Name, Reflector
-from kubelambda.kube.resources import ENDPOINT_SLICES, FUNCTIONS, NAMESPACES, PODS, RUNTIMES
+from kubelambda.kube.resources import DEPLOYMENTS, ENDPOINT_SLICES, FUNCTIONS, NAMESPACES, PODS, RUNTIMES
 
 type Changed[V] = Callable[[Name, V | None, V | None], None]
 
@@ -42,6 +42,9 @@ class Caches:
         )
         self.namespaces = Reflector(client, NAMESPACES, views.namespace_view, on_change=self._namespace_changed)
         self.pods = Reflector(client, PODS, views.pod_view, on_change=self._pod_changed, label_selector=_ENVIRONMENTS)
+        self.pools = Reflector(
+            client, DEPLOYMENTS, views.pool_view, on_change=lambda *_: None, label_selector=labels.POOL
+        )
         self.members = Reflector(
             client,
             ENDPOINT_SLICES,
@@ -53,7 +56,7 @@ class Caches:
 
     def reflectors(self) -> list[Reflector[FunctionView] | Reflector[PodView]]:
         """Every reflector, to run and to wait for."""
-        return [self.functions, self.runtimes, self.namespaces, self.pods, self.members]  # type: ignore[list-item]
+        return [self.functions, self.runtimes, self.namespaces, self.pods, self.pools, self.members]  # type: ignore[list-item]
 
     def ready_members(self) -> frozenset[str]:
         """Addresses of the ready frontends."""

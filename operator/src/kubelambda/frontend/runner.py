@@ -22,7 +22,7 @@ from kubelambda.core.placement import (
 from kubelambda.frontend.environment import Environment
 from kubelambda.frontend.invocation import Invocation
 from kubelambda.frontend.metrics import FunctionMetrics
-from kubelambda.frontend.starting import InitializationFailed, NotStarted, Started, Starter, Target
+from kubelambda.frontend.starting import InitializationFailed, NotStarted, Started, Starter, Target, Watcher
 
 _RETRY_S = 0.5
 _OOM_WAIT_S = 1.0
@@ -103,6 +103,12 @@ class Runner:
             if found.uid == uid:
                 self._execute(self.placement.retire(found.id, "the pod ends"))
 
+    def resize_refused(self, uid: str) -> None:
+        """A pod's node cannot grant the size of the function."""
+        for found in list(self.environments.values()):
+            if found.uid == uid:
+                self._misplaced(found.id)
+
     def knows(self, uid: str) -> bool:
         """Whether a pod is one of ours."""
         return any(found.uid == uid for found in self.environments.values())
@@ -167,8 +173,8 @@ class Runner:
                 case Throttle(request=invocation, reason=reason):
                     self._metrics.throttled(reason.value)
                     invocation.fail(invoke_error.throttled(reason.value))
-                case Start(environment=number):
-                    self._spawn(self._start(number))
+                case Start(environment=number, own_pod=own_pod):
+                    self._spawn(self._start(number, own_pod=own_pod))
                 case Retire(environment=number, why=why):
                     self._retire(number, why)
                 case Fail(request=invocation, failure=failure):
@@ -178,7 +184,7 @@ class Runner:
                 case Cancel():
                     pass  # the start finds out by itself when it is about to begin
 
-    async def _start(self, number: int) -> None:
+    async def _start(self, number: int, *, own_pod: bool) -> None:
         target = self.target
 
         def lost(in_flight: bool) -> None:
@@ -189,8 +195,14 @@ class Runner:
         def claim_lost() -> None:
             self._execute(self.placement.retire(number, "the claim was lost"))
 
+        watcher = Watcher(
+            begin=lambda: self.placement.begun(number),
+            lost=lost,
+            claim_lost=claim_lost,
+            misplaced=lambda: self._misplaced(number),
+        )
         try:
-            started = await self._starter.start(target, lambda: self.placement.begun(number), lost, claim_lost)
+            started = await self._starter.start(target, watcher, own_pod=own_pod)
         except InitializationFailed as error:
             self._execute(self.placement.start_failed(number, time.monotonic(), error.error))
             return
@@ -207,8 +219,17 @@ class Runner:
             self._retire(number, "the function was updated")
             return
         self._execute(self.placement.ready(number, time.monotonic()))
+        if self._starter.refused_size(target.namespace, started.pod):
+            self._misplaced(number)
         if self.released:
             self._execute(self.placement.retire(number, HANDED_OVER))
+
+    def _misplaced(self, number: int) -> None:
+        """Limits of the function at once; a pod that the scheduler finds a place for as soon as there is one."""
+        found = self.environments.get(number)
+        if found is not None and not self.released:
+            self._starter.limit_soon(self.target, found.pod)
+            self._execute(self.placement.misplace(number, time.monotonic()))
 
     def _keep(self, number: int, started: Started) -> None:
         timeout = float(self.target.configuration.timeout)

@@ -17,6 +17,7 @@ from kubelambda.frontend.environment import invoke_head
 from kubelambda.frontend.forwarding import HEADER, Forwarder
 from kubelambda.frontend.invocation import Invocation, refuse
 from kubelambda.frontend.metrics import Metrics
+from kubelambda.frontend.pools import Pools
 from kubelambda.frontend.runner import Runner
 from kubelambda.frontend.starting import Starter, Target
 from kubelambda.frontend.variables import Variables
@@ -58,8 +59,15 @@ class Frontend:
             on_namespace=self._namespace_changed,
             on_members=self._members_changed,
         )
+        self._pools = Pools(client, self.caches, self._owns)
         self._starter = Starter(
-            client, self.caches, archives=self._archives, variables=self._variables, settings=settings, key=key
+            client,
+            self.caches,
+            archives=self._archives,
+            variables=self._variables,
+            settings=settings,
+            key=key,
+            on_claim=self._pools.claimed,
         )
         self._adoption = Adoption(self.caches, key)
         self._forwarder = Forwarder(port, self._token.decode())
@@ -159,6 +167,13 @@ class Frontend:
                 runner.tick(settings.idle_timeout_seconds, settings.start_timeout_seconds)
             self._released = [runner for runner in self._released if not runner.idle]
 
+    async def maintain(self) -> None:
+        """What needs the API server, once a second: never in the way of `tick`."""
+        while True:
+            await asyncio.sleep(1)
+            if self.ready:
+                await self._pools.resize()
+
     def _owners_of(self, namespace: str) -> list[str]:
         owners = self._owners.get(namespace)
         if owners is None:
@@ -236,8 +251,13 @@ class Frontend:
         if seen is None or not seen.function:
             return
         runner = self._runners.get((name[0], seen.function))
-        if runner is not None and (after is None or after.ending or after.restarts > 0):
+        if runner is None:
+            return
+        if after is None or after.ending or after.restarts > 0:
             runner.pod_ending(seen.uid)
+        elif after.resize_refused and not (before and before.resize_refused):
+            log.info("pod %s/%s: resize %s", *name, after.resize_refused)
+            runner.resize_refused(seen.uid)
 
     def _namespace_changed(self, name: Name, before: NamespaceView | None, after: NamespaceView | None) -> None:  # noqa: ARG002
         account = self._accounts.get(name[1])

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +14,7 @@ from kubelambda.api.settings import Settings
 from kubelambda.core import identity, tokens
 from kubelambda.frontend.archives import Archives
 from kubelambda.frontend.caches import Caches
+from kubelambda.frontend.sizes import ResizeRefused, Sizes
 from kubelambda.frontend.variables import Variables
 from kubelambda.frontend.views import PodView
 from kubelambda.kube import claim
@@ -36,6 +37,10 @@ class NotStarted(Exception):
 
 class Taken(NotStarted):
     """Another frontend has claimed the pod."""
+
+
+class TooSmall(NotStarted):
+    """The pod cannot be made large enough for its function."""
 
 
 @dataclass(slots=True)
@@ -66,6 +71,20 @@ class Started:
     connection: ClientConnection
 
 
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """What a start tells to whoever asked for it."""
+
+    begin: Callable[[], bool]
+    """Called when a pod is about to be taken or made: False when nobody waits for it any more."""
+    lost: Callable[[bool], None]
+    """The connection ended."""
+    claim_lost: Callable[[], None]
+    """The pod is not ours after all."""
+    misplaced: Callable[[], None]
+    """The pod runs on, but its node does not give it its size."""
+
+
 class Starter:
     """Starts environments for all functions of this frontend."""
 
@@ -78,6 +97,7 @@ class Starter:
         variables: Variables,
         settings: Settings,
         key: bytes,
+        on_claim: Callable[[str, str], None],
     ) -> None:
         self._client = client
         self._caches = caches
@@ -85,37 +105,40 @@ class Starter:
         self._variables = variables
         self._settings = settings
         self._key = key
+        self._on_claim = on_claim
+        self._sizes = Sizes(client, caches, settings.environments)
         self._creations = asyncio.Semaphore(settings.environments.concurrent_pod_creations)
         self._taken: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(
-        self,
-        target: Target,
-        begin: Callable[[], bool],
-        on_lost: Callable[[bool], None],
-        on_claim_lost: Callable[[], None],
-    ) -> Started | None:
-        """A started environment, or None when `begin` says that nobody waits for it any more.
+    async def start(self, target: Target, watcher: Watcher, *, own_pod: bool = False) -> Started | None:
+        """A started environment, or None when the watcher says that nobody waits for it any more.
 
-        Raises `NotStarted` or `InitializationFailed`.
+        `own_pod`: none out of the pool. Raises `NotStarted` or `InitializationFailed`.
         """
+        own_pod = own_pod or rendering.needs_own_pod(target.configuration)
         while True:
-            pooled = self._from_pool(target)
+            pooled = None if own_pod else self._from_pool(target)
             if pooled is not None:
-                if not begin():
+                if not watcher.begin():
                     self._taken.discard(pooled[1].uid)
                     return None
+                self._on_claim(target.namespace, target.configuration.runtime)
                 try:
-                    return await self._claim(target, *pooled, on_lost, on_claim_lost)
+                    return await self._claim(target, *pooled, watcher)
                 except Taken:
                     continue
+                except TooSmall as error:
+                    log.info("function %s/%s gets a pod of its own: %s", target.namespace, target.name, error)
+                    own_pod = True
             async with self._creations:
-                if not self._pool_has_one(target):
-                    return await self._create(target, on_lost) if begin() else None
-
-    def _pool_has_one(self, target: Target) -> bool:
-        return self._candidate(target) is not None
+                if not own_pod and self._candidate(target) is not None:
+                    continue
+                if not watcher.begin():
+                    return None
+                if not own_pod:
+                    self._on_claim(target.namespace, target.configuration.runtime)
+                return await self._create(target, watcher)
 
     def _from_pool(self, target: Target) -> tuple[str, PodView] | None:
         found = self._candidate(target)
@@ -124,53 +147,54 @@ class Starter:
         return found
 
     def _candidate(self, target: Target) -> tuple[str, PodView] | None:
-        configuration = target.configuration
-        if rendering.needs_own_pod(configuration):
-            return None
-        for name in self._caches.pool(target.namespace, configuration.runtime):
+        for name in self._caches.pool(target.namespace, target.configuration.runtime):
             pod = self._caches.pods.items[target.namespace, name]
             if pod.ready and not pod.ending and pod.restarts == 0 and pod.uid not in self._taken:
                 return name, pod
         return None
 
-    async def _claim(
-        self,
-        target: Target,
-        name: str,
-        pod: PodView,
-        on_lost: Callable[[bool], None],
-        on_claim_lost: Callable[[], None],
-    ) -> Started:
-        configuration, settings = target.configuration, self._settings.environments
-        large = configuration.memory_size + settings.memory_overhead_mb > settings.pool_memory_limit_mb
+    async def _claim(self, target: Target, name: str, pod: PodView, watcher: Watcher) -> Started:
         adopting = self._adopt_pod(target, name, pod)
-        if large:
+        if self._sizes.exceeds_pool(target.configuration.memory_size):
             # The pool's limit is too small to run in: the pod is the function's, and of its size, before it begins.
             try:
                 await adopting
             except (ClaimLost, KubeError) as error:
                 raise NotStarted(str(error)) from error
-            return await self._specialize(target, name, pod.uid, pod.ip, on_lost)
+            try:
+                await self._sizes.enlarge(target.namespace, name, target.configuration.memory_size)
+            except ResizeRefused as error:
+                await self.delete(target.namespace, name, 0)
+                raise TooSmall(f"pod {name}: {error}") from error
+            return await self._specialize(target, name, pod.uid, pod.ip, watcher)
         task = asyncio.ensure_future(adopting)
         try:
-            started = await self._specialize(target, name, pod.uid, pod.ip, on_lost)
+            started = await self._specialize(target, name, pod.uid, pod.ip, watcher)
         except Taken:
             task.cancel()
             raise
-        self._watch_claim(task, on_claim_lost)
+        task.add_done_callback(lambda finished: self._adopted(finished, target, name, watcher))
         return started
 
-    def _watch_claim(self, task: "asyncio.Future[None]", on_claim_lost: Callable[[], None]) -> None:
-        def done(finished: "asyncio.Future[None]") -> None:
-            error = None if finished.cancelled() else finished.exception()
-            if error is not None:
-                log.warning("a claim was lost: %s", error)
-                on_claim_lost()
+    def _adopted(self, claimed: "asyncio.Future[None]", target: Target, name: str, watcher: Watcher) -> None:
+        """The claim is known to Kubernetes, or lost; then the size follows, off the path of the first invocation."""
+        error = None if claimed.cancelled() else claimed.exception()
+        if error is not None:
+            log.warning("a claim was lost: %s", error)
+            watcher.claim_lost()
+            return
 
-        task.add_done_callback(done)
+        async def resize() -> None:
+            try:
+                await self._sizes.resize(target.namespace, name, target.configuration.memory_size)
+            except ResizeRefused as refused:
+                log.warning("pod %s/%s keeps its size: %s", target.namespace, name, refused)
+                watcher.misplaced()
+
+        self._spawn(resize())
 
     async def _adopt_pod(self, target: Target, name: str, pod: PodView) -> None:
-        """Makes the claim and the size known to Kubernetes; off the path of the first invocation."""
+        """Makes the claim known to Kubernetes."""
         await claim.claim(
             self._client,
             target.namespace,
@@ -180,15 +204,8 @@ class Starter:
             owner=rendering.owner_reference(target.name, target.uid),
             now=datetime.now(UTC),
         )
-        wanted = rendering.configured_resources(target.configuration.memory_size, self._settings.environments)
-        try:
-            await claim.resize(self._client, target.namespace, name, wanted.manifest())
-        except NotFound:
-            return
-        except KubeError as error:
-            log.warning("pod %s/%s keeps its size: %s", target.namespace, name, error)
 
-    async def _create(self, target: Target, on_lost: Callable[[bool], None]) -> Started:
+    async def _create(self, target: Target, watcher: Watcher) -> Started:
         runtime = self._caches.runtimes.items.get(("", target.configuration.runtime))
         if runtime is None:
             raise NotStarted(f"Runtime {target.configuration.runtime} does not exist any more")
@@ -220,7 +237,7 @@ class Starter:
         try:
             ip = await self._address(target.namespace, name)
             await _dial(ip, self._settings.environments.start_timeout_seconds)
-            return await self._specialize(target, name, uid, ip, on_lost)
+            return await self._specialize(target, name, uid, ip, watcher)
         except (NotStarted, TimeoutError, OSError) as error:
             await self.delete(target.namespace, name, 0)
             raise NotStarted(f"pod {name}: {error}") from error
@@ -235,9 +252,7 @@ class Starter:
                     return pod.ip
                 await self._caches.pod_changed(namespace, name)
 
-    async def _specialize(
-        self, target: Target, name: str, uid: str, ip: str, on_lost: Callable[[bool], None]
-    ) -> Started:
+    async def _specialize(self, target: Target, name: str, uid: str, ip: str, watcher: Watcher) -> Started:
         token = tokens.environment_token(self._key, uid)
         configuration = target.configuration
         try:
@@ -250,7 +265,7 @@ class Starter:
                 "Authorization": f"Bearer {tokens.pool_token(self._key, target.namespace)}",
                 "X-Kubelambda-Config-Length": len(config),
             }
-            connection = await connect(ip, labels.CONTROL_PORT, on_lost)
+            connection = await connect(ip, labels.CONTROL_PORT, watcher.lost)
             head = request_head("POST", "/specialize", ip, headers, len(config) + len(archive))
             async with asyncio.timeout(_SPECIALIZE_S):
                 status, _, body = await connection.call(head, config + archive)
@@ -281,9 +296,20 @@ class Starter:
         except KubeError as error:
             log.warning("pod %s/%s could not be deleted: %s", namespace, pod, error)
 
+    def refused_size(self, namespace: str, pod: str) -> bool:
+        """Whether a pod's node does not grant the size that it was given."""
+        return self._sizes.refused(namespace, pod)
+
+    def limit_soon(self, target: Target, pod: str) -> None:
+        """Sets the limits of a function on a pod whose node cannot grant its requests, in the background."""
+        self._spawn(self._sizes.limit(target.namespace, pod, target.configuration.memory_size))
+
     def delete_soon(self, namespace: str, pod: str, grace_seconds: float) -> None:
         """As `delete`, in the background."""
-        task = asyncio.get_running_loop().create_task(self.delete(namespace, pod, grace_seconds))
+        self._spawn(self.delete(namespace, pod, grace_seconds))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

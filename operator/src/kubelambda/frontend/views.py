@@ -1,5 +1,6 @@
 """Narrow views of the objects that a frontend watches: all that it ever remembers of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ from kubelambda.api import labels
 from kubelambda.api.function import DeployedConfiguration
 from kubelambda.api.runtime import RuntimeSpec
 from kubelambda.core.identity import namespace_account_id
+from kubelambda.core.sizing import megabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,16 @@ class NamespaceView:
 
     account_id: str
     quota_annotation: str | None
+    pool_sizes: Mapping[str, str]
+    """Annotations that size its pools."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """The Deployment of a warm pool."""
+
+    runtime: str
+    replicas: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,10 @@ class PodView:
     ending: bool
     restarts: int
     out_of_memory: bool
+    resize_refused: str
+    """Why its node does not grant the size that it was given: Deferred or Infeasible; else empty."""
+    memory_limit_mb: int
+    """The memory limit that is in force."""
     pool: str
     function: str
     function_uid: str
@@ -70,7 +86,13 @@ def namespace_view(body: dict[str, Any]) -> NamespaceView | None:
     return NamespaceView(
         account_id=namespace_account_id(metadata["uid"], annotations),
         quota_annotation=annotations.get(labels.CONCURRENT_EXECUTIONS),
+        pool_sizes={name: value for name, value in annotations.items() if name.startswith(labels.POOL_SIZE)},
     )
+
+
+def pool_view(body: dict[str, Any]) -> PoolView | None:
+    """The view of a pool's Deployment."""
+    return PoolView(body["metadata"]["labels"].get(labels.POOL, ""), body["spec"].get("replicas", 1))
 
 
 def pod_view(body: dict[str, Any]) -> PodView | None:
@@ -80,14 +102,18 @@ def pod_view(body: dict[str, Any]) -> PodView | None:
     containers = status.get("containerStatuses") or [{}]
     last = (containers[0].get("lastState") or {}).get("terminated") or {}
     now = (containers[0].get("state") or {}).get("terminated") or {}
+    in_force = containers[0].get("resources") or {}
+    conditions = status.get("conditions") or []
     return PodView(
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         ip=status.get("podIP", ""),
-        ready=any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or []),
+        ready=any(c["type"] == "Ready" and c["status"] == "True" for c in conditions),
         ending="deletionTimestamp" in metadata or status.get("phase") in ("Failed", "Succeeded"),
         restarts=containers[0].get("restartCount", 0),
         out_of_memory="OOMKilled" in (last.get("reason"), now.get("reason")),
+        resize_refused=next((c.get("reason", "") for c in conditions if c["type"] == "PodResizePending"), ""),
+        memory_limit_mb=megabytes((in_force.get("limits") or {}).get("memory", "")),
         pool=found.get(labels.POOL, ""),
         function=found.get(labels.FUNCTION, ""),
         function_uid=found.get(labels.FUNCTION_UID, ""),

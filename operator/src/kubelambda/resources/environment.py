@@ -13,6 +13,8 @@ type Manifest = dict[str, Any]
 
 GRACE_PERIOD_S = limits.TIMEOUT_MAX_S + 30
 """Kubernetes kills an environment this long after it was asked to end: the longest invocation and a margin."""
+START_PROBES = 120
+"""Seconds that an environment has until its agent answers."""
 USER_ID = 993
 """The unprivileged user of every environment image."""
 
@@ -110,6 +112,7 @@ def pod_spec(
 def _container(
     runtime_name: str, runtime: RuntimeSpec, settings: EnvironmentSettings, resources: Resources, token_sha256: str
 ) -> Manifest:
+    probe: Manifest = {"httpGet": {"path": "/healthz", "port": "control"}}
     return {
         "name": labels.CONTAINER,
         "image": runtime.image,
@@ -125,11 +128,9 @@ def _container(
             _downward(labels.ENV_POD_IP, "status.podIP"),
         ],
         "ports": [{"name": "control", "containerPort": labels.CONTROL_PORT, "protocol": "TCP"}],
-        "readinessProbe": {
-            "httpGet": {"path": "/healthz", "port": "control"},
-            "periodSeconds": 1,
-            "failureThreshold": 30,
-        },
+        # Quick to find a new environment ready; hardly any work for the node once there are hundreds of them.
+        "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": START_PROBES},
+        "readinessProbe": {**probe, "periodSeconds": 10, "failureThreshold": 3},
         # A container that was only just created cannot hear SIGTERM yet; by the end of this pause it can.
         "lifecycle": {"preStop": {"sleep": {"seconds": 1}}},
         "resources": resources.manifest(),

@@ -1,11 +1,18 @@
 """The warm pool of a namespace and runtime: an ordinary Deployment of unclaimed environments (DESIGN §4)."""
 
+import re
+from collections.abc import Mapping
+
 from kubelambda.api import labels
 from kubelambda.api.runtime import RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings
+from kubelambda.core.pool_size import PoolRange
 from kubelambda.resources.environment import Manifest, pod_spec, pool_labels, pool_resources
 
 POOL_MAX = 1000
+POOL_DEFAULT_MAX = 10
+"""How far a pool grows whose Runtime names no maximum."""
+_ANNOTATION = re.compile(r"(\d{1,9})(?:\s*-\s*(\d{1,9}))?", re.ASCII)
 PROGRESS_DEADLINE_S = 120
 """After this long without a new ready environment, the Runtime says that its pool fails."""
 POLICY_NAME = "kubelambda-environments"
@@ -19,10 +26,14 @@ def pool_name(runtime: str) -> str:
     return f"kubelambda-pool-{runtime.replace('-', '--').replace('.', '-')}"
 
 
-def pool_size(runtime: str, spec: RuntimeSpec, annotations: dict[str, str]) -> int:
-    """Idle environments that a namespace keeps: its annotation where that is a number, else the Runtime's."""
-    text = annotations.get(f"{labels.POOL_SIZE}/{runtime}", "").strip()
-    return min(int(text), POOL_MAX) if text.isdecimal() and len(text) < 10 else spec.pool.size
+def pool_range(runtime: str, spec: RuntimeSpec, annotations: Mapping[str, str]) -> PoolRange:
+    """Idle environments that a namespace keeps: its annotation, `3` or `2-10`, else what the Runtime says."""
+    given = _ANNOTATION.fullmatch(annotations.get(f"{labels.POOL_SIZE}/{runtime}", "").strip())
+    if given is None:
+        least, most = spec.pool.size, spec.pool.max_size
+        return PoolRange(least, max(least, POOL_DEFAULT_MAX) if most is None else max(least, most))
+    least = min(int(given[1]), POOL_MAX)
+    return PoolRange(least, min(max(least, int(given[2] or least)), POOL_MAX))
 
 
 def pool_deployment(
