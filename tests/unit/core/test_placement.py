@@ -22,6 +22,7 @@ from kubelambda.core.placement import (
     Throttle,
     place,
 )
+from kubelambda.core.reconciliation import ledger_drift
 
 REVISION = "r1"
 
@@ -329,6 +330,7 @@ class Histories(RuleBasedStateMachine):
     def the_ledger_is_exact(self) -> None:
         """Units in flight are the requests without an outcome, and the shared pool is never overdrawn."""
         assert self.found.in_flight == len(self.open)
+        assert ledger_drift(self.account, [self.found]) == 0
         assert 0 <= self.account.unreserved_in_flight <= self.account.quota
         if not self.open:
             assert self.account.unreserved_in_flight == 0

@@ -65,7 +65,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         )
         frontend.metrics.serve(arguments.metrics_port)
         tasks = [loop.create_task(reflector.run()) for reflector in frontend.caches.reflectors()]
-        tasks += [loop.create_task(frontend.tick()), loop.create_task(frontend.maintain())]
+        tasks += [loop.create_task(work) for work in frontend.background()]
         gc.freeze()
         log.info("serving on port %d", arguments.port)
         await stop.wait()

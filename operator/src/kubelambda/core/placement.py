@@ -120,6 +120,11 @@ class FunctionPlacement:
     _shared: deque[bool] = field(default_factory=deque)
     _last_id: int = 0
 
+    @property
+    def shared_in_flight(self) -> int:
+        """Units in flight that were taken from the account's unreserved pool."""
+        return sum(self._shared)
+
     def arrive(self, request: Any, now: float) -> list[Action]:  # noqa: PLR0911 - one for each outcome
         """A request: it is dispatched, waits for an environment, or is throttled."""
         if not self.rate.take(now) and self.reserved != 0:

@@ -57,6 +57,10 @@ class Environment:
             return
         self._end("the environment ended before it answered")
 
+    def abandon(self) -> None:
+        """Its agent does not run what it was given: no answer will come."""
+        self._end("the answer of the environment was lost")
+
     def close(self) -> None:
         """Lets go of the connection on purpose."""
         self.closed = True

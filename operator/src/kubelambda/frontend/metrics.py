@@ -55,6 +55,14 @@ class Metrics:
         self.forwards = Counter(
             "kubelambda_forwards_total", "Requests passed to the owning frontend", registry=registry
         )
+        self.ledger_drift = Gauge(
+            "kubelambda_ledger_drift",
+            "Environments and units of concurrency on which ledger and agents differ: anything but 0 is a bug",
+            registry=registry,
+        )
+        self.reconciliations = Counter(
+            "kubelambda_ledger_reconciliations_total", "Comparisons of the ledger with the agents", registry=registry
+        )
         self.per_function = (
             self.invocations,
             self.errors,

@@ -16,6 +16,7 @@ from kubelambda.core.placement import (
     FunctionPlacement,
     Retire,
     Start,
+    Status,
     Throttle,
     place,
 )
@@ -108,6 +109,23 @@ class Runner:
         for found in list(self.environments.values()):
             if found.uid == uid:
                 self._misplaced(found.id)
+
+    def running(self) -> dict[int, str | None]:
+        """The request that each environment runs, by the ledger; not those that run something for a former owner."""
+        known = self.placement.environments
+        return {
+            number: found.invocation.id if found.invocation else None
+            for number, found in self.environments.items()
+            if found.invocation is not None or (number in known and known[number].status is Status.IDLE)
+        }
+
+    def correct(self, number: int) -> None:
+        """An environment's agent runs something else than the ledger has: nobody waits for it any longer."""
+        found = self.environments.get(number)
+        if found is not None and found.invocation is not None:
+            found.abandon()
+        else:
+            self._execute(self.placement.retire(number, "it runs what it was not given"))
 
     def knows(self, uid: str) -> bool:
         """Whether a pod is one of ours."""

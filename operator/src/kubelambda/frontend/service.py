@@ -3,13 +3,14 @@
 import asyncio
 import hmac
 import logging
+from collections.abc import Awaitable, Callable, Coroutine
 
 from kubelambda.api.settings import Settings
 from kubelambda.core import identity, invoke_error, ownership, tokens
 from kubelambda.core.invoke_error import InvokeError
 from kubelambda.core.ledger import Account
 from kubelambda.core.reserved_concurrency import account_quota
-from kubelambda.frontend import api
+from kubelambda.frontend import api, reconciliation
 from kubelambda.frontend.adoption import Adoption
 from kubelambda.frontend.archives import Archives
 from kubelambda.frontend.caches import Caches
@@ -18,6 +19,7 @@ from kubelambda.frontend.forwarding import HEADER, Forwarder
 from kubelambda.frontend.invocation import Invocation, refuse
 from kubelambda.frontend.metrics import Metrics
 from kubelambda.frontend.pools import Pools
+from kubelambda.frontend.reconciliation import Reconciliation
 from kubelambda.frontend.runner import Runner
 from kubelambda.frontend.starting import Starter, Target
 from kubelambda.frontend.variables import Variables
@@ -69,6 +71,7 @@ class Frontend:
             key=key,
             on_claim=self._pools.claimed,
         )
+        self._reconciliation = Reconciliation(self.caches, key, self.metrics)
         self._adoption = Adoption(self.caches, key)
         self._forwarder = Forwarder(port, self._token.decode())
         self._runners: dict[Name, Runner] = {}
@@ -158,21 +161,26 @@ class Frontend:
         self.draining = True
         self._members_changed()
 
-    async def tick(self) -> None:
-        """What time alone decides, once a second."""
-        settings = self._settings.environments
-        while True:
-            await asyncio.sleep(1)
-            for runner in list(self._runners.values()):
-                runner.tick(settings.idle_timeout_seconds, settings.start_timeout_seconds)
-            self._released = [runner for runner in self._released if not runner.idle]
+    def background(self) -> list[Coroutine[None, None, None]]:
+        """What goes on beside requests, until cancelled. What waits for others is never in the way of `_tick`."""
+        return [
+            _every(1, self._tick),
+            _every(1, self._size_pools),
+            _every(reconciliation.INTERVAL_S, self._reconcile),
+        ]
 
-    async def maintain(self) -> None:
-        """What needs the API server, once a second: never in the way of `tick`."""
-        while True:
-            await asyncio.sleep(1)
-            if self.ready:
-                await self._pools.resize()
+    async def _tick(self) -> None:
+        settings = self._settings.environments
+        for runner in list(self._runners.values()):
+            runner.tick(settings.idle_timeout_seconds, settings.start_timeout_seconds)
+        self._released = [runner for runner in self._released if not runner.idle]
+
+    async def _size_pools(self) -> None:
+        if self.ready:
+            await self._pools.resize()
+
+    async def _reconcile(self) -> None:
+        await self._reconciliation.run([*self._runners.values(), *self._released])
 
     def _owners_of(self, namespace: str) -> list[str]:
         owners = self._owners.get(namespace)
@@ -272,6 +280,16 @@ class Frontend:
                 self._accounts.pop(name[0], None)
                 runner.release()
                 self._released.append(runner)
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Does `work` again and again. What goes wrong once must not end it."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await work()
+        except Exception:
+            log.exception("%s failed", work.__name__)
 
 
 def _not_invocable(view: FunctionView) -> InvokeError:

@@ -1,0 +1,97 @@
+"""Compares the ledger with what the agents say they run, and puts right what differs (DESIGN §5, rule 5)."""
+
+import asyncio
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+
+from kubelambda.api import labels
+from kubelambda.core import tokens
+from kubelambda.core.placement import FunctionPlacement
+from kubelambda.core.reconciliation import Look, drifted, ledger_drift
+from kubelambda.frontend.caches import Caches
+from kubelambda.frontend.metrics import Metrics
+from kubelambda.frontend.runner import Runner
+from kubelambda.wire.client import connect, request_head
+
+INTERVAL_S = 20.0
+_SECOND_LOOK_S = 1.5
+_ASKED_AT_ONCE = 16
+_ANSWER_S = 2.0
+
+type Place = tuple[Runner, int]
+"""An environment: the runner that has it, and its number there."""
+
+log = logging.getLogger(__name__)
+
+
+class Reconciliation:
+    """The check of a frontend's ledger. What it finds is a bug, and put right all the same."""
+
+    def __init__(self, caches: Caches, key: bytes, metrics: Metrics) -> None:
+        self._caches = caches
+        self._key = key
+        self._metrics = metrics
+
+    async def run(self, runners: Sequence[Runner]) -> None:
+        """Looks at every environment, and once more at those that disagree."""
+        first = await self._look([(runner, number) for runner in runners for number in runner.running()])
+        suspects = [place for place, look in first.items() if look.disagrees]
+        found: list[Place] = []
+        if suspects:
+            await asyncio.sleep(_SECOND_LOOK_S)
+            second = await self._look(suspects)
+            found = drifted(first, second)
+            for place in found:
+                self._correct(place, second[place])
+        self._metrics.ledger_drift.set(len(found) + self._units(runners))
+        self._metrics.reconciliations.inc()
+
+    def _units(self, runners: Sequence[Runner]) -> int:
+        accounts: defaultdict[int, list[FunctionPlacement]] = defaultdict(list)
+        for runner in runners:
+            accounts[id(runner.placement.account)].append(runner.placement)
+        units = sum(ledger_drift(functions[0].account, functions) for functions in accounts.values())
+        if units:
+            log.error("the ledger is off by %d units of concurrency", units)
+        return units
+
+    def _correct(self, place: Place, look: Look) -> None:
+        runner, number = place
+        name = f"{runner.target.namespace}/{runner.target.name}"
+        log.error("function %s: the ledger has %s where the agent runs %s", name, look.after, look.agent)
+        runner.correct(number)
+
+    async def _look(self, places: Sequence[Place]) -> dict[Place, Look]:
+        free = asyncio.Semaphore(_ASKED_AT_ONCE)
+
+        async def one(place: Place) -> tuple[Place, Look] | None:
+            runner, number = place
+            async with free:
+                before = runner.running()
+                environment = runner.environments.get(number)
+                if environment is None or number not in before:
+                    return None
+                try:
+                    agent = await self._ask(runner.target.namespace, environment.pod, environment.uid)
+                except (OSError, TimeoutError, ValueError, KeyError):
+                    return None  # the environment's own connection says when it is gone
+                after = runner.running()
+                return (place, Look(before[number], agent, after[number])) if number in after else None
+
+        return dict(look for look in await asyncio.gather(*map(one, places)) if look is not None)
+
+    async def _ask(self, namespace: str, pod: str, uid: str) -> str | None:
+        """The id of the request that an agent runs. Raises when it does not say."""
+        ip = self._caches.pods.items[namespace, pod].ip
+        token = tokens.environment_token(self._key, uid)
+        connection = await connect(ip, labels.CONTROL_PORT, lambda _: None, _ANSWER_S)
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                head = request_head("GET", "/state", ip, {"Authorization": f"Bearer {token}"}, 0)
+                _, _, body = await connection.call(head)
+            request_id: str | None = json.loads(body)["requestId"]
+            return request_id
+        finally:
+            connection.close()
