@@ -16,7 +16,7 @@ from kubelambda.frontend.views import FunctionView, NamespaceView
 from kubelambda.kube.client import KubeClient
 from kubelambda.store.code_store import CodeStore
 from kubelambda.wire.client import connect
-from kubelambda.wire.server import Connection
+from kubelambda.wire.protocol import ServerProtocol
 
 ACCOUNT = "123456789012"
 
@@ -61,7 +61,7 @@ async def main() -> None:
     frontend.caches.namespaces.items["", "default"] = NamespaceView(ACCOUNT, None)
     frontend.caches.functions.items["default", "hello"] = FunctionView("uid", "Active", "", None, configuration)
     loop = asyncio.get_running_loop()
-    await loop.create_server(lambda: Connection(frontend.serve, max_body=6 << 20), "127.0.0.1", port, backlog=1024)
+    await loop.create_server(lambda: ServerProtocol(frontend.serve, max_body=6 << 20), "127.0.0.1", port, backlog=1024)
     gc.freeze()
     print("ready", flush=True)
     await asyncio.Event().wait()

@@ -5,7 +5,8 @@ import sys
 
 import uvloop
 
-from kubelambda.wire.server import Connection, Request
+from kubelambda.wire.protocol import ServerProtocol
+from kubelambda.wire.server import Request
 
 
 def serve(request: Request) -> None:
@@ -16,7 +17,7 @@ def serve(request: Request) -> None:
 async def main() -> None:
     """Serves until killed."""
     loop = asyncio.get_running_loop()
-    await loop.create_server(lambda: Connection(serve, max_body=1 << 20), "127.0.0.1", int(sys.argv[1]))
+    await loop.create_server(lambda: ServerProtocol(serve, max_body=1 << 20), "127.0.0.1", int(sys.argv[1]))
     print("ready", flush=True)
     await asyncio.Event().wait()
 

@@ -1,6 +1,5 @@
 """Starts the agent: pre-start the runtime process, then serve the Runtime API and the control API until told to end."""
 
-import asyncio
 import json
 import os
 import signal
@@ -20,22 +19,20 @@ def main() -> None:
     api_port = int(os.environ.get("KUBELAMBDA_RUNTIME_API_PORT", labels.RUNTIME_API_PORT))
     prestarted = prestart.python(output, f"127.0.0.1:{api_port}") if kind == "python" else None
     process.make_undumpable()
-
-    import uvloop  # noqa: PLC0415 - after the fork, so that the runtime process does not carry it
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(source, output, kind, prestarted, api_port))
+    _serve(source, output, kind, prestarted, api_port)
 
 
-async def _serve(source: int, output: int, kind: str, prestarted: process.Process | None, api_port: int) -> None:
-    from kubelambda.agent import logs  # noqa: PLC0415 - as above
+def _serve(source: int, output: int, kind: str, prestarted: process.Process | None, api_port: int) -> None:
+    # Imported after the fork, so that the runtime process does not carry it.
+    from kubelambda.agent import logs  # noqa: PLC0415
+    from kubelambda.agent.configuration import Paths  # noqa: PLC0415
     from kubelambda.agent.control import Control  # noqa: PLC0415
+    from kubelambda.agent.event_loop import EventLoop  # noqa: PLC0415
     from kubelambda.agent.runtime_api import RuntimeApi  # noqa: PLC0415
-    from kubelambda.agent.sandbox import Paths, Sandbox  # noqa: PLC0415
+    from kubelambda.agent.sandbox import Sandbox  # noqa: PLC0415
     from kubelambda.wire.server import Connection  # noqa: PLC0415
 
-    loop = asyncio.get_running_loop()
-    done = loop.create_future()
+    loop = EventLoop()
     control_port = int(os.environ.get("KUBELAMBDA_CONTROL_PORT", labels.CONTROL_PORT))
     root = Path(os.environ.get("KUBELAMBDA_ROOT", "/"))
     log = logs.Log(sys.stdout.fileno(), source, loop.call_later)
@@ -46,20 +43,20 @@ async def _serve(source: int, output: int, kind: str, prestarted: process.Proces
         prestarted=prestarted,
         output=output,
         log=log,
-        finished=lambda: None if done.done() else done.set_result(None),
+        loop=loop,
+        finished=loop.stop,
     )
     control = Control(sandbox, os.environ[labels.ENV_POOL_TOKEN_SHA256])
     api = RuntimeApi(sandbox)
     loop.add_reader(source, log.drain)
-    loop.add_signal_handler(signal.SIGTERM, sandbox.drain)
-    largest = limits.RESPONSE_MAX_BYTES
-    await loop.create_server(lambda: Connection(api.serve, max_body=largest), "127.0.0.1", api_port)
-    await loop.create_server(
-        lambda: Connection(control.serve, max_body=limits.ZIP_MAX_BYTES + limits.HEADERS_MAX_BYTES),
+    loop.on_signal(signal.SIGTERM, sandbox.drain)
+    loop.listen("127.0.0.1", api_port, lambda: Connection(api.serve, max_body=limits.RESPONSE_MAX_BYTES))
+    loop.listen(
         os.environ.get("KUBELAMBDA_CONTROL_HOST", "0.0.0.0"),  # noqa: S104 - the pod's address
         control_port,
+        lambda: Connection(control.serve, max_body=limits.ZIP_MAX_BYTES + limits.HEADERS_MAX_BYTES),
     )
-    await done
+    loop.run()
 
 
 if __name__ == "__main__":

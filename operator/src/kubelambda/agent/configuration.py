@@ -11,6 +11,16 @@ class Unusable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Paths:
+    """Folders of the environment and the address of its Runtime API."""
+
+    task: Path
+    opt: Path
+    runtime: Path
+    runtime_api: str
+
+
+@dataclass(frozen=True, slots=True)
 class Code:
     """The archive of the code: its digest, its size, and where it is when it did not come along."""
 

@@ -1,6 +1,5 @@
 """The control API, for frontends only (`docs/environment-protocol.md`)."""
 
-import asyncio
 import hashlib
 import hmac
 import json
@@ -23,7 +22,6 @@ class Control:
         self._sandbox = sandbox
         self._pool_token_sha256 = pool_token_sha256
         self._authorization = b""
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def serve(self, request: Request) -> None:
         """Answers one request."""
@@ -33,9 +31,7 @@ class Control:
             busy = self._sandbox.draining
             request.respond(503 if busy else 200, b"draining" if busy else b"ok")
         elif request.target == b"/specialize" and request.method == b"POST":
-            task = asyncio.get_running_loop().create_task(self._specialize(request))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._specialize(request)
         elif request.target == b"/state":
             self._state(request)
         else:
@@ -54,7 +50,7 @@ class Control:
             elif not self._sandbox.invoke(request, request_id.decode()):
                 _reply(request, 409, {"message": "the environment is busy, finished or draining"})
 
-    async def _specialize(self, request: Request) -> None:
+    def _specialize(self, request: Request) -> None:
         if not self._knows_pool_token(request):
             request.respond(401)
             return
@@ -65,9 +61,9 @@ class Control:
                 _reply(request, 409, {"message": "the environment is specialized already, or draining"})
                 return
             self._authorization = f"Bearer {wanted.token}".encode()
-            _reply(request, 200, await self._sandbox.initialize(request.body[length:]))
+            self._sandbox.initialize(request.body[length:], lambda outcome: _specialized(request, outcome))
         except (Unusable, ValueError) as error:
-            _reply(request, 400, {"message": str(error)})
+            _specialized(request, error)
 
     def _state(self, request: Request) -> None:
         given = request.headers.get(b"authorization", b"")
@@ -80,6 +76,13 @@ class Control:
     def _knows_pool_token(self, request: Request) -> bool:
         token = request.headers.get(b"authorization", b"").removeprefix(b"Bearer ")
         return hmac.compare_digest(hashlib.sha256(token).hexdigest(), self._pool_token_sha256)
+
+
+def _specialized(request: Request, outcome: dict[str, Any] | Exception) -> None:
+    if isinstance(outcome, Exception):
+        _reply(request, 400, {"message": str(outcome)})
+    else:
+        _reply(request, 200, outcome)
 
 
 def _reply(request: Request, status: int, body: dict[str, Any]) -> None:

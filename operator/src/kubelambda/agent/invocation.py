@@ -1,11 +1,11 @@
 """One invocation on its way through the environment, and the answers that the platform gives in the runtime's place."""
 
-import asyncio
 import base64
 import json
 from dataclasses import dataclass
 from typing import Any
 
+from kubelambda.agent.event_loop import Timer
 from kubelambda.api import limits
 from kubelambda.wire.server import Request
 
@@ -26,7 +26,7 @@ class Invocation:
     arn: bytes
     tail: bool
     started: float
-    timer: asyncio.TimerHandle | None = None
+    timer: Timer | None = None
     delivered: bool = False
     init_started: float | None = None
 
@@ -50,6 +50,17 @@ class Failure:
     body: bytes
     status: str
     error_type: str
+
+
+def answer_headers(duration_ms: float, billed_ms: int, init_ms: float | None, *, failed: bool) -> bytes:
+    """Header lines of the answer to a frontend. `init_ms` belongs to the first one only."""
+    lines = b"Content-Type: application/json\r\nX-Kubelambda-Duration-Ms: %.2f\r\nX-Kubelambda-Billed-Ms: %d\r\n"
+    lines %= (duration_ms, billed_ms)
+    if init_ms is not None:
+        lines += b"X-Kubelambda-Init-Ms: %.2f\r\n" % init_ms
+    if failed:
+        lines += b"X-Amz-Function-Error: Unhandled\r\n"
+    return lines
 
 
 def error_body(error_type: str, message: str) -> bytes:

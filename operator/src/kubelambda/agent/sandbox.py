@@ -1,19 +1,26 @@
 """The life of an environment: specialization, INIT, one invocation at a time, reset, end (§3.2, §3.3, Appendix B)."""
 
-import asyncio
 import base64
 import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from kubelambda.agent import code, configuration, logs, process
-from kubelambda.agent.configuration import Configuration, Unusable
-from kubelambda.agent.invocation import Failure, Invocation, decoded_error, exited, not_startable, timed_out, too_large
+from kubelambda.agent.configuration import Configuration, Paths, Unusable
+from kubelambda.agent.event_loop import EventLoop, Timer
+from kubelambda.agent.invocation import (
+    Failure,
+    Invocation,
+    answer_headers,
+    decoded_error,
+    exited,
+    not_startable,
+    timed_out,
+    too_large,
+)
 from kubelambda.agent.process import Process
 from kubelambda.agent.state import Call, State, after
 from kubelambda.api import limits
@@ -21,16 +28,10 @@ from kubelambda.wire.server import Request
 
 _INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
 _REFUSAL_S = 1.0
+_QUICK_BYTES = 262_144
 
-
-@dataclass(frozen=True, slots=True)
-class Paths:
-    """Folders of the environment and the address of its Runtime API."""
-
-    task: Path
-    opt: Path
-    runtime: Path
-    runtime_api: str
+type Initialized = dict[str, Any] | Exception
+"""The answer of `/specialize`, or why there is none."""
 
 
 class Sandbox:
@@ -45,6 +46,7 @@ class Sandbox:
         prestarted: Process | None,
         output: int,
         log: logs.Log,
+        loop: EventLoop,
         finished: Callable[[], None],
     ) -> None:
         self._paths = paths
@@ -55,13 +57,14 @@ class Sandbox:
         self._output = output
         self._log = log
         self._finished = finished
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self.configuration: Configuration | None = None
         self._variables: dict[str, str] = {}
         self.state = State.STARTED
         self.invocation: Invocation | None = None
         self._waiter: Request | None = None
-        self._init: asyncio.Future[dict[str, Any]] | None = None
+        self._init: Callable[[Initialized], None] | None = None
+        self._init_timer: Timer | None = None
         self._init_started = 0.0
         self._init_ms: float | None = None
         self._failed = False
@@ -85,16 +88,34 @@ class Sandbox:
         self.configuration = wanted
         return True
 
-    async def initialize(self, archive: bytes) -> dict[str, Any]:
-        """Unpacks the code and runs INIT. Raises `Unusable`; the answer is that of `/specialize`."""
+    def initialize(self, archive: bytes, answer: Callable[[Initialized], None]) -> None:
+        """Unpacks the code and runs INIT; `answer` gets what `/specialize` answers."""
         wanted = self._wanted
-        if not archive:
-            archive = await asyncio.to_thread(code.fetch, wanted.code)
-        code.verify(wanted.code, archive)
-        if len(archive) < 262_144:  # a thread costs more than this little work
-            code.unpack(archive, self._paths.task)
-        else:
-            await asyncio.to_thread(code.unpack, archive, self._paths.task)
+        self._init = answer
+
+        def obtained(error: Exception | None) -> None:
+            if error is not None:
+                self._failed = True
+                self._initialized(error)
+            elif self._init is not None:
+                self._begin_init()
+
+        if archive and len(archive) < _QUICK_BYTES:  # a thread costs more than this little work
+            try:
+                self._obtain(archive)
+            except Unusable as error:
+                obtained(error)
+            else:
+                obtained(None)
+            return
+        self._loop.in_thread(lambda: self._obtain(archive or code.fetch(wanted.code)), obtained)
+
+    def _obtain(self, archive: bytes) -> None:
+        code.verify(self._wanted.code, archive)
+        code.unpack(archive, self._paths.task)
+
+    def _begin_init(self) -> None:
+        wanted = self._wanted
         self._variables = configuration.process_environment(
             wanted,
             log_stream=logs.stream_name(wanted.version, datetime.now(UTC)),
@@ -103,20 +124,21 @@ class Sandbox:
             opt=self._paths.opt,
         )
         self._log.begin()
-        self._init = self._loop.create_future()
         self._init_started = time.perf_counter()
+        self._init_timer = self._loop.call_later(limits.INIT_TIMEOUT_S, self._init_timed_out)
         try:
             self._start()
         except Unusable:
             # Nothing to wait for: the first invocation tries again and carries the error, with its request id.
-            self._init = None
-            return self._retry_in_first_invocation("error", _INVALID_ENTRYPOINT)
-        timer = self._loop.call_later(limits.INIT_TIMEOUT_S, self._init_timed_out)
-        try:
-            return await self._init
-        finally:
-            timer.cancel()
-            self._init = None
+            self._initialized(self._retry_in_first_invocation("error", _INVALID_ENTRYPOINT))
+
+    def _initialized(self, outcome: Initialized) -> None:
+        """INIT ended, this way or another."""
+        answer, self._init = self._init, None
+        if self._init_timer is not None:
+            self._init_timer.cancel()
+        if answer is not None:
+            answer(outcome)
 
     def invoke(self, request: Request, request_id: str) -> bool:
         """Begins an invocation; False when the environment cannot take one. The answer comes through `request`."""
@@ -166,9 +188,9 @@ class Sandbox:
         """`/next`: the runtime is ready for an event. Raises `InvalidStateTransition`."""
         self.state = after(self.state, Call.NEXT)
         self._waiter = request
-        if self._init is not None and not self._init.done():
+        if self._init is not None:
             self._init_ms = self._milliseconds_since(self._init_started)
-            self._init.set_result({"status": "ready", "initDurationMs": round(self._init_ms, 2)})
+            self._initialized({"status": "ready", "initDurationMs": round(self._init_ms, 2)})
         elif self.invocation is not None:
             self._deliver()
 
@@ -197,11 +219,11 @@ class Sandbox:
             self._log.drain()
             self._finish(failure=Failure(body, "error", error_type))
             self._reset()
-        elif self._init is not None and not self._init.done():
+        elif self._init is not None:
             self._failed = True
             self._report_init("error", error_type)
             tail = base64.b64encode(self._log.tail()).decode()
-            self._init.set_result({"status": "init-error", "error": decoded_error(body), "log": tail})
+            self._initialized({"status": "init-error", "error": decoded_error(body), "log": tail})
 
     # -- what happens -----------------------------------------------------------------------------------------------
 
@@ -219,8 +241,8 @@ class Sandbox:
         if not self.specialized:
             self._failed = True
             self._end()
-        elif self._init is not None and not self._init.done():
-            self._init.set_result(self._retry_in_first_invocation("error", "Runtime.ExitError"))
+        elif self._init is not None:
+            self._initialized(self._retry_in_first_invocation("error", "Runtime.ExitError"))
         elif self.invocation is not None and not self.invocation.delivered and self.invocation.init_started is None:
             self._suppressed_init()
         elif self.invocation is not None:
@@ -302,14 +324,7 @@ class Sandbox:
         if invocation.timer is not None:
             invocation.timer.cancel()
         duration = self._milliseconds_since(invocation.started)
-        headers = (
-            b"Content-Type: application/json\r\nX-Kubelambda-Duration-Ms: %.2f\r\nX-Kubelambda-Billed-Ms: %d\r\n"
-            % (duration, logs.billed_ms(duration))
-        )
-        if self._init_ms is not None:
-            headers += b"X-Kubelambda-Init-Ms: %.2f\r\n" % self._init_ms
-        if failure is not None:
-            headers += b"X-Amz-Function-Error: Unhandled\r\n"
+        headers = answer_headers(duration, logs.billed_ms(duration), self._init_ms, failed=failure is not None)
         answer = failure.body if failure else body
         if invocation.tail:
             self._report(invocation, duration, failure)
@@ -368,8 +383,8 @@ class Sandbox:
             self._finish(failure=not_startable(invocation.id, _INVALID_ENTRYPOINT, str(error)))
 
     def _init_timed_out(self) -> None:
-        if self._init is not None and not self._init.done():
-            self._init.set_result(self._retry_in_first_invocation("timeout", None))
+        if self._init is not None:
+            self._initialized(self._retry_in_first_invocation("timeout", None))
             self._reset()
 
     def _retry_in_first_invocation(self, status: str, error_type: str | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from kubelambda.apps import options
 from kubelambda.frontend.service import Frontend
 from kubelambda.kube.client import KubeClient
 from kubelambda.store.code_store import CodeStore
+from kubelambda.wire.protocol import ServerProtocol
 from kubelambda.wire.server import Connection
 
 PROPAGATION_S = 6.0
@@ -58,7 +59,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         connections: set[Connection] = set()
         largest = limits.SYNC_REQUEST_MAX_BYTES
         server = await loop.create_server(
-            lambda: Connection(frontend.serve, max_body=largest, connections=connections),
+            lambda: ServerProtocol(frontend.serve, max_body=largest, connections=connections),
             "0.0.0.0",  # noqa: S104 - the pod's address
             arguments.port,
             backlog=1024,

@@ -1,14 +1,27 @@
-"""A minimal HTTP/1.1 server: httptools over an asyncio Protocol, one request in flight per connection."""
+"""A minimal HTTP/1.1 server: httptools over the bytes of a connection, one request in flight per connection."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import cast
+from typing import Protocol
 
 import httptools
 
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+
+class Transport(Protocol):
+    """What a connection needs of an event loop's transport."""
+
+    def write(self, data: bytes) -> None:
+        """Sends."""
+
+    def close(self) -> None:
+        """Closes once everything is sent."""
+
+    def is_closing(self) -> bool:
+        """Whether nothing more can be written."""
+        ...
 
 
 @dataclass(slots=True)
@@ -31,8 +44,8 @@ class Request:
         return self.connection.alive
 
 
-class Connection(asyncio.Protocol):
-    """The server side of one connection."""
+class Connection:
+    """The server side of one connection, on whatever event loop calls it as asyncio calls its protocols."""
 
     def __init__(
         self, serve: Callable[[Request], None], *, max_body: int, connections: "set[Connection] | None" = None
@@ -45,7 +58,7 @@ class Connection(asyncio.Protocol):
         self.closing = False
         """Whether the next answer is the last one."""
         self._parser = httptools.HttpRequestParser(self)
-        self._transport: asyncio.Transport | None = None
+        self._transport: Transport | None = None
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
         self._chunks: list[bytes] = []
@@ -56,9 +69,9 @@ class Connection(asyncio.Protocol):
         """Whether the connection is open."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Transport) -> None:
         """Called by the event loop."""
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = transport
         if self._connections is not None:
             self._connections.add(self)
 
