@@ -22,6 +22,7 @@ from kubelambda.agent.invocation import (
     too_large,
 )
 from kubelambda.agent.process import Process
+from kubelambda.agent.runtime import Runtime
 from kubelambda.agent.state import Call, State, after
 from kubelambda.api import limits
 from kubelambda.wire.server import Request
@@ -50,14 +51,18 @@ class Sandbox:
         finished: Callable[[], None],
     ) -> None:
         self._paths = paths
-        self._bootstrap = bootstrap
-        self._prestart = prestart
-        self._process = prestarted
-        self._prestarted = prestarted is not None
-        self._output = output
         self._log = log
         self._finished = finished
         self._loop = loop
+        self._runtime = Runtime(
+            paths=paths,
+            bootstrap=bootstrap,
+            prestart=prestart,
+            prestarted=prestarted,
+            output=output,
+            loop=loop,
+            ended=self._runtime_ended,
+        )
         self.configuration: Configuration | None = None
         self._variables: dict[str, str] = {}
         self.state = State.STARTED
@@ -71,8 +76,6 @@ class Sandbox:
         self._peak_mb = 0
         self.draining = False
         self.invocations = 0
-        if prestarted is not None:
-            self._watch(prestarted.pid)
 
     # -- what the frontend asks -------------------------------------------------------------------------------------
 
@@ -156,7 +159,7 @@ class Sandbox:
         invocation.timer = self._loop.call_later(wanted.timeout, self._timed_out)
         if self._waiter is not None:
             self._deliver()
-        elif self._process is None:
+        elif not self._runtime.running:
             self._suppressed_init()
         return True
 
@@ -227,13 +230,7 @@ class Sandbox:
 
     # -- what happens -----------------------------------------------------------------------------------------------
 
-    def reaped(self, pid: int, status: int) -> None:
-        """A child ended."""
-        if self._process is None or pid != self._process.pid:
-            return
-        self._process.kill()  # whatever it left behind in its group
-        self._process.forget()
-        self._process = None
+    def _runtime_ended(self, status: int) -> None:
         self._waiter = None
         self.state = State.STARTED
         self._log.drain()
@@ -260,36 +257,9 @@ class Sandbox:
         return self.configuration
 
     def _start(self) -> None:
-        """Starts the runtime process, the pre-started one where it can serve. Raises `Unusable`."""
-        wanted = self._wanted
+        """Starts the runtime process. Raises `Unusable`."""
         self.state = State.STARTED
-        usable = self._prestarted and not configuration.acts_on_interpreter_start(wanted.variables)
-        if self._process is not None and usable and self._process.channel is not None:
-            self._process.hand_over(wanted.handler, self._variables, self._paths.task)
-            return
-        if self._process is not None:
-            stale, self._process = self._process, None
-            stale.kill()
-        folders = [self._paths.task, self._paths.opt, self._paths.runtime]
-        command = process.command_of(self._bootstrap, self._prestart, wanted.handler, self._variables, folders)
-        self._process = process.spawn(command, self._variables, self._paths.task, self._output)
-        self._watch(self._process.pid)
-
-    def _watch(self, pid: int) -> None:
-        """Hears of the end of a child through its pidfd: SIGCHLD belongs to the event loop's own library."""
-        descriptor = os.pidfd_open(pid)
-
-        def ended() -> None:
-            self._loop.remove_reader(descriptor)
-            os.close(descriptor)
-            self.reap()
-
-        self._loop.add_reader(descriptor, ended)
-
-    def reap(self) -> None:
-        """Takes leave of every child that ended, adopted orphans included."""
-        for pid, status in process.reap():
-            self.reaped(pid, status)
+        self._runtime.start(self._wanted.handler, self._variables, self._wanted.variables)
 
     def _deliver(self) -> None:
         """Hands the event to the waiting runtime."""
@@ -339,8 +309,7 @@ class Sandbox:
 
     def _report(self, invocation: Invocation, duration: float, failure: Failure | None) -> None:
         """The END and REPORT lines, after everything that the runtime printed."""
-        if self._process is not None:
-            self._peak_mb = max(self._peak_mb, self._process.peak_memory_mb())
+        self._peak_mb = max(self._peak_mb, self._runtime.peak_memory_mb())
         self._log.drain()
         self._log.write(
             logs.end_line(invocation.id)
@@ -368,8 +337,7 @@ class Sandbox:
         """Kills the runtime; /tmp stays. The next invocation starts it anew once it is reaped."""
         self._waiter = None
         self.state = State.STARTED
-        if self._process is not None:
-            self._process.kill()
+        self._runtime.kill()
 
     def _suppressed_init(self) -> None:
         """INIT within an invocation: under the function's timeout, counted in its duration."""
@@ -401,8 +369,7 @@ class Sandbox:
         return (time.perf_counter() - started) * 1000
 
     def _end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
+        self._runtime.kill()
         with suppress(OSError):
             self._log.drain()
             self._log.flush()

@@ -1,0 +1,87 @@
+"""The runtime process of an environment: the pre-started one or a new one, watched until it ends, and started again."""
+
+import os
+from collections.abc import Callable
+
+from kubelambda.agent import configuration, process
+from kubelambda.agent.configuration import Paths
+from kubelambda.agent.event_loop import EventLoop
+from kubelambda.agent.process import Process
+
+
+class Runtime:
+    """At most one process at a time. `ended` gets the wait status of one that ended without being replaced."""
+
+    def __init__(
+        self,
+        *,
+        paths: Paths,
+        bootstrap: list[str],
+        prestart: str,
+        prestarted: Process | None,
+        output: int,
+        loop: EventLoop,
+        ended: Callable[[int], None],
+    ) -> None:
+        self._paths = paths
+        self._bootstrap = bootstrap
+        self._prestart = prestart
+        self._process = prestarted
+        self._output = output
+        self._loop = loop
+        self._ended = ended
+        if prestarted is not None:
+            self._watch(prestarted.pid)
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None
+
+    def start(self, handler: str, variables: dict[str, str], own_variables: dict[str, str]) -> None:
+        """Starts the process with `variables`, or hands them to the pre-started one where it can serve.
+
+        `own_variables` are those of them that the function brought. Raises `Unusable`.
+        """
+        waiting = self._process if self._process is not None and self._process.channel is not None else None
+        if waiting is not None and not configuration.acts_on_interpreter_start(own_variables):
+            waiting.hand_over(handler, variables, self._paths.task)
+            return
+        if self._process is not None:
+            stale, self._process = self._process, None
+            stale.kill()
+        folders = [self._paths.task, self._paths.opt, self._paths.runtime]
+        command = process.command_of(self._bootstrap, self._prestart, handler, variables, folders)
+        self._process = process.spawn(command, variables, self._paths.task, self._output)
+        self._watch(self._process.pid)
+
+    def kill(self) -> None:
+        """Kills the process and its group. `ended` hears of it."""
+        if self._process is not None:
+            self._process.kill()
+
+    def peak_memory_mb(self) -> int:
+        """High-water mark of the process's resident memory, 0 when there is none."""
+        return self._process.peak_memory_mb() if self._process is not None else 0
+
+    def _watch(self, pid: int) -> None:
+        """Hears of the end of a child through its pidfd, without a handler for SIGCHLD."""
+        descriptor = os.pidfd_open(pid)
+
+        def readable() -> None:
+            self._loop.remove_reader(descriptor)
+            os.close(descriptor)
+            self._reap()
+
+        self._loop.add_reader(descriptor, readable)
+
+    def _reap(self) -> None:
+        """Takes leave of every child that ended, adopted orphans included."""
+        for pid, status in process.reap():
+            found = self._process
+            if found is None or pid != found.pid:
+                continue
+            found.kill()  # whatever it left behind in its group
+            found.forget()
+            self._process = None
+            self._ended(status)
