@@ -159,7 +159,12 @@ def test_a_broken_update_leaves_the_old_code_serving(account: Account) -> None:
     ("name", "code", "text"),
     [
         ("bad-zip", {"zipFile": base64.b64encode(b"no").decode()}, "Could not unzip uploaded file"),
-        ("unreachable", {"url": "http://127.0.0.1:9/code.zip", "sha256": "0" * 64}, "127.0.0.1:9"),
+        ("unreachable", {"url": "http://nowhere.invalid/code.zip", "sha256": "0" * 64}, "nowhere.invalid"),
+        (
+            "forbidden",
+            {"url": "http://127.0.0.1:9/code.zip", "sha256": "0" * 64},
+            "code is never fetched from 127.0.0.1",
+        ),
     ],
 )
 def test_unusable_code_fails_with_a_clear_condition(

@@ -67,6 +67,7 @@ class Installation:
         content = {
             "systemNamespace": namespace,
             "codeStoreUrl": f"http://127.0.0.1:{self._store_port}",
+            "codeUrlRefusedNetworks": ["127.0.0.66/32"],  # the sites of these tests are on loopback
             **settings,
         }
         (folder / "settings.json").write_text(json.dumps(content))

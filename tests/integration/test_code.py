@@ -33,6 +33,7 @@ class Site:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
+        self.redirects: dict[str, str] = {}
         self.requests: list[str] = []
         self.address = ""
 
@@ -52,6 +53,8 @@ class Site:
             await response.prepare(request)
             while True:
                 await response.write(bytes(1 << 20))
+        if name in self.redirects:
+            raise web.HTTPFound(self.redirects[name])
         if name not in self.files:
             raise web.HTTPNotFound
         return web.Response(body=self.files[name])
@@ -65,7 +68,7 @@ async def site() -> AsyncIterator[Site]:
     app.router.add_get("/{name}", found.serve)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "0.0.0.0", 0).start()
     found.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
     yield found
     await runner.cleanup()
@@ -145,6 +148,20 @@ async def test_a_source_that_fails_is_tried_again(running: Installation, functio
     assert closed in status["stateReason"]
     site.files["d.zip"] = zipped("x")
     assert (await functions.ready("absent", 30))["state"] == "Active"
+
+
+async def test_code_never_comes_from_networks_that_are_refused(
+    running: Installation, functions: Functions, site: Site
+) -> None:
+    """Neither by address nor behind a redirect: the operator reaches more than who writes a Function may."""
+    site.files["h.zip"] = zipped("x")
+    forbidden = site.address.replace("127.0.0.1", "127.0.0.66")
+    site.redirects["leads-there"] = f"{forbidden}/h.zip"
+    for name, url in (("direct", f"{forbidden}/h.zip"), ("redirected", f"{site.address}/leads-there")):
+        functions.apply(name, code=site.code("h.zip") | {"url": url})
+        status = await functions.until(name, lambda status: status["state"] == "Failed")
+        assert "code is never fetched from 127.0.0.66 (codeUrlRefusedNetworks)" in status["stateReason"]
+    assert "h.zip" not in site.requests
 
 
 async def test_servers_that_hang_delay_nobody_else(running: Installation, functions: Functions, site: Site) -> None:

@@ -1,13 +1,16 @@
 """The settings of an installation: one frozen model, read once at start from the file that the chart mounts."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, IPvAnyNetwork
 
 from kubelambda.api import limits
 from kubelambda.api.model import Model
 
+LOCAL_NETWORKS = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "::/127", "fe80::/10")
+"""Where a pod finds itself, and the metadata services of clouds."""
 DEFAULT_PATH = Path("/etc/kubelambda/settings.json")
 
 
@@ -63,6 +66,8 @@ class Settings(Model):
     """Base address of the code store."""
     code_retention_seconds: Annotated[float, Field(ge=0)] = 900
     """How long an archive is kept that no function runs any more; signed addresses are good for as long."""
+    code_url_refused_networks: list[IPvAnyNetwork] = [ip_network(network) for network in LOCAL_NETWORKS]
+    """Networks from which `code.url` is never fetched: whoever writes a Function must not reach what only we can."""
     environments: EnvironmentSettings = EnvironmentSettings()
     """Execution environments."""
 

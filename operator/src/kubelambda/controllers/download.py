@@ -1,13 +1,17 @@
 """Fetches the archive at a Function's URL into the code store: streamed, bounded in size and time."""
 
 import asyncio
+import errno
 import hashlib
 import logging
+import socket
 import tempfile
-from typing import IO
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from typing import IO, Any
 
 import aiohttp
-from pydantic import ValidationError
+from pydantic import IPvAnyNetwork, ValidationError
 
 from kubelambda.api import limits
 from kubelambda.api.function import FunctionSpec
@@ -87,7 +91,7 @@ async def _attempt(context: Context, url: str, sha256: str) -> tuple[Problem | N
 
 async def _publish(context: Context, url: str, sha256: str) -> None:
     with tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES) as file:
-        found = await _download(url, file)
+        found = await _download(url, file, context.settings.code_url_refused_networks)
         if found != sha256:
             raise WrongDigest(f"the archive at {url} has SHA-256 {found}, not {sha256}")
         async with context.checking:
@@ -96,12 +100,14 @@ async def _publish(context: Context, url: str, sha256: str) -> None:
         await context.store.put(sha256, file)
 
 
-async def _download(url: str, file: IO[bytes]) -> str:
+async def _download(url: str, file: IO[bytes], refused: Sequence[IPvAnyNetwork]) -> str:
     """Writes what the server sends to `file`; returns its SHA-256."""
     hasher = hashlib.sha256()
     size = 0
+    connector = aiohttp.TCPConnector(socket_factory=_outside(refused))
+    session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, trust_env=True)
     try:
-        async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True) as session, session.get(url) as response:
+        async with session, session.get(url) as response:
             if response.status != 200:
                 raise SourceUnavailable(f"{url} answered {response.status} {response.reason}")
             async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
@@ -113,3 +119,17 @@ async def _download(url: str, file: IO[bytes]) -> str:
     except (aiohttp.ClientError, ValueError, TimeoutError, OSError) as error:
         raise SourceUnavailable(f"{url} cannot be fetched: {error or type(error).__name__}") from error
     return hasher.hexdigest()
+
+
+def _outside(refused: Sequence[IPvAnyNetwork]) -> Callable[[tuple[Any, ...]], socket.socket]:
+    """Makes sockets for addresses outside of `refused` only: after names are resolved, and for redirects too."""
+
+    def make(address: tuple[Any, ...]) -> socket.socket:
+        family, kind, protocol, _, target = address
+        found = ip_address(target[0])
+        found = getattr(found, "ipv4_mapped", None) or found
+        if any(found in network for network in refused):
+            raise OSError(errno.EACCES, f"code is never fetched from {found} (codeUrlRefusedNetworks)")
+        return socket.socket(family, kind, protocol)
+
+    return make
