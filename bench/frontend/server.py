@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import sys
-from collections.abc import Callable
 
 import uvloop
 from kubernetes.aio.client.configuration import Configuration
@@ -11,7 +10,7 @@ from kubernetes.aio.client.configuration import Configuration
 from kubelambda.api.function import DeployedCode, DeployedConfiguration
 from kubelambda.api.settings import Settings
 from kubelambda.frontend.service import Frontend
-from kubelambda.frontend.starting import Started, Starter, Target
+from kubelambda.frontend.starting import Started, Starter, Target, Watcher
 from kubelambda.frontend.views import FunctionView, NamespaceView
 from kubelambda.kube.client import KubeClient
 from kubelambda.store.code_store import CodeStore
@@ -27,14 +26,12 @@ class StubStarter(Starter):
     stub_port = 0
     started = 0
 
-    async def start(
-        self, _target: Target, begin: Callable[[], bool], on_lost: Callable[[bool], None], _: Callable[[], None]
-    ) -> Started | None:
+    async def start(self, target: Target, watcher: Watcher, *, own_pod: bool = False) -> Started | None:  # noqa: ARG002
         """A connection to the stub is an environment."""
-        if not begin():
+        if not watcher.begin():
             return None
         StubStarter.started += 1
-        connection = await connect("127.0.0.1", self.stub_port, on_lost)
+        connection = await connect("127.0.0.1", self.stub_port, watcher.lost)
         return Started(f"pod-{self.started}", f"uid-{self.started}", "token", connection)
 
 
@@ -58,7 +55,7 @@ async def main() -> None:
         timeout=3,
         log_group="/aws/lambda/hello",
     )
-    frontend.caches.namespaces.items["", "default"] = NamespaceView(ACCOUNT, None)
+    frontend.caches.namespaces.items["", "default"] = NamespaceView(ACCOUNT, None, {})
     frontend.caches.functions.items["default", "hello"] = FunctionView("uid", "Active", "", None, configuration)
     loop = asyncio.get_running_loop()
     await loop.create_server(lambda: ServerProtocol(frontend.serve, max_body=6 << 20), "127.0.0.1", port, backlog=1024)

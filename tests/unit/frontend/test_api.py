@@ -13,10 +13,10 @@ from kubelambda.wire.server import Connection, Request
 PATH = b"/2015-03-31/functions/hello/invocations"
 
 
-def request(target: bytes = PATH, body: bytes = b"{}", **headers: bytes) -> Request:
+def request(target: bytes = PATH, body: bytes = b"{}", size: int | None = None, **headers: bytes) -> Request:
     """A request as the parser gives it."""
     found = {name.replace("_", "-").encode(): value for name, value in headers.items()}
-    return Request(Connection(lambda _: None, max_body=1), b"POST", target, found, body)
+    return Request(Connection(lambda _: None, max_body=1), b"POST", target, found, body, size or len(body))
 
 
 def refusal(call: Any) -> InvokeError:
@@ -80,7 +80,9 @@ def test_an_event_is_json_within_the_limit() -> None:
     error = refusal(lambda: api.check_event(request(body=b"{not json")))
     assert (error.status, error.type) == (400, "InvalidRequestContentException")
     assert error.message.startswith("Could not parse request body into json: Could not parse payload into json: ")
-    error = refusal(lambda: api.check_event(request(x_oversize=b"6291457")))
+    error = refusal(lambda: api.check_event(request(body=b'"\xff"')))
+    assert (error.status, error.type) == (400, "InvalidRequestContentException")
+    error = refusal(lambda: api.check_event(request(size=6_291_457)))
     expected = "6291457 byte payload is too large for the RequestResponse invocation type (limit 6291456 bytes)"
     assert (error.status, error.message) == (413, expected)
 

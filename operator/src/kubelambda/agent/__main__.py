@@ -1,5 +1,6 @@
 """Starts the agent: pre-start the runtime process, then serve the Runtime API and the control API until told to end."""
 
+import gc
 import json
 import os
 import signal
@@ -56,6 +57,7 @@ def _serve(source: int, output: int, kind: str, prestarted: process.Process | No
         control_port,
         lambda: Connection(control.serve, max_body=limits.ZIP_MAX_BYTES + limits.HEADERS_MAX_BYTES),
     )
+    gc.freeze()  # what is here now stays: collections need not visit it
     loop.run()
 
 

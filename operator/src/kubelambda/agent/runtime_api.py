@@ -60,7 +60,7 @@ class RuntimeApi:
             return
         if not accepted:
             _refuse(request, 400, "InvalidRequestID", "Invalid request ID")
-        elif b"x-oversize" in request.headers or len(request.body) > limits.RESPONSE_MAX_BYTES:
+        elif request.size > limits.RESPONSE_MAX_BYTES:
             message = f"Exceeded maximum allowed payload size ({limits.RESPONSE_MAX_BYTES} bytes)."
             _refuse(request, 413, "RequestEntityTooLarge", message)
         else:

@@ -202,7 +202,7 @@ class Sandbox:
         invocation = self._answered(request_id, Call.RESPONSE)
         if invocation is None:
             return False
-        if b"x-oversize" in request.headers or len(request.body) > limits.RESPONSE_MAX_BYTES:
+        if request.size > limits.RESPONSE_MAX_BYTES:
             self._finish(failure=too_large())
         else:
             self._finish(body=request.body)

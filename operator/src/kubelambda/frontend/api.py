@@ -7,11 +7,13 @@ import re
 import time
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qs, unquote
 
 from kubelambda.api import limits
 from kubelambda.core import identity, invoke_error
 from kubelambda.core.identity import FunctionReference
+from kubelambda.core.invoke_error import InvokeError
 from kubelambda.wire.server import Request
 
 _INVOKE = re.compile(rb"^/2015-03-31/functions/([^/?]+)/invocations/?(?:\?(.*))?$")
@@ -39,15 +41,22 @@ def new_request_id(request: Request, *, trusted: bool) -> str:
     given = request.headers.get(b"x-amzn-requestid", b"")
     if trusted and _REQUEST_ID.fullmatch(given):
         return given.decode()
-    return str(uuid.UUID(int=uuid.uuid4().int))
+    return str(uuid.uuid4())
 
 
 def parse_path(request: Request) -> tuple[FunctionReference, str | None]:
     """The function and qualifier of an Invoke path. Raises `InvokeError`."""
-    match = _INVOKE.match(request.target)
-    if match is None or request.method != b"POST":
-        path = request.target.decode(errors="replace")
-        raise invoke_error.InvokeError(404, "UnknownOperationException", f"no operation at {path}")
+    if request.method != b"POST":
+        raise _unknown_operation(request.target)
+    return _parse_target(request.target)
+
+
+@lru_cache(maxsize=4096)
+def _parse_target(target: bytes) -> tuple[FunctionReference, str | None]:
+    """Callers ask for the same few functions again and again."""
+    match = _INVOKE.match(target)
+    if match is None:
+        raise _unknown_operation(target)
     name = unquote(match[1].decode(errors="replace"))
     if len(name) > 140:
         raise invoke_error.validation(name, "functionName", "have length less than or equal to 140")
@@ -55,6 +64,11 @@ def parse_path(request: Request) -> tuple[FunctionReference, str | None]:
     if reference is None:
         raise invoke_error.validation(name, "functionName", f"satisfy regular expression pattern: {_NAME_PATTERN}")
     return reference, _qualifier(reference, (match[2] or b"").decode(errors="replace"))
+
+
+def _unknown_operation(target: bytes) -> InvokeError:
+    path = target.decode(errors="replace")
+    return InvokeError(404, "UnknownOperationException", f"no operation at {path}")
 
 
 def _qualifier(reference: FunctionReference, query: str) -> str | None:
@@ -97,20 +111,18 @@ def _check_client_context(context: bytes | None) -> None:
         json.loads(base64.b64decode(context, validate=True))
     except (ValueError, binascii.Error) as error:
         text = "Client context must be a valid Base64-encoded JSON object."
-        raise invoke_error.InvokeError(400, "InvalidRequestContentException", text) from error
+        raise InvokeError(400, "InvalidRequestContentException", text) from error
 
 
 def check_event(request: Request) -> None:
     """The event must be JSON within the limit; none at all is `{}` (§2.1.2). Raises `InvokeError`."""
-    oversize = request.headers.get(b"x-oversize")
-    size = int(oversize) if oversize is not None else len(request.body)
-    if size > limits.SYNC_REQUEST_MAX_BYTES:
-        raise invoke_error.too_large(size, limits.SYNC_REQUEST_MAX_BYTES)
+    if request.size > limits.SYNC_REQUEST_MAX_BYTES:
+        raise invoke_error.too_large(request.size, limits.SYNC_REQUEST_MAX_BYTES)
     if not request.body:
         request.body = b"{}"
         return
     try:
-        json.loads(request.body)
+        json.loads(request.body.decode())
     except ValueError as error:
         raise invoke_error.not_json(str(error)) from error
 

@@ -33,6 +33,8 @@ class Request:
     target: bytes
     headers: dict[bytes, bytes]
     body: bytes
+    size: int
+    """Bytes of the body as sent. Of one over the connection's limit, `body` holds only a part."""
 
     def respond(self, status: int, body: bytes = b"", headers: bytes = b"") -> None:
         """Answers. `headers` are whole lines, each ended by CRLF. Does nothing when the caller is gone."""
@@ -125,10 +127,8 @@ class Connection:
         """Called by the parser."""
         chunks = self._chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        if self._size > self._max_body:
-            self._headers[b"x-oversize"] = str(self._size).encode()
         self.busy = True
-        self._serve(Request(self, self._parser.get_method(), self._target, self._headers, body))
+        self._serve(Request(self, self._parser.get_method(), self._target, self._headers, body, self._size))
 
     def respond(self, status: int, body: bytes = b"", headers: bytes = b"") -> None:
         """Writes one response in one call."""
