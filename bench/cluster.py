@@ -90,6 +90,16 @@ def frontend() -> tuple[str, int]:
     return service_address(f"{RELEASE}-frontend")
 
 
+def frontends() -> list[tuple[str, int]]:
+    """Address of each of the two frontends."""
+    return sorted((pod["status"]["podIP"], 8080) for pod in frontend_pods())
+
+
+def frontend_pods() -> list[Any]:
+    """The pods of the frontends."""
+    return [pod for pod in pods("app.kubernetes.io/component=frontend", SYSTEM_NAMESPACE) if ready(pod)]
+
+
 def pods(selector: str, namespace: str = NAMESPACE) -> list[Any]:
     """Pods that are not on their way out."""
     found = kubectl_json("--namespace", namespace, "get", "pods", "--selector", selector)["items"]

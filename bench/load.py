@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 BODY = '{"name": "you"}'
@@ -24,6 +25,11 @@ class Measured:
     max_ms: float
     rps: float
     errors: int
+
+
+def median(runs: Sequence[Measured]) -> Measured:
+    """The run whose median latency is the median of them all."""
+    return sorted(runs, key=lambda run: run.p50_ms)[len(runs) // 2]
 
 
 def require_wrk() -> None:

@@ -29,11 +29,20 @@ def environment_pss_mb(pod: Any) -> tuple[float, float] | None:
 
     The agent is the first process of the pod's container, and the runtime process the largest of the others.
     """
-    try:
-        sizes = [_pss_kb(process) / 1024 for process in _processes(pod["metadata"]["uid"])]
-    except OSError:
-        return None
+    sizes = _pss_mb(pod)
     if len(sizes) < 2:
         return None
     runtime = max(sizes[1:])
     return sum(sizes) - runtime, runtime
+
+
+def pod_pss_mb(pod: Any) -> float | None:
+    """PSS in MB of all processes of a pod."""
+    return sum(_pss_mb(pod)) or None
+
+
+def _pss_mb(pod: Any) -> list[float]:
+    try:
+        return [_pss_kb(process) / 1024 for process in _processes(pod["metadata"]["uid"])]
+    except OSError:
+        return []

@@ -60,9 +60,9 @@ class Runtime:
         if self._process is not None:
             self._process.kill()
 
-    def peak_memory_mb(self) -> int:
-        """High-water mark of the process's resident memory, 0 when there is none."""
-        return self._process.peak_memory_mb() if self._process is not None else 0
+    def peak_memory_mb(self, *, after_ms: float) -> int:
+        """High-water mark of the process's resident memory after an invocation, 0 when there is no process."""
+        return self._process.peak_memory_mb(after_ms=after_ms) if self._process is not None else 0
 
     def _watch(self, pid: int) -> None:
         """Hears of the end of a child through its pidfd, without a handler for SIGCHLD."""

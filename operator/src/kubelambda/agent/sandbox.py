@@ -309,7 +309,7 @@ class Sandbox:
 
     def _report(self, invocation: Invocation, duration: float, failure: Failure | None) -> None:
         """The END and REPORT lines, after everything that the runtime printed."""
-        self._peak_mb = max(self._peak_mb, self._runtime.peak_memory_mb())
+        self._peak_mb = max(self._peak_mb, self._runtime.peak_memory_mb(after_ms=duration))
         self._log.drain()
         self._log.write(
             logs.end_line(invocation.id)
