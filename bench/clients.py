@@ -1,4 +1,4 @@
-"""What the official runtime clients alone can do: as many of them as environments, answered by a loop that does nothing.
+"""What the official runtime clients alone can do: as many as environments, answered by a loop that does nothing else.
 
 Whatever stands between a caller and a function comes on top of this, on the same cores.
 """

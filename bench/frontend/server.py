@@ -5,7 +5,6 @@ import gc
 import sys
 
 import uvloop
-from kubernetes.aio.client.configuration import Configuration
 
 from kubelambda.api.function import DeployedCode, DeployedConfiguration
 from kubelambda.api.settings import Settings
@@ -13,6 +12,7 @@ from kubelambda.frontend.service import Frontend
 from kubelambda.frontend.starting import Started, Starter, Target, Watcher
 from kubelambda.frontend.views import FunctionView, NamespaceView
 from kubelambda.kube.client import KubeClient
+from kubelambda.kube.server import Server
 from kubelambda.store.code_store import CodeStore
 from kubelambda.wire.client import connect
 from kubelambda.wire.protocol import ServerProtocol
@@ -35,11 +35,16 @@ class StubStarter(Starter):
         return Started(f"pod-{self.started}", f"uid-{self.started}", "token", connection)
 
 
+async def anonymous() -> dict[str, str]:
+    """No credentials: nothing is asked of an API server."""
+    return {}
+
+
 async def main() -> None:
     """Serves one function until killed."""
     port, StubStarter.stub_port = int(sys.argv[1]), int(sys.argv[2])
     settings = Settings(account_concurrency=100_000)
-    client = KubeClient(Configuration())
+    client = KubeClient(Server("http://127.0.0.1:9", None, anonymous))
     key = b"bench"
     frontend = Frontend(
         client, CodeStore("http://127.0.0.1:9", key), settings, key, address="127.0.0.1", service="x", port=port

@@ -1,4 +1,4 @@
-"""Raw JSON calls to the API server over `kubernetes.aio`'s configuration and session.
+"""Raw JSON calls to the API server.
 
 Dicts in, dicts out: decoding into the generated models costs 16 times as much as a narrow view of our own.
 """
@@ -9,12 +9,10 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 import aiohttp
-from kubernetes.aio import config
-from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.client.rest import RESTClientObject
 
 from kubelambda.kube.errors import Unreachable, status_error
 from kubelambda.kube.resources import Resource
+from kubelambda.kube.server import Server, from_kubeconfig, in_cluster
 
 type Object = dict[str, Any]
 
@@ -29,24 +27,19 @@ _PAGE = 250
 class KubeClient:
     """One session with the API server. Every method raises `kubelambda.kube.errors.KubeError`."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        configuration.connection_pool_maxsize = _CONNECTIONS
-        self._configuration = configuration
-        self._rest = RESTClientObject(configuration)
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=server.tls or True)
+        self._session = aiohttp.ClientSession(connector=connector)
 
     @classmethod
     async def connect(cls, kubeconfig: str | None = None) -> Self:
         """Connects with `kubeconfig`, or as the pod's service account. Makes no call yet."""
-        configuration = Configuration()
-        if kubeconfig is None:
-            config.load_incluster_config(client_configuration=configuration)
-        else:
-            await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
-        return cls(configuration)
+        return cls(in_cluster() if kubeconfig is None else await from_kubeconfig(kubeconfig))
 
     async def close(self) -> None:
         """Closes the session."""
-        await self._rest.close()
+        await self._session.close()
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
         """One object."""
@@ -168,18 +161,17 @@ class KubeClient:
         timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109 - this is aiohttp's own
     ) -> aiohttp.ClientResponse:
         """Sends one request and returns the response with its body still unread; error statuses are raised."""
-        url = f"{self._configuration.host}{path}"
+        url = f"{self._server.url}{path}"
         if query:
             url = f"{url}?{urlencode(query)}"
         headers = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": "kubelambda"}
-        for setting in (await self._configuration.auth_settings()).values():
-            headers[setting["key"]] = setting["value"]
         timeout = timeout or aiohttp.ClientTimeout(total=_TIMEOUT_S, connect=5)
+        data = json.dumps(body).encode() if body is not None else None
         try:
-            answer = await self._rest.request(method, url, headers=headers, body=body, _request_timeout=timeout)
+            headers |= await self._server.credentials()
+            response = await self._session.request(method, url, headers=headers, data=data, timeout=timeout)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"{method} {path}: {error or type(error).__name__}") from error
-        response: aiohttp.ClientResponse = answer.response
         if response.status >= 400:
             raise status_error(response.status, _message(await response.text()))
         return response
