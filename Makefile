@@ -89,6 +89,10 @@ e2e: setup install ## Everything on the real cluster, called by boto3 and the aw
 bench: setup install ## Measure the budgets beside a baseline; prints a table, writes bench/results/latest.json
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" $(PYTHON) -m bench
 
+.PHONY: bench-scale
+bench-scale: setup kubernetes-binaries ## Measure ten thousand Functions against a real API server, without a cluster
+	$(PYTHON) -m bench.scale
+
 ##@ Cluster
 .PHONY: install
 install: cluster-up images ## Install or upgrade the chart on the cluster

@@ -11,6 +11,11 @@ def _pss_kb(process: Path) -> int:
     return 0
 
 
+def process_pss_mb(pid: int) -> float:
+    """PSS in MB of one process."""
+    return _pss_kb(Path("/proc", str(pid))) / 1024
+
+
 def _processes(pod_uid: str) -> list[Path]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):

@@ -55,4 +55,3 @@ async def test_a_server_that_another_authority_vouches_for_is_not_spoken_to(
             await names(service_account)
     finally:
         other.stop()
-

@@ -1,0 +1,131 @@
+"""Thousands of Functions against a real etcd and kube-apiserver: time and memory of the operator, memory of a frontend.
+
+No cluster is needed: `python -m bench.scale [NUMBER]`. Definitions, roles and processes are those of the tests.
+"""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.integration.conftest import ROOT, RUNTIME, SYSTEM_NAMESPACE, operator_roles
+from tests.integration.control_plane import ADMIN_TOKEN, ControlPlane, free_port
+from tests.integration.processes import Component, Installation, http, wait_for_http
+
+from bench.memory import process_pss_mb
+from kubelambda.kube.client import KubeClient
+from kubelambda.kube.resources import FUNCTIONS, NAMESPACES
+
+NAMESPACE_COUNT = 20
+_CREATED_AT_ONCE = 32
+_MOST_S = 1200
+
+
+def manifest(index: int) -> dict[str, object]:
+    """One of many small Functions."""
+    return {
+        "apiVersion": FUNCTIONS.api_version,
+        "kind": FUNCTIONS.kind,
+        "metadata": {"name": f"function-{index}", "namespace": f"scale-{index % NAMESPACE_COUNT}"},
+        "spec": {"runtime": "python3.13", "handler": "index.handler", "code": {"inline": f"number = {index}"}},
+    }
+
+
+async def create(client: KubeClient, number: int) -> None:
+    """Namespaces and Functions, before anybody looks at them."""
+    for index in range(NAMESPACE_COUNT):
+        await client.create(NAMESPACES, {"metadata": {"name": f"scale-{index}"}})
+    free = asyncio.Semaphore(_CREATED_AT_ONCE)
+
+    async def one(index: int) -> None:
+        async with free:
+            body = manifest(index)
+            await client.create(FUNCTIONS, body, f"scale-{index % NAMESPACE_COUNT}")
+
+    await asyncio.gather(*map(one, range(number)))
+
+
+async def ready(client: KubeClient) -> int:
+    """How many Functions are Ready."""
+    count = 0
+    async for body in client.each(FUNCTIONS):
+        conditions = body.get("status", {}).get("conditions", [])
+        count += any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    return count
+
+
+def frontend(control_plane: ControlPlane, installation: Installation) -> Component:
+    """A frontend that has read what there is, and watches."""
+    port = free_port()
+    arguments = ["frontend", f"--kubeconfig={control_plane.kubeconfig(ADMIN_TOKEN)}", f"--port={port}"]
+    shared = [f"--settings={installation.folder / 'settings.json'}", f"--key-file={installation.folder / 'key'}"]
+    found = Component(f"frontend-{port}", installation.folder, [*arguments, f"--metrics-port={free_port()}", *shared])
+    installation.components.append(found)
+    wait_for_http(f"http://127.0.0.1:{port}/healthz")
+    while http(f"http://127.0.0.1:{port}/readyz")[0] != 200:
+        time.sleep(0.1)
+    return found
+
+
+async def measure(control_plane: ControlPlane, installation: Installation, number: int) -> dict[str, float]:
+    """The figures."""
+    client = await KubeClient.connect(str(control_plane.kubeconfig(ADMIN_TOKEN)))
+    try:
+        watching = frontend(control_plane, installation).process.pid
+        empty = process_pss_mb(watching)
+        installation.code_store()
+        started = time.monotonic()
+        await create(client, number)
+        print(f"  {number} Functions created in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+        started, most = time.monotonic(), 0.0
+        operator, _ = installation.operator()
+        while (done := await ready(client)) < number:
+            most = max(most, operator.resident_mb)
+            elapsed = time.monotonic() - started
+            print(f"  {done} Ready after {elapsed:.0f} s, operator {most:.0f} MB", file=sys.stderr, flush=True)
+            if elapsed > _MOST_S:
+                raise RuntimeError(f"{done} of {number} Functions are Ready after {_MOST_S} s")
+            await asyncio.sleep(5)
+        took = time.monotonic() - started
+        await asyncio.sleep(5)
+        full = process_pss_mb(watching)
+        return {
+            "functions": number,
+            "ready_s": took,
+            "operator_max_rss_mb": max(most, operator.resident_mb),
+            "frontend_empty_pss_mb": empty,
+            "frontend_kb_per_function": (full - empty) * 1024 / number,
+        }
+    finally:
+        await client.close()
+
+
+def main() -> None:
+    """Measures, prints, and leaves nothing behind."""
+    number = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    with tempfile.TemporaryDirectory() as folder:
+        control_plane = ControlPlane(Path(folder, "control-plane"))
+        Path(folder, "installation").mkdir()
+        installation = Installation(Path(folder, "installation"), control_plane, SYSTEM_NAMESPACE)
+        try:
+            control_plane.start()
+            applied = control_plane.kubectl("apply", "--server-side", "--filename", str(ROOT / "crds"))
+            if applied.returncode:
+                raise RuntimeError(applied.stderr)
+            control_plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+            system = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}}
+            control_plane.apply([system, RUNTIME, *operator_roles()])
+            for name, value in asyncio.run(measure(control_plane, installation, number)).items():
+                print(f"{name:28} {value:>12.2f}")
+        finally:
+            try:
+                installation.stop()
+            except (AssertionError, subprocess.TimeoutExpired) as error:
+                print(error, file=sys.stderr)
+            control_plane.stop()
+
+
+if __name__ == "__main__":
+    main()
