@@ -29,6 +29,7 @@ def _serve(source: int, output: int, kind: str, prestarted: process.Process | No
     from kubelambda.agent.configuration import Paths  # noqa: PLC0415
     from kubelambda.agent.control import Control  # noqa: PLC0415
     from kubelambda.agent.event_loop import EventLoop  # noqa: PLC0415
+    from kubelambda.agent.runtime import Runtime  # noqa: PLC0415
     from kubelambda.agent.runtime_api import RuntimeApi  # noqa: PLC0415
     from kubelambda.agent.sandbox import Sandbox  # noqa: PLC0415
     from kubelambda.wire.server import Connection  # noqa: PLC0415
@@ -37,16 +38,16 @@ def _serve(source: int, output: int, kind: str, prestarted: process.Process | No
     control_port = int(os.environ.get("KUBELAMBDA_CONTROL_PORT", labels.CONTROL_PORT))
     root = Path(os.environ.get("KUBELAMBDA_ROOT", "/"))
     log = logs.Log(sys.stdout.fileno(), source, loop.call_later)
-    sandbox = Sandbox(
-        paths=Paths(root / "var/task", root / "opt", root / "var/runtime", f"127.0.0.1:{api_port}"),
+    paths = Paths(root / "var/task", root / "opt", root / "var/runtime", f"127.0.0.1:{api_port}")
+    runtime = Runtime(
+        paths=paths,
         bootstrap=json.loads(os.environ.get(labels.ENV_BOOTSTRAP, "[]")),
         prestart=kind,
         prestarted=prestarted,
         output=output,
-        log=log,
         loop=loop,
-        finished=loop.stop,
     )
+    sandbox = Sandbox(paths=paths, runtime=runtime, log=log, loop=loop, finished=loop.stop)
     control = Control(sandbox, os.environ[labels.ENV_POOL_TOKEN_SHA256])
     api = RuntimeApi(sandbox)
     loop.add_reader(source, log.drain)

@@ -10,7 +10,7 @@ from kubelambda.agent.process import Process
 
 
 class Runtime:
-    """At most one process at a time. `ended` gets the wait status of one that ended without being replaced."""
+    """At most one process at a time."""
 
     def __init__(
         self,
@@ -21,7 +21,6 @@ class Runtime:
         prestarted: Process | None,
         output: int,
         loop: EventLoop,
-        ended: Callable[[int], None],
     ) -> None:
         self._paths = paths
         self._bootstrap = bootstrap
@@ -29,7 +28,8 @@ class Runtime:
         self._process = prestarted
         self._output = output
         self._loop = loop
-        self._ended = ended
+        self.on_end: Callable[[int], None] = lambda _: None
+        """Called with the wait status of a process that ended without being replaced."""
         if prestarted is not None:
             self._watch(prestarted.pid)
 
@@ -56,7 +56,7 @@ class Runtime:
         self._watch(self._process.pid)
 
     def kill(self) -> None:
-        """Kills the process and its group. `ended` hears of it."""
+        """Kills the process and its group. `on_end` hears of it."""
         if self._process is not None:
             self._process.kill()
 
@@ -84,4 +84,4 @@ class Runtime:
             found.kill()  # whatever it left behind in its group
             found.forget()
             self._process = None
-            self._ended(status)
+            self.on_end(status)

@@ -21,7 +21,6 @@ from kubelambda.agent.invocation import (
     timed_out,
     too_large,
 )
-from kubelambda.agent.process import Process
 from kubelambda.agent.runtime import Runtime
 from kubelambda.agent.state import Call, State, after
 from kubelambda.api import limits
@@ -42,10 +41,7 @@ class Sandbox:
         self,
         *,
         paths: Paths,
-        bootstrap: list[str],
-        prestart: str,
-        prestarted: Process | None,
-        output: int,
+        runtime: Runtime,
         log: logs.Log,
         loop: EventLoop,
         finished: Callable[[], None],
@@ -54,15 +50,8 @@ class Sandbox:
         self._log = log
         self._finished = finished
         self._loop = loop
-        self._runtime = Runtime(
-            paths=paths,
-            bootstrap=bootstrap,
-            prestart=prestart,
-            prestarted=prestarted,
-            output=output,
-            loop=loop,
-            ended=self._runtime_ended,
-        )
+        self._runtime = runtime
+        runtime.on_end = self._runtime_ended
         self.configuration: Configuration | None = None
         self._variables: dict[str, str] = {}
         self.state = State.STARTED
