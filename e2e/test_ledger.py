@@ -5,7 +5,7 @@ import uuid
 
 from conftest import SYSTEM_NAMESPACE, Account, eventually, kubectl
 from load import Load
-from test_faults import platform_pods
+from test_faults import platform_pods, rolled_out
 
 SLEEP = "import time\ndef handler(event, context):\n    time.sleep(event.get('sleep', 0))\n    return event"
 STRAY = """
@@ -20,15 +20,21 @@ print("sent")
 """
 
 
-def metric(name: str) -> float:
-    """A metric of all frontends, summed."""
-    total = 0.0
+def samples(name: str) -> list[float]:
+    """A metric, with its labels if it has any, of every frontend that has it."""
+    found: list[float] = []
     for pod in platform_pods("frontend"):
         path = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods/{pod}:9090/proxy/metrics"
-        found = re.search(rf"^{name} (\S+)$", kubectl("get", "--raw", path), re.MULTILINE)
-        assert found is not None, f"{pod} has no {name}"
-        total += float(found[1])
-    return total
+        line = re.search(rf"^{re.escape(name)} (\S+)$", kubectl("get", "--raw", path), re.MULTILINE)
+        found += [float(line[1])] if line else []
+    return found
+
+
+def metric(name: str) -> float:
+    """A metric that every frontend has, summed."""
+    found = samples(name)
+    assert len(found) == len(platform_pods("frontend")), f"not every frontend has {name}"
+    return sum(found)
 
 
 def test_the_ledger_does_not_drift_under_load(account: Account) -> None:
@@ -59,3 +65,17 @@ def test_an_environment_that_runs_what_it_was_not_given_is_retired(account: Acco
     eventually(lambda: not account.environments("stray"))
     assert account.invoke("stray", {"again": 1})["Payload"] == {"again": 1}
     eventually(lambda: metric("kubelambda_ledger_drift") == 0, timeout=60)
+
+
+def test_environments_are_known_to_a_new_frontend_before_anybody_calls(account: Account) -> None:
+    """Else nobody would ever retire those that nobody calls again."""
+    account.function("kept", SLEEP)
+    account.invoke("kept", {})
+    (before,) = account.environments("kept")
+    series = f'kubelambda_environments{{function="kept",namespace="{account.namespace}"}}'
+    eventually(lambda: sum(samples(series)) == 1)
+    kubectl("--namespace", SYSTEM_NAMESPACE, "rollout", "restart", "deployment/kubelambda-frontend")
+    rolled_out("deployment", "frontend")
+    eventually(lambda: sum(samples(series)) == 1)
+    (after,) = account.environments("kept")
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]

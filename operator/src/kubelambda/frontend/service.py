@@ -10,7 +10,7 @@ from kubelambda.core import identity, invoke_error, ownership, tokens
 from kubelambda.core.invoke_error import InvokeError
 from kubelambda.core.ledger import Account
 from kubelambda.core.reserved_concurrency import account_quota
-from kubelambda.frontend import api, reconciliation
+from kubelambda.frontend import api, orphans, reconciliation
 from kubelambda.frontend.adoption import Adoption
 from kubelambda.frontend.archives import Archives
 from kubelambda.frontend.caches import Caches
@@ -18,6 +18,7 @@ from kubelambda.frontend.environment import invoke_head
 from kubelambda.frontend.forwarding import HEADER, Forwarder
 from kubelambda.frontend.invocation import Invocation, refuse
 from kubelambda.frontend.metrics import Metrics
+from kubelambda.frontend.orphans import Orphans
 from kubelambda.frontend.pools import Pools
 from kubelambda.frontend.reconciliation import Reconciliation
 from kubelambda.frontend.runner import Runner
@@ -73,6 +74,7 @@ class Frontend:
         )
         self._reconciliation = Reconciliation(self.caches, key, self.metrics)
         self._adoption = Adoption(self.caches, key)
+        self._orphans = Orphans(self.caches, self._own_runner, self._starter.delete_soon)
         self._forwarder = Forwarder(port, self._token.decode())
         self._runners: dict[Name, Runner] = {}
         self._released: list[Runner] = []
@@ -168,6 +170,7 @@ class Frontend:
             _every(1, self._tick),
             _every(1, self._size_pools),
             _every(reconciliation.INTERVAL_S, self._reconcile),
+            _every(orphans.INTERVAL_S, self._look_for_orphans),
         ]
 
     async def _tick(self) -> None:
@@ -182,6 +185,10 @@ class Frontend:
 
     async def _reconcile(self) -> None:
         await self._reconciliation.run([*self._runners.values(), *self._released])
+
+    async def _look_for_orphans(self) -> None:
+        if self.ready:
+            self._orphans.look()
 
     def _owners_of(self, namespace: str) -> list[str]:
         owners = self._owners.get(namespace)
@@ -201,6 +208,14 @@ class Frontend:
         if runner is None:
             runner = self._new_runner(namespace, name, view, account)
         return runner
+
+    def _own_runner(self, namespace: str, name: str) -> Runner | None:
+        """The runner of a function, made if need be; None when another frontend owns it or nothing is deployed."""
+        view = self.caches.functions.items.get((namespace, name))
+        found = self.caches.namespaces.items.get(("", namespace))
+        if view is None or view.deployed is None or found is None or not self._owns(namespace):
+            return None
+        return self._runner(namespace, name, view, found.account_id)
 
     def _new_runner(self, namespace: str, name: str, view: FunctionView, account: str) -> Runner:
         assert view.deployed is not None

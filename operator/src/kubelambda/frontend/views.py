@@ -49,6 +49,8 @@ class PodView:
     ip: str
     ready: bool
     ending: bool
+    deleting: bool
+    """Whether somebody has deleted it; a pod that failed ends without."""
     restarts: int
     out_of_memory: bool
     resize_refused: str
@@ -110,6 +112,7 @@ def pod_view(body: dict[str, Any]) -> PodView | None:
         ip=status.get("podIP", ""),
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in conditions),
         ending="deletionTimestamp" in metadata or status.get("phase") in ("Failed", "Succeeded"),
+        deleting="deletionTimestamp" in metadata,
         restarts=containers[0].get("restartCount", 0),
         out_of_memory="OOMKilled" in (last.get("reason"), now.get("reason")),
         resize_refused=next((c.get("reason", "") for c in conditions if c["type"] == "PodResizePending"), ""),
