@@ -38,7 +38,7 @@ def parallel(account: Account, name: str, count: int, event: dict[str, Any]) -> 
 
 
 def test_parallel_requests_get_an_environment_each(account: Account) -> None:
-    """Six at once run in six environments, never two in one; longer than a full node needs to start the last of them."""
+    """Six at once run in six environments, never two in one; for longer than a full node needs to start them."""
     account.function("parallel", OCCUPY, timeout=60)
     answers = parallel(account, "parallel", 6, {"seconds": 10})
     assert [answer["Payload"]["inside"] for answer in answers] == [1] * 6

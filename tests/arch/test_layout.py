@@ -2,6 +2,7 @@
 
 import ast
 import operator
+import re
 import subprocess
 from pathlib import Path
 
@@ -79,3 +80,10 @@ def test_make_help_explains_every_target() -> None:
     assert phony
     missing = {name for name in phony if f"  {name} " not in printed}
     assert not missing
+
+
+@pytest.mark.parametrize("document", sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.name)
+def test_documents_name_files_that_exist(document: Path) -> None:
+    """Paths of the package, as `agent/control.py`, and of the repository."""
+    for name in re.findall(r"`([\w./-]+/[\w.-]+\.(?:py|md|yaml|json))`", document.read_text()):
+        assert (PACKAGE / name).exists() or (ROOT / name).exists(), name
