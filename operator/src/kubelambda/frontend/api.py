@@ -24,6 +24,7 @@ _NAME_PATTERN = (
     "([a-zA-Z0-9-_\\.]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?"
 )
 LATEST = "$LATEST"
+_REMEMBERED_MAX_BYTES = 512
 _TYPES = ("Event", "RequestResponse", "DryRun")
 
 
@@ -48,12 +49,12 @@ def parse_path(request: Request) -> tuple[FunctionReference, str | None]:
     """The function and qualifier of an Invoke path. Raises `InvokeError`."""
     if request.method != b"POST":
         raise _unknown_operation(request.target)
-    return _parse_target(request.target)
+    if len(request.target) > _REMEMBERED_MAX_BYTES:
+        return _parse_target(request.target)
+    return _parse_known_target(request.target)
 
 
-@lru_cache(maxsize=4096)
 def _parse_target(target: bytes) -> tuple[FunctionReference, str | None]:
-    """Callers ask for the same few functions again and again."""
     match = _INVOKE.match(target)
     if match is None:
         raise _unknown_operation(target)
@@ -64,6 +65,10 @@ def _parse_target(target: bytes) -> tuple[FunctionReference, str | None]:
     if reference is None:
         raise invoke_error.validation(name, "functionName", f"satisfy regular expression pattern: {_NAME_PATTERN}")
     return reference, _qualifier(reference, (match[2] or b"").decode(errors="replace"))
+
+
+_parse_known_target = lru_cache(maxsize=4096)(_parse_target)
+"""Callers ask for the same few functions again and again."""
 
 
 def _unknown_operation(target: bytes) -> InvokeError:

@@ -1,5 +1,6 @@
 """A minimal HTTP/1.1 server: httptools over the bytes of a connection, one request in flight per connection."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -7,7 +8,10 @@ from typing import Protocol
 
 import httptools
 
+from kubelambda.api import limits
+
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+_PIPELINED_MAX = 16
 
 
 class Transport(Protocol):
@@ -46,8 +50,15 @@ class Request:
         return self.connection.alive
 
 
+class HeadTooLarge(Exception):
+    """Request line and headers exceed `HEADERS_MAX_BYTES` (§2.1.3)."""
+
+
 class Connection:
-    """The server side of one connection, on whatever event loop calls it as asyncio calls its protocols."""
+    """The server side of one connection, on whatever event loop calls it as asyncio calls its protocols.
+
+    Requests that come before the answer to an earlier one wait for it: answers have the order of their requests.
+    """
 
     def __init__(
         self, serve: Callable[[Request], None], *, max_body: int, connections: "set[Connection] | None" = None
@@ -61,8 +72,10 @@ class Connection:
         """Whether the next answer is the last one."""
         self._parser = httptools.HttpRequestParser(self)
         self._transport: Transport | None = None
+        self._pipelined: deque[Request] = deque()
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
+        self._head_size = 0
         self._chunks: list[bytes] = []
         self._size = 0
 
@@ -80,6 +93,7 @@ class Connection:
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         """Called by the event loop."""
         self._transport = None
+        self._pipelined.clear()
         if self._connections is not None:
             self._connections.discard(self)
 
@@ -92,25 +106,39 @@ class Connection:
         """Called by the event loop."""
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:
+            if not isinstance(error.__context__, HeadTooLarge):
+                raise
+            self._give_up(431, b'{"message":"request line and headers are too large"}')
         except httptools.HttpParserError:
-            self.respond(400, b'{"message":"malformed HTTP request"}')
-            if self._transport is not None:
-                self._transport.close()
+            self._give_up(400, b'{"message":"malformed HTTP request"}')
+
+    def _give_up(self, status: int, body: bytes) -> None:
+        """Nothing that comes on this connection can be understood any more."""
+        if not self.busy:  # else it would pass for the answer to the request before
+            self.respond(status, body)
+        self.close()
 
     def on_message_begin(self) -> None:
         """Called by the parser."""
         self._target = b""
         self._headers = {}
+        self._head_size = 0
         self._chunks = []
         self._size = 0
 
     def on_url(self, url: bytes) -> None:
         """Called by the parser."""
         self._target += url
+        if len(self._target) > limits.HEADERS_MAX_BYTES:
+            raise HeadTooLarge
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser."""
         self._headers[name.lower()] = value
+        self._head_size += len(name) + len(value)
+        if self._head_size > limits.HEADERS_MAX_BYTES:
+            raise HeadTooLarge
 
     def on_headers_complete(self) -> None:
         """Called by the parser: curl waits for this answer before it sends a large body."""
@@ -127,8 +155,14 @@ class Connection:
         """Called by the parser."""
         chunks = self._chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        self.busy = True
-        self._serve(Request(self, self._parser.get_method(), self._target, self._headers, body, self._size))
+        request = Request(self, self._parser.get_method(), self._target, self._headers, body, self._size)
+        if not self.busy:
+            self.busy = True
+            self._serve(request)
+        elif len(self._pipelined) < _PIPELINED_MAX:
+            self._pipelined.append(request)
+        else:
+            self.close()
 
     def respond(self, status: int, body: bytes = b"", headers: bytes = b"") -> None:
         """Writes one response in one call."""
@@ -148,3 +182,6 @@ class Connection:
             self._transport.write(body)
         if self.closing:
             self._transport.close()
+        elif self._pipelined:
+            self.busy = True
+            self._serve(self._pipelined.popleft())

@@ -1,0 +1,137 @@
+"""The HTTP server of frontend and agent, over real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from kubelambda.wire.protocol import ServerProtocol
+from kubelambda.wire.server import Request
+
+type Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Server:
+    """Keeps its requests; answers those to /now at once, and others when it is told to."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.arrived = asyncio.Event()
+
+    def serve(self, request: Request) -> None:
+        """Called for every request."""
+        self.requests.append(request)
+        self.arrived.set()
+        if request.target == b"/now":
+            request.respond(200, request.body)
+
+
+@pytest.fixture
+def server() -> Server:
+    """The server that `client` talks to."""
+    return Server()
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[Client]:
+    """A connection to the server, with bodies of at most 100 bytes."""
+    loop = asyncio.get_running_loop()
+    listening = await loop.create_server(lambda: ServerProtocol(server.serve, max_body=100), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
+    yield reader, writer
+    writer.close()
+    listening.close()
+
+
+async def answer(client: Client) -> tuple[int, bytes]:
+    """Status and body of the next answer."""
+    head = await client[0].readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+    return int(head.split(b" ", 2)[1]), await client[0].readexactly(length)
+
+
+async def test_a_request_may_come_in_pieces(client: Client, server: Server) -> None:
+    """Byte by byte."""
+    for byte in b"POST /now HTTP/1.1\r\nX-Name: value\r\nContent-Length: 4\r\n\r\nbody":
+        client[1].write(bytes([byte]))
+        await client[1].drain()
+        await asyncio.sleep(0)
+    assert await answer(client) == (200, b"body")
+    assert server.requests[0].headers[b"x-name"] == b"value"
+
+
+async def test_a_chunked_body_is_put_together(client: Client) -> None:
+    """Clients that stream send their body so."""
+    client[1].write(b"POST /now HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+    assert await answer(client) == (200, b"abcde")
+
+
+async def test_whoever_waits_for_it_is_told_to_continue(client: Client) -> None:
+    """As curl does before a large body."""
+    client[1].write(b"POST /now HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    assert await client[0].readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client[1].write(b"hi")
+    assert await answer(client) == (200, b"hi")
+
+
+async def test_answers_have_the_order_of_their_requests(client: Client, server: Server) -> None:
+    """A second request waits, however quick its answer would be."""
+    client[1].write(b"GET /slow HTTP/1.1\r\n\r\n" + b"POST /now HTTP/1.1\r\nContent-Length: 6\r\n\r\nsecond")
+    await server.arrived.wait()
+    await asyncio.sleep(0.05)
+    assert [request.target for request in server.requests] == [b"/slow"]
+    server.requests[0].respond(200, b"first")
+    assert [await answer(client), await answer(client)] == [(200, b"first"), (200, b"second")]
+
+
+async def test_who_sends_on_and_on_without_waiting_is_left(client: Client, server: Server) -> None:
+    """What waits takes memory."""
+    client[1].write(b"GET /slow HTTP/1.1\r\n\r\n" * 100)
+    assert await client[0].read() == b""
+    assert len(server.requests) == 1
+
+
+async def test_a_body_over_the_limit_is_counted_and_not_kept(client: Client, server: Server) -> None:
+    """So that its length can be told."""
+    client[1].write(b"POST /now HTTP/1.1\r\nContent-Length: 100000\r\n\r\n" + bytes(100_000))
+    await answer(client)
+    assert server.requests[0].size == 100_000
+    assert len(server.requests[0].body) <= 100
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"GET /" + b"x" * 1_048_576, b"GET / HTTP/1.1\r\n" + b"X-Name: value\r\n" * (1_048_576 // len("x-namevalue") + 2)],
+    ids=["path", "headers"],
+)
+async def test_a_head_over_a_megabyte_is_refused(client: Client, server: Server, head: bytes) -> None:
+    """As soon as it is that long (§2.1.3)."""
+    client[1].write(head)
+    status, _ = await answer(client)
+    assert (status, await client[0].read(), server.requests) == (431, b"", [])
+
+
+async def test_what_is_no_http_is_refused(client: Client) -> None:
+    """And the connection ends."""
+    client[1].write(b"\x16\x03\x01 this is TLS\r\n\r\n")
+    assert (await answer(client))[0] == 400
+    assert await client[0].read() == b""
+
+
+async def test_nonsense_after_a_request_is_not_taken_for_its_answer(client: Client, server: Server) -> None:
+    """The connection ends without one."""
+    client[1].write(b"GET /slow HTTP/1.1\r\n\r\n")
+    await server.arrived.wait()
+    client[1].write(b"nonsense\r\n\r\n")
+    assert await client[0].read() == b""
+    assert not server.requests[0].alive
+
+
+async def test_a_caller_that_is_gone_gets_nothing(client: Client, server: Server) -> None:
+    """Answering it does no harm."""
+    client[1].write(b"GET /slow HTTP/1.1\r\n\r\n")
+    await server.arrived.wait()
+    client[1].close()
+    await asyncio.sleep(0.05)
+    assert not server.requests[0].alive
+    server.requests[0].respond(200, b"too late")
