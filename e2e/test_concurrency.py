@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from conftest import RELEASE, SYSTEM_NAMESPACE, Account, KubectlError, eventually, kubectl, kubectl_json
+from conftest import (
+    RELEASE,
+    SYSTEM_NAMESPACE,
+    Account,
+    KubectlError,
+    eventually,
+    kubectl,
+    kubectl_json,
+    lambda_client,
+)
 
 OCCUPY = """
 import time, threading
@@ -81,6 +90,33 @@ def test_reserved_one_means_one_across_both_frontends(account: Account) -> None:
     with concurrent.futures.ThreadPoolExecutor(8) as callers:
         statuses = sorted(callers.map(call, addresses * 4))
     assert statuses == [200] + [429] * 7
+
+
+def test_reserved_one_means_one_while_its_frontends_are_replaced(account: Account) -> None:
+    """The frontend that takes over counts what still runs for the one before, and goes on in the same environment."""
+    account.function("handed-over", OCCUPY, timeout=60, reservedConcurrentExecutions=1)
+    stream = account.invoke("handed-over", {})["Payload"]["stream"]
+    with concurrent.futures.ThreadPoolExecutor(1) as callers:
+        long = callers.submit(account.invoke, "handed-over", {"seconds": 20})
+        time.sleep(0.5)
+        kubectl("--namespace", SYSTEM_NAMESPACE, "rollout", "restart", f"deployment/{RELEASE}-frontend")
+        refused: list[int] = []
+        while not long.done():
+            # One request for each connection: it reaches the old frontends and the new ones.
+            try:
+                answer = lambda_client().invoke(FunctionName=account.arn("handed-over"))
+            except ClientError as error:
+                refused.append(error.response["ResponseMetadata"]["HTTPStatusCode"])
+            else:
+                time.sleep(0.5)
+                assert long.done(), f"two at once: {answer['Payload'].read()}"
+            time.sleep(0.05)
+    assert len(refused) > 20
+    assert set(refused) == {429}
+    kubectl("--namespace", SYSTEM_NAMESPACE, "rollout", "status", f"deployment/{RELEASE}-frontend", "--timeout=120s")
+    assert long.result()["Payload"]["inside"] == 1
+    eventually(lambda: account.invoke("handed-over", {})["Payload"]["stream"] == stream)
+    assert len(account.environments("handed-over")) == 1
 
 
 def test_reserved_zero_stops_the_function(account: Account) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections.abc import Coroutine
 
 from kubelambda.api import labels
 from kubelambda.core import tokens
@@ -13,6 +14,9 @@ from kubelambda.frontend.views import PodView
 from kubelambda.wire.client import ClientConnection, connect, request_head
 
 _POLL_S = 0.25
+_ANSWER_S = 2.0
+_HOLD_S = 1.0
+"""Requests wait this long for environments to be adopted: one that does not answer by then is found later, or never."""
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +30,28 @@ class Adoption:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def adopt_all(self, runner: Runner) -> None:
-        """Adopts every environment of the runner's present revision, in the background."""
+        """Adopts every environment of the runner's present revision.
+
+        Until it is known which of them are idle and which are busy, the runner holds what arrives: else it would start
+        another environment beside an idle one, or admit more than the former owner's invocations leave room for.
+        """
         target = runner.target
-        for (namespace, name), pod in self._caches.pods.items.items():
-            ours = namespace == target.namespace and pod.function_uid == target.uid
-            if ours and pod.revision == target.configuration.revision and pod.ip and not pod.ending:
-                task = asyncio.get_running_loop().create_task(self._adopt(runner, name, pod))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+        found = [
+            self._spawn(self._adopt(runner, name, pod))
+            for (namespace, name), pod in self._caches.pods.items.items()
+            if namespace == target.namespace
+            and pod.function_uid == target.uid
+            and pod.revision == target.configuration.revision
+            and pod.ip
+            and not pod.ending
+        ]
+        if found:
+            runner.hold()
+            self._spawn(self._let_go(runner, found))
+
+    async def _let_go(self, runner: Runner, adopting: list[asyncio.Task[None]]) -> None:
+        await asyncio.wait(adopting, timeout=_HOLD_S)
+        runner.let_go()
 
     async def _adopt(self, runner: Runner, name: str, pod: PodView) -> None:
         token = tokens.environment_token(self._key, pod.uid)
@@ -45,24 +63,40 @@ class Adoption:
                 found.lost(in_flight)
 
         try:
-            connection = await connect(pod.ip, labels.CONTROL_PORT, lost, 2.0)
+            connection = await connect(pod.ip, labels.CONTROL_PORT, lost, _ANSWER_S)
             busy = await self._busy(connection, pod.ip, token)
-            if busy is None or runner.knows(pod.uid) or runner.released:
-                connection.close()
-                return
-            number = runner.adopt(Started(name, pod.uid, token, connection), busy=busy)
-            while busy:
-                await asyncio.sleep(_POLL_S)
-                busy = await self._busy(connection, pod.ip, token)
-                if busy is False:
-                    runner.freed(number)
         except (OSError, TimeoutError) as error:
             log.info("pod %s/%s was not adopted: %s", runner.target.namespace, name, error)
+            return
+        if busy is None or runner.knows(pod.uid) or runner.released:
+            connection.close()
+            return
+        number = runner.adopt(Started(name, pod.uid, token, connection), busy=busy)
+        if busy:
+            self._spawn(self._follow(runner, number, connection, pod.ip, token))
+
+    async def _follow(self, runner: Runner, number: int, connection: ClientConnection, ip: str, token: str) -> None:
+        """Waits until an environment has finished what it runs for its former owner."""
+        busy: bool | None = True
+        while busy:
+            await asyncio.sleep(_POLL_S)
+            try:
+                busy = await self._busy(connection, ip, token)
+            except (OSError, TimeoutError):
+                return  # its end is told by its connection
+        if busy is False:
+            runner.freed(number)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _busy(self, connection: ClientConnection, ip: str, token: str) -> bool | None:
         """Whether the environment runs something; None when it cannot be used."""
         head = request_head("GET", "/state", ip, {"Authorization": f"Bearer {token}"}, 0)
-        async with asyncio.timeout(2.0):
+        async with asyncio.timeout(_ANSWER_S):
             status, _, body = await connection.call(head)
         if status != 200:
             return None

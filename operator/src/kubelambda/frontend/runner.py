@@ -54,13 +54,27 @@ class Runner:
         self._metrics = metrics
         self._killed_by_memory = killed_by_memory
         self._tasks: set[asyncio.Task[None]] = set()
+        self._held: list[Invocation] | None = None
         self.released = False
 
     # -- what the frontend asks -------------------------------------------------------------------------------------
 
     def invoke(self, invocation: Invocation) -> None:
         """Places an invocation; it is answered when it is."""
+        if self._held is not None:
+            self._held.append(invocation)
+            return
         self._execute(self.placement.arrive(invocation, invocation.started))
+
+    def hold(self) -> None:
+        """Keeps what arrives until `let_go`: environments are being adopted."""
+        self._held = self._held or []
+
+    def let_go(self) -> None:
+        """Places what was held."""
+        held, self._held = self._held or [], None
+        for invocation in held:
+            self.invoke(invocation)
 
     def configure(self, target: Target, reserved: int | None) -> None:
         """A new deployment or reservation."""
@@ -94,7 +108,8 @@ class Runner:
 
     def remove(self) -> None:
         """The function was deleted: who still waits for an environment is told so."""
-        for invocation in self.placement.abandon():
+        held, self._held = self._held or [], None
+        for invocation in [*self.placement.abandon(), *held]:
             invocation.fail(invoke_error.not_found(f"{invocation.arn}:$LATEST"))
         self.release()
 
@@ -132,9 +147,14 @@ class Runner:
         return any(found.uid == uid for found in self.environments.values())
 
     @property
+    def in_flight(self) -> int:
+        """Invocations that are not answered yet."""
+        return self.placement.in_flight + len(self._held or [])
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is in flight or on its way."""
-        return self.placement.in_flight == 0
+        return self.in_flight == 0
 
     # -- environment.Events -----------------------------------------------------------------------------------------
 

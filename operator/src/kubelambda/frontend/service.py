@@ -157,7 +157,7 @@ class Frontend:
     def in_flight(self) -> int:
         """Invocations that are not answered yet."""
         runners = [*self._runners.values(), *self._released]
-        return sum(runner.placement.in_flight for runner in runners)
+        return sum(runner.in_flight for runner in runners)
 
     def drain(self) -> None:
         """Takes nothing new; what comes all the same goes to the frontends that stay."""
