@@ -200,6 +200,25 @@ def test_agents_killed_under_load_cost_only_their_own_invocations(account: Accou
     assert nothing_duplicated(load)
 
 
+def test_an_agent_that_says_nothing_any_more_is_given_up(account: Account) -> None:
+    """A frozen process 1: five seconds after the function's timeout the platform answers in its place."""
+    account.function("frozen", "def handler(event, context):\n    return 'alive'", timeout=1)
+    account.invoke("frozen", {})
+    (pod,) = account.environments("frozen")
+    found = processes(pod["metadata"]["uid"])
+    if not found:
+        pytest.skip("the pods do not run on this machine, so their processes cannot be stopped from here")
+    os.kill(found[0], signal.SIGSTOP)
+    started = time.monotonic()
+    answer = account.invoke("frozen", {})
+    assert answer["FunctionError"] == "Unhandled"
+    assert answer["Payload"]["errorType"] == "Sandbox.Failure"
+    assert "did not answer in time" in answer["Payload"]["errorMessage"]
+    assert time.monotonic() - started < 15
+    assert account.invoke("frozen", {})["Payload"] == "alive"
+    eventually(lambda: pod["metadata"]["name"] not in {each["metadata"]["name"] for each in account.pods()})
+
+
 def test_user_code_cannot_kill_its_agent(account: Account) -> None:
     """Process 1 of a container is out of reach of the signals of its children."""
     code = "import os, signal\ndef handler(event, context):\n    os.kill(1, signal.SIGKILL)\n    return 'alive'"

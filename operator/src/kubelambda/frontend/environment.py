@@ -1,8 +1,8 @@
 """A frontend's handle on one execution environment: its pod, its connection, and the invocation that it runs."""
 
-import asyncio
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from kubelambda.frontend.invocation import Invocation
@@ -38,7 +38,7 @@ class Environment:
     connection: ClientConnection | None = None
     invocation: Invocation | None = None
     closed: bool = False
-    _guard: asyncio.TimerHandle | None = field(default=None)
+    _sent: float = 0.0
 
     def send(self, invocation: Invocation) -> None:
         """Sends an invocation to the agent."""
@@ -47,8 +47,7 @@ class Environment:
             self.events.rejected(self, invocation)
             return
         self.invocation = invocation
-        loop = asyncio.get_running_loop()
-        self._guard = loop.call_later(self.timeout + GRACE_S, self._overdue)
+        self._sent = time.monotonic()
         connection.send(invocation.environment_head % self.token.encode(), invocation.request.body, self._answer)
 
     def lost(self, in_flight: bool) -> None:  # noqa: ARG002 - the invocation says the same
@@ -61,6 +60,11 @@ class Environment:
         """Its agent does not run what it was given: no answer will come."""
         self._end("the answer of the environment was lost")
 
+    def check(self, now: float) -> None:
+        """Asked about once a second; a timer for every invocation would cost more than the rest of sending it."""
+        if self.invocation is not None and now - self._sent > self.timeout + GRACE_S:
+            self._end("the environment did not answer in time")
+
     def close(self) -> None:
         """Lets go of the connection on purpose."""
         self.closed = True
@@ -69,8 +73,6 @@ class Environment:
 
     def _answer(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
         invocation, self.invocation = self.invocation, None
-        if self._guard is not None:
-            self._guard.cancel()
         if invocation is None:
             return
         if status == 200:
@@ -81,13 +83,8 @@ class Environment:
         else:
             self.events.failed(self, invocation, f"the agent answered {status}")
 
-    def _overdue(self) -> None:
-        self._end("the environment did not answer in time")
-
     def _end(self, why: str) -> None:
         self.closed = True
-        if self._guard is not None:
-            self._guard.cancel()
         invocation, self.invocation = self.invocation, None
         if self.connection is not None:
             self.connection.close()

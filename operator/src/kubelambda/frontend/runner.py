@@ -81,6 +81,12 @@ class Runner:
         self.target = target
         self._execute(self.placement.configure(target.configuration.revision, reserved, time.monotonic()))
 
+    def check(self) -> None:
+        """Ends the environments whose answer is overdue, those too that finish what they run after a release."""
+        now = time.monotonic()
+        for found in list(self.environments.values()):
+            found.check(now)
+
     def tick(self, idle_timeout: float, start_timeout: float) -> None:
         """What time alone decides."""
         actions = self.placement.tick(time.monotonic(), idle_timeout=idle_timeout, start_timeout=start_timeout)

@@ -175,6 +175,8 @@ class Frontend:
 
     async def _tick(self) -> None:
         settings = self._settings.environments
+        for runner in [*self._runners.values(), *self._released]:
+            runner.check()
         for runner in list(self._runners.values()):
             runner.tick(settings.idle_timeout_seconds, settings.start_timeout_seconds)
         self._released = [runner for runner in self._released if not runner.idle]
