@@ -1,7 +1,6 @@
 """A frontend's handle on one execution environment: its pod, its connection, and the invocation that it runs."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -89,9 +88,6 @@ class Environment:
         if self.connection is not None:
             self.connection.close()
         self.events.failed(self, invocation, why)
-
-
-type Ended = Callable[[bool], None]
 
 
 def invoke_head(invocation: Invocation) -> bytes:
