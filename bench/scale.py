@@ -10,9 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.integration.conftest import ROOT, RUNTIME, SYSTEM_NAMESPACE, operator_roles
-from tests.integration.control_plane import ADMIN_TOKEN, ControlPlane, free_port
-from tests.integration.processes import Component, Installation, http, wait_for_http
+from tests.integration.conftest import SYSTEM_NAMESPACE, start
+from tests.integration.control_plane import ADMIN_TOKEN, ControlPlane
+from tests.integration.processes import Installation
 
 from bench.memory import process_pss_mb
 from kubelambda.kube.client import KubeClient
@@ -23,12 +23,17 @@ _CREATED_AT_ONCE = 32
 _MOST_S = 1200
 
 
+def namespace_of(index: int) -> str:
+    """Functions are spread evenly."""
+    return f"scale-{index % NAMESPACE_COUNT}"
+
+
 def manifest(index: int) -> dict[str, object]:
     """One of many small Functions."""
     return {
         "apiVersion": FUNCTIONS.api_version,
         "kind": FUNCTIONS.kind,
-        "metadata": {"name": f"function-{index}", "namespace": f"scale-{index % NAMESPACE_COUNT}"},
+        "metadata": {"name": f"function-{index}", "namespace": namespace_of(index)},
         "spec": {"runtime": "python3.13", "handler": "index.handler", "code": {"inline": f"number = {index}"}},
     }
 
@@ -36,13 +41,12 @@ def manifest(index: int) -> dict[str, object]:
 async def create(client: KubeClient, number: int) -> None:
     """Namespaces and Functions, before anybody looks at them."""
     for index in range(NAMESPACE_COUNT):
-        await client.create(NAMESPACES, {"metadata": {"name": f"scale-{index}"}})
+        await client.create(NAMESPACES, {"metadata": {"name": namespace_of(index)}})
     free = asyncio.Semaphore(_CREATED_AT_ONCE)
 
     async def one(index: int) -> None:
         async with free:
-            body = manifest(index)
-            await client.create(FUNCTIONS, body, f"scale-{index % NAMESPACE_COUNT}")
+            await client.create(FUNCTIONS, manifest(index), namespace_of(index))
 
     await asyncio.gather(*map(one, range(number)))
 
@@ -56,24 +60,11 @@ async def ready(client: KubeClient) -> int:
     return count
 
 
-def frontend(control_plane: ControlPlane, installation: Installation) -> Component:
-    """A frontend that has read what there is, and watches."""
-    port = free_port()
-    arguments = ["frontend", f"--kubeconfig={control_plane.kubeconfig(ADMIN_TOKEN)}", f"--port={port}"]
-    shared = [f"--settings={installation.folder / 'settings.json'}", f"--key-file={installation.folder / 'key'}"]
-    found = Component(f"frontend-{port}", installation.folder, [*arguments, f"--metrics-port={free_port()}", *shared])
-    installation.components.append(found)
-    wait_for_http(f"http://127.0.0.1:{port}/healthz")
-    while http(f"http://127.0.0.1:{port}/readyz")[0] != 200:
-        time.sleep(0.1)
-    return found
-
-
 async def measure(control_plane: ControlPlane, installation: Installation, number: int) -> dict[str, float]:
     """The figures."""
     client = await KubeClient.connect(str(control_plane.kubeconfig(ADMIN_TOKEN)))
     try:
-        watching = frontend(control_plane, installation).process.pid
+        watching = installation.frontend().process.pid
         empty = process_pss_mb(watching)
         installation.code_store()
         started = time.monotonic()
@@ -110,13 +101,7 @@ def main() -> None:
         Path(folder, "installation").mkdir()
         installation = Installation(Path(folder, "installation"), control_plane, SYSTEM_NAMESPACE)
         try:
-            control_plane.start()
-            applied = control_plane.kubectl("apply", "--server-side", "--filename", str(ROOT / "crds"))
-            if applied.returncode:
-                raise RuntimeError(applied.stderr)
-            control_plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-            system = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}}
-            control_plane.apply([system, RUNTIME, *operator_roles()])
+            start(control_plane)
             for name, value in asyncio.run(measure(control_plane, installation, number)).items():
                 print(f"{name:28} {value:>12.2f}")
         finally:

@@ -32,17 +32,22 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
     """A running API server with our definitions, a runtime, and the roles that the chart gives the operator."""
     found = ControlPlane(tmp_path_factory.mktemp("control-plane"))
     try:
-        found.start()
-        applied = found.kubectl("apply", "--server-side", "--filename", str(ROOT / "crds"))
-        assert applied.returncode == 0, applied.stderr
-        for kind in ("functions", "runtimes"):
-            found.kubectl("wait", "--for=condition=Established", f"crd/{kind}.kubelambda.dev", "--timeout=30s")
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}}
-        applied = found.apply([namespace, RUNTIME, *operator_roles()])
-        assert applied.returncode == 0, applied.stderr
+        start(found)
         yield found
     finally:
         found.stop()
+
+
+def start(control_plane: ControlPlane) -> None:
+    """Starts an API server and gives it what an installation needs."""
+    control_plane.start()
+    applied = control_plane.kubectl("apply", "--server-side", "--filename", str(ROOT / "crds"))
+    assert applied.returncode == 0, applied.stderr
+    for kind in ("functions", "runtimes"):
+        control_plane.kubectl("wait", "--for=condition=Established", f"crd/{kind}.kubelambda.dev", "--timeout=30s")
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}}
+    applied = control_plane.apply([namespace, RUNTIME, *operator_roles()])
+    assert applied.returncode == 0, applied.stderr
 
 
 def operator_roles() -> list[Object]:

@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.integration.control_plane import OPERATOR_TOKEN, ControlPlane, free_port
+from tests.integration.control_plane import ADMIN_TOKEN, OPERATOR_TOKEN, ControlPlane, free_port
 
 KEY = b"a key that every component of this test shares"
 
@@ -86,6 +86,17 @@ class Installation:
         found = self._start(name, ["operator", f"--kubeconfig={kubeconfig}", f"--health-port={port}"])
         wait_for_http(f"http://127.0.0.1:{port}/healthz")
         return found, port
+
+    def frontend(self) -> Component:
+        """Starts a frontend that may do everything; returns it once it has read what there is."""
+        port = free_port()
+        ports = [f"--port={port}", f"--metrics-port={free_port()}"]
+        kubeconfig = self._control_plane.kubeconfig(ADMIN_TOKEN)
+        found = self._start(f"frontend-{port}", ["frontend", f"--kubeconfig={kubeconfig}", *ports])
+        wait_for_http(f"http://127.0.0.1:{port}/healthz")
+        while http(f"http://127.0.0.1:{port}/readyz")[0] != 200:
+            time.sleep(0.1)
+        return found
 
     def stop(self) -> None:
         """Ends whatever still runs."""

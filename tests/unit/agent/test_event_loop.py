@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -122,6 +123,26 @@ def test_a_client_that_goes_away_is_a_lost_connection(
     assert (protocol.received, protocol.lost) == (b"x", 1)
     protocol.transport.write(b"too late")
     assert protocol.transport.is_closing()
+
+
+def test_the_end_of_a_connection_is_never_told_within_a_write(
+    loop: EventLoop, client: socket.socket, protocol: Recorder
+) -> None:
+    """Whoever writes in two parts must not lose the connection between them."""
+    lost_within: list[int] = []
+
+    def write() -> None:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()  # a reset
+        for _ in range(3):
+            protocol.transport.write(b"x")
+            lost_within.append(protocol.lost)
+
+    loop.call_later(0.1, write)
+    loop.call_later(0.3, loop.stop)
+    loop.run()
+    assert lost_within == [0, 0, 0]
+    assert protocol.lost == 1
 
 
 def test_a_callback_that_fails_ends_nothing_else(loop: EventLoop, capsys: pytest.CaptureFixture[str]) -> None:

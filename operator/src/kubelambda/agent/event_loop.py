@@ -203,7 +203,7 @@ class Transport:
             except BlockingIOError:
                 pass
             except OSError as error:
-                self._end(error)
+                self._end_soon(error)
                 return
             if sent == len(data):
                 return
@@ -215,7 +215,7 @@ class Transport:
         if not self._closing:
             self._closing = True
             if not self._pending:
-                self._loop.call_later(0, lambda: self._end(None))
+                self._end_soon(None)
 
     def is_closing(self) -> bool:
         """Whether nothing more can be written."""
@@ -251,6 +251,11 @@ class Transport:
         self._loop.watch(self._descriptor, self._ready, select.EPOLLIN)
         if self._closing:
             self._end(None)
+
+    def _end_soon(self, error: Exception | None) -> None:
+        """As asyncio does: a protocol that writes or closes hears of the end only after that."""
+        self._closing = True
+        self._loop.call_later(0, lambda: self._end(error))
 
     def _end(self, error: Exception | None) -> None:
         if self._descriptor < 0:
