@@ -35,6 +35,7 @@ class Site:
         self.files: dict[str, bytes] = {}
         self.redirects: dict[str, str] = {}
         self.requests: list[str] = []
+        self.released = asyncio.Event()
         self.address = ""
 
     def code(self, name: str, data: bytes | None = None) -> dict[str, Any]:
@@ -43,11 +44,13 @@ class Site:
         return {"url": f"{self.address}/{name}", "sha256": hashlib.sha256(content).hexdigest()}
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Files by name; `hangs` never ends, `endless` sends for ever."""
+        """Files by name; `hangs` never ends, `endless` sends for ever, `held` waits until it is released."""
         name = request.match_info["name"]
         self.requests.append(name)
         if name.startswith("hangs"):
             await asyncio.sleep(3600)
+        if name.startswith("held"):
+            await self.released.wait()
         if name == "endless":
             response = web.StreamResponse()
             await response.prepare(request)
@@ -125,6 +128,37 @@ async def test_a_broken_archive_is_refused_with_lambdas_words(
     assert condition(status, "Stalled")["status"] == "True"
     await asyncio.sleep(3)
     assert site.requests == ["c.zip"]
+
+
+async def test_a_function_that_changes_while_its_archive_comes_does_not_fetch_it_twice(
+    running: Installation, functions: Functions, site: Site
+) -> None:
+    """Each change asks for the archive; the download that runs answers all of them, with what the last one says."""
+    site.files["held.zip"] = b"this is no archive either"
+    functions.apply("changing", code=site.code("held.zip"))
+    await eventually(lambda: site.requests == ["held.zip"])
+    functions.apply("changing", code=site.code("held.zip"), timeout=9)
+    await functions.until("changing", lambda status: status.get("observedGeneration") == 2)
+    site.released.set()
+    status = await functions.until("changing", lambda status: status["state"] == "Failed")
+    assert (status["stateReason"], status["observedGeneration"]) == (LAMBDA_SAYS, 2)
+    await asyncio.sleep(1)
+    assert site.requests == ["held.zip"]
+
+
+async def test_a_change_of_address_while_an_archive_comes_is_followed(
+    running: Installation, functions: Functions, site: Site
+) -> None:
+    """What comes of the old address is not taken for the new one's."""
+    site.files["held.zip"], site.files["new.zip"] = b"this is no archive either", zipped("new = 1")
+    functions.apply("moved", code=site.code("held.zip"))
+    await eventually(lambda: site.requests == ["held.zip"])
+    functions.apply("moved", code=site.code("new.zip"))
+    await functions.until("moved", lambda status: status.get("observedGeneration") == 2)
+    site.released.set()
+    status = await functions.ready("moved")
+    assert status["deployed"]["code"]["sha256"] == hashlib.sha256(site.files["new.zip"]).hexdigest()
+    assert site.requests == ["held.zip", "new.zip"]
 
 
 async def test_an_archive_over_the_limit_is_refused_while_it_comes(

@@ -49,7 +49,10 @@ async def _downloaded(context: Context, key: Key, url: str, sha256: str) -> Depl
     failed = context.failed_downloads.get(name)
     if failed is not None and (failed.url, failed.sha256) == (url, sha256):
         return failed.problem
-    context.downloads.add(Key("Download", key.namespace, key.name))
+    download = Key("Download", key.namespace, key.name)
+    # The end of a running download queues this function; asked for again now, it would fetch the same archive twice.
+    if not context.downloads.is_running(download):
+        context.downloads.add(download)
     return None
 
 

@@ -74,6 +74,10 @@ class WorkQueue:
         waiting = (due for key, due in self._due.items() if key not in self._running)
         return max(0.0, now - min(waiting, default=now))
 
+    def is_running(self, key: Key) -> bool:
+        """Whether `key` is being worked on."""
+        return key in self._running
+
     def running(self, namespace: str) -> int:
         """How many keys of a namespace are being worked on."""
         return sum(key.namespace == namespace for key in self._running)
