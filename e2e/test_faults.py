@@ -114,6 +114,46 @@ def test_a_frontend_killed_under_load_costs_only_its_connections(account: Accoun
     assert nothing_duplicated(load)
 
 
+def test_pods_that_fill_the_cluster_do_not_keep_a_frontend_out(account: Account, counted: str) -> None:
+    """Everything that environments may be gives way to the replacement, though more of it waits for the same room."""
+    fill_the_cluster(account)
+    try:
+        with Load(account, counted, callers=2) as load:
+            kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", platform_pods("frontend")[0], "--wait=false")
+            rolled_out("deployment", "frontend")
+        assert not load.failed, load.summary()
+    finally:
+        kubectl("--namespace", account.namespace, "delete", "deployment", "filler", "--wait=false")
+
+
+def fill_the_cluster(account: Account) -> None:
+    """Asks for more processor time than there is, in portions smaller than what a frontend asks for."""
+    security = {
+        "runAsNonRoot": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    image = kubectl_json("get", "runtime", "python3.13")["spec"]["image"]
+    container = {
+        "name": "filler",
+        "image": image,
+        "command": ["sleep", "3600"],
+        "resources": {"requests": {"cpu": "100m"}},
+        "securityContext": security,
+    }
+    labels = {"app": "filler"}
+    template = {"metadata": {"labels": labels}, "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]}}
+    spec = {"replicas": 30, "selector": {"matchLabels": labels}, "template": template}
+    account.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "filler"}, "spec": spec})
+
+    def full() -> bool:
+        conditions = [each for pod in account.pods("app=filler") for each in pod["status"].get("conditions", [])]
+        return any(each.get("reason") == "Unschedulable" for each in conditions)
+
+    eventually(full)
+
+
 def test_the_operator_is_never_on_the_path_of_a_request(account: Account, counted: str) -> None:
     """With every operator gone, invocations and cold starts go on."""
     account.function("cold-without-operator", COUNT)

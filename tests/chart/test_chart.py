@@ -108,6 +108,24 @@ def test_every_pod_is_restricted_and_has_meaningful_probes() -> None:
             assert security["capabilities"] == {"drop": ["ALL"]}
 
 
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ((), "kubelambda"),
+        (("priorityClass.name=vip",), "vip"),
+        (("priorityClass.create=false", "priorityClass.name=vip"), "vip"),
+        (("priorityClass.create=false",), None),
+    ],
+)
+def test_our_own_pods_come_before_environments(values: tuple[str, ...], name: str | None) -> None:
+    """With the class that the chart makes, or with one that is there already, or with none."""
+    found = manifests(render(KEY, *values))
+    made = [each["metadata"]["name"] for each in found if each["kind"] == "PriorityClass"]
+    assert made == ([] if "priorityClass.create=false" in values else [name])
+    workloads = [each["spec"]["template"]["spec"] for each in found if each["kind"] in ("Deployment", "StatefulSet")]
+    assert [pod.get("priorityClassName") for pod in workloads] == [name] * 3
+
+
 def test_roles_name_verbs_and_resources_one_by_one() -> None:
     """Nothing is granted with an asterisk, and Secrets can be read by name only."""
     for manifest in manifests(render(KEY)):

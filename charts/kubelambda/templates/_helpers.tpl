@@ -57,14 +57,21 @@ capabilities: {drop: [ALL]}
 - {name: tmp, mountPath: /tmp}
 {{- end }}
 
+{{- define "kubelambda.priorityClass" -}}
+{{- .Values.priorityClass.name | default (ternary (include "kubelambda.name" .) "" .Values.priorityClass.create) }}
+{{- end }}
+
 {{- define "kubelambda.scheduling" -}}
-{{- with .nodeSelector }}
+{{- with include "kubelambda.priorityClass" .root }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .pods.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .tolerations }}
+{{- with .pods.tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .affinity }}
+{{- with .pods.affinity }}
 affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}

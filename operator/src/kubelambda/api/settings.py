@@ -27,7 +27,7 @@ class EnvironmentSettings(Model):
     """Nodes that may run environments."""
     idle_timeout_seconds: Annotated[float, Field(gt=0)] = 600
     """An on-demand environment that was idle for so long is retired (§5.11)."""
-    start_timeout_seconds: Annotated[float, Field(gt=0)] = 60
+    start_timeout_seconds: Annotated[float, Field(gt=0)] = 50
     """How long a request waits for an environment that the cluster cannot start, before it is throttled."""
     concurrent_pod_creations: Annotated[int, Field(ge=1)] = 8
     """Pods that one frontend has in creation at once; more only slow each other down."""

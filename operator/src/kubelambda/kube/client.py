@@ -20,6 +20,7 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 _TIMEOUT_S = 30.0
+_QUIET_S = 75.0
 _CONNECTIONS = 64
 _PAGE = 250
 
@@ -70,7 +71,8 @@ class KubeClient:
     ) -> AsyncIterator[Object]:
         """Watch events after `resource_version`, bookmarks included, until the server ends the stream after `seconds`.
 
-        Raises `Unreachable` when not even a bookmark came for so long that the stream must be dead.
+        It also ends after `_QUIET_S` without a word: nobody can tell a dead stream from one of objects that do not
+        change, of which the server sends no bookmarks either; the next watch can. Raises `Unreachable`.
         """
         query = {
             "watch": "1",
@@ -78,7 +80,7 @@ class KubeClient:
             "resourceVersion": resource_version,
             "timeoutSeconds": str(seconds),
         } | _selector(label_selector)
-        timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=75)
+        timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=_QUIET_S)
         response = await self._send("GET", resource.path(namespace), query, timeout=timeout)
         try:
             async for line in response.content:
@@ -86,7 +88,9 @@ class KubeClient:
                 if event["type"] == "ERROR":
                     raise status_error(event["object"].get("code", 500), event["object"].get("message", ""))
                 yield event
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except TimeoutError:
+            return
+        except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"watch of {resource.plural}: {error or type(error).__name__}") from error
         finally:
             response.close()

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 
 from kubelambda.kube.client import KubeClient, Object
@@ -40,8 +39,6 @@ class Reflector[V]:
         self._label_selector = label_selector
         self.items: dict[Name, V] = {}
         self.synced = asyncio.Event()
-        self.contact = time.monotonic()
-        """When the API server last said anything, on the monotonic clock."""
 
     async def run(self) -> None:
         """Keeps the cache current until cancelled, whatever happens to the API server."""
@@ -58,7 +55,6 @@ class Reflector[V]:
                     label_selector=self._label_selector,
                     seconds=_WATCH_SECONDS,
                 ):
-                    self.contact = time.monotonic()
                     version = event["object"]["metadata"]["resourceVersion"]
                     backoff = 0.1
                     if event["type"] != "BOOKMARK":
@@ -77,7 +73,6 @@ class Reflector[V]:
             names.add(self._observe(item, deleted=False))
         for name in [name for name in self.items if name not in names]:
             self._replace(name, None)
-        self.contact = time.monotonic()
         self.synced.set()
         version: str = found["metadata"]["resourceVersion"]
         return version
