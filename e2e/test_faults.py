@@ -119,7 +119,9 @@ def test_pods_that_fill_the_cluster_do_not_keep_a_frontend_out(account: Account,
     fill_the_cluster(account)
     try:
         with Load(account, counted, callers=2) as load:
-            kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", platform_pods("frontend")[0], "--wait=false")
+            there = platform_pods("frontend")
+            kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", there[0], "--wait=false")
+            eventually(lambda: set(platform_pods("frontend")) - set(there))
             rolled_out("deployment", "frontend")
         assert not load.failed, load.summary()
     finally:
@@ -127,7 +129,9 @@ def test_pods_that_fill_the_cluster_do_not_keep_a_frontend_out(account: Account,
 
 
 def fill_the_cluster(account: Account) -> None:
-    """Asks for more processor time than there is, in portions smaller than what a frontend asks for."""
+    """Asks for half more of processor time than there is."""
+    nodes = kubectl_json("get", "nodes")["items"]
+    portion = sum(millicores(node["status"]["allocatable"]["cpu"]) for node in nodes) // 20
     security = {
         "runAsNonRoot": True,
         "allowPrivilegeEscalation": False,
@@ -139,7 +143,7 @@ def fill_the_cluster(account: Account) -> None:
         "name": "filler",
         "image": image,
         "command": ["sleep", "3600"],
-        "resources": {"requests": {"cpu": "100m"}},
+        "resources": {"requests": {"cpu": f"{portion}m"}},
         "securityContext": security,
     }
     labels = {"app": "filler"}
@@ -152,6 +156,11 @@ def fill_the_cluster(account: Account) -> None:
         return any(each.get("reason") == "Unschedulable" for each in conditions)
 
     eventually(full)
+
+
+def millicores(quantity: str) -> int:
+    """Kubernetes' notation of processor time."""
+    return int(quantity.removesuffix("m")) if quantity.endswith("m") else int(quantity) * 1000
 
 
 def test_the_operator_is_never_on_the_path_of_a_request(account: Account, counted: str) -> None:
