@@ -12,6 +12,7 @@ HELM_ARGS ?=
 # An interpreter that pyenv keeps is not on the PATH; where there is none at all, uv brings one.
 INTERPRETER ?= $(or $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python3.13) $(wildcard /usr/bin/python3.13)),3.13)
 PYTEST_ARGS ?=
+MINUTES ?= 10
 
 # What the images are made from: the tag stays the same between builds, so this is what makes pods follow them.
 BUILD = $(shell find operator/src images pyproject.toml -type f -not -name '*.pyc' -not -path 'images/dist/*' | sort | \
@@ -84,6 +85,11 @@ cluster-test: setup cluster-up images ## Test the test cluster itself: policies,
 e2e: setup install ## Everything on the real cluster, called by boto3 and the aws cli
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) ENDPOINT=$$($(MAKE) -s endpoint) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" \
 	  $(E2E_PYTHON) -m pytest e2e $(PYTEST_ARGS)
+
+.PHONY: soak
+soak: setup install ## Mixed traffic while everything is replaced and changed, for MINUTES; whether a request is lost
+	KUBECONFIG=$$($(MAKE) -s kubeconfig) ENDPOINT=$$($(MAKE) -s endpoint) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" \
+	  $(E2E_PYTHON) e2e/soak.py --minutes $(MINUTES)
 
 .PHONY: bench
 bench: setup install ## Measure the budgets beside a baseline; prints a table, writes bench/results/latest.json
