@@ -54,7 +54,7 @@ def _run(arguments: argparse.Namespace) -> int:
             if not arguments.build_only:
                 backend.load(built)
         case "restart":
-            kind_cluster.restart_api_server() if kind else single_node.restart(arguments.component)
+            backend.restart(arguments.component)
     return 0
 
 
