@@ -105,4 +105,4 @@ uninstall: ## Remove the release; Functions and their definitions stay
 
 .PHONY: endpoint
 endpoint: ## Print the frontend's URL as reachable from this machine
-	@KUBECONFIG=$$($(MAKE) -s kubeconfig) PATH="$(CACHE)/bin:$$PATH" python3 e2e/endpoint.py --namespace $(NAMESPACE) --service $(RELEASE)-frontend
+	@python3 e2e/cluster endpoint --namespace $(NAMESPACE) --service $(RELEASE)-frontend

@@ -23,6 +23,9 @@ def main() -> int:
     commands.add_parser("binaries", help="build the programs into the cache folder, without a cluster")
     images = commands.add_parser("images", help="build the images that changed and import them")
     images.add_argument("--build-only", action="store_true", help="leave the cluster alone")
+    endpoint = commands.add_parser("endpoint", help="print the URL of a Service as reachable from this machine")
+    endpoint.add_argument("--namespace", required=True)
+    endpoint.add_argument("--service", required=True)
     commands.add_parser("restart", help="restart one component, such as apiserver").add_argument("component")
     arguments = parser.parse_args()
     try:
@@ -55,6 +58,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 backend.load(built)
         case "restart":
             backend.restart(arguments.component)
+        case "endpoint":
+            print(backend.endpoint(arguments.namespace, arguments.service))
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import archives
 import binaries
+import endpoints
 from processes import until
 from progress import ClusterError, say, step
 from settings import BINARIES, CLUSTER, KIND
@@ -19,10 +20,17 @@ NODE = f"{CLUSTER}-control-plane"
 """The container that is the cluster's only node."""
 NODE_IMAGE = os.environ.get("KIND_NODE_IMAGE")
 """Another node image than kind's own: a mirror's, or another version of Kubernetes."""
+NODE_PORT = 30080
+"""Where the node answers for the frontend; Docker publishes it on a free port of the machine's loopback."""
 _CONFIGURATION = {
     "kind": "Cluster",
     "apiVersion": "kind.x-k8s.io/v1alpha4",
-    "nodes": [{"role": "control-plane"}],
+    "nodes": [
+        {
+            "role": "control-plane",
+            "extraPortMappings": [{"containerPort": NODE_PORT, "listenAddress": "127.0.0.1"}],
+        }
+    ],
     # As many pods as the node of our own takes.
     "kubeadmConfigPatches": [json.dumps({"kind": "KubeletConfiguration", "maxPods": 250})],
 }
@@ -109,6 +117,17 @@ def load(archives_of_images: list[Path]) -> None:
         if there.get(name) != configuration:
             with step(f"import {name}"):
                 run(_kind(), "load", "image-archive", "--name", CLUSTER, archive)
+
+
+def endpoint(namespace: str, service: str) -> str:
+    """URL on the machine's loopback that leads to a Service, through a port of the node that every frontend shares."""
+    original = endpoints.find_service(_kubectl, namespace, service)
+    _kubectl("apply", "--filename", "-", stdin=json.dumps(endpoints.published(original, NODE_PORT)))
+    address = run("docker", "port", NODE, f"{NODE_PORT}/tcp").split()[0]
+    url = f"http://{address}"
+    if not until(lambda: endpoints.answers(url), 30):
+        raise ClusterError(f"no frontend answers at {url}")
+    return url
 
 
 def _repaired(kind: str) -> bool:
