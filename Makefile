@@ -68,7 +68,7 @@ unit: setup ## Unit, behaviour and architecture tests: real processes and socket
 	$(PYTHON) -m pytest tests/unit tests/behaviour tests/arch tests/golden $(PYTEST_ARGS)
 
 .PHONY: integration
-integration: setup kubernetes-binaries ## Controllers against a real etcd and kube-apiserver
+integration: setup test-binaries ## Controllers against a real etcd and kube-apiserver
 	$(PYTHON) -m pytest tests/integration $(PYTEST_ARGS)
 
 .PHONY: chart
@@ -90,7 +90,7 @@ bench: setup install ## Measure the budgets beside a baseline; prints a table, w
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" $(PYTHON) -m bench
 
 .PHONY: bench-scale
-bench-scale: setup kubernetes-binaries ## Measure ten thousand Functions against a real API server, without a cluster
+bench-scale: setup test-binaries ## Measure ten thousand Functions against a real API server, without a cluster
 	$(PYTHON) -m bench.scale
 
 ##@ Cluster
