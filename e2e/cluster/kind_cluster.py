@@ -141,8 +141,8 @@ def _repaired(kind: str) -> bool:
     return until(_answers, 60, 0.5) and all(
         succeeds(BINARIES / "kubectl", "--kubeconfig", KUBECONFIG, *arguments)
         for arguments in (
-            ("wait", "--for=condition=Ready", f"node/{NODE}", "--timeout=120s"),
-            ("get", "storageclass", "standard"),
+            ("get", "storageclass", "standard"),  # what kind makes last
+            ("wait", "--for=condition=Ready", f"node/{NODE}", "--timeout=60s"),
         )
     )
 
