@@ -12,6 +12,12 @@ HELM_ARGS ?=
 # An interpreter that pyenv keeps is not on the PATH; where there is none at all, uv brings one.
 INTERPRETER ?= $(or $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python3.13) $(wildcard /usr/bin/python3.13)),3.13)
 PYTEST_ARGS ?=
+# The cluster is on this machine: no proxy, which a company's network may want for everything else, leads there.
+comma := ,
+DIRECT := $(or $(no_proxy),$(NO_PROXY))
+DIRECT := $(DIRECT)$(if $(findstring 127.0.0.1,$(DIRECT)),,$(if $(DIRECT),$(comma))127.0.0.1$(comma)localhost)
+export NO_PROXY := $(DIRECT)
+export no_proxy := $(DIRECT)
 
 # What the images are made from: the tag stays the same between builds, so this is what makes pods follow them.
 BUILD = $(shell find operator/src images pyproject.toml -type f -not -name '*.pyc' -not -path 'images/dist/*' | sort | \
