@@ -13,6 +13,12 @@ HELM_ARGS ?=
 INTERPRETER ?= $(or $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python3.13) $(wildcard /usr/bin/python3.13)),3.13)
 PYTEST_ARGS ?=
 MINUTES ?= 10
+# The cluster is on this machine: no proxy, which a company's network may want for everything else, leads there.
+comma := ,
+DIRECT := $(or $(no_proxy),$(NO_PROXY))
+DIRECT := $(DIRECT)$(if $(findstring 127.0.0.1,$(DIRECT)),,$(if $(DIRECT),$(comma))127.0.0.1$(comma)localhost)
+export NO_PROXY := $(DIRECT)
+export no_proxy := $(DIRECT)
 
 # What the images are made from: the tag stays the same between builds, so this is what makes pods follow them.
 BUILD = $(shell find operator/src images pyproject.toml -type f -not -name '*.pyc' -not -path 'images/dist/*' | sort | \
@@ -69,7 +75,7 @@ unit: setup ## Unit, behaviour and architecture tests: real processes and socket
 	$(PYTHON) -m pytest tests/unit tests/behaviour tests/arch tests/golden $(PYTEST_ARGS)
 
 .PHONY: integration
-integration: setup kubernetes-binaries ## Controllers against a real etcd and kube-apiserver
+integration: setup test-binaries ## Controllers against a real etcd and kube-apiserver
 	$(PYTHON) -m pytest tests/integration $(PYTEST_ARGS)
 
 .PHONY: chart
@@ -96,7 +102,7 @@ bench: setup install ## Measure the budgets beside a baseline; prints a table, w
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" $(PYTHON) -m bench
 
 .PHONY: bench-scale
-bench-scale: setup kubernetes-binaries ## Measure ten thousand Functions against a real API server, without a cluster
+bench-scale: setup test-binaries ## Measure ten thousand Functions against a real API server, without a cluster
 	$(PYTHON) -m bench.scale
 
 ##@ Cluster
@@ -111,4 +117,4 @@ uninstall: ## Remove the release; Functions and their definitions stay
 
 .PHONY: endpoint
 endpoint: ## Print the frontend's URL as reachable from this machine
-	@KUBECONFIG=$$($(MAKE) -s kubeconfig) PATH="$(CACHE)/bin:$$PATH" python3 e2e/endpoint.py --namespace $(NAMESPACE) --service $(RELEASE)-frontend
+	@python3 e2e/cluster endpoint --namespace $(NAMESPACE) --service $(RELEASE)-frontend

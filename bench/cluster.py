@@ -39,7 +39,10 @@ def wait(predicate: Callable[[], bool], *, what: str, seconds: float = 120) -> N
 
 
 def prepare() -> None:
-    """A fresh namespace."""
+    """A fresh namespace, on a cluster whose pods and Services this machine reaches."""
+    nodes = kubectl_json("get", "nodes")["items"]
+    if any(node["spec"].get("providerID", "").startswith("kind://") for node in nodes):
+        raise RuntimeError("measurements need the node of our own: this machine does not reach kind's addresses")
     drop()
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     kubectl("apply", "--filename", "-", stdin=json.dumps(manifest))

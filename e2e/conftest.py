@@ -6,7 +6,9 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -59,6 +61,27 @@ def eventually[T](attempt: Callable[[], T], *, timeout: float = 60, interval: fl
         if time.monotonic() > deadline:
             raise failure
         time.sleep(interval)
+
+
+@contextmanager
+def forwarded(pod: str, port: int) -> Iterator[str]:
+    """URL on this machine that leads to one pod of the release, whose own address may be for the cluster only."""
+    command = ["kubectl", "--namespace", SYSTEM_NAMESPACE, "port-forward", f"pod/{pod}", f":{port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forwarding:
+        try:
+            assert forwarding.stdout is not None
+            said = forwarding.stdout.readline()
+            assert said.startswith("Forwarding from "), said
+            yield f"http://{said.split()[2]}"
+        finally:
+            forwarding.terminate()
+
+
+def find_endpoint() -> str:
+    """URL of the frontend as reachable from this machine, of the release as it is installed now."""
+    program = str(Path(__file__).parent / "cluster")
+    command = ["python3", program, "endpoint", "--namespace", SYSTEM_NAMESPACE, "--service", f"{RELEASE}-frontend"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.strip()
 
 
 @dataclass

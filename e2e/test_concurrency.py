@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import time
 import urllib.request
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from conftest import (
     Account,
     KubectlError,
     eventually,
+    forwarded,
     kubectl,
     kubectl_json,
     lambda_client,
@@ -75,11 +77,11 @@ def test_reserved_one_means_one_across_both_frontends(account: Account) -> None:
     account.invoke("across", {})
     selector = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=frontend"
     pods = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "pods", "--selector", selector)["items"]
-    addresses = [pod["status"]["podIP"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-    assert len(addresses) == 2
+    names = [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    assert len(names) == 2
 
-    def call(address: str) -> int:
-        url = f"http://{address}:8080/2015-03-31/functions/{account.arn('across')}/invocations"
+    def call(frontend: str) -> int:
+        url = f"{frontend}/2015-03-31/functions/{account.arn('across')}/invocations"
         request = urllib.request.Request(url, data=json.dumps({"seconds": 1}).encode(), method="POST")
         try:
             with urllib.request.urlopen(request, timeout=30) as response:
@@ -87,8 +89,9 @@ def test_reserved_one_means_one_across_both_frontends(account: Account) -> None:
         except urllib.error.HTTPError as error:
             return error.code
 
-    with concurrent.futures.ThreadPoolExecutor(8) as callers:
-        statuses = sorted(callers.map(call, addresses * 4))
+    with ExitStack() as forwardings, concurrent.futures.ThreadPoolExecutor(8) as callers:
+        frontends = [forwardings.enter_context(forwarded(name, 8080)) for name in names]
+        statuses = sorted(callers.map(call, frontends * 4))
     assert statuses == [200] + [429] * 7
 
 

@@ -6,7 +6,17 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import RELEASE, SYSTEM_NAMESPACE, Account, KubectlError, eventually, kubectl, kubectl_json
+from conftest import (
+    RELEASE,
+    SYSTEM_NAMESPACE,
+    Account,
+    KubectlError,
+    eventually,
+    find_endpoint,
+    kubectl,
+    kubectl_json,
+    lambda_client,
+)
 from load import Load
 
 ROOT = Path(__file__).parent.parent
@@ -67,7 +77,9 @@ def test_the_release_can_be_removed_and_installed_again(account: Account, progra
     helm("uninstall", RELEASE, "--wait", "--timeout", "3m")
 
     def removed() -> bool:
-        left = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "pods,deployments,statefulsets,services")["items"]
+        kinds = "pods,deployments,statefulsets,services"
+        ours = ("--selector", "!kubelambda-test")
+        left = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", kinds, *ours)["items"]
         assert not left, [item["metadata"]["name"] for item in left]
         return True
 
@@ -76,10 +88,7 @@ def test_the_release_can_be_removed_and_installed_again(account: Account, progra
         kubectl("get", "clusterrole", f"{SYSTEM_NAMESPACE}-{RELEASE}-operator")
     assert account.get("function", "kept")
     install(program=program)
-    service = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "service", f"{RELEASE}-frontend")["spec"]
-    os.environ["ENDPOINT"] = f"http://{service['clusterIP']}:{service['ports'][0]['port']}"
-    from conftest import lambda_client
-
+    os.environ["ENDPOINT"] = find_endpoint()
     account.client = lambda_client()
     account.wait_ready("kept", timeout=90)
     assert account.invoke("kept", {"again": program})["Payload"] == {"again": program}

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 import binaries
+import debian
 import image_builds
 import image_engines
 import kind_cluster
@@ -20,9 +21,13 @@ def main() -> int:
     commands.add_parser("down", help="remove the cluster and everything it made")
     commands.add_parser("status", help="show what runs")
     commands.add_parser("kubeconfig", help="print the path of the cluster's kubeconfig")
-    commands.add_parser("binaries", help="build the programs into the cache folder, without a cluster")
+    built = commands.add_parser("binaries", help="build the programs into the cache folder, without a cluster")
+    built.add_argument("--etcd", action="store_true", help="install Debian's etcd too, unless there is one")
     images = commands.add_parser("images", help="build the images that changed and import them")
     images.add_argument("--build-only", action="store_true", help="leave the cluster alone")
+    endpoint = commands.add_parser("endpoint", help="print the URL of a Service as reachable from this machine")
+    endpoint.add_argument("--namespace", required=True)
+    endpoint.add_argument("--service", required=True)
     commands.add_parser("restart", help="restart one component, such as apiserver").add_argument("component")
     arguments = parser.parse_args()
     try:
@@ -32,10 +37,16 @@ def main() -> int:
         return 1
 
 
+def _build(*, etcd: bool) -> None:
+    binaries.build_kubernetes()
+    binaries.install_tools(binaries.HELM_TOOLS)
+    if etcd:
+        debian.install({"etcd-server": debian.NODE_PACKAGES["etcd-server"]})
+
+
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "binaries":
-        binaries.build_kubernetes()
-        binaries.install_tools(binaries.HELM_TOOLS)
+        _build(etcd=arguments.etcd)
         return 0
     # A node of our own that is already there stays the cluster, even if Docker was started since.
     kind = not STATE.exists() and kind_cluster.available()
@@ -54,7 +65,9 @@ def _run(arguments: argparse.Namespace) -> int:
             if not arguments.build_only:
                 backend.load(built)
         case "restart":
-            kind_cluster.restart_api_server() if kind else single_node.restart(arguments.component)
+            backend.restart(arguments.component)
+        case "endpoint":
+            print(backend.endpoint(arguments.namespace, arguments.service))
     return 0
 
 

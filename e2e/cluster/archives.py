@@ -77,3 +77,13 @@ def identity(archive: Path) -> tuple[str, str]:
         assert index is not None
         manifest = json.load(index)["manifests"][0]
     return manifest["annotations"]["org.opencontainers.image.ref.name"], manifest["digest"]
+
+
+def docker_identity(archive: Path) -> tuple[str, str]:
+    """Name and id, the digest of its configuration, of the image in a Docker archive."""
+    with tarfile.open(archive) as tar:
+        content = tar.extractfile("manifest.json")
+        assert content is not None
+        manifest = json.load(content)[0]
+    # `<digest>.json`, or since Docker 25 the path of a blob.
+    return manifest["RepoTags"][0], f"sha256:{Path(manifest['Config']).name.removesuffix('.json')}"

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,16 @@ def install_tools(tools: Iterable[GoTool]) -> None:
             built = BINARIES / f".{tool.name}.new"
             shutil.copy2(next(Path(folder).iterdir()), built)
             _publish(built, tool.name, tool.key)
+
+
+def install_copy(name: str, key: str, copy: Callable[[Path], None]) -> None:
+    """Keeps a program that `copy` fetches, unless it is there already."""
+    if not _is_current(name, key):
+        BINARIES.mkdir(parents=True, exist_ok=True)
+        made = BINARIES / f".{name}.new"
+        copy(made)
+        made.chmod(0o755)
+        _publish(made, name, key)
 
 
 def _version_flags() -> str:

@@ -20,6 +20,10 @@ kubeconfig: ## Print the path of the cluster's kubeconfig
 kubernetes-binaries: ## Build Kubernetes and Helm into the cache folder, without a cluster
 	@python3 e2e/cluster binaries
 
+.PHONY: test-binaries
+test-binaries: ## The same, and etcd from Debian unless there is one: what tests without a cluster start
+	@python3 e2e/cluster binaries --etcd
+
 .PHONY: images
 images: ## Build the images that changed and import them into the cluster
 	@python3 e2e/cluster images

@@ -21,6 +21,11 @@ _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT")
 _CERTIFICATES = "/run/secrets/ca"
 """Where the build steps that fetch packages see the machine's authorities; it is mounted and never part of a layer."""
+_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+"""Build arguments that Docker knows without a declaration and keeps out of the image; buildah passes them by itself."""
+_BUILDKIT = {"DOCKER_BUILDKIT": "1", "BUILDX_BUILDER": "default", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+"""The Dockerfiles mount secrets, which Docker before 23 only does if asked. Another builder than the engine's own would
+neither see the images that the next one is made from nor leave its result where `docker save` finds it."""
 
 
 class Buildah:
@@ -50,14 +55,10 @@ class Buildah:
 
     def build(self, name: str, dockerfile: Path, context: Path, arguments: dict[str, str]) -> None:
         """Builds one image; unchanged layers come from buildah's own cache."""
-        every = {"DEBIAN": _DEBIAN, **arguments}
-        bundle = next((os.environ[name] for name in _CERTIFICATE_VARIABLES if os.environ.get(name)), None)
-        options = ["--layers", "--timestamp", EPOCH, "--file", str(dockerfile)]
-        if bundle is not None:
-            every |= {"PIP_CERT": _CERTIFICATES, "NODE_EXTRA_CA_CERTS": _CERTIFICATES}
-            options += ["--secret", f"id=ca,src={bundle}"]
-        given = [word for key, value in every.items() for word in ("--build-arg", f"{key}={value}")]
-        self._run("bud", *options, *given, "--tag", name, str(context))
+        secret, given = _certificates()
+        every = {"DEBIAN": _DEBIAN, **given, **arguments}
+        options = ["--layers", "--timestamp", EPOCH, "--file", str(dockerfile), *secret]
+        self._run("bud", *options, *_build_arguments(every), "--tag", name, str(context))
 
     def export(self, name: str, archive: Path) -> None:
         """An OCI archive."""
@@ -97,9 +98,12 @@ class Docker:
 
     def build(self, name: str, dockerfile: Path, context: Path, arguments: dict[str, str]) -> None:
         """Builds one image; unchanged layers come from Docker's own cache."""
-        every = {"SOURCE_DATE_EPOCH": EPOCH, **arguments}
-        given = [word for key, value in every.items() for word in ("--build-arg", f"{key}={value}")]
-        run("docker", "build", "--quiet", *given, "--file", dockerfile, "--tag", name, context)
+        secret, given = _certificates()
+        words = _build_arguments({"SOURCE_DATE_EPOCH": EPOCH, **given, **arguments})
+        # Without a value: Docker takes it from the environment, and a password in it appears in no message of ours.
+        proxies = [word for proxy in _PROXY_VARIABLES if os.environ.get(proxy) for word in ("--build-arg", proxy)]
+        options = ("--quiet", *secret, *proxies, *words, "--file", dockerfile, "--tag", name)
+        run("docker", "build", *options, context, env={**os.environ, **_BUILDKIT})
 
     def export(self, name: str, archive: Path) -> None:
         """A Docker archive."""
@@ -107,3 +111,15 @@ class Docker:
 
     def finish(self) -> None:
         """Docker cleans up after itself."""
+
+
+def _certificates() -> tuple[list[str], dict[str, str]]:
+    """The options and the build arguments that let pip and npm trust whom the machine trusts."""
+    bundle = next((os.environ[name] for name in _CERTIFICATE_VARIABLES if os.environ.get(name)), None)
+    if bundle is None:
+        return [], {}
+    return ["--secret", f"id=ca,src={bundle}"], {"PIP_CERT": _CERTIFICATES, "NODE_EXTRA_CA_CERTS": _CERTIFICATES}
+
+
+def _build_arguments(values: dict[str, str]) -> list[str]:
+    return [word for key, value in values.items() for word in ("--build-arg", f"{key}={value}")]

@@ -12,6 +12,7 @@ import binaries
 import certificates
 import control_plane
 import debian
+import endpoints
 import equipment
 import network
 import node
@@ -129,6 +130,11 @@ def load(archives_of_images: list[Path]) -> None:
         if there.get(name) != digest:
             with step(f"import {name}"):
                 runtime.load_image(archive)
+
+
+def endpoint(namespace: str, service: str) -> str:
+    """URL of a Service; the node shares its network with the machine, so the cluster IP answers."""
+    return endpoints.cluster_url(endpoints.find_service(kubectl, namespace, service))
 
 
 def _load_own_images() -> None:
