@@ -99,6 +99,22 @@ async def test_an_archive_is_fetched_once(running: Installation, functions: Func
     assert site.requests == ["a.zip"]
 
 
+async def test_a_digest_is_no_key_to_the_code_of_another_account(
+    running: Installation, functions: Functions, site: Site
+) -> None:
+    """Whoever names the digest of an archive that is in the store already must have the archive too."""
+    site.files["private.zip"] = zipped("private = 1")
+    functions.apply("owner", code=site.code("private.zip"))
+    await functions.ready("owner")
+    stranger = Functions(functions.control_plane, functions.client, "default")
+    stranger.apply("stranger", code=site.code("elsewhere.zip", site.files["private.zip"]))
+    status = await stranger.until("stranger", lambda status: status["state"] == "Failed")
+    assert "elsewhere.zip answered 404" in status["stateReason"]
+    site.files["elsewhere.zip"] = site.files["private.zip"]
+    assert (await stranger.ready("stranger", 30))["state"] == "Active"
+    await functions.client.delete(FUNCTIONS, "stranger", "default")
+
+
 async def test_a_wrong_digest_is_told_until_the_right_archive_is_there(
     running: Installation, functions: Functions, site: Site
 ) -> None:

@@ -27,6 +27,7 @@ async def reconcile(context: Context, key: Key) -> Outcome:  # noqa: ARG001 - th
             context.unreferenced[digest] = now
         elif now - since > context.settings.code_retention_seconds:
             del context.unreferenced[digest]
+            context.fetched.pop(digest, None)
             await context.store.delete(digest)
     for digest in wanted.keys() - stored:
         context.queue.add(changes.function_key(*wanted[digest]))

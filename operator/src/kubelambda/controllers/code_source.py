@@ -43,7 +43,7 @@ async def _downloaded(context: Context, key: Key, url: str, sha256: str) -> Depl
     name = (key.namespace, key.name)
     context.unreferenced.pop(sha256, None)
     size = await context.store.size(sha256)
-    if size is not None:
+    if size is not None and context.has_fetched(*name, sha256):
         context.failed_downloads.pop(name, None)
         return DeployedCode(sha256=sha256, size=size)
     failed = context.failed_downloads.get(name)

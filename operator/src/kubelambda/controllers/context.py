@@ -37,6 +37,8 @@ class Context:
     """What may take minutes: apart, so that one function's slow server delays no other function."""
     state: ClusterState = field(default_factory=ClusterState)
     failed_downloads: dict[FunctionName, FailedDownload] = field(default_factory=dict)
+    fetched: dict[str, set[str]] = field(default_factory=dict)
+    """Namespaces that fetched an archive since this process began, by digest; see `has_fetched`."""
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One large archive is checked at a time: it takes memory and a core."""
     unreferenced: dict[str, float] = field(default_factory=dict)
@@ -45,3 +47,11 @@ class Context:
     """When a watch last delivered a change, on the monotonic clock."""
     deaf: bool = False
     """Whether a change was found by listing that no watch delivered."""
+
+    def has_fetched(self, namespace: str, name: str, sha256: str) -> bool:
+        """Whether a Function may have an archive of the store without fetching it: it did so before, or its neighbour.
+
+        A digest alone proves nothing: who reads it in the status of another account's Function does not have the code.
+        """
+        view = self.state.function(namespace, name)
+        return (view is not None and view.sha256 == sha256) or namespace in self.fetched.get(sha256, ())

@@ -52,10 +52,11 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     if source is None:
         return None
     url, sha256 = source
-    problem, again = await _attempt(context, url, sha256)
+    problem, again = await _attempt(context, key, url, sha256)
     name = (key.namespace, key.name)
     if problem is None:
         context.failed_downloads.pop(name, None)
+        context.fetched.setdefault(sha256, set()).add(key.namespace)
     else:
         context.failed_downloads[name] = FailedDownload(url, sha256, problem)
         log.info("function %s/%s: %s", key.namespace, key.name, problem.message)
@@ -73,10 +74,10 @@ async def _source(context: Context, key: Key) -> tuple[str, str] | None:
     return (code.url, code.sha256) if code.url is not None and code.sha256 is not None else None
 
 
-async def _attempt(context: Context, url: str, sha256: str) -> tuple[Problem | None, bool]:
+async def _attempt(context: Context, key: Key, url: str, sha256: str) -> tuple[Problem | None, bool]:
     """The problem, and whether another attempt can end differently."""
     try:
-        if await context.store.size(sha256) is None:
+        if not context.has_fetched(key.namespace, key.name, sha256) or await context.store.size(sha256) is None:
             await _publish(context, url, sha256)
     except WrongDigest as error:
         return Problem(Reason.INVALID_CODE, str(error), terminal=True), True
