@@ -45,11 +45,15 @@ class WrongDigest(Exception):
 
 
 async def reconcile(context: Context, key: Key) -> Outcome:
-    """The archive of one Function. What comes of it is remembered for the Function's own reconciliation."""
+    """The archive of one Function. What comes of it is remembered for the Function's own reconciliation.
+
+    Every end of a download queues that: a Function that asked while one ran waits for nothing else (`code_source`).
+    """
     if context.downloads.running(key.namespace) > PER_NAMESPACE:
         return 1.0
     source = await _source(context, key)
     if source is None:
+        context.queue.add(changes.function_key(key.namespace, key.name))
         return None
     url, sha256 = source
     problem, again = await _attempt(context, key, url, sha256)

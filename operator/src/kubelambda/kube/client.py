@@ -21,6 +21,7 @@ STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 _TIMEOUT_S = 30.0
 _QUIET_S = 75.0
+"""Longer than the minute between two bookmarks of objects that do change."""
 _CONNECTIONS = 64
 _PAGE = 250
 
