@@ -63,6 +63,19 @@ def eventually[T](attempt: Callable[[], T], *, timeout: float = 60, interval: fl
         time.sleep(interval)
 
 
+def platform_pods(component: str) -> list[str]:
+    """Names of a component's pods that are not on their way out."""
+    selector = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component={component}"
+    found = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "pods", "--selector", selector)["items"]
+    return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+def rolled_out(kind: str, component: str) -> None:
+    """Waits until a component is whole again."""
+    name = f"{kind}/{RELEASE}-{component}"
+    kubectl("--namespace", SYSTEM_NAMESPACE, "rollout", "status", name, "--timeout=120s", timeout=150)
+
+
 @contextmanager
 def forwarded(pod: str, port: int) -> Iterator[str]:
     """URL on this machine that leads to one pod of the release, whose own address may be for the cluster only."""

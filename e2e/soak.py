@@ -12,13 +12,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from conftest import (
-    RELEASE,
     SYSTEM_NAMESPACE,
     Account,
     KubectlError,
@@ -26,6 +25,8 @@ from conftest import (
     kubectl,
     lambda_client,
     make_account,
+    platform_pods,
+    rolled_out,
 )
 
 REPORT_S = 30
@@ -145,23 +146,23 @@ def lost(traffic: Traffic, outcome: str) -> bool:
     return outcome != "ok" and not ("reservedConcurrentExecutions" in traffic.spec and "TooManyRequests" in outcome)
 
 
-def delete_one(namespace: str, selector: str) -> None:
-    """Deletes a pod, gracefully."""
-    pods = kubectl("--namespace", namespace, "get", "pods", "--selector", selector, "--output", "name").split()
+def delete_one(namespace: str, pods: Sequence[str]) -> None:
+    """Deletes one of some pods, gracefully."""
     if pods:
-        kubectl("--namespace", namespace, "delete", random.choice(pods), "--wait=false", "--ignore-not-found")
+        name = random.choice(pods)
+        kubectl("--namespace", namespace, "delete", "pod", name, "--wait=false", "--ignore-not-found")
 
 
-def replace(component: str, kind: str = "deployment") -> Callable[[Account], None]:
-    """A fault: one pod of a component of the release, once the component is whole: two at a time is an outage."""
-    selector = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component={component}"
+def replace(component: str, kind: str = "deployment") -> None:
+    """One pod of a component of the release, once the component is whole: two at a time is an outage."""
+    rolled_out(kind, component)
+    delete_one(SYSTEM_NAMESPACE, platform_pods(component))
 
-    def fault(_: Account) -> None:
-        name = f"{kind}/{RELEASE}-{component}"
-        kubectl("--namespace", SYSTEM_NAMESPACE, "rollout", "status", name, "--timeout=100s")
-        delete_one(SYSTEM_NAMESPACE, selector)
 
-    return fault
+def delete_environment(account: Account) -> None:
+    """An environment of any function."""
+    pods = account.pods("kubelambda.dev/function")
+    delete_one(account.namespace, [pod["metadata"]["name"] for pod in pods])
 
 
 def update(account: Account, spec: dict[str, Any]) -> None:
@@ -172,10 +173,10 @@ def update(account: Account, spec: dict[str, Any]) -> None:
 
 
 FAULTS: dict[str, Callable[[Account], None]] = {
-    "environment deleted": lambda account: delete_one(account.namespace, "kubelambda.dev/function"),
-    "frontend replaced": replace("frontend"),
-    "operator replaced": replace("operator"),
-    "code store replaced": replace("code-store", "statefulset"),
+    "environment deleted": delete_environment,
+    "frontend replaced": lambda _: replace("frontend"),
+    "operator replaced": lambda _: replace("operator"),
+    "code store replaced": lambda _: replace("code-store", "statefulset"),
     "function updated": lambda account: update(account, {"environment": {"variables": {"NOW": str(time.time())}}}),
     "memory changed": lambda account: update(account, {"memorySize": random.choice([512, 768, 1024])}),
 }

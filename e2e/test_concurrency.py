@@ -17,8 +17,9 @@ from conftest import (
     eventually,
     forwarded,
     kubectl,
-    kubectl_json,
     lambda_client,
+    platform_pods,
+    rolled_out,
 )
 
 OCCUPY = """
@@ -75,9 +76,7 @@ def test_reserved_one_means_one_across_both_frontends(account: Account) -> None:
     """Asked of each frontend directly, as a balancer would."""
     account.function("across", OCCUPY, timeout=30, reservedConcurrentExecutions=1)
     account.invoke("across", {})
-    selector = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=frontend"
-    pods = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "pods", "--selector", selector)["items"]
-    names = [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    names = platform_pods("frontend")
     assert len(names) == 2
 
     def call(frontend: str) -> int:
@@ -116,7 +115,7 @@ def test_reserved_one_means_one_while_its_frontends_are_replaced(account: Accoun
             time.sleep(0.05)
     assert len(refused) > 20
     assert set(refused) == {429}
-    kubectl("--namespace", SYSTEM_NAMESPACE, "rollout", "status", f"deployment/{RELEASE}-frontend", "--timeout=120s")
+    rolled_out("deployment", "frontend")
     assert long.result()["Payload"]["inside"] == 1
     eventually(lambda: account.invoke("handed-over", {})["Payload"]["stream"] == stream)
     assert len(account.environments("handed-over")) == 1

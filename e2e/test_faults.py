@@ -7,7 +7,16 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import RELEASE, SYSTEM_NAMESPACE, Account, eventually, kubectl, kubectl_json
+from conftest import (
+    RELEASE,
+    SYSTEM_NAMESPACE,
+    Account,
+    eventually,
+    kubectl,
+    kubectl_json,
+    platform_pods,
+    rolled_out,
+)
 from load import Load, Outcome
 
 COUNT = """
@@ -26,18 +35,6 @@ def counted(account: Account) -> str:
     account.function("counted", COUNT, timeout=10)
     account.invoke("counted", {"number": -1})
     return "counted"
-
-
-def platform_pods(component: str) -> list[str]:
-    """Names of a component's pods that are not on their way out."""
-    selector = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component={component}"
-    found = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "pods", "--selector", selector)["items"]
-    return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
-
-
-def rolled_out(kind: str, component: str) -> None:
-    """Waits until a component is whole again."""
-    kubectl("--namespace", SYSTEM_NAMESPACE, "rollout", "status", f"{kind}/{RELEASE}-{component}", "--timeout=120s")
 
 
 def nothing_duplicated(load: Load) -> bool:

@@ -3,9 +3,8 @@
 import re
 import uuid
 
-from conftest import SYSTEM_NAMESPACE, Account, eventually, kubectl
+from conftest import SYSTEM_NAMESPACE, Account, eventually, kubectl, platform_pods, rolled_out
 from load import Load
-from test_faults import platform_pods, rolled_out
 
 SLEEP = "import time\ndef handler(event, context):\n    time.sleep(event.get('sleep', 0))\n    return event"
 STRAY = """
