@@ -117,7 +117,7 @@ def test_reserved_one_means_one_while_its_frontends_are_replaced(account: Accoun
     assert set(refused) == {429}
     rolled_out("deployment", "frontend")
     assert long.result()["Payload"]["inside"] == 1
-    eventually(lambda: account.invoke("handed-over", {})["Payload"]["stream"] == stream)
+    assert account.invoke("handed-over", {})["Payload"]["stream"] == stream
     assert len(account.environments("handed-over")) == 1
 
 

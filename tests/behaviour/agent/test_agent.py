@@ -5,11 +5,13 @@ import http.client
 import importlib.util
 import json
 import re
+import select
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +243,31 @@ def test_a_drain_finishes_what_runs_and_refuses_the_rest(claimed: Any) -> None:
         assert claimed.invoke({}).status == 409
         assert running.result().json["id"]
     assert claimed.process.wait(timeout=10) == 0
+
+
+def test_whoever_waits_for_the_end_of_an_invocation_is_told_before_its_caller(claimed: Any) -> None:
+    """Who follows an environment frees its concurrency before the caller can ask for it again."""
+    own = {"Authorization": f"Bearer {environment.TOKEN}"}
+    caller, follower = (http.client.HTTPConnection("127.0.0.1", claimed.port, timeout=60) for _ in range(2))
+    with closing(caller), closing(follower):
+        caller.request("POST", "/invoke", b'{"sleep": 1}', {**own, "X-Amzn-RequestId": "followed"})
+        follower.request("GET", "/state", headers={**own, "Prefer": "wait=60"})
+        assert caller.getresponse().status == 200
+        told, _, _ = select.select([follower.sock], [], [], 0)
+        assert told
+        assert json.loads(follower.getresponse().read())["busy"] is False
+
+
+def test_who_waits_for_an_invocation_is_told_when_it_outlasts_the_wait(claimed: Any) -> None:
+    """And at once when nothing is in flight."""
+    own = {"Authorization": f"Bearer {environment.TOKEN}"}
+    with concurrent.futures.ThreadPoolExecutor() as callers:
+        running = callers.submit(claimed.invoke, {"sleep": 2})
+        time.sleep(0.3)
+        assert claimed.call("GET", "/state", headers={**own, "Prefer": "wait=1"}).json["busy"] is True
+        assert not running.done()
+        assert running.result().status == 200
+    assert claimed.call("GET", "/state", headers={**own, "Prefer": "wait=999"}).json["busy"] is False
 
 
 def test_an_agent_that_is_still_starting_obeys_sigterm(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from kubelambda.agent.sandbox import Sandbox
 from kubelambda.wire.server import Request
 
 _JSON = b"Content-Type: application/json\r\n"
+_PREFER_WAIT = re.compile(rb"wait=(\d{1,3})")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 
 
@@ -68,10 +69,15 @@ class Control:
     def _state(self, request: Request) -> None:
         given = request.headers.get(b"authorization", b"")
         ours = bool(self._authorization) and hmac.compare_digest(given, self._authorization)
-        if ours or (not self._authorization and self._knows_pool_token(request)):
-            _reply(request, 200, self._sandbox.status())
-        else:
+        if not ours and (self._authorization or not self._knows_pool_token(request)):
             request.respond(401)
+            return
+        preferred = _PREFER_WAIT.fullmatch(request.headers.get(b"prefer", b""))
+        seconds = int(preferred[1]) if preferred else 0
+        if seconds:
+            self._sandbox.when_idle(seconds, lambda: _reply(request, 200, self._sandbox.status()))
+        else:
+            _reply(request, 200, self._sandbox.status())
 
     def _knows_pool_token(self, request: Request) -> bool:
         token = request.headers.get(b"authorization", b"").removeprefix(b"Bearer ")

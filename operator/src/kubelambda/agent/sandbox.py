@@ -56,6 +56,7 @@ class Sandbox:
         self._variables: dict[str, str] = {}
         self.state = State.STARTED
         self.invocation: Invocation | None = None
+        self._awaiting_idle: dict[Timer, Callable[[], None]] = {}
         self._waiter: Request | None = None
         self._init: Callable[[Initialized], None] | None = None
         self._init_timer: Timer | None = None
@@ -174,6 +175,19 @@ class Sandbox:
             "invocations": self.invocations,
         }
 
+    def when_idle(self, seconds: float, tell: Callable[[], None]) -> None:
+        """Calls `tell` once nothing is in flight, ahead of the answer to the invocation; after `seconds` anyway."""
+        if self.invocation is None:
+            tell()
+            return
+
+        def late() -> None:
+            del self._awaiting_idle[timer]
+            tell()
+
+        timer = self._loop.call_later(seconds, late)
+        self._awaiting_idle[timer] = tell
+
     # -- what the runtime asks --------------------------------------------------------------------------------------
 
     def next(self, request: Request) -> None:
@@ -282,6 +296,8 @@ class Sandbox:
         self.invocation = None
         if invocation.timer is not None:
             invocation.timer.cancel()
+        if self._awaiting_idle:
+            self._tell_idle()
         duration = self._milliseconds_since(invocation.started)
         headers = answer_headers(duration, logs.billed_ms(duration), self._init_ms, failed=failure is not None)
         answer = failure.body if failure else body
@@ -295,6 +311,12 @@ class Sandbox:
         self._init_ms = None
         if self.draining:
             self._loop.call_later(_REFUSAL_S, self._end)
+
+    def _tell_idle(self) -> None:
+        waiting, self._awaiting_idle = self._awaiting_idle, {}
+        for timer, tell in waiting.items():
+            timer.cancel()
+            tell()
 
     def _report(self, invocation: Invocation, duration: float, failure: Failure | None) -> None:
         """The END and REPORT lines, after everything that the runtime printed."""

@@ -13,7 +13,7 @@ from kubelambda.frontend.starting import Started
 from kubelambda.frontend.views import PodView
 from kubelambda.wire.client import ClientConnection, connect, request_head
 
-_POLL_S = 0.25
+_WAIT_S = 20
 _ANSWER_S = 2.0
 _HOLD_S = 1.0
 """Requests wait this long for environments to be adopted: one that does not answer by then is found later, or never."""
@@ -76,14 +76,17 @@ class Adoption:
             self._spawn(self._follow(runner, number, connection, pod.ip, token))
 
     async def _follow(self, runner: Runner, number: int, connection: ClientConnection, ip: str, token: str) -> None:
-        """Waits until an environment has finished what it runs for its former owner."""
+        """Waits until an environment has finished what it runs for its former owner.
+
+        The agent tells us before it answers the former owner: whoever calls again at once finds the concurrency free.
+        """
         busy: bool | None = True
         while busy:
-            await asyncio.sleep(_POLL_S)
             try:
-                busy = await self._busy(connection, ip, token)
+                busy = await self._busy(connection, ip, token, wait_s=_WAIT_S)
             except (OSError, TimeoutError):
-                return  # its end is told by its connection
+                connection.close()  # which ends the environment here, unless it ended by itself
+                return
         if busy is False:
             runner.freed(number)
 
@@ -93,10 +96,11 @@ class Adoption:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _busy(self, connection: ClientConnection, ip: str, token: str) -> bool | None:
-        """Whether the environment runs something; None when it cannot be used."""
-        head = request_head("GET", "/state", ip, {"Authorization": f"Bearer {token}"}, 0)
-        async with asyncio.timeout(_ANSWER_S):
+    async def _busy(self, connection: ClientConnection, ip: str, token: str, wait_s: int = 0) -> bool | None:
+        """Whether the environment runs something, in `wait_s` or as soon as not; None when it cannot be used."""
+        headers = {"Authorization": f"Bearer {token}", "Prefer": f"wait={wait_s}"}
+        head = request_head("GET", "/state", ip, headers, 0)
+        async with asyncio.timeout(wait_s + _ANSWER_S):
             status, _, body = await connection.call(head)
         if status != 200:
             return None
