@@ -17,7 +17,6 @@ from bench.frontend import throughput
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 COLD_STARTS = 50
-COLD_STARTS_WITHOUT_POOL = 10
 SECONDS = 8
 
 
@@ -125,9 +124,9 @@ def cold(results: dict[str, Any]) -> None:
             time.sleep(0.5)
             pooled.append(load.one(address, cluster.path(f"cold-{index}")))
             cluster.delete_function(f"cold-{index}")
-    with step(f"{COLD_STARTS_WITHOUT_POOL} cold starts without a pool pod"):
+    with step(f"{COLD_STARTS} cold starts without a pool pod"):
         cluster.set_pool(0)
-        for index in range(COLD_STARTS_WITHOUT_POOL):
+        for index in range(COLD_STARTS):
             cluster.function(f"bare-{index}")
             time.sleep(0.5)
             missing.append(load.one(address, cluster.path(f"bare-{index}")))

@@ -40,15 +40,16 @@ def install(*more: str, program: str = "helm") -> None:
     helm(*command, program=program)
 
 
-def test_an_upgrade_under_load_loses_no_request(account: Account) -> None:
-    """Every component is rolled, and nothing is lost or answered twice."""
+@pytest.mark.parametrize("program", ["helm4", "helm"])
+def test_an_upgrade_under_load_loses_no_request(account: Account, program: str) -> None:
+    """Every component is rolled, and nothing is lost or answered twice; each Helm goes on from the other's release."""
     account.function("steady", CODE)
     account.invoke("steady", {})
     with Load(account, "steady", callers=2) as load:
         time.sleep(1)
-        install("--set", "environments.idleTimeoutSeconds=599")
+        install("--set", "environments.idleTimeoutSeconds=599", program=program)
         time.sleep(1)
-    install()
+    install(program=program)
     assert not load.failed, load.summary()
 
 

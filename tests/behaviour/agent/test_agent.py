@@ -225,6 +225,39 @@ def test_ten_megabytes_of_output_pass(claimed: Any) -> None:
     assert claimed.log_file.stat().st_size > 10_000_000
 
 
+SPAWN = """
+import os, subprocess, sys
+hold = "import time; held = b'x' * (%d << 20); time.sleep(%f)"
+
+def handler(event, context):
+    if "spawn" in event:
+        subprocess.run([sys.executable, "-S", "-c", hold % (event["spawn"], 1)])
+    if "fork" in event:
+        held = b"x" * (event["fork"] << 20)
+        for _ in range(4):
+            if not os.fork():
+                import time
+                time.sleep(0.5)
+                os._exit(0)
+        for _ in range(4):
+            os.wait()
+"""
+
+
+def test_the_report_counts_what_the_runtime_started(unclaimed: Any) -> None:
+    """Max Memory Used is that of the environment over its life (§9), and shared pages count once."""
+    assert unclaimed.specialize({"index.py": SPAWN}, memorySize=1024).json["status"] == "ready"
+
+    def used(event: dict[str, int]) -> int:
+        return int(re.search(r"Max Memory Used: (\d+) MB", unclaimed.invoke(event, tail=True).log)[1])  # type: ignore[index]
+
+    alone = used({})
+    assert used({"fork": 100}) < alone + 200
+    spawned = used({"spawn": 300})
+    assert 300 <= spawned < alone + 350
+    assert used({}) == spawned
+
+
 def test_a_response_over_the_limit_is_refused_to_both_sides(claimed: Any) -> None:
     """413 to the runtime, Function.ResponseSizeTooLarge to the caller (§2.2.5)."""
     assert len(claimed.invoke({"size": 6_291_550}).json) == 6_291_550

@@ -3,14 +3,12 @@
 import contextlib
 import ctypes
 import json
-import math
 import os
 import resource
 import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +17,6 @@ from kubelambda.agent.configuration import Unusable
 _PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 _OPEN_FILES = 1024
-_STATUS_BYTES = 4096
-_SHORT_MS = 10
-_LOOK_AGAIN_S = 0.1
 _PYTHON_CLIENT = [sys.executable, "-m", "awslambdaric"]
 _NODE_CLIENT = ["/usr/bin/node", "/var/runtime/node_modules/aws-lambda-ric/bin/index.mjs"]
 
@@ -37,40 +32,11 @@ class Process:
 
     pid: int
     channel: socket.socket | None = None
-    _status: int | None = None
-    _looked: float = -math.inf
-    _peak_mb: int = 0
 
     def kill(self) -> None:
         """Kills the whole group at once."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-
-    def peak_memory_mb(self, *, after_ms: float) -> int:
-        """High-water mark of its resident memory in MB after an invocation of that length, 0 when it is gone.
-
-        The kernel takes as long to say it as we do for all else: after invocations too short to use much more, one look
-        in a tenth of a second will do.
-        """
-        now = time.monotonic()
-        if after_ms < _SHORT_MS and now - self._looked < _LOOK_AGAIN_S:
-            return self._peak_mb
-        self._looked = now
-        try:
-            if self._status is None:
-                self._status = os.open(f"/proc/{self.pid}/status", os.O_RDONLY | os.O_CLOEXEC)
-            read = os.pread(self._status, _STATUS_BYTES, 0)
-        except OSError:
-            return 0
-        _, found, rest = read.partition(b"VmHWM:")
-        self._peak_mb = -(-int(rest[: rest.index(b"kB")]) // 1024) if found else 0
-        return self._peak_mb
-
-    def forget(self) -> None:
-        """It was reaped: lets go of what was kept open."""
-        if self._status is not None:
-            os.close(self._status)
-            self._status = None
 
     def hand_over(self, handler: str, variables: dict[str, str], task: Path) -> None:
         """Tells a pre-started process what to run."""

@@ -34,6 +34,11 @@ class Runtime:
             self._watch(prestarted.pid)
 
     @property
+    def pid(self) -> int | None:
+        """The process's id, None when there is none."""
+        return self._process.pid if self._process is not None else None
+
+    @property
     def running(self) -> bool:
         """Whether there is a process."""
         return self._process is not None
@@ -60,10 +65,6 @@ class Runtime:
         if self._process is not None:
             self._process.kill()
 
-    def peak_memory_mb(self, *, after_ms: float) -> int:
-        """High-water mark of the process's resident memory after an invocation, 0 when there is no process."""
-        return self._process.peak_memory_mb(after_ms=after_ms) if self._process is not None else 0
-
     def _watch(self, pid: int) -> None:
         """Hears of the end of a child through its pidfd, without a handler for SIGCHLD."""
         descriptor = os.pidfd_open(pid)
@@ -82,6 +83,5 @@ class Runtime:
             if found is None or pid != found.pid:
                 continue
             found.kill()  # whatever it left behind in its group
-            found.forget()
             self._process = None
             self.on_end(status)

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,7 @@ from kubelambda.agent.invocation import (
     timed_out,
     too_large,
 )
+from kubelambda.agent.memory import Memory
 from kubelambda.agent.runtime import Runtime
 from kubelambda.agent.state import Call, State, after
 from kubelambda.api import limits
@@ -63,7 +65,7 @@ class Sandbox:
         self._init_started = 0.0
         self._init_ms: float | None = None
         self._failed = False
-        self._peak_mb = 0
+        self._memory = Memory(loop, lambda: runtime.pid)
         self.draining = False
         self.invocations = 0
 
@@ -144,6 +146,7 @@ class Sandbox:
         invocation = Invocation(request, request_id, arn, tail, now)
         self.invocation = invocation
         self.invocations += 1
+        self._memory.began()
         self._log.begin()
         self._log.write(logs.start_line(request_id, wanted.version))
         invocation.timer = self._loop.call_later(wanted.timeout, self._timed_out)
@@ -246,8 +249,8 @@ class Sandbox:
         elif self.invocation is not None and not self.invocation.delivered and self.invocation.init_started is None:
             self._suppressed_init()
         elif self.invocation is not None:
-            if os.WIFSIGNALED(status):
-                self._peak_mb = max(self._peak_mb, self._wanted.memory_size if os.WTERMSIG(status) == 9 else 0)
+            if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:  # it took all there is
+                self._memory.peak_kb = self._wanted.memory_size * 1024
             self._log.write(f"RequestId: {self.invocation.id} Error: {reason}\nRuntime.ExitError\n")
             self._finish(failure=exited(self.invocation.id, reason))
 
@@ -320,7 +323,7 @@ class Sandbox:
 
     def _report(self, invocation: Invocation, duration: float, failure: Failure | None) -> None:
         """The END and REPORT lines, after everything that the runtime printed."""
-        self._peak_mb = max(self._peak_mb, self._runtime.peak_memory_mb(after_ms=duration))
+        self._memory.ended(duration)
         self._log.drain()
         self._log.write(
             logs.end_line(invocation.id)
@@ -328,7 +331,7 @@ class Sandbox:
                 invocation.id,
                 duration_ms=duration,
                 memory_size=self._wanted.memory_size,
-                memory_used=min(self._peak_mb, self._wanted.memory_size),
+                memory_used=min(self._memory.peak_mb, self._wanted.memory_size),
                 init_ms=self._init_ms,
                 status=failure.status if failure and failure.status == "timeout" else None,
             )

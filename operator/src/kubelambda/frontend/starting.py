@@ -25,7 +25,9 @@ from kubelambda.kube.resources import PODS
 from kubelambda.resources import environment as rendering
 from kubelambda.wire.client import ClientConnection, connect, request_head
 
-_DIAL_S = 0.02
+_DIAL_PAUSE_S = 0.02
+_DIAL_S = 0.1
+"""A packet to an address that is not wired yet is lost without a word, and TCP repeats it only after a second."""
 _SPECIALIZE_S = 130.0
 
 log = logging.getLogger(__name__)
@@ -319,9 +321,9 @@ async def _dial(ip: str, seconds: float) -> None:
     async with asyncio.timeout(seconds):
         while True:
             try:
-                connection = await connect(ip, labels.CONTROL_PORT, lambda _: None, 1.0)
+                connection = await connect(ip, labels.CONTROL_PORT, lambda _: None, _DIAL_S)
             except (OSError, TimeoutError):
-                await asyncio.sleep(_DIAL_S)
+                await asyncio.sleep(_DIAL_PAUSE_S)
                 continue
             connection.close()
             return
