@@ -109,7 +109,8 @@ bench-scale: setup test-binaries ## Measure ten thousand Functions against a rea
 .PHONY: install
 install: cluster-up images ## Install or upgrade the chart on the cluster
 	@KUBECONFIG=$$($(MAKE) -s kubeconfig) $(HELM) upgrade --install $(RELEASE) charts/kubelambda --namespace $(NAMESPACE) \
-	  --create-namespace --wait --timeout 5m --values e2e/values.yaml --set-string podAnnotations.build=$(BUILD) $(HELM_ARGS)
+	  --create-namespace --wait --timeout 5m --values e2e/values.yaml --set-string podAnnotations.build=$(BUILD) \
+	  --set-string environments.podAnnotations.build=$(BUILD) $(HELM_ARGS)
 
 .PHONY: uninstall
 uninstall: ## Remove the release; Functions and their definitions stay

@@ -10,7 +10,13 @@ import yaml
 from kubelambda.api.function import DeployedCode, DeployedConfiguration
 from kubelambda.api.runtime import Prestart, RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings
-from kubelambda.resources.environment import configured_resources, function_labels, needs_own_pod, pod_spec
+from kubelambda.resources.environment import (
+    configured_resources,
+    function_labels,
+    needs_own_pod,
+    pod_metadata,
+    pod_spec,
+)
 from kubelambda.resources.pool import environment_network_policy, pool_deployment
 
 HERE = Path(__file__).parent
@@ -52,6 +58,7 @@ def own_pod() -> dict[str, Any]:
     [
         ("pool", pool()),
         ("own-pod", own_pod()),
+        ("pod-metadata", pod_metadata({"team": "a"}, EnvironmentSettings(pod_annotations={"example.com/evict": "no"}))),
         ("network-policy", environment_network_policy("team", "kubelambda-system")),
         ("labels", function_labels("hello", "uid", CONFIGURATION)),
     ],

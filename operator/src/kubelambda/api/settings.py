@@ -25,6 +25,8 @@ class EnvironmentSettings(Model):
     """gVisor, Kata, …; none: the cluster's default."""
     node_selector: dict[str, str] = {}
     """Nodes that may run environments."""
+    pod_annotations: dict[str, str] = {}
+    """Annotations of their pods; idle ones are replaced when these change."""
     idle_timeout_seconds: Annotated[float, Field(gt=0)] = 600
     """An on-demand environment that was idle for so long is retired (§5.11)."""
     start_timeout_seconds: Annotated[float, Field(gt=0)] = 50

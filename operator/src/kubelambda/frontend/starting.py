@@ -228,7 +228,7 @@ class Starter:
         }
         metadata = {
             "generateName": f"{target.name[:40].rstrip('-')}-",
-            "labels": found_labels,
+            **rendering.pod_metadata(found_labels, settings),
             "ownerReferences": [rendering.owner_reference(target.name, target.uid)],
         }
         try:

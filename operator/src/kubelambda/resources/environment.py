@@ -53,6 +53,12 @@ def owner_reference(function: str, uid: str) -> Manifest:
     }
 
 
+def pod_metadata(found_labels: dict[str, str], settings: EnvironmentSettings) -> Manifest:
+    """Labels of an environment's pod, and the annotations that the installation wants on every one."""
+    annotations = {"annotations": dict(settings.pod_annotations)} if settings.pod_annotations else {}
+    return {"labels": found_labels, **annotations}
+
+
 def configured_resources(memory_size: int, settings: EnvironmentSettings) -> Resources:
     """Resources of an environment of a function with `memory_size` MB."""
     return function_resources(

@@ -7,7 +7,7 @@ from kubelambda.api import labels
 from kubelambda.api.runtime import RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings
 from kubelambda.core.pool_size import PoolRange
-from kubelambda.resources.environment import Manifest, pod_spec, pool_labels, pool_resources
+from kubelambda.resources.environment import Manifest, pod_metadata, pod_spec, pool_labels, pool_resources
 
 POOL_MAX = 1000
 POOL_DEFAULT_MAX = 10
@@ -62,7 +62,7 @@ def pool_deployment(
             "progressDeadlineSeconds": PROGRESS_DEADLINE_S,
             "selector": {"matchLabels": selector},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}},
-            "template": {"metadata": {"labels": selector}, "spec": pod},
+            "template": {"metadata": pod_metadata(selector, settings), "spec": pod},
         },
     }
 
