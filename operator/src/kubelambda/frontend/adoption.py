@@ -14,6 +14,8 @@ from kubelambda.frontend.views import PodView
 from kubelambda.wire.client import ClientConnection, connect, request_head
 
 _WAIT_S = 20
+_PAUSE_S = 0.25
+"""Before an environment is asked again: an agent of an earlier release does not wait."""
 _ANSWER_S = 2.0
 _HOLD_S = 1.0
 """Requests wait this long for environments to be adopted: one that does not answer by then is found later, or never."""
@@ -87,6 +89,8 @@ class Adoption:
             except (OSError, TimeoutError):
                 connection.close()  # which ends the environment here, unless it ended by itself
                 return
+            if busy:
+                await asyncio.sleep(_PAUSE_S)
         if busy is False:
             runner.freed(number)
 
