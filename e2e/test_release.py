@@ -60,6 +60,26 @@ def test_an_upgrade_keeps_the_key_of_the_agents(account: Account) -> None:
     assert kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "secret", f"{RELEASE}-key")["data"]["key"] == secret
 
 
+def test_annotations_for_environments_replace_idle_ones_only(account: Account) -> None:
+    """An environment of a function goes on as it is; the pool behind it is made anew."""
+    account.function("goes-on", CODE)
+    account.invoke("goes-on", {})
+    eventually(lambda: len(account.environments("goes-on")) == 1)
+    (before,) = account.environments("goes-on")
+    install("--set-string", "environments.podAnnotations.example=new")
+
+    def replaced() -> bool:
+        idle = account.pods("kubelambda.dev/pool=python3.13")
+        running = [pod["metadata"] for pod in idle if "deletionTimestamp" not in pod["metadata"]]
+        return bool(running) and all(pod.get("annotations", {}).get("example") == "new" for pod in running)
+
+    eventually(replaced)
+    assert account.invoke("goes-on", {"on": True})["Payload"] == {"on": True}
+    (after,) = account.environments("goes-on")
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    install()
+
+
 def test_an_upgrade_brings_the_definitions_up_to_date() -> None:
     """The hook restores a column that an older definition lacks."""
     name = "functions.kubelambda.dev"
