@@ -108,9 +108,9 @@ bench-scale: setup test-binaries ## Measure ten thousand Functions against a rea
 ##@ Cluster
 .PHONY: install
 install: cluster-up images ## Install or upgrade the chart on the cluster
-	@KUBECONFIG=$$($(MAKE) -s kubeconfig) $(HELM) upgrade --install $(RELEASE) charts/kubelambda --namespace $(NAMESPACE) \
-	  --create-namespace --wait --timeout 5m --values e2e/values.yaml --set-string podAnnotations.build=$(BUILD) \
-	  --set-string environments.podAnnotations.build=$(BUILD) $(HELM_ARGS)
+	@build=$(BUILD) && KUBECONFIG=$$($(MAKE) -s kubeconfig) $(HELM) upgrade --install $(RELEASE) charts/kubelambda --namespace $(NAMESPACE) \
+	  --create-namespace --wait --timeout 5m --values e2e/values.yaml --set-string podAnnotations.build=$$build \
+	  --set-string environments.podAnnotations.build=$$build $(HELM_ARGS)
 
 .PHONY: uninstall
 uninstall: ## Remove the release; Functions and their definitions stay

@@ -63,11 +63,16 @@ def eventually[T](attempt: Callable[[], T], *, timeout: float = 60, interval: fl
         time.sleep(interval)
 
 
+def staying(pods: list[Any]) -> list[Any]:
+    """Those that are not on their way out."""
+    return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+
 def platform_pods(component: str) -> list[str]:
     """Names of a component's pods that are not on their way out."""
     selector = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component={component}"
     found = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "pods", "--selector", selector)["items"]
-    return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+    return [pod["metadata"]["name"] for pod in staying(found)]
 
 
 def rolled_out(kind: str, component: str) -> None:
@@ -147,8 +152,7 @@ class Account:
 
     def environments(self, name: str) -> list[Any]:
         """Environments of a function that are not on their way out."""
-        found = self.pods(f"kubelambda.dev/function={name}")
-        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        return staying(self.pods(f"kubelambda.dev/function={name}"))
 
     def arn(self, name: str) -> str:
         """ARN of a function here."""

@@ -16,6 +16,7 @@ from conftest import (
     kubectl,
     kubectl_json,
     lambda_client,
+    staying,
 )
 from load import Load
 
@@ -69,9 +70,8 @@ def test_annotations_for_environments_replace_idle_ones_only(account: Account) -
     install("--set-string", "environments.podAnnotations.example=new")
 
     def replaced() -> bool:
-        idle = account.pods("kubelambda.dev/pool=python3.13")
-        running = [pod["metadata"] for pod in idle if "deletionTimestamp" not in pod["metadata"]]
-        return bool(running) and all(pod.get("annotations", {}).get("example") == "new" for pod in running)
+        idle = [pod["metadata"] for pod in staying(account.pods("kubelambda.dev/pool=python3.13"))]
+        return bool(idle) and all(pod.get("annotations", {}).get("example") == "new" for pod in idle)
 
     eventually(replaced)
     assert account.invoke("goes-on", {"on": True})["Payload"] == {"on": True}

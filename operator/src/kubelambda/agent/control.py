@@ -74,10 +74,7 @@ class Control:
             return
         preferred = _PREFER_WAIT.fullmatch(request.headers.get(b"prefer", b""))
         seconds = int(preferred[1]) if preferred else 0
-        if seconds:
-            self._sandbox.when_idle(seconds, lambda: _reply(request, 200, self._sandbox.status()))
-        else:
-            _reply(request, 200, self._sandbox.status())
+        self._sandbox.when_idle(seconds, lambda: _reply(request, 200, self._sandbox.status()))
 
     def _knows_pool_token(self, request: Request) -> bool:
         token = request.headers.get(b"authorization", b"").removeprefix(b"Bearer ")

@@ -180,7 +180,7 @@ class Sandbox:
 
     def when_idle(self, seconds: float, tell: Callable[[], None]) -> None:
         """Calls `tell` once nothing is in flight, ahead of the answer to the invocation; after `seconds` anyway."""
-        if self.invocation is None:
+        if self.invocation is None or not seconds:
             tell()
             return
 

@@ -1,22 +1,21 @@
 """Taking over environments that another frontend started, or that outlived this one (DESIGN §5, Ownership)."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Coroutine
 
 from kubelambda.api import labels
 from kubelambda.core import tokens
+from kubelambda.frontend.agent_state import ANSWER_S, agent_state
 from kubelambda.frontend.caches import Caches
 from kubelambda.frontend.runner import Runner
 from kubelambda.frontend.starting import Started
 from kubelambda.frontend.views import PodView
-from kubelambda.wire.client import ClientConnection, connect, request_head
+from kubelambda.wire.client import ClientConnection, connect
 
 _WAIT_S = 20
 _PAUSE_S = 0.25
 """Before an environment is asked again: an agent of an earlier release does not wait."""
-_ANSWER_S = 2.0
 _HOLD_S = 1.0
 """Requests wait this long for environments to be adopted: one that does not answer by then is found later, or never."""
 
@@ -65,7 +64,7 @@ class Adoption:
                 found.lost(in_flight)
 
         try:
-            connection = await connect(pod.ip, labels.CONTROL_PORT, lost, _ANSWER_S)
+            connection = await connect(pod.ip, labels.CONTROL_PORT, lost, ANSWER_S)
             busy = await self._busy(connection, pod.ip, token)
         except (OSError, TimeoutError) as error:
             log.info("pod %s/%s was not adopted: %s", runner.target.namespace, name, error)
@@ -102,13 +101,7 @@ class Adoption:
 
     async def _busy(self, connection: ClientConnection, ip: str, token: str, wait_s: int = 0) -> bool | None:
         """Whether the environment runs something, in `wait_s` or as soon as not; None when it cannot be used."""
-        headers = {"Authorization": f"Bearer {token}", "Prefer": f"wait={wait_s}"}
-        head = request_head("GET", "/state", ip, headers, 0)
-        async with asyncio.timeout(wait_s + _ANSWER_S):
-            status, _, body = await connection.call(head)
-        if status != 200:
-            return None
-        state = json.loads(body)
-        if not state["specialized"] or state["draining"]:
+        state = await agent_state(connection, ip, token, wait_s=wait_s)
+        if state is None or not state["specialized"] or state["draining"]:
             return None
         return bool(state["busy"])

@@ -1,7 +1,6 @@
 """Compares the ledger with what the agents say they run, and puts right what differs (DESIGN §5, rule 5)."""
 
 import asyncio
-import json
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,15 +9,15 @@ from kubelambda.api import labels
 from kubelambda.core import tokens
 from kubelambda.core.placement import FunctionPlacement
 from kubelambda.core.reconciliation import Look, drifted, ledger_drift
+from kubelambda.frontend.agent_state import ANSWER_S, agent_state
 from kubelambda.frontend.caches import Caches
 from kubelambda.frontend.metrics import Metrics
 from kubelambda.frontend.runner import Runner
-from kubelambda.wire.client import connect, request_head
+from kubelambda.wire.client import connect
 
 INTERVAL_S = 20.0
 _SECOND_LOOK_S = 1.5
 _ASKED_AT_ONCE = 16
-_ANSWER_S = 2.0
 
 type Place = tuple[Runner, int]
 """An environment: the runner that has it, and its number there."""
@@ -86,12 +85,12 @@ class Reconciliation:
         """The id of the request that an agent runs. Raises when it does not say."""
         ip = self._caches.pods.items[namespace, pod].ip
         token = tokens.environment_token(self._key, uid)
-        connection = await connect(ip, labels.CONTROL_PORT, lambda _: None, _ANSWER_S)
+        connection = await connect(ip, labels.CONTROL_PORT, lambda _: None, ANSWER_S)
         try:
-            async with asyncio.timeout(_ANSWER_S):
-                head = request_head("GET", "/state", ip, {"Authorization": f"Bearer {token}"}, 0)
-                _, _, body = await connection.call(head)
-            request_id: str | None = json.loads(body)["requestId"]
+            state = await agent_state(connection, ip, token)
+            if state is None:
+                raise ValueError("the agent does not say what it runs")
+            request_id: str | None = state["requestId"]
             return request_id
         finally:
             connection.close()
