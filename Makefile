@@ -95,7 +95,7 @@ e2e: setup install ## Everything on the real cluster, called by boto3 and the aw
 .PHONY: soak
 soak: setup install ## Mixed traffic while everything is replaced and changed, for MINUTES; whether a request is lost
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) ENDPOINT=$$($(MAKE) -s endpoint) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" \
-	  $(E2E_PYTHON) e2e/soak.py --minutes $(MINUTES)
+	  PYTHONPATH=e2e $(E2E_PYTHON) e2e/traffic/soak.py --minutes $(MINUTES)
 
 .PHONY: bench
 bench: setup install ## Measure the budgets beside a baseline; prints a table, writes bench/results/latest.json

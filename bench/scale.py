@@ -15,7 +15,7 @@ from tests.integration.control_plane import ADMIN_TOKEN, ControlPlane
 from tests.integration.processes import Installation
 
 from bench.memory import process_pss_mb
-from kubelambda.kube.client import KubeClient
+from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import FUNCTIONS, NAMESPACES
 
 NAMESPACE_COUNT = 20

@@ -6,14 +6,14 @@ import sys
 
 import uvloop
 
-from kubelambda.api.function import DeployedCode, DeployedConfiguration
+from kubelambda.api.kinds.function import DeployedCode, DeployedConfiguration
 from kubelambda.api.settings import Settings
-from kubelambda.frontend.service import Frontend
-from kubelambda.frontend.starting import Started, Starter, Target, Watcher
-from kubelambda.frontend.views import FunctionView, NamespaceView
-from kubelambda.kube.client import KubeClient
-from kubelambda.kube.server import Server
-from kubelambda.store.code_store import CodeStore
+from kubelambda.frontend.cluster.views import FunctionView, NamespaceView
+from kubelambda.frontend.cold_start.starter import Started, Starter, Target, Watcher
+from kubelambda.frontend.frontend import Frontend
+from kubelambda.kube.api_server import Server
+from kubelambda.kube.kube_client import KubeClient
+from kubelambda.store.code.code_store import CodeStore
 from kubelambda.wire.client import connect
 from kubelambda.wire.protocol import ServerProtocol
 
@@ -70,5 +70,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as dispatcher:
+        dispatcher.run(main())

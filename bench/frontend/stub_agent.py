@@ -23,5 +23,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as dispatcher:
+        dispatcher.run(main())

@@ -57,6 +57,32 @@ def test_decisions_are_pure(path: Path) -> None:
             )
 
 
+def test_file_names_are_unique() -> None:
+    """A newcomer's first guess is right: only a kind's model and its reconciler share a name."""
+    kinds = {path.stem for path in (PACKAGE / "api" / "kinds").glob("*.py")}
+    allowed = {"__init__", "__main__", "frontend", "crds"}
+    found: dict[str, list[str]] = {}
+    for path in SOURCES:
+        if path.parent.name != "apps" and path.stem not in allowed:
+            found.setdefault(path.stem, []).append(relative(path))
+    twice = {
+        name: paths
+        for name, paths in found.items()
+        if len(paths) > (2 if name in kinds and any(path.startswith("controllers/") for path in paths) else 1)
+    }
+    assert not twice
+
+
+def test_class_names_are_unique() -> None:
+    """One word, one meaning, in the whole package."""
+    found: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(relative(path))
+    assert not {name: paths for name, paths in found.items() if len(paths) > 1}
+
+
 def test_generated_definitions_are_current() -> None:
     """crds/ and the chart's copy are what the models generate."""
     python = ROOT / ".venv" / "bin" / "python"
@@ -84,6 +110,6 @@ def test_make_help_explains_every_target() -> None:
 
 @pytest.mark.parametrize("document", sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.name)
 def test_documents_name_files_that_exist(document: Path) -> None:
-    """Paths of the package, as `agent/control.py`, and of the repository."""
+    """Paths of the package, as `agent/apis/control.py`, and of the repository."""
     for name in re.findall(r"`([\w./-]+/[\w.-]+\.(?:py|md|yaml|json))`", document.read_text()):
         assert (PACKAGE / name).exists() or (ROOT / name).exists(), name

@@ -7,17 +7,18 @@ from typing import Any
 import pytest
 import yaml
 
-from kubelambda.api.function import DeployedCode, DeployedConfiguration
-from kubelambda.api.runtime import Prestart, RuntimeSpec
+from kubelambda.api.kinds.function import DeployedCode, DeployedConfiguration
+from kubelambda.api.kinds.runtime import Prestart, RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings
-from kubelambda.resources.environment import (
+from kubelambda.resources.environment_network_policy import environment_network_policy
+from kubelambda.resources.environment_pod import (
     configured_resources,
     function_labels,
     needs_own_pod,
     pod_metadata,
     pod_spec,
 )
-from kubelambda.resources.pool import environment_network_policy, pool_deployment
+from kubelambda.resources.pool_deployment import pool_deployment
 
 HERE = Path(__file__).parent
 RUNTIME = RuntimeSpec(image="example.com/python:1", prestart=Prestart.PYTHON, inline_file_name="index.py")

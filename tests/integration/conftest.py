@@ -14,7 +14,7 @@ import yaml
 from tests.integration.control_plane import ADMIN_TOKEN, BINARIES, ControlPlane
 from tests.integration.processes import Installation
 
-from kubelambda.kube.client import KubeClient, Object
+from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import FUNCTIONS, NAMESPACES
 
 ROOT = Path(__file__).parent.parent.parent

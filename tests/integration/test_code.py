@@ -69,12 +69,12 @@ async def site() -> AsyncIterator[Site]:
     found = Site()
     app = web.Application()
     app.router.add_get("/{name}", found.serve)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "0.0.0.0", 0).start()
-    found.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    dispatcher = web.AppRunner(app, shutdown_timeout=0.1)
+    await dispatcher.setup()
+    await web.TCPSite(dispatcher, "0.0.0.0", 0).start()
+    found.address = f"http://127.0.0.1:{dispatcher.addresses[0][1]}"
     yield found
-    await runner.cleanup()
+    await dispatcher.cleanup()
 
 
 @pytest.fixture(scope="module")

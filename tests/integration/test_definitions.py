@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.integration.control_plane import ControlPlane
 
-from kubelambda.kube.client import KubeClient
+from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import CUSTOM_RESOURCE_DEFINITIONS
 
 GOOD: dict[str, Any] = {"runtime": "python3.13", "handler": "index.handler", "code": {"inline": "x = 1"}}

@@ -8,8 +8,8 @@ import zipfile
 from tests.integration.conftest import RUNTIME, Functions, condition, eventually
 from tests.integration.processes import Installation
 
-from kubelambda.kube.client import KubeClient
 from kubelambda.kube.errors import NotFound
+from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import CONFIG_MAPS, DEPLOYMENTS, FUNCTIONS, NAMESPACES, NETWORK_POLICIES, SECRETS
 
 POOL = "kubelambda-pool-python3-13"

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from tests.integration.control_plane import ADMIN_TOKEN, ControlPlane
 
-from kubelambda.kube.client import KubeClient
+from kubelambda.kube.api_server import in_cluster
 from kubelambda.kube.errors import KubeError, Unreachable
+from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import NAMESPACES
-from kubelambda.kube.server import in_cluster
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from tests.integration.conftest import SYSTEM_NAMESPACE, Functions, condition, e
 from tests.integration.control_plane import ControlPlane
 from tests.integration.processes import Installation, http
 
-from kubelambda.kube.client import KubeClient, Object
 from kubelambda.kube.errors import NotFound
+from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import DEPLOYMENTS, FUNCTIONS, LEASES, NAMESPACES, NETWORK_POLICIES, RUNTIMES
 
 POOL = "kubelambda-pool-python3-13"

@@ -8,21 +8,21 @@ from tests.integration.conftest import SYSTEM_NAMESPACE, Functions, eventually
 from tests.integration.processes import KEY, Installation
 
 from kubelambda.api import labels
-from kubelambda.api.function import DeployedConfiguration
+from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.api.settings import Settings
-from kubelambda.core import orphans as core
-from kubelambda.frontend import orphans
-from kubelambda.frontend.service import Frontend
-from kubelambda.kube.client import KubeClient
+from kubelambda.core.environment import strays as core
+from kubelambda.frontend.account import stray_collection
+from kubelambda.frontend.frontend import Frontend
+from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import PODS
-from kubelambda.resources import environment as rendering
-from kubelambda.store.code_store import CodeStore
+from kubelambda.resources import environment_pod as rendering
+from kubelambda.store.code.code_store import CodeStore
 
 
 @pytest.fixture
 async def frontend(client: KubeClient, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Frontend]:
     """A frontend that looks twice a second and is patient for one."""
-    monkeypatch.setattr(orphans, "INTERVAL_S", 0.5)
+    monkeypatch.setattr(stray_collection, "INTERVAL_S", 0.5)
     monkeypatch.setattr(core, "PATIENCE_S", 1.0)
     settings = Settings(system_namespace=SYSTEM_NAMESPACE)
     async with CodeStore("http://127.0.0.1:9", KEY) as store:

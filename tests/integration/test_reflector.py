@@ -6,8 +6,8 @@ import logging
 import pytest
 from tests.integration.conftest import eventually
 
-from kubelambda.kube import client as client_module
-from kubelambda.kube.client import KubeClient, Object
+from kubelambda.kube import kube_client as client_module
+from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.reflector import Name, Reflector
 from kubelambda.kube.resources import CONFIG_MAPS
 

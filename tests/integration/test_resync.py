@@ -5,15 +5,15 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.integration.conftest import Functions
 
-from kubelambda.api.runtime import RuntimeSpec
+from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.settings import Settings
-from kubelambda.controllers import changes, resync
-from kubelambda.controllers.context import Context
-from kubelambda.controllers.queue import Key, WorkQueue
-from kubelambda.kube.client import KubeClient
+from kubelambda.controllers.machinery import changes, resync
+from kubelambda.controllers.machinery.context import Context
+from kubelambda.controllers.machinery.work_queue import Key, WorkQueue
+from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import DEPLOYMENTS, FUNCTIONS
-from kubelambda.resources.pool import pool_deployment
-from kubelambda.store.code_store import CodeStore
+from kubelambda.resources.pool_deployment import pool_deployment
+from kubelambda.store.code.code_store import CodeStore
 
 
 @pytest.fixture

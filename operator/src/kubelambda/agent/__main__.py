@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from kubelambda.agent import prestart, process
+from kubelambda.agent.process import prestart, process
 from kubelambda.api import labels, limits
 
 
@@ -25,13 +25,13 @@ def main() -> None:
 
 def _serve(source: int, output: int, kind: str, prestarted: process.Process | None, api_port: int) -> None:
     # Imported after the fork, so that the runtime process does not carry it.
-    from kubelambda.agent import logs  # noqa: PLC0415
-    from kubelambda.agent.configuration import Paths  # noqa: PLC0415
-    from kubelambda.agent.control import Control  # noqa: PLC0415
-    from kubelambda.agent.event_loop import EventLoop  # noqa: PLC0415
-    from kubelambda.agent.runtime import Runtime  # noqa: PLC0415
-    from kubelambda.agent.runtime_api import RuntimeApi  # noqa: PLC0415
-    from kubelambda.agent.sandbox import Sandbox  # noqa: PLC0415
+    from kubelambda.agent.apis.control import Control  # noqa: PLC0415
+    from kubelambda.agent.apis.runtime_api import RuntimeApi  # noqa: PLC0415
+    from kubelambda.agent.log import logs  # noqa: PLC0415
+    from kubelambda.agent.process.configuration import Paths  # noqa: PLC0415
+    from kubelambda.agent.process.runtime_process import RuntimeProcess  # noqa: PLC0415
+    from kubelambda.agent.sandbox.sandbox import Sandbox  # noqa: PLC0415
+    from kubelambda.wire.event_loop import EventLoop  # noqa: PLC0415
     from kubelambda.wire.server import Connection  # noqa: PLC0415
 
     loop = EventLoop()
@@ -39,7 +39,7 @@ def _serve(source: int, output: int, kind: str, prestarted: process.Process | No
     root = Path(os.environ.get("KUBELAMBDA_ROOT", "/"))
     log = logs.Log(sys.stdout.fileno(), source, loop.call_later)
     paths = Paths(root / "var/task", root / "opt", root / "var/runtime", f"127.0.0.1:{api_port}")
-    runtime = Runtime(
+    runtime = RuntimeProcess(
         paths=paths,
         bootstrap=json.loads(os.environ.get(labels.ENV_BOOTSTRAP, "[]")),
         prestart=kind,

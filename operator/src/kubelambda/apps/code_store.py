@@ -5,7 +5,7 @@ from pathlib import Path
 from aiohttp import web
 
 from kubelambda.apps import options
-from kubelambda.store.code_store_server import CodeStoreServer
+from kubelambda.store.code.code_store_server import CodeStoreServer
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ import uvloop
 from kubelambda.api import limits
 from kubelambda.api import settings as settings_file
 from kubelambda.apps import options
-from kubelambda.frontend.service import Frontend
-from kubelambda.kube.client import KubeClient
-from kubelambda.store.code_store import CodeStore
+from kubelambda.frontend.frontend import Frontend
+from kubelambda.kube.kube_client import KubeClient
+from kubelambda.store.code.code_store import CodeStore
 from kubelambda.wire.protocol import ServerProtocol
 from kubelambda.wire.server import Connection
 

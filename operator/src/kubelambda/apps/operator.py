@@ -13,14 +13,18 @@ import kopf
 
 from kubelambda.api import settings as settings_file
 from kubelambda.apps import options
-from kubelambda.controllers import code_collection, download, function, namespace, pool, resync, runtime, watches
-from kubelambda.controllers.context import Context
-from kubelambda.controllers.health import PORT, Health, Vitals
-from kubelambda.controllers.queue import Key, Outcome, WorkQueue
-from kubelambda.kube.client import KubeClient
+from kubelambda.controllers.account import namespace
+from kubelambda.controllers.code import code_collection, download
+from kubelambda.controllers.function import function
+from kubelambda.controllers.machinery import resync, watches
+from kubelambda.controllers.machinery.context import Context
+from kubelambda.controllers.machinery.health import PORT, Health, Vitals
+from kubelambda.controllers.machinery.work_queue import Key, Outcome, WorkQueue
+from kubelambda.controllers.pool import pool, runtime
 from kubelambda.kube.errors import KubeError
+from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.lease import LeaderLease
-from kubelambda.store.code_store import CodeStore
+from kubelambda.store.code.code_store import CodeStore
 
 WORKERS = 8
 RECONCILERS = {

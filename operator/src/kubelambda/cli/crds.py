@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 import yaml
 
-from kubelambda.kube.client import KubeClient
+from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import CUSTOM_RESOURCE_DEFINITIONS
-from kubelambda.resources.crds import definitions
+from kubelambda.resources.definitions.catalog import definitions
 
 app = typer.Typer(help="CustomResourceDefinitions, generated from the models.", no_args_is_help=True)
 

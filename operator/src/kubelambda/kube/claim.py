@@ -6,8 +6,8 @@ from typing import Any
 
 from kubelambda.api import labels
 from kubelambda.api.conditions import timestamp
-from kubelambda.kube.client import STRATEGIC_MERGE_PATCH, KubeClient
 from kubelambda.kube.errors import Conflict, KubeError, NotFound, Overloaded, Unreachable
+from kubelambda.kube.kube_client import STRATEGIC_MERGE_PATCH, KubeClient
 from kubelambda.kube.resources import PODS
 
 _ATTEMPTS = 20

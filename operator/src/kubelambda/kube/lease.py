@@ -6,8 +6,8 @@ import os
 import time
 from datetime import UTC, datetime
 
-from kubelambda.kube.client import KubeClient, Object
 from kubelambda.kube.errors import Conflict, KubeError, NotFound
+from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import LEASES
 
 DURATION_S = 15

@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from kubelambda.kube.client import KubeClient, Object
 from kubelambda.kube.errors import Gone, KubeError
+from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import Resource
 
 _WATCH_SECONDS = 300

@@ -1,0 +1,49 @@
+"""The README's own commands, run as they stand (the two make commands are what CI itself runs)."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from installation.kubectl import kubectl
+
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, re.DOTALL)
+
+
+def run(language: str, text: str, folder: Path) -> str:
+    """Runs one block in the root of the repository, its files written to `folder`."""
+    text = text.replace("helm install kubelambda", "helm upgrade --install --reuse-values kubelambda")
+    text = text.replace("answer.json", str(folder / "answer.json"))
+    command = ["bash", "-euo", "pipefail", "-c", text] if language == "bash" else ["python", "-c", text]
+    finished = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ, timeout=240
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def test_every_block_of_the_readme_runs_in_order(tmp_path: Path) -> None:
+    """Install, apply, wait, invoke with the aws cli, invoke with boto3."""
+    blocks = [(language, text) for language, text in BLOCKS if "make demo" not in text]
+    assert [language for language, _ in blocks] == ["bash", "bash", "python"]
+    printed = [run(language, text, tmp_path) for language, text in blocks]
+    assert '{"hello": "you"}' in printed[1]
+    assert '{"hello": "you"}' in printed[2]
+    kubectl("delete", "function", "hello")
+
+
+def test_the_first_block_names_what_ci_runs() -> None:
+    """`make test` is what `.ci/run` calls, and `make demo` comes before it."""
+    steps = (ROOT / ".ci" / "run").read_text()
+    for command in re.findall(r"^make \w+", BLOCKS[0][1], re.MULTILINE):
+        assert command in steps
+
+
+@pytest.mark.parametrize("folder", re.findall(r"^\| `([^`]+)`", README, re.MULTILINE))
+def test_the_map_names_folders_that_exist(folder: str) -> None:
+    """No room of the map is imaginary."""
+    assert (ROOT / folder).is_dir()

@@ -1,0 +1,178 @@
+"""Every runtime of the release with its official client, and the ways in which a process can end (§3)."""
+
+import base64
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from installation.account import Account
+from installation.kubectl import kubectl
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+PROCESS = """
+import os, sys, time, pathlib
+loaded = time.time()
+marker = pathlib.Path("/tmp/marker")
+
+def handler(event, context):
+    action = event.get("action")
+    if action == "exit":
+        os._exit(event["code"])
+    if action == "write":
+        marker.write_text("kept")
+    if action == "allocate":
+        block = bytearray(event["mb"] * 1024 * 1024)
+        for index in range(0, len(block), 4096):
+            block[index] = 1
+    if action == "print":
+        line = "x" * 1023
+        for _ in range(event["kb"]):
+            print(line)
+    return {"loaded": loaded, "marker": marker.read_text() if marker.exists() else None}
+"""
+
+
+@pytest.fixture(scope="module")
+def process(account: Account) -> str:
+    """A function whose process can be made to end."""
+    account.function("process", PROCESS, memorySize=256, timeout=20)
+    return "process"
+
+
+@pytest.mark.parametrize(
+    ("example", "name", "expected"),
+    [
+        ("hello.yaml", "hello", {"hello": "you"}),
+        ("node.yaml", "hello-node", {"hello": "you"}),
+        ("shell.yaml", "hello-shell", {"echo": {"name": "you"}}),
+    ],
+)
+def test_the_examples_run(account: Account, example: str, name: str, expected: Any) -> None:
+    """Python, Node.js and a shell bootstrap, each through its own Runtime API client."""
+    kubectl("--namespace", account.namespace, "apply", "--filename", str(EXAMPLES / example))
+    account.wait_ready(name)
+    for _ in range(3):
+        answer = account.invoke(name, {"name": "you"}, LogType="Tail")
+        assert answer["Payload"] == expected
+        request_id = answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-requestid"]
+        assert f"invoked as {request_id}" in base64.b64decode(answer["LogResult"]).decode()
+
+
+def test_a_node_exception_is_a_function_error(account: Account) -> None:
+    """The shape of an error of the Node.js client."""
+    code = {"inline": "export const handler = async () => { throw new TypeError('no'); };"}
+    account.function("node-raise", runtime="nodejs20.x", code=code)
+    answer = account.invoke("node-raise", {})
+    assert answer["FunctionError"] == "Unhandled"
+    assert (answer["Payload"]["errorType"], answer["Payload"]["errorMessage"]) == ("TypeError", "no")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (3, "Runtime exited with error: exit status 3"),
+        (0, "Runtime exited without providing a reason"),
+    ],
+)
+def test_an_exit_of_the_process_is_reported_and_the_next_invocation_works(
+    account: Account, process: str, code: int, message: str
+) -> None:
+    """The environment is reset: /tmp is kept, the module is loaded again."""
+    before = account.invoke(process, {"action": "write"})["Payload"]
+    answer = account.invoke(process, {"action": "exit", "code": code})
+    request_id = answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-requestid"]
+    assert answer["FunctionError"] == "Unhandled"
+    assert answer["Payload"] == {
+        "errorType": "Runtime.ExitError",
+        "errorMessage": f"RequestId: {request_id} Error: {message}",
+    }
+    after = account.invoke(process, {})["Payload"]
+    assert after["marker"] == "kept"
+    assert after["loaded"] > before["loaded"]
+
+
+def test_allocating_past_the_memory_size_is_an_out_of_memory_kill(account: Account, process: str) -> None:
+    """The process is killed, the caller hears of it, and the function goes on."""
+    answer = account.invoke(process, {"action": "allocate", "mb": 900})
+    assert answer["FunctionError"] == "Unhandled"
+    assert answer["Payload"]["errorType"] == "Runtime.ExitError"
+    assert answer["Payload"]["errorMessage"].endswith("Runtime exited with error: signal: killed")
+    assert account.invoke(process, {})["StatusCode"] == 200
+
+
+def test_ten_megabytes_of_output_do_not_disturb_the_invocation(account: Account, process: str) -> None:
+    """The tail is the last 4 KB, and it ends with the REPORT line."""
+    answer = account.invoke(process, {"action": "print", "kb": 10_240}, LogType="Tail")
+    assert "FunctionError" not in answer
+    tail = base64.b64decode(answer["LogResult"])
+    assert len(tail) == 4096
+    assert b"REPORT RequestId: " in tail.splitlines()[-1]
+
+
+def test_an_exception_at_import_reaches_the_first_caller(account: Account) -> None:
+    """The init error is the answer of the first invocation."""
+    account.function("init-raise", "raise RuntimeError('broken module')\ndef handler(event, context): pass")
+    answer = account.invoke("init-raise", {})
+    assert answer["FunctionError"] == "Unhandled"
+    assert answer["Payload"]["errorMessage"] == "broken module"
+
+
+def test_a_slow_initialization_is_repeated_inside_the_first_invocation(account: Account) -> None:
+    """12 s of INIT exceed its 10 s, and succeed under the function's own 30 s."""
+    account.function(
+        "init-slow", "import time\ntime.sleep(12)\ndef handler(event, context):\n    return 'ready'", timeout=30
+    )
+    assert account.invoke("init-slow", {})["Payload"] == "ready"
+
+
+def test_a_missing_bootstrap_is_an_invalid_entrypoint(account: Account) -> None:
+    """A provided runtime without the executable it looks for."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as folder:
+        folder.writestr("readme.txt", "no bootstrap here")
+    code = {"zipFile": base64.b64encode(archive.getvalue()).decode()}
+    account.function("no-bootstrap", runtime="provided.al2023", code=code)
+    answer = account.invoke("no-bootstrap", {})
+    assert answer["FunctionError"] == "Unhandled"
+    assert answer["Payload"]["errorType"] == "Runtime.InvalidEntrypoint"
+
+
+def test_the_process_environment_is_lambdas(account: Account) -> None:
+    """Reserved variables, the user's own, and none of the platform's."""
+    code = "import os\ndef handler(event, context):\n    return {**os.environ, 'cwd': os.getcwd(), 'uid': os.getuid()}"
+    account.function("variables", code, environment={"variables": {"GREETING": "hi", "LANG": "C.UTF-8"}})
+    seen = account.invoke("variables", {})["Payload"]
+    assert seen["GREETING"] == "hi"
+    assert seen["LANG"] == "C.UTF-8"
+    assert seen["_HANDLER"] == "index.handler"
+    assert seen["LAMBDA_TASK_ROOT"] == "/var/task" == seen["cwd"]
+    assert seen["AWS_EXECUTION_ENV"] == "AWS_Lambda_python3.13"
+    assert seen["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "256"
+    assert seen["AWS_LAMBDA_INITIALIZATION_TYPE"] == "on-demand"
+    assert seen["AWS_REGION"] == seen["AWS_DEFAULT_REGION"] == "us-east-1"
+    assert seen["uid"] != 0
+    assert not [name for name in seen if name.startswith(("KUBELAMBDA", "KUBERNETES"))]
+
+
+def test_a_response_over_the_limit_is_a_function_error(account: Account) -> None:
+    """6 MB + 100 bytes is the most that a response may have."""
+    account.function("large", "def handler(event, context):\n    return 'x' * event['size']")
+    assert len(account.invoke("large", {"size": 6_000_000})["Payload"]) == 6_000_000
+    answer = account.invoke("large", {"size": 7_000_000})
+    assert answer["FunctionError"] == "Unhandled"
+    assert answer["Payload"] == {
+        "errorMessage": "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+        "errorType": "Function.ResponseSizeTooLarge",
+    }
+
+
+def test_none_is_null(account: Account) -> None:
+    """A handler that returns nothing."""
+    account.function("none", "def handler(event, context):\n    pass")
+    answer = account.client.invoke(FunctionName=account.arn("none"), Payload=json.dumps([1, "a"]))
+    assert answer["Payload"].read() == b"null"

@@ -1,0 +1,1 @@
+"""The installation under test: kubectl, the release, accounts in it, and load on it."""

@@ -1,0 +1,47 @@
+"""kubectl as Python calls it, and waiting for what it shows."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+class KubectlError(AssertionError):
+    """kubectl refused; the message is what it said."""
+
+
+def kubectl(*arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
+    """Runs kubectl and returns what it printed."""
+    finished = subprocess.run(
+        ["kubectl", *arguments], input=stdin, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    if finished.returncode:
+        raise KubectlError(finished.stderr.strip())
+    return finished.stdout
+
+
+def kubectl_json(*arguments: str) -> Any:
+    """What `kubectl … --output json` printed."""
+    return json.loads(kubectl(*arguments, "--output", "json"))
+
+
+def eventually[T](attempt: Callable[[], T], *, timeout: float = 60, interval: float = 0.25) -> T:
+    """The first true result of `attempt`; its last assertion error, or False result, after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            result = attempt()
+            if result:
+                return result
+            failure: Exception = AssertionError(f"{attempt} stayed {result!r} for {timeout} s")
+        except (AssertionError, KeyError, IndexError) as error:
+            failure = error
+        if time.monotonic() > deadline:
+            raise failure
+        time.sleep(interval)
+
+
+def staying(pods: list[Any]) -> list[Any]:
+    """Those that are not on their way out."""
+    return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]

@@ -1,0 +1,82 @@
+"""The ledger of the frontends agrees with the agents, and is put right where it does not (DESIGN §5, rule 5)."""
+
+import re
+import uuid
+
+from installation.account import Account
+from installation.kubectl import eventually, kubectl
+from installation.load import Load
+from installation.release import SYSTEM_NAMESPACE, platform_pods, rolled_out
+
+SLEEP = "import time\ndef handler(event, context):\n    time.sleep(event.get('sleep', 0))\n    return event"
+STRAY = """
+import sys, http.client, pathlib
+from kubelambda.core.environment import tokens
+ip, uid, request_id = sys.argv[1:]
+key = pathlib.Path("/etc/kubelambda-key/key").read_bytes().strip()
+headers = {"Authorization": "Bearer " + tokens.environment_token(key, uid), "X-Amzn-RequestId": request_id}
+connection = http.client.HTTPConnection(ip, 9010)
+connection.request("POST", "/invoke", b'{"sleep": 100}', headers)
+print("sent")
+"""
+
+
+def samples(name: str) -> list[float]:
+    """A metric, with its labels if it has any, of every frontend that has it."""
+    found: list[float] = []
+    for pod in platform_pods("frontend"):
+        path = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods/{pod}:9090/proxy/metrics"
+        line = re.search(rf"^{re.escape(name)} (\S+)$", kubectl("get", "--raw", path), re.MULTILINE)
+        found += [float(line[1])] if line else []
+    return found
+
+
+def metric(name: str) -> float:
+    """A metric that every frontend has, summed."""
+    found = samples(name)
+    assert len(found) == len(platform_pods("frontend")), f"not every frontend has {name}"
+    return sum(found)
+
+
+def test_the_ledger_does_not_drift_under_load(account: Account) -> None:
+    """However quickly requests come and go while it is compared."""
+    account.function("steady", SLEEP, timeout=10)
+    account.invoke("steady", {})
+    before = metric("kubelambda_ledger_reconciliations_total")
+
+    def compared_twice() -> bool:
+        assert metric("kubelambda_ledger_drift") == 0
+        return metric("kubelambda_ledger_reconciliations_total") >= before + 4
+
+    with Load(account, "steady", callers=4, pause=0.005) as load:
+        eventually(compared_twice, timeout=90)
+    assert not load.failed, load.summary()
+
+
+def test_an_environment_that_runs_what_it_was_not_given_is_retired(account: Account) -> None:
+    """Somebody with the environment's token went around the frontends: seen, counted, and put right."""
+    account.function("stray", SLEEP, timeout=120)
+    account.invoke("stray", {})
+    (pod,) = account.environments("stray")
+    frontend = platform_pods("frontend")[0]
+    place = pod["status"]["podIP"], pod["metadata"]["uid"], str(uuid.uuid4())
+    command = ("exec", frontend, "--", "/usr/bin/python3", "-P", "-c", STRAY, *place)
+    assert kubectl("--namespace", SYSTEM_NAMESPACE, *command).strip() == "sent"
+    eventually(lambda: metric("kubelambda_ledger_drift") == 1, timeout=60)
+    eventually(lambda: not account.environments("stray"))
+    assert account.invoke("stray", {"again": 1})["Payload"] == {"again": 1}
+    eventually(lambda: metric("kubelambda_ledger_drift") == 0, timeout=60)
+
+
+def test_environments_are_known_to_a_new_frontend_before_anybody_calls(account: Account) -> None:
+    """Else nobody would ever retire those that nobody calls again."""
+    account.function("kept", SLEEP)
+    account.invoke("kept", {})
+    (before,) = account.environments("kept")
+    series = f'kubelambda_environments{{function="kept",namespace="{account.namespace}"}}'
+    eventually(lambda: sum(samples(series)) == 1)
+    kubectl("--namespace", SYSTEM_NAMESPACE, "rollout", "restart", "deployment/kubelambda-frontend")
+    rolled_out("deployment", "frontend")
+    eventually(lambda: sum(samples(series)) == 1)
+    (after,) = account.environments("kept")
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]

@@ -1,0 +1,267 @@
+"""What is killed under load, and that nothing but its own invocations in flight is lost (DESIGN §5)."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from installation.account import Account
+from installation.kubectl import eventually, kubectl, kubectl_json
+from installation.load import Load, Outcome
+from installation.release import RELEASE, SYSTEM_NAMESPACE, platform_pods, rolled_out
+
+COUNT = """
+import os
+seen = []
+
+def handler(event, context):
+    seen.append(event["number"])
+    return {"number": event["number"], "times": seen.count(event["number"])}
+"""
+
+
+@pytest.fixture(scope="module")
+def counted(account: Account) -> str:
+    """A function that notices when it gets an event twice."""
+    account.function("counted", COUNT, timeout=10)
+    account.invoke("counted", {"number": -1})
+    return "counted"
+
+
+def nothing_duplicated(load: Load) -> bool:
+    """No environment saw one event twice, and every answer is that of its own request."""
+    answered = [outcome for outcome in load.outcomes if not outcome.error and not outcome.function_error]
+    return all(outcome.payload == {"number": outcome.number, "times": 1} for outcome in answered)
+
+
+def test_environments_killed_under_load_cost_only_their_own_invocations(account: Account, counted: str) -> None:
+    """Each kill may cost the one request in flight there, which gets a Lambda error at once and never hangs."""
+    kills = 0
+    with Load(account, counted, callers=3) as load:
+        for _ in range(4):
+            time.sleep(1)
+            for pod in account.environments(counted)[:1]:
+                name = pod["metadata"]["name"]
+                kubectl(
+                    "--namespace",
+                    account.namespace,
+                    "delete",
+                    "pod",
+                    name,
+                    "--grace-period=0",
+                    "--force",
+                    "--wait=false",
+                )
+                kills += 1
+        time.sleep(1)
+    assert len(load.outcomes) > 100
+    assert all(outcome.function_error == "Unhandled" for outcome in load.failed), load.summary()
+    assert len(load.failed) <= kills, load.summary()
+    assert max(outcome.seconds for outcome in load.outcomes) < 15, load.summary()
+    assert nothing_duplicated(load)
+
+
+def test_environments_deleted_gracefully_lose_nothing(account: Account, counted: str) -> None:
+    """A drain finishes what runs and takes nothing new: zero errors."""
+    with Load(account, counted, callers=3) as load:
+        for _ in range(4):
+            time.sleep(1)
+            for pod in account.environments(counted)[:1]:
+                kubectl("--namespace", account.namespace, "delete", "pod", pod["metadata"]["name"], "--wait=false")
+        time.sleep(1)
+    assert not load.failed, load.summary()
+    assert nothing_duplicated(load)
+
+
+def connection_only(outcomes: list[Outcome]) -> bool:
+    """Whether every failure is a connection that died with the frontend that held it."""
+    return all(outcome.error and "Connection" in outcome.error for outcome in outcomes)
+
+
+def test_a_frontend_rolled_under_load_loses_nothing(account: Account, counted: str) -> None:
+    """A graceful end drains: zero errors."""
+    with Load(account, counted, callers=3) as load:
+        time.sleep(1)
+        kubectl("--namespace", SYSTEM_NAMESPACE, "rollout", "restart", f"deployment/{RELEASE}-frontend")
+        rolled_out("deployment", "frontend")
+        time.sleep(2)
+    assert not load.failed, load.summary()
+    assert nothing_duplicated(load)
+
+
+def test_a_frontend_killed_under_load_costs_only_its_connections(account: Account, counted: str) -> None:
+    """Callers see their own connection break, at most one request each; the other frontend goes on."""
+    with Load(account, counted, callers=4) as load:
+        time.sleep(1)
+        victim = platform_pods("frontend")[0]
+        kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", victim, "--grace-period=0", "--force", "--wait=false")
+        time.sleep(6)
+    rolled_out("deployment", "frontend")
+    assert len(load.failed) <= 8, load.summary()
+    assert connection_only(load.failed) or all(outcome.function_error for outcome in load.failed), load.summary()
+    assert nothing_duplicated(load)
+
+
+def test_pods_that_fill_the_cluster_do_not_keep_a_frontend_out(account: Account, counted: str) -> None:
+    """Everything that environments may be gives way to the replacement, though more of it waits for the same room."""
+    fill_the_cluster(account)
+    try:
+        with Load(account, counted, callers=2) as load:
+            there = platform_pods("frontend")
+            kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", there[0], "--wait=false")
+            eventually(lambda: set(platform_pods("frontend")) - set(there))
+            rolled_out("deployment", "frontend")
+        assert not load.failed, load.summary()
+    finally:
+        kubectl("--namespace", account.namespace, "delete", "deployment", "filler", "--wait=false")
+
+
+def fill_the_cluster(account: Account) -> None:
+    """Asks for half more of processor time than there is."""
+    nodes = kubectl_json("get", "nodes")["items"]
+    portion = sum(millicores(node["status"]["allocatable"]["cpu"]) for node in nodes) // 20
+    security = {
+        "runAsNonRoot": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    image = kubectl_json("get", "runtime", "python3.13")["spec"]["image"]
+    container = {
+        "name": "filler",
+        "image": image,
+        "command": ["sleep", "3600"],
+        "resources": {"requests": {"cpu": f"{portion}m"}},
+        "securityContext": security,
+    }
+    labels = {"app": "filler"}
+    template = {"metadata": {"labels": labels}, "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]}}
+    spec = {"replicas": 30, "selector": {"matchLabels": labels}, "template": template}
+    account.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "filler"}, "spec": spec})
+
+    def full() -> bool:
+        conditions = [each for pod in account.pods("app=filler") for each in pod["status"].get("conditions", [])]
+        return any(each.get("reason") == "Unschedulable" for each in conditions)
+
+    eventually(full)
+
+
+def millicores(quantity: str) -> int:
+    """Kubernetes' notation of processor time."""
+    return int(quantity.removesuffix("m")) if quantity.endswith("m") else int(quantity) * 1000
+
+
+def test_the_operator_is_never_on_the_path_of_a_request(account: Account, counted: str) -> None:
+    """With every operator gone, invocations and cold starts go on."""
+    account.function("cold-without-operator", COUNT)
+    with Load(account, counted, callers=2) as load:
+        kubectl("--namespace", SYSTEM_NAMESPACE, "scale", f"deployment/{RELEASE}-operator", "--replicas=0")
+        eventually(lambda: not platform_pods("operator"))
+        assert account.invoke("cold-without-operator", {"number": 1})["Payload"]["number"] == 1
+        time.sleep(1)
+        kubectl("--namespace", SYSTEM_NAMESPACE, "scale", f"deployment/{RELEASE}-operator", "--replicas=2")
+    rolled_out("deployment", "operator")
+    assert not load.failed, load.summary()
+
+
+def test_a_killed_operator_leader_is_replaced(account: Account) -> None:
+    """The other replica takes the lease, and a new Function becomes Ready."""
+
+    def leader() -> str | None:
+        lease = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "lease", f"{RELEASE}-operator")
+        identity = lease["spec"].get("holderIdentity", "")
+        return next((name for name in platform_pods("operator") if name in identity), None)
+
+    holder = eventually(leader)
+    assert holder is not None
+    kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", holder, "--grace-period=0", "--force", "--wait=false")
+    account.function("after-failover", COUNT, ready=False)
+    account.wait_ready("after-failover", timeout=90)
+    rolled_out("deployment", "operator")
+
+
+def test_a_restarted_api_server_does_not_disturb_warm_invocations(account: Account, counted: str) -> None:
+    """Frontends serve from what they know while the API server is away."""
+    cluster = str(Path(__file__).parent.parent / "cluster")
+    with Load(account, counted, callers=2) as load:
+        time.sleep(1)
+        subprocess.run(["python3", cluster, "restart", "apiserver"], check=True, env=os.environ, timeout=120)
+        time.sleep(3)
+    assert not load.failed, load.summary()
+    account.function("after-restart", COUNT)
+    assert account.invoke("after-restart", {"number": 5})["Payload"]["number"] == 5
+
+
+def test_a_lost_code_store_stops_no_environment(account: Account, counted: str) -> None:
+    """Environments that run go on without it, and it comes back by itself."""
+    with Load(account, counted, callers=2) as load:
+        pod = platform_pods("code-store")[0]
+        kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
+        time.sleep(2)
+    rolled_out("statefulset", "code-store")
+    assert not load.failed, load.summary()
+
+
+def processes(pod_uid: str) -> list[int]:
+    """Process ids of a pod's containers as this machine numbers them, the agent's first; none if it is not the node."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            group, command = (process / "cgroup").read_text(), (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if (pod_uid in group or pod_uid.replace("-", "_") in group) and b"kubelambda.agent" in command:
+            found.append(int(process.name))
+    return sorted(found)
+
+
+def test_agents_killed_under_load_cost_only_their_own_invocations(account: Account, counted: str) -> None:
+    """Process 1 dies without a word: the request in flight there gets a Lambda error, and no event is sent twice."""
+    if not processes(account.environments(counted)[0]["metadata"]["uid"]):
+        pytest.skip("the pods do not run on this machine, so their processes cannot be killed from here")
+    kills = 0
+    with Load(account, counted, callers=4) as load:
+        for _ in range(5):
+            time.sleep(1)
+            for pod in account.environments(counted)[:2]:
+                for agent in processes(pod["metadata"]["uid"])[:1]:
+                    os.kill(agent, signal.SIGKILL)
+                    kills += 1
+        time.sleep(2)
+    assert kills >= 5
+    assert len(load.outcomes) > 100
+    assert len(load.failed) <= kills, load.summary()
+    assert all(outcome.function_error == "Unhandled" for outcome in load.failed), load.summary()
+    assert {outcome.payload["errorType"] for outcome in load.failed} <= {"Sandbox.Failure"}, load.summary()
+    assert max(outcome.seconds for outcome in load.outcomes) < 15, load.summary()
+    assert nothing_duplicated(load)
+
+
+def test_an_agent_that_says_nothing_any_more_is_given_up(account: Account) -> None:
+    """A frozen process 1: five seconds after the function's timeout the platform answers in its place."""
+    account.function("frozen", "def handler(event, context):\n    return 'alive'", timeout=1)
+    account.invoke("frozen", {})
+    (pod,) = account.environments("frozen")
+    found = processes(pod["metadata"]["uid"])
+    if not found:
+        pytest.skip("the pods do not run on this machine, so their processes cannot be stopped from here")
+    os.kill(found[0], signal.SIGSTOP)
+    started = time.monotonic()
+    answer = account.invoke("frozen", {})
+    assert answer["FunctionError"] == "Unhandled"
+    assert answer["Payload"]["errorType"] == "Sandbox.Failure"
+    assert "did not answer in time" in answer["Payload"]["errorMessage"]
+    assert time.monotonic() - started < 15
+    assert account.invoke("frozen", {})["Payload"] == "alive"
+    eventually(lambda: pod["metadata"]["name"] not in {each["metadata"]["name"] for each in account.pods()})
+
+
+def test_user_code_cannot_kill_its_agent(account: Account) -> None:
+    """Process 1 of a container is out of reach of the signals of its children."""
+    code = "import os, signal\ndef handler(event, context):\n    os.kill(1, signal.SIGKILL)\n    return 'alive'"
+    account.function("suicidal", code, timeout=10)
+    for _ in range(2):
+        assert account.invoke("suicidal", {})["Payload"] == "alive"

@@ -1,0 +1,1 @@
+"""The control API outside, the Runtime API inside."""

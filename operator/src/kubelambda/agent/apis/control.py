@@ -1,0 +1,92 @@
+"""The control API, for frontends only (`docs/environment-protocol.md`)."""
+
+import hashlib
+import hmac
+import json
+import re
+from typing import Any
+
+from kubelambda.agent.process import configuration
+from kubelambda.agent.process.configuration import Unusable
+from kubelambda.agent.sandbox.sandbox import Sandbox
+from kubelambda.wire.server import Request
+
+_JSON = b"Content-Type: application/json\r\n"
+_PREFER_WAIT = re.compile(rb"wait=(\d{1,3})")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
+
+
+class Control:
+    """Serves frontends."""
+
+    def __init__(self, sandbox: Sandbox, pool_token_sha256: str) -> None:
+        self._sandbox = sandbox
+        self._pool_token_sha256 = pool_token_sha256
+        self._authorization = b""
+
+    def serve(self, request: Request) -> None:
+        """Answers one request."""
+        if request.target == b"/invoke" and request.method == b"POST":
+            self._invoke(request)
+        elif request.target == b"/healthz":
+            busy = self._sandbox.draining
+            request.respond(503 if busy else 200, b"draining" if busy else b"ok")
+        elif request.target == b"/specialize" and request.method == b"POST":
+            self._specialize(request)
+        elif request.target == b"/state":
+            self._state(request)
+        else:
+            request.respond(404)
+
+    def _invoke(self, request: Request) -> None:
+        given = request.headers.get(b"authorization", b"")
+        if not self._authorization:
+            _reply(request, 409, {"message": "the environment is not specialized"})
+        elif not hmac.compare_digest(given, self._authorization):
+            request.respond(401)
+        else:
+            request_id = request.headers.get(b"x-amzn-requestid", b"")
+            if not _REQUEST_ID.fullmatch(request_id):
+                _reply(request, 400, {"message": "X-Amzn-RequestId is missing or malformed"})
+            elif not self._sandbox.invoke(request, request_id.decode()):
+                _reply(request, 409, {"message": "the environment is busy, finished or draining"})
+
+    def _specialize(self, request: Request) -> None:
+        if not self._knows_pool_token(request):
+            request.respond(401)
+            return
+        try:
+            length = int(request.headers.get(b"x-kubelambda-config-length", b"0"))
+            wanted = configuration.parse(request.body[:length])
+            if not self._sandbox.claim(wanted):
+                _reply(request, 409, {"message": "the environment is specialized already, or draining"})
+                return
+            self._authorization = f"Bearer {wanted.token}".encode()
+            self._sandbox.initialize(request.body[length:], lambda outcome: _specialized(request, outcome))
+        except (Unusable, ValueError) as error:
+            _specialized(request, error)
+
+    def _state(self, request: Request) -> None:
+        given = request.headers.get(b"authorization", b"")
+        ours = bool(self._authorization) and hmac.compare_digest(given, self._authorization)
+        if not ours and (self._authorization or not self._knows_pool_token(request)):
+            request.respond(401)
+            return
+        preferred = _PREFER_WAIT.fullmatch(request.headers.get(b"prefer", b""))
+        seconds = int(preferred[1]) if preferred else 0
+        self._sandbox.when_idle(seconds, lambda: _reply(request, 200, self._sandbox.status()))
+
+    def _knows_pool_token(self, request: Request) -> bool:
+        token = request.headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+        return hmac.compare_digest(hashlib.sha256(token).hexdigest(), self._pool_token_sha256)
+
+
+def _specialized(request: Request, outcome: dict[str, Any] | Exception) -> None:
+    if isinstance(outcome, Exception):
+        _reply(request, 400, {"message": str(outcome)})
+    else:
+        _reply(request, 200, outcome)
+
+
+def _reply(request: Request, status: int, body: dict[str, Any]) -> None:
+    request.respond(status, json.dumps(body).encode(), _JSON)

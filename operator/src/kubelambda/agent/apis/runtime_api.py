@@ -1,0 +1,76 @@
+"""The Lambda Runtime API on loopback (§3.1): paths, statuses and error bodies."""
+
+import json
+import re
+
+from kubelambda.agent.sandbox.runtime_state import RuntimeCall, InvalidStateTransition, after
+from kubelambda.agent.sandbox.sandbox import Sandbox
+from kubelambda.api import limits
+from kubelambda.wire.server import Request
+
+_JSON = b"Content-Type: application/json\r\n"
+_OK = b'{"status":"OK"}\n'
+_PREFIX = b"/2018-06-01/runtime/"
+_ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
+
+
+class RuntimeApi:
+    """Serves the runtime process."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def serve(self, request: Request) -> None:
+        """Answers one request; `/next` is answered when there is an event."""
+        try:
+            self._route(request)
+        except InvalidStateTransition as error:
+            _refuse(request, 403, "InvalidStateTransition", str(error))
+
+    def _route(self, request: Request) -> None:
+        path = request.target.partition(b"?")[0]
+        if path == b"/2018-06-01/runtime/invocation/next" and request.method == b"GET":
+            self._sandbox.next(request)
+        elif path.startswith(_PREFIX + b"invocation/") and request.method == b"POST":
+            self._answer(request, path.removeprefix(_PREFIX + b"invocation/"))
+        elif path == b"/2018-06-01/runtime/init/error" and request.method == b"POST":
+            self._sandbox.init_error(request.body, _error_type(request, "Runtime.Unknown"))
+            request.respond(202, _OK, _JSON)
+        elif path == b"/2018-06-01/runtime/restore/next":
+            after(self._sandbox.state, RuntimeCall.RESTORE_NEXT)
+        elif path == b"/2018-06-01/runtime/restore/error":
+            after(self._sandbox.state, RuntimeCall.RESTORE_ERROR)
+        elif path in (b"/2018-06-01/ping", b"/ping"):
+            request.respond(200, b"pong")
+        else:
+            _refuse(request, 404, "NotFound", f"no such call: {path.decode(errors='replace')}")
+
+    def _answer(self, request: Request, rest: bytes) -> None:
+        request_id, _, call = rest.decode(errors="replace").partition("/")
+        if call == "response":
+            mode = request.headers.get(b"lambda-runtime-function-response-mode")
+            if mode not in (None, b"streaming", b"buffered"):
+                _refuse(request, 400, "InvalidFunctionResponseMode", "Invalid function response mode")
+                return
+            accepted = self._sandbox.response(request, request_id)
+        elif call == "error":
+            accepted = self._sandbox.error(request, request_id, _error_type(request, "Function.Unknown"))
+        else:
+            _refuse(request, 404, "NotFound", f"no such call: {call}")
+            return
+        if not accepted:
+            _refuse(request, 400, "InvalidRequestID", "Invalid request ID")
+        elif request.size > limits.RESPONSE_MAX_BYTES:
+            message = f"Exceeded maximum allowed payload size ({limits.RESPONSE_MAX_BYTES} bytes)."
+            _refuse(request, 413, "RequestEntityTooLarge", message)
+        else:
+            request.respond(202, _OK, _JSON)
+
+
+def _error_type(request: Request, default: str) -> str:
+    given = request.headers.get(b"lambda-runtime-function-error-type", b"").decode(errors="replace")
+    return given if _ERROR_TYPE.fullmatch(given) else default
+
+
+def _refuse(request: Request, status: int, error_type: str, message: str) -> None:
+    request.respond(status, json.dumps({"errorMessage": message, "errorType": error_type}).encode(), _JSON)

@@ -1,0 +1,1 @@
+"""What the function prints, and Lambda's own lines."""

@@ -1,0 +1,1 @@
+"""The runtime process: started ahead, watched, measured."""

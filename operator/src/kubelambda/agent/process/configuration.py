@@ -1,0 +1,116 @@
+"""What `/specialize` brings: the function that this environment becomes, and its process environment (§3.4)."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class Unusable(Exception):
+    """The configuration or the code cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Folders of the environment and the address of its Runtime API."""
+
+    task: Path
+    opt: Path
+    runtime: Path
+    runtime_api: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodeReference:
+    """The archive of the code: its digest, its size, and where it is when it did not come along."""
+
+    sha256: str
+    size: int
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A function as its environment knows it. Memory in MB, timeout in seconds."""
+
+    token: str
+    name: str
+    arn: str
+    version: str
+    handler: str
+    memory_size: int
+    timeout: float
+    runtime: str
+    revision: str
+    initialization_type: str
+    log_group: str
+    region: str
+    variables: dict[str, str]
+    code: CodeReference
+
+
+def parse(data: bytes) -> Configuration:
+    """The JSON part of `/specialize`. Raises `Unusable`."""
+    try:
+        found: dict[str, Any] = json.loads(data)
+        function, code = found["function"], found["code"]
+        return Configuration(
+            token=found["token"],
+            name=function["name"],
+            arn=function["arn"],
+            version=function["version"],
+            handler=function["handler"],
+            memory_size=function["memorySize"],
+            timeout=function["timeout"],
+            runtime=function["runtime"],
+            revision=function["revision"],
+            initialization_type=function["initializationType"],
+            log_group=function["logGroup"],
+            region=function["region"],
+            variables=found["environment"],
+            code=CodeReference(code["sha256"], code["size"], code.get("url")),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unusable(f"the configuration is unusable: {error!r}") from error
+
+
+def process_environment(
+    configuration: Configuration, *, log_stream: str, runtime_api: str, task: Path, opt: Path
+) -> dict[str, str]:
+    """Variables of the runtime process: defaults that users may override, theirs, and those that they may not."""
+    version = configuration.runtime.removeprefix("python")
+    defaults = {
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "PATH": f"/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:{opt}/bin",
+        "LD_LIBRARY_PATH": f"/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:{task}:{task}/lib:{opt}/lib",
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "AWS_LAMBDA_LOG_FORMAT": "Text",
+    }
+    if configuration.runtime.startswith("python"):
+        defaults["PYTHONPATH"] = f"/var/runtime:{opt}/python:{opt}/python/lib/python{version}/site-packages"
+    if configuration.runtime.startswith("nodejs"):
+        defaults["NODE_PATH"] = f"{opt}/nodejs/node_modules:/var/runtime/node_modules:/var/runtime:{task}"
+    reserved = {
+        "_HANDLER": configuration.handler,
+        "AWS_REGION": configuration.region,
+        "AWS_DEFAULT_REGION": configuration.region,
+        "AWS_LAMBDA_FUNCTION_NAME": configuration.name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(configuration.memory_size),
+        "AWS_LAMBDA_FUNCTION_VERSION": configuration.version,
+        "AWS_LAMBDA_INITIALIZATION_TYPE": configuration.initialization_type,
+        "AWS_LAMBDA_LOG_GROUP_NAME": configuration.log_group,
+        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
+        "AWS_LAMBDA_RUNTIME_API": runtime_api,
+        "LAMBDA_TASK_ROOT": str(task),
+        "LAMBDA_RUNTIME_DIR": "/var/runtime",
+    }
+    if not configuration.runtime.startswith("provided"):
+        reserved["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{configuration.runtime}"
+    return defaults | configuration.variables | reserved
+
+
+def acts_on_interpreter_start(variables: dict[str, str]) -> bool:
+    """Whether user variables only work when the interpreter starts with them, so that a pre-started one is no use."""
+    names = {"AWS_LAMBDA_EXEC_WRAPPER", "NODE_OPTIONS", "LD_PRELOAD", "LD_LIBRARY_PATH", "NODE_PATH"}
+    return any(name in names or name.startswith("PYTHON") for name in variables)

@@ -1,0 +1,122 @@
+"""The runtime process: spawned or pre-started, killed as a group, and reaped by us, who are PID 1."""
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubelambda.agent.process.configuration import Unusable
+
+_PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+_OPEN_FILES = 1024
+_PYTHON_CLIENT = [sys.executable, "-m", "awslambdaric"]
+_NODE_CLIENT = ["/usr/bin/node", "/var/runtime/node_modules/aws-lambda-ric/bin/index.mjs"]
+
+
+def make_undumpable() -> None:
+    """Hides our memory and environment from user code, which runs under the same uid."""
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+@dataclass(slots=True)
+class Process:
+    """A runtime process, leader of a process group of its own."""
+
+    pid: int
+    channel: socket.socket | None = None
+
+    def kill(self) -> None:
+        """Kills the whole group at once."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def hand_over(self, handler: str, variables: dict[str, str], task: Path) -> None:
+        """Tells a pre-started process what to run."""
+        if self.channel is None:
+            raise RuntimeError("the process was not pre-started")
+        message = json.dumps({"handler": handler, "variables": variables, "task": str(task)}).encode()
+        with self.channel as channel:
+            channel.sendall(message)
+        self.channel = None
+
+
+def prefer_for_oom(pid: int) -> None:
+    """Lets the kernel kill the runtime process before us when memory runs out."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
+
+
+def spawn(command: list[str], variables: dict[str, str], task: Path, output: int) -> Process:
+    """Starts a runtime process from scratch. Raises `Unusable` when it cannot be started."""
+    try:
+        started = subprocess.Popen(  # noqa: S603 - running what users bring is the purpose
+            command,
+            cwd=task,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=limit_child,  # noqa: PLW1509 - we are single-threaded
+        )
+    except OSError as error:
+        raise Unusable(f"{command[0]}: {error.strerror}") from error
+    prefer_for_oom(started.pid)
+    process = Process(started.pid)
+    started.returncode = 0  # we reap it ourselves
+    return process
+
+
+def limit_child() -> None:
+    """For a new child: ends with us, and has Lambda's number of open files (§1.3)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+
+
+def command_of(
+    bootstrap: list[str], prestart: str, handler: str, variables: dict[str, str], folders: list[Path]
+) -> list[str]:
+    """The command of a runtime process. Raises `Unusable` when no bootstrap is found (§3.4.1)."""
+    if bootstrap:
+        command = [*bootstrap, handler]
+    elif prestart == "python":
+        command = [*_PYTHON_CLIENT, handler]
+    elif prestart == "node":
+        command = [*_NODE_CLIENT, handler]
+    else:
+        found = next((folder / "bootstrap" for folder in folders if (folder / "bootstrap").is_file()), None)
+        if found is None:
+            raise Unusable(f"Couldn't find valid bootstrap(s): {[str(folder / 'bootstrap') for folder in folders]}")
+        command = [str(found)]
+    wrapper = variables.get("AWS_LAMBDA_EXEC_WRAPPER")
+    return [wrapper, *command] if wrapper else command
+
+
+def reap() -> list[tuple[int, int]]:
+    """Every child that ended, ours or adopted: pid and wait status."""
+    ended = []
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            ended.append((pid, status))
+    return ended
+
+
+def exit_reason(status: int) -> str:
+    """How Lambda words the end of a process (§3.2)."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        names = {9: "killed", 11: "segmentation fault", 15: "terminated"}
+        return f"Runtime exited with error: signal: {names.get(number) or signal.Signals(number).name.lower()}"
+    code = os.waitstatus_to_exitcode(status)
+    return f"Runtime exited with error: exit status {code}" if code else "Runtime exited without providing a reason"

@@ -1,0 +1,1 @@
+"""One custom resource a file: spec as people write it, status as the operator reports it."""

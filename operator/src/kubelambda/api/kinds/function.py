@@ -1,0 +1,344 @@
+"""The `Function` custom resource: spec as people write it, status as the operator reports it (§1.3, §1.4)."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from kubelambda.api import limits
+from kubelambda.api.conditions import Condition
+from kubelambda.api.kinds.function_code import Code, DataKey, ObjectName
+from kubelambda.api.model import Model
+from kubelambda.api.validations import not_served, rule, rules
+
+RESERVED = ", ".join(f"'{name}'" for name in sorted(limits.RESERVED_ENVIRONMENT_VARIABLES))
+VARIABLE_NAME = "^[a-zA-Z][a-zA-Z0-9_]+$"
+
+
+class PackageType(StrEnum):
+    """How the code is packaged. Immutable."""
+
+    ZIP = "Zip"
+    IMAGE = "Image"
+
+
+class State(StrEnum):
+    """Whether the function can be invoked (§1.4.1)."""
+
+    PENDING = "Pending"
+    ACTIVE = "Active"
+    FAILED = "Failed"
+    INACTIVE = "Inactive"
+
+
+class LastUpdateStatus(StrEnum):
+    """How the last change of code or configuration went (§1.4.1)."""
+
+    IN_PROGRESS = "InProgress"
+    SUCCESSFUL = "Successful"
+    FAILED = "Failed"
+
+
+class KeyReference(Model):
+    """One key of a ConfigMap or Secret in the function's namespace."""
+
+    name: ObjectName
+    """Name of the object."""
+    key: DataKey
+    """Key within it."""
+    optional: bool = False
+    """Whether the variable is simply left out when the object or the key is missing."""
+
+
+class VariableSource(Model):
+    """An environment variable whose value comes from a Secret or a ConfigMap."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.secretKeyRef) != has(self.configMapKeyRef)",
+                "give exactly one of secretKeyRef and configMapKeyRef",
+            ),
+            rule(f"!(self.name in [{RESERVED}])", "this environment variable is reserved by Lambda", fieldPath=".name"),
+        )
+    )
+
+    name: Annotated[str, Field(pattern=VARIABLE_NAME, max_length=256)]
+    """Name of the variable."""
+    secret_key_ref: KeyReference | None = None
+    """A key of a Secret."""
+    config_map_key_ref: KeyReference | None = None
+    """A key of a ConfigMap."""
+
+
+class EnvironmentVariables(Model):
+    """Environment variables of the function; literal ones at most 4 KB as a JSON object."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.variables) || self.variables.all(name, name.matches('" + VARIABLE_NAME + "'))",
+                "names of environment variables start with a letter and have at least two of a-z, A-Z, 0-9 and _",
+                fieldPath=".variables",
+            ),
+            rule(
+                f"!has(self.variables) || self.variables.all(name, !(name in [{RESERVED}]))",
+                "variables has a name that Lambda reserves (AWS_REGION, AWS_LAMBDA_…, _HANDLER, …): rename it",
+                fieldPath=".variables",
+            ),
+            rule(
+                "!has(self.variables) || self.variables.map(name, "
+                "bytes(name).size() + bytes(self.variables[name]).size() + 6).sum() + 1 <= "
+                f"{limits.ENVIRONMENT_MAX_BYTES}",
+                "Lambda was unable to configure your environment variables because the environment variables you have "
+                "provided exceeded the 4KB limit.",
+                fieldPath=".variables",
+            ),
+        )
+    )
+
+    variables: Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=512)] = {}
+    """Literal values."""
+    from_: Annotated[list[VariableSource], Field(max_length=128, alias="from")] = []
+    """Values out of Secrets and ConfigMaps, read when an environment starts."""
+
+
+class EphemeralStorage(Model):
+    """The size of /tmp."""
+
+    size: Annotated[int, Field(ge=limits.EPHEMERAL_STORAGE_MIN_MB, le=limits.EPHEMERAL_STORAGE_MAX_MB)] = (
+        limits.EPHEMERAL_STORAGE_MIN_MB
+    )
+    """In MB."""
+
+
+class VpcConfig(Model):
+    """Subnets and security groups that the environments join."""
+
+    subnet_ids: Annotated[list[str], Field(max_length=16)] = []
+    """Names of Subnets."""
+    security_group_ids: Annotated[list[str], Field(max_length=5)] = []
+    """Names of SecurityGroups."""
+
+
+class FileSystemConfig(Model):
+    """A file system mounted into the environments."""
+
+    arn: Annotated[str, Field(max_length=200)]
+    """The access point or PersistentVolumeClaim."""
+    local_mount_path: Annotated[str, Field(pattern="^/mnt/[a-zA-Z0-9-_.]+$", max_length=160)]
+    """Where it appears."""
+
+
+class DeadLetterConfig(Model):
+    """Where asynchronous events go that could not be processed."""
+
+    target_arn: Annotated[str, Field(max_length=256)]
+    """A queue or topic."""
+
+
+class CodeSigningReference(Model):
+    """The CodeSigningConfig that the code must satisfy."""
+
+    name: ObjectName
+    """Its name."""
+
+
+class LoggingConfig(Model):
+    """Format and destination of the logs."""
+
+    model_config = ConfigDict(json_schema_extra=rules(not_served("logFormat", unless="self.logFormat == 'Text'")))
+
+    log_format: Literal["Text", "JSON"] = "Text"
+    """Format of the platform's lines."""
+    log_group: Annotated[str, Field(pattern=r"^[\.\-_/#A-Za-z0-9]+$", max_length=512)] | None = None
+    """Log group; /aws/lambda/<name> unless given."""
+
+
+class TracingConfig(Model):
+    """X-Ray tracing."""
+
+    mode: Literal["PassThrough", "Active"] = "PassThrough"
+    """Whether the platform samples by itself."""
+
+
+class SnapStart(Model):
+    """Snapshots of initialized environments."""
+
+    apply_on: Literal["None", "PublishedVersions"] = "None"
+    """When snapshots are taken."""
+
+
+class EventInvokeConfig(Model):
+    """Retries and destinations of asynchronous invocations."""
+
+    maximum_retry_attempts: Annotated[int, Field(ge=0, le=2)] = 2
+    """Retries after a function error."""
+    maximum_event_age_in_seconds: Annotated[int, Field(ge=60, le=21_600)] = 21_600
+    """Age after which an event is dropped."""
+
+
+class FunctionUrl(Model):
+    """An HTTP address of the function."""
+
+    auth_type: Literal["NONE", "AWS_IAM"]
+    """Who may call it."""
+
+
+class FunctionSpec(Model):
+    """What people write. Field names, ranges and defaults are those of the Lambda API (§1.3)."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "self.packageType != 'Zip' || (has(self.runtime) && has(self.handler))",
+                "runtime and handler are required when packageType is Zip",
+            ),
+            rule(
+                "self.packageType != 'Image' || (!has(self.runtime) && !has(self.handler))",
+                "runtime and handler are not allowed when packageType is Image",
+            ),
+            rule(
+                "has(self.code.imageUri) == (self.packageType == 'Image')",
+                "code.imageUri and packageType Image belong together: give both or neither",
+            ),
+            rule(
+                "!has(oldSelf.packageType) || self.packageType == oldSelf.packageType", "packageType cannot be changed"
+            ),
+            not_served("packageType", unless="self.packageType == 'Zip'"),
+            not_served("layers", unless="self.layers.size() == 0"),
+            not_served("architectures", unless="self.architectures.all(name, name == 'x86_64')"),
+            not_served("vpcConfig"),
+            not_served("fileSystemConfigs", unless="self.fileSystemConfigs.size() == 0"),
+            not_served("deadLetterConfig"),
+            not_served("codeSigningConfig"),
+            not_served("tracingConfig", unless="self.tracingConfig.mode == 'PassThrough'"),
+            not_served("snapStart", unless="self.snapStart.applyOn == 'None'"),
+            not_served("eventInvokeConfig"),
+            not_served("url"),
+            not_served("publish", unless="!self.publish"),
+        )
+    )
+
+    description: Annotated[str, Field(max_length=limits.DESCRIPTION_MAX_CHARS)] = ""
+    """What the function is for."""
+    package_type: PackageType = PackageType.ZIP
+    """Zip or Image; cannot be changed."""
+    runtime: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=63)] | None = None
+    """Name of a Runtime, such as python3.13."""
+    handler: Annotated[str, Field(pattern=r"^[^\s]+$", max_length=limits.HANDLER_MAX_CHARS)] | None = None
+    """Entry point, as the runtime reads it: index.handler."""
+    code: Code
+    """Where the code comes from."""
+    memory_size: Annotated[int, Field(ge=limits.MEMORY_MIN_MB, le=limits.MEMORY_MAX_MB)] = limits.MEMORY_MIN_MB
+    """In MB. The CPU follows it: one vCPU per 1769 MB."""
+    timeout: Annotated[int, Field(ge=limits.TIMEOUT_MIN_S, le=limits.TIMEOUT_MAX_S)] = limits.TIMEOUT_DEFAULT_S
+    """In seconds, for each invocation."""
+    ephemeral_storage: EphemeralStorage = EphemeralStorage()
+    """Size of /tmp."""
+    environment: EnvironmentVariables = EnvironmentVariables()
+    """Environment variables."""
+    reserved_concurrent_executions: Annotated[int, Field(ge=0)] | None = None
+    """Concurrency that is both guaranteed and the ceiling; 0 stops the function (§5.2)."""
+    logging_config: LoggingConfig = LoggingConfig()
+    """Logs."""
+    layers: Annotated[list[Annotated[str, Field(max_length=140)]], Field(max_length=limits.LAYERS_MAX)] = []
+    """Layer versions, merged into /opt in order."""
+    architectures: Annotated[list[Literal["x86_64", "arm64"]], Field(min_length=1, max_length=1)] | None = None
+    """Processor architecture."""
+    vpc_config: VpcConfig | None = None
+    """Network of the environments."""
+    file_system_configs: Annotated[list[FileSystemConfig], Field(max_length=1)] = []
+    """File systems."""
+    dead_letter_config: DeadLetterConfig | None = None
+    """Dead-letter queue of asynchronous invocations."""
+    code_signing_config: CodeSigningReference | None = None
+    """Signatures that the code needs."""
+    tracing_config: TracingConfig = TracingConfig()
+    """Tracing."""
+    snap_start: SnapStart = SnapStart()
+    """Snapshots."""
+    event_invoke_config: EventInvokeConfig | None = None
+    """Asynchronous invocation."""
+    url: FunctionUrl | None = None
+    """Function URL."""
+    publish: bool = False
+    """Whether each change publishes a version."""
+
+
+class DeployedCode(Model):
+    """The archive that environments run."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    sha256: str
+    """Hex SHA-256: the archive's address in the code store."""
+    size: int
+    """In bytes, zipped."""
+
+
+class DeployedConfiguration(Model):
+    """The snapshot that frontends run: the last spec whose code was verified and published.
+
+    Frontends read nothing but this, so that a broken or half-done update leaves the previous one serving (§1.4.3).
+    Fields of a later release are ignored: while a release rolls out, old frontends read what new operators write.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    revision: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+    """Changes whenever environments of the previous configuration must not serve any more."""
+    version: str = "$LATEST"
+    """Version number, or $LATEST."""
+    runtime: str
+    """Name of the Runtime."""
+    handler: str
+    """Entry point."""
+    code: DeployedCode
+    """The code."""
+    memory_size: int
+    """In MB."""
+    timeout: int
+    """In seconds."""
+    ephemeral_storage: int = limits.EPHEMERAL_STORAGE_MIN_MB
+    """In MB."""
+    environment: EnvironmentVariables = EnvironmentVariables()
+    """Variables; references are resolved when an environment starts."""
+    log_group: str
+    """Name of the log group."""
+
+
+class FunctionStatus(Model):
+    """What the operator reports."""
+
+    observed_generation: int | None = None
+    """Generation of the spec that this status speaks of."""
+    state: State | None = None
+    """Whether the function can be invoked."""
+    state_reason: str | None = None
+    """Why, for people."""
+    state_reason_code: str | None = None
+    """Why, for programs (§1.4.6)."""
+    last_update_status: LastUpdateStatus | None = None
+    """How the last change went."""
+    last_update_status_reason: str | None = None
+    """Why, for people."""
+    last_update_status_reason_code: str | None = None
+    """Why, for programs."""
+    last_modified: str | None = None
+    """When the deployed configuration last changed."""
+    function_arn: str | None = None
+    """Unqualified ARN."""
+    code_size: int | None = None
+    """Size of the deployed archive in bytes."""
+    code_sha256: str | None = None
+    """Base64 SHA-256 of the deployed archive, as Lambda writes it."""
+    reserved_concurrent_executions: int | None = None
+    """Reserved concurrency that the account granted."""
+    deployed: DeployedConfiguration | None = None
+    """What environments run now."""
+    conditions: Annotated[
+        list[Condition],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
+    ] = []
+    """Ready, RuntimeReady, CodeReady, ConcurrencyGranted; Reconciling or Stalled while one of them holds."""

@@ -1,0 +1,1 @@
+"""Reconciles namespaces: a namespace is an account."""

@@ -1,0 +1,1 @@
+"""Brings code into the code store, and out of it."""

@@ -1,0 +1,100 @@
+"""Publishes the code of a function from wherever its spec says, or says what is in the way (DESIGN §3)."""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import io
+
+from kubelambda.api import limits
+from kubelambda.api.kinds.function import DeployedCode
+from kubelambda.api.kinds.function_code import Code, ConfigMapCode
+from kubelambda.api.reasons import Reason
+from kubelambda.controllers.machinery.context import Context
+from kubelambda.controllers.machinery.work_queue import Key
+from kubelambda.core.code import archive
+from kubelambda.core.code.archive import InvalidArchive
+from kubelambda.core.function.function_status import Problem
+from kubelambda.kube.errors import NotFound
+from kubelambda.kube.resources import CONFIG_MAPS
+from kubelambda.store.code.code_store import CodeStoreUnavailable
+
+
+class SourceMissing(Exception):
+    """The object that holds the code does not exist, or has no such key."""
+
+
+async def resolve(context: Context, key: Key, code: Code, inline_file_name: str) -> DeployedCode | Problem | None:
+    """The published code; or the problem; or None while it is fetched."""
+    try:
+        if code.url is not None and code.sha256 is not None:
+            return await _downloaded(context, key, code.url, code.sha256)
+        return await _published(context, await _data(context, key, code, inline_file_name))
+    except InvalidArchive as error:
+        return Problem(Reason.INVALID_CODE, str(error), terminal=True)
+    except SourceMissing as error:
+        return Problem(Reason.CODE_UNAVAILABLE, str(error))
+    except CodeStoreUnavailable as error:
+        return Problem(Reason.CODE_STORE_UNAVAILABLE, str(error))
+
+
+async def _downloaded(context: Context, key: Key, url: str, sha256: str) -> DeployedCode | Problem | None:
+    """Downloading is done elsewhere; here we only look how it went."""
+    name = (key.namespace, key.name)
+    context.unreferenced.pop(sha256, None)
+    size = await context.store.size(sha256)
+    if size is not None and context.has_fetched(*name, sha256):
+        context.failed_downloads.pop(name, None)
+        return DeployedCode(sha256=sha256, size=size)
+    failed = context.failed_downloads.get(name)
+    if failed is not None and (failed.url, failed.sha256) == (url, sha256):
+        return failed.problem
+    download = Key("Download", key.namespace, key.name)
+    # The end of a running download queues this function; asked for again now, it would fetch the same archive twice.
+    if not context.downloads.is_running(download):
+        context.downloads.add(download)
+    return None
+
+
+async def _data(context: Context, key: Key, code: Code, inline_file_name: str) -> bytes:
+    if code.inline is not None:
+        return archive.from_text(inline_file_name, code.inline)
+    if code.zip_file is not None:
+        return await _checked(code.zip_file, "code.zipFile")
+    if code.config_map_ref is not None:
+        return await _from_config_map(context, key.namespace, code.config_map_ref, inline_file_name)
+    raise InvalidArchive("code names no source that this release serves")
+
+
+async def _from_config_map(context: Context, namespace: str, source: ConfigMapCode, inline_file_name: str) -> bytes:
+    try:
+        found = await context.client.get(CONFIG_MAPS, source.name, namespace)
+    except NotFound as error:
+        raise SourceMissing(f"ConfigMap {source.name} does not exist in namespace {namespace}") from error
+    binary = (found.get("binaryData") or {}).get(source.key)
+    text = (found.get("data") or {}).get(source.key)
+    if binary is not None:
+        return await _checked(binary, f"key {source.key} of ConfigMap {source.name}")
+    if text is not None:
+        return archive.from_text(inline_file_name, text)
+    raise SourceMissing(f"ConfigMap {source.name} has no key {source.key}")
+
+
+async def _checked(text: str, where: str) -> bytes:
+    try:
+        data = base64.b64decode("".join(text.split()), validate=True)
+    except binascii.Error as error:
+        raise InvalidArchive(f"{where} is not base64: {error}") from error
+    if len(data) >= limits.ZIP_MAX_BYTES:
+        raise InvalidArchive(f"Zipped size must be smaller than {limits.ZIP_MAX_BYTES} bytes")
+    # A small archive may hold a quarter of a gigabyte of zeros: nothing to unpack on the event loop.
+    await asyncio.to_thread(archive.check, io.BytesIO(data))
+    return data
+
+
+async def _published(context: Context, data: bytes) -> DeployedCode:
+    sha256 = hashlib.sha256(data).hexdigest()
+    context.unreferenced.pop(sha256, None)
+    if await context.store.size(sha256) is None:
+        await context.store.put(sha256, data)
+    return DeployedCode(sha256=sha256, size=len(data))

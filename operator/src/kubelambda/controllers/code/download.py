@@ -1,0 +1,140 @@
+"""Fetches the archive at a Function's URL into the code store: streamed, bounded in size and time."""
+
+import asyncio
+import errno
+import hashlib
+import logging
+import socket
+import tempfile
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from typing import IO, Any
+
+import aiohttp
+from pydantic import IPvAnyNetwork, ValidationError
+
+from kubelambda.api import limits
+from kubelambda.api.kinds.function import FunctionSpec
+from kubelambda.api.reasons import Reason
+from kubelambda.controllers.machinery import changes
+from kubelambda.controllers.machinery.context import Context, FailedDownload
+from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
+from kubelambda.core.code import archive
+from kubelambda.core.code.archive import InvalidArchive
+from kubelambda.core.function.function_status import Problem
+from kubelambda.kube.errors import NotFound
+from kubelambda.kube.resources import FUNCTIONS
+from kubelambda.store.code.code_store import CodeStoreUnavailable
+
+WORKERS = 8
+PER_NAMESPACE = 4
+"""Downloads that one namespace may have at once; the rest is for the others."""
+_TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=5, sock_read=15)
+_CHUNK_BYTES = 1 << 18
+_MEMORY_BYTES = 1 << 20
+
+log = logging.getLogger(__name__)
+
+
+class SourceUnavailable(Exception):
+    """The server does not answer, or not with the archive."""
+
+
+class WrongDigest(Exception):
+    """The server answers with another archive; it may be replaced there."""
+
+
+async def reconcile(context: Context, key: Key) -> Outcome:
+    """The archive of one Function. What comes of it is remembered for the Function's own reconciliation.
+
+    Every end of a download queues that: a Function that asked while one ran waits for nothing else (`code_source`).
+    """
+    if context.downloads.running(key.namespace) > PER_NAMESPACE:
+        return 1.0
+    source = await _source(context, key)
+    if source is None:
+        context.queue.add(changes.function_key(key.namespace, key.name))
+        return None
+    url, sha256 = source
+    problem, again = await _attempt(context, key, url, sha256)
+    name = (key.namespace, key.name)
+    if problem is None:
+        context.failed_downloads.pop(name, None)
+        context.fetched.setdefault(sha256, set()).add(key.namespace)
+    else:
+        context.failed_downloads[name] = FailedDownload(url, sha256, problem)
+        log.info("function %s/%s: %s", key.namespace, key.name, problem.message)
+    context.queue.add(changes.function_key(key.namespace, key.name))
+    return BackOff() if again else None
+
+
+async def _source(context: Context, key: Key) -> tuple[str, str] | None:
+    """Address and digest as the Function says now."""
+    try:
+        body = await context.client.get(FUNCTIONS, key.name, key.namespace)
+        code = FunctionSpec.model_validate(body["spec"]).code
+    except (NotFound, ValidationError):
+        return None
+    return (code.url, code.sha256) if code.url is not None and code.sha256 is not None else None
+
+
+async def _attempt(context: Context, key: Key, url: str, sha256: str) -> tuple[Problem | None, bool]:
+    """The problem, and whether another attempt can end differently."""
+    try:
+        if not context.has_fetched(key.namespace, key.name, sha256) or await context.store.size(sha256) is None:
+            await _publish(context, url, sha256)
+    except WrongDigest as error:
+        return Problem(Reason.INVALID_CODE, str(error), terminal=True), True
+    except InvalidArchive as error:
+        return Problem(Reason.INVALID_CODE, str(error), terminal=True), False
+    except SourceUnavailable as error:
+        return Problem(Reason.CODE_UNAVAILABLE, str(error)), True
+    except CodeStoreUnavailable as error:
+        return Problem(Reason.CODE_STORE_UNAVAILABLE, str(error)), True
+    return None, False
+
+
+async def _publish(context: Context, url: str, sha256: str) -> None:
+    with tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES) as file:
+        found = await _download(url, file, context.settings.code_url_refused_networks)
+        if found != sha256:
+            raise WrongDigest(f"the archive at {url} has SHA-256 {found}, not {sha256}")
+        async with context.checking:
+            await asyncio.to_thread(archive.check, file)
+        context.unreferenced.pop(sha256, None)
+        await context.store.put(sha256, file)
+
+
+async def _download(url: str, file: IO[bytes], refused: Sequence[IPvAnyNetwork]) -> str:
+    """Writes what the server sends to `file`; returns its SHA-256."""
+    hasher = hashlib.sha256()
+    size = 0
+    connector = aiohttp.TCPConnector(socket_factory=_outside(refused))
+    session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, trust_env=True)
+    try:
+        async with session, session.get(url) as response:
+            if response.status != 200:
+                raise SourceUnavailable(f"{url} answered {response.status} {response.reason}")
+            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                size += len(chunk)
+                if size >= limits.UNZIPPED_MAX_BYTES:
+                    raise InvalidArchive(archive.TOO_LARGE)
+                hasher.update(chunk)
+                file.write(chunk)
+    except (aiohttp.ClientError, ValueError, TimeoutError, OSError) as error:
+        raise SourceUnavailable(f"{url} cannot be fetched: {error or type(error).__name__}") from error
+    return hasher.hexdigest()
+
+
+def _outside(refused: Sequence[IPvAnyNetwork]) -> Callable[[tuple[Any, ...]], socket.socket]:
+    """Makes sockets for addresses outside of `refused` only: after names are resolved, and for redirects too."""
+
+    def make(address: tuple[Any, ...]) -> socket.socket:
+        family, kind, protocol, _, target = address
+        found = ip_address(target[0])
+        found = getattr(found, "ipv4_mapped", None) or found
+        if any(found in network for network in refused):
+            raise OSError(errno.EACCES, f"code is never fetched from {found} (codeUrlRefusedNetworks)")
+        return socket.socket(family, kind, protocol)
+
+    return make

@@ -1,0 +1,1 @@
+"""Reconciles Runtimes and their warm pools."""

@@ -1,0 +1,1 @@
+"""Archives of code: made, checked, and never trusted before that."""

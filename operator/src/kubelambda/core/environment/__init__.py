@@ -1,0 +1,1 @@
+"""What an execution environment is made of, who may speak to it, and whose it is."""

@@ -1,0 +1,1 @@
+"""The status, the revision and the versions of a function."""

@@ -1,0 +1,1 @@
+"""Lambda's errors, and which version a qualifier means."""

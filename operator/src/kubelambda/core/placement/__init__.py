@@ -1,0 +1,1 @@
+"""Which environment runs which invocation, and whether ledger and agents agree."""

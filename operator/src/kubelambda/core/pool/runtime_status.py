@@ -1,0 +1,49 @@
+"""The status of a Runtime out of its functions and pools: pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from kubelambda.api.conditions import Condition, ConditionStatus, merge, timestamp
+from kubelambda.api.kinds.runtime import RuntimeStatus
+from kubelambda.api.reasons import Reason
+
+_NAMED_POOLS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFacts:
+    """What a pool's Deployment reports."""
+
+    namespace: str
+    idle: int
+    failing: str | None = None
+    """Why its environments do not start."""
+
+
+def decide(
+    *, generation: int, before: RuntimeStatus, functions: int, pools: Sequence[PoolFacts], now: datetime
+) -> RuntimeStatus:
+    """The status to report."""
+    failing = sorted(pool.namespace for pool in pools if pool.failing)
+    ready: tuple[ConditionStatus, Reason, str] = ("True", Reason.AVAILABLE, "functions can use this runtime")
+    if failing:
+        first = next(pool.failing for pool in pools if pool.namespace == failing[0])
+        more = f" and {len(failing) - _NAMED_POOLS} more" if len(failing) > _NAMED_POOLS else ""
+        names = ", ".join(failing[:_NAMED_POOLS]) + more
+        ready = ("False", Reason.POOL_FAILING, f"environments do not start in {names}: {first}")
+    condition = Condition(
+        type="Ready",
+        status=ready[0],
+        reason=ready[1],
+        message=ready[2][:1024],
+        observed_generation=generation,
+        last_transition_time=timestamp(now),
+    )
+    return RuntimeStatus(
+        observed_generation=generation,
+        functions=functions,
+        pools=len(pools),
+        idle=sum(pool.idle for pool in pools),
+        conditions=merge(before.conditions, [condition]),
+    )

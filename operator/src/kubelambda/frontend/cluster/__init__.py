@@ -1,0 +1,1 @@
+"""What a frontend knows of Kubernetes."""

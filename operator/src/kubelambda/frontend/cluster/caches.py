@@ -1,0 +1,95 @@
+"""What a frontend knows of the cluster: reflectors of narrow views, and the indexes that the hot path needs."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+
+from kubelambda.api import labels
+from kubelambda.api.kinds.runtime import RuntimeSpec
+from kubelambda.frontend.cluster import views
+from kubelambda.frontend.cluster.views import FunctionView, NamespaceView, PodView
+from kubelambda.kube.kube_client import KubeClient
+from kubelambda.kube.reflector import Name, Reflector
+from kubelambda.kube.resources import DEPLOYMENTS, ENDPOINT_SLICES, FUNCTIONS, NAMESPACES, PODS, RUNTIMES
+
+type Changed[V] = Callable[[Name, V | None, V | None], None]
+
+_ENVIRONMENTS = f"{labels.MANAGED_BY}={labels.MANAGER},{labels.COMPONENT}={labels.COMPONENT_ENVIRONMENT}"
+
+
+class Caches:
+    """All reflectors of a frontend."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        *,
+        system_namespace: str,
+        service: str,
+        on_function: Changed[FunctionView],
+        on_pod: Changed[PodView],
+        on_namespace: Changed[NamespaceView],
+        on_members: Callable[[], None],
+    ) -> None:
+        self._on_pod = on_pod
+        self._on_namespace = on_namespace
+        self._pools: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+        self._accounts: dict[str, str] = {}
+        self._waiters: dict[Name, asyncio.Future[None]] = {}
+        self.functions = Reflector(client, FUNCTIONS, views.function_view, on_change=on_function)
+        self.runtimes: Reflector[RuntimeSpec] = Reflector(
+            client, RUNTIMES, views.runtime_view, on_change=lambda *_: None
+        )
+        self.namespaces = Reflector(client, NAMESPACES, views.namespace_view, on_change=self._namespace_changed)
+        self.pods = Reflector(client, PODS, views.pod_view, on_change=self._pod_changed, label_selector=_ENVIRONMENTS)
+        self.pools = Reflector(
+            client, DEPLOYMENTS, views.pool_view, on_change=lambda *_: None, label_selector=labels.POOL
+        )
+        self.members = Reflector(
+            client,
+            ENDPOINT_SLICES,
+            views.ready_addresses,
+            on_change=lambda *_: on_members(),
+            namespace=system_namespace,
+            label_selector=f"kubernetes.io/service-name={service}",
+        )
+
+    def reflectors(self) -> list[Reflector[FunctionView] | Reflector[PodView]]:
+        """Every reflector, to run and to wait for."""
+        return [self.functions, self.runtimes, self.namespaces, self.pods, self.pools, self.members]  # type: ignore[list-item]
+
+    def ready_members(self) -> frozenset[str]:
+        """Addresses of the ready frontends."""
+        return frozenset(address for addresses in self.members.items.values() for address in addresses)
+
+    def namespace_of(self, account: str) -> str | None:
+        """The namespace with that account id."""
+        return self._accounts.get(account)
+
+    def pool(self, namespace: str, runtime: str) -> list[str]:
+        """Names of the unclaimed pods of a pool."""
+        return list(self._pools[namespace, runtime])
+
+    async def pod_changed(self, namespace: str, name: str) -> None:
+        """Returns after the next change of a pod."""
+        waiter = self._waiters.get((namespace, name))
+        if waiter is None:
+            waiter = self._waiters[namespace, name] = asyncio.get_running_loop().create_future()
+        await asyncio.shield(waiter)
+
+    def _pod_changed(self, name: Name, before: PodView | None, after: PodView | None) -> None:
+        if before is not None and before.pool:
+            self._pools[name[0], before.pool].pop(name[1], None)
+        if after is not None and after.pool:
+            self._pools[name[0], after.pool][name[1]] = None
+        waiter = self._waiters.pop(name, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        self._on_pod(name, before, after)
+
+    def _namespace_changed(self, name: Name, before: NamespaceView | None, after: NamespaceView | None) -> None:
+        if before is not None:
+            self._accounts.pop(before.account_id, None)
+        if after is not None:
+            self._accounts[after.account_id] = name[1]
+        self._on_namespace(name, before, after)

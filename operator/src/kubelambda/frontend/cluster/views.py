@@ -1,0 +1,134 @@
+"""Narrow views of the objects that a frontend watches: all that it ever remembers of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubelambda.api import labels
+from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.runtime import RuntimeSpec
+from kubelambda.core.account.identity import namespace_account_id
+from kubelambda.core.environment.sizing import megabytes
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionView:
+    """A Function: what the operator deployed, and nothing of its spec."""
+
+    uid: str
+    state: str
+    state_reason: str
+    reserved: int | None
+    deployed: DeployedConfiguration | None
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceView:
+    """A namespace as an account."""
+
+    account_id: str
+    quota_annotation: str | None
+    pool_sizes: Mapping[str, str]
+    """Annotations that size its pools."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """The Deployment of a warm pool."""
+
+    runtime: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """An environment's pod."""
+
+    uid: str
+    resource_version: str
+    ip: str
+    ready: bool
+    ending: bool
+    deleting: bool
+    """Whether somebody has deleted it; a pod that failed ends without."""
+    restarts: int
+    out_of_memory: bool
+    resize_refused: str
+    """Why its node does not grant the size that it was given: Deferred or Infeasible; else empty."""
+    memory_limit_mb: int
+    """The memory limit that is in force."""
+    pool: str
+    function: str
+    function_uid: str
+    revision: str
+
+
+def function_view(body: dict[str, Any]) -> FunctionView | None:
+    """The view of a Function."""
+    status = body.get("status") or {}
+    deployed = status.get("deployed")
+    return FunctionView(
+        uid=body["metadata"]["uid"],
+        state=status.get("state", "Pending"),
+        state_reason=status.get("stateReason", ""),
+        reserved=status.get("reservedConcurrentExecutions"),
+        deployed=DeployedConfiguration.model_validate(deployed) if deployed else None,
+    )
+
+
+def runtime_view(body: dict[str, Any]) -> RuntimeSpec | None:
+    """The spec of a Runtime."""
+    return RuntimeSpec.model_validate(body["spec"])
+
+
+def namespace_view(body: dict[str, Any]) -> NamespaceView | None:
+    """The view of a Namespace."""
+    metadata = body["metadata"]
+    annotations = metadata.get("annotations") or {}
+    return NamespaceView(
+        account_id=namespace_account_id(metadata["uid"], annotations),
+        quota_annotation=annotations.get(labels.CONCURRENT_EXECUTIONS),
+        pool_sizes={name: value for name, value in annotations.items() if name.startswith(labels.POOL_SIZE)},
+    )
+
+
+def pool_view(body: dict[str, Any]) -> PoolView | None:
+    """The view of a pool's Deployment."""
+    return PoolView(body["metadata"]["labels"].get(labels.POOL, ""), body["spec"].get("replicas", 1))
+
+
+def pod_view(body: dict[str, Any]) -> PodView | None:
+    """The view of an environment's pod."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    found = metadata.get("labels") or {}
+    containers = status.get("containerStatuses") or [{}]
+    last = (containers[0].get("lastState") or {}).get("terminated") or {}
+    now = (containers[0].get("state") or {}).get("terminated") or {}
+    in_force = containers[0].get("resources") or {}
+    conditions = status.get("conditions") or []
+    return PodView(
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        ip=status.get("podIP", ""),
+        ready=any(c["type"] == "Ready" and c["status"] == "True" for c in conditions),
+        ending="deletionTimestamp" in metadata or status.get("phase") in ("Failed", "Succeeded"),
+        deleting="deletionTimestamp" in metadata,
+        restarts=containers[0].get("restartCount", 0),
+        out_of_memory="OOMKilled" in (last.get("reason"), now.get("reason")),
+        resize_refused=next((c.get("reason", "") for c in conditions if c["type"] == "PodResizePending"), ""),
+        memory_limit_mb=megabytes((in_force.get("limits") or {}).get("memory", "")),
+        pool=found.get(labels.POOL, ""),
+        function=found.get(labels.FUNCTION, ""),
+        function_uid=found.get(labels.FUNCTION_UID, ""),
+        revision=found.get(labels.REVISION, ""),
+    )
+
+
+def ready_addresses(body: dict[str, Any]) -> frozenset[str] | None:
+    """Addresses of the ready endpoints of an EndpointSlice."""
+    return frozenset(
+        address
+        for endpoint in body.get("endpoints") or []
+        if (endpoint.get("conditions") or {}).get("ready")
+        for address in endpoint["addresses"]
+    )

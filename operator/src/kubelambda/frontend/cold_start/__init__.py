@@ -1,0 +1,1 @@
+"""From nothing to an environment that waits for its first invocation."""

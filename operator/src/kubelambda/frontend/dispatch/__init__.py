@@ -1,0 +1,1 @@
+"""One function's invocations on its environments."""

@@ -1,0 +1,106 @@
+"""A frontend's handle on one execution environment: its pod, its connection, and the invocation that it runs."""
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from kubelambda.frontend.dispatch.invocation import Invocation
+from kubelambda.wire.client import ClientConnection
+
+GRACE_S = 5.0
+"""How long after the function's timeout an agent may still answer, before the platform answers in its place."""
+
+
+class EnvironmentEvents(Protocol):
+    """What an environment tells of itself."""
+
+    def answered(self, environment: "EnvironmentHandle", invocation: Invocation, headers: dict[bytes, bytes]) -> None:
+        """An invocation was answered."""
+
+    def rejected(self, environment: "EnvironmentHandle", invocation: Invocation) -> None:
+        """The agent refused an invocation before any of it reached the runtime."""
+
+    def failed(self, environment: "EnvironmentHandle", invocation: Invocation | None, why: str) -> None:
+        """The environment is unusable; `invocation` was in flight and its event must not be sent again."""
+
+
+@dataclass(slots=True)
+class EnvironmentHandle:
+    """One environment that was specialized for a function."""
+
+    id: int
+    pod: str
+    uid: str
+    token: str
+    timeout: float
+    events: EnvironmentEvents
+    connection: ClientConnection | None = None
+    invocation: Invocation | None = None
+    closed: bool = False
+    _sent: float = 0.0
+
+    def send(self, invocation: Invocation) -> None:
+        """Sends an invocation to the agent."""
+        connection = self.connection
+        if connection is None or not connection.open or not connection.idle:
+            self.events.rejected(self, invocation)
+            return
+        self.invocation = invocation
+        self._sent = time.monotonic()
+        connection.send(invocation.environment_head % self.token.encode(), invocation.request.body, self._answer)
+
+    def lost(self, in_flight: bool) -> None:  # noqa: ARG002 - the invocation says the same
+        """The connection ended."""
+        if self.closed:
+            return
+        self._end("the environment ended before it answered")
+
+    def abandon(self) -> None:
+        """Its agent does not run what it was given: no answer will come."""
+        self._end("the answer of the environment was lost")
+
+    def check(self, now: float) -> None:
+        """Asked about once a second; a timer for every invocation would cost more than the rest of sending it."""
+        if self.invocation is not None and now - self._sent > self.timeout + GRACE_S:
+            self._end("the environment did not answer in time")
+
+    def close(self) -> None:
+        """Lets go of the connection on purpose."""
+        self.closed = True
+        if self.connection is not None:
+            self.connection.close()
+
+    def _answer(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
+        invocation, self.invocation = self.invocation, None
+        if invocation is None:
+            return
+        if status == 200:
+            invocation.succeed(headers, body)
+            self.events.answered(self, invocation, headers)
+        elif status == 409:
+            self.events.rejected(self, invocation)
+        else:
+            self.events.failed(self, invocation, f"the agent answered {status}")
+
+    def _end(self, why: str) -> None:
+        self.closed = True
+        invocation, self.invocation = self.invocation, None
+        if self.connection is not None:
+            self.connection.close()
+        self.events.failed(self, invocation, why)
+
+
+def invoke_head(invocation: Invocation) -> bytes:
+    """The agent's request head, with a place for the token."""
+    headers = invocation.request.headers
+    lines = [
+        b"POST /invoke HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer %b\r\nContent-Length: "
+        + str(len(invocation.request.body)).encode(),
+        b"X-Amzn-RequestId: " + invocation.id.encode(),
+        b"X-Kubelambda-Arn: " + invocation.arn.encode(),
+    ]
+    for name in (b"x-amzn-trace-id", b"x-amz-client-context", b"x-amz-log-type"):
+        value = headers.get(name)
+        if value is not None:
+            lines.append(name + b": " + value.replace(b"%", b"%%"))
+    return b"\r\n".join(lines) + b"\r\n\r\n"

@@ -1,0 +1,45 @@
+"""One synchronous invocation between its caller and an environment."""
+
+from dataclasses import dataclass
+
+from kubelambda.core.invoke.invoke_error import InvokeError
+from kubelambda.wire.server import Request
+
+_RELAYED = (
+    (b"x-amz-function-error", b"X-Amz-Function-Error"),
+    (b"x-amz-log-result", b"X-Amz-Log-Result"),
+)
+
+
+@dataclass(slots=True)
+class Invocation:
+    """An invocation in flight. `started` is on the monotonic clock."""
+
+    request: Request
+    id: str
+    arn: str
+    started: float
+    environment_head: bytes = b""
+
+    def fail(self, error: InvokeError) -> None:
+        """Answers with one of Lambda's errors."""
+        refuse(self.request, self.id, error)
+
+    def succeed(self, headers: dict[bytes, bytes], body: bytes) -> None:
+        """Answers with what the environment said."""
+        lines = b"Content-Type: application/json\r\nX-Amz-Executed-Version: $LATEST\r\nx-amzn-RequestId: %b\r\n"
+        lines %= self.id.encode()
+        for name, ours in _RELAYED:
+            value = headers.get(name)
+            if value is not None:
+                lines += b"%b: %b\r\n" % (ours, value)
+        self.request.respond(200, body, lines)
+
+    def function_error(self, body: bytes) -> None:
+        """Answers with a function error that the platform words."""
+        self.succeed({b"x-amz-function-error": b"Unhandled"}, body)
+
+
+def refuse(request: Request, request_id: str, error: InvokeError) -> None:
+    """Answers with one of Lambda's errors."""
+    request.respond(error.status, error.body(), error.headers() + f"x-amzn-RequestId: {request_id}\r\n".encode())

@@ -1,0 +1,1 @@
+"""From a request to an invocation: what callers send, checked and understood."""

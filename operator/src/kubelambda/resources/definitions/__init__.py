@@ -1,0 +1,1 @@
+"""CustomResourceDefinitions, one kind a file, generated from the models of `api.kinds`."""

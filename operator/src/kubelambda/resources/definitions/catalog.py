@@ -1,0 +1,10 @@
+"""Every definition of the API group, in the order in which `crds/` lists them."""
+
+from kubelambda.resources.definitions.definition import Manifest
+from kubelambda.resources.definitions.function_definition import function_definition
+from kubelambda.resources.definitions.runtime_definition import runtime_definition
+
+
+def definitions() -> list[Manifest]:
+    """One a kind."""
+    return [function_definition(), runtime_definition()]

@@ -1,0 +1,172 @@
+"""The pod of an execution environment: the same template for a pool's Deployment and for pods of their own."""
+
+import json
+from typing import Any
+
+from kubelambda.api import labels, limits
+from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.runtime import RuntimeSpec
+from kubelambda.api.settings import EnvironmentSettings
+from kubelambda.core.environment.sizing import Resources, function_resources
+
+type Manifest = dict[str, Any]
+
+GRACE_PERIOD_S = limits.TIMEOUT_MAX_S + 30
+"""Kubernetes kills an environment this long after it was asked to end: the longest invocation and a margin."""
+START_PROBES = 120
+"""Seconds that an environment has until its agent answers."""
+USER_ID = 993
+"""The unprivileged user of every environment image."""
+
+
+def pool_labels(runtime: str) -> dict[str, str]:
+    """Labels of an idle pool pod, which are also the selector of its Deployment."""
+    return {
+        labels.MANAGED_BY: labels.MANAGER,
+        labels.COMPONENT: labels.COMPONENT_ENVIRONMENT,
+        labels.POOL: runtime,
+        labels.RUNTIME: runtime,
+    }
+
+
+def function_labels(function: str, uid: str, configuration: DeployedConfiguration) -> dict[str, str]:
+    """Labels that a claim adds, and that a pod of a function's own is created with."""
+    return {
+        labels.FUNCTION: function,
+        labels.FUNCTION_UID: uid,
+        labels.FUNCTION_VERSION: (
+            labels.VERSION_LATEST if configuration.version == "$LATEST" else configuration.version
+        ),
+        labels.REVISION: configuration.revision,
+    }
+
+
+def owner_reference(function: str, uid: str) -> Manifest:
+    """Makes the garbage collector delete an environment with its Function."""
+    return {
+        "apiVersion": f"{labels.GROUP}/{labels.VERSION}",
+        "kind": "Function",
+        "name": function,
+        "uid": uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+def pod_metadata(found_labels: dict[str, str], settings: EnvironmentSettings) -> Manifest:
+    """Labels of an environment's pod, and the annotations that the installation wants on every one."""
+    annotations = {"annotations": dict(settings.pod_annotations)} if settings.pod_annotations else {}
+    return {"labels": found_labels, **annotations}
+
+
+def configured_resources(memory_size: int, settings: EnvironmentSettings) -> Resources:
+    """Resources of an environment of a function with `memory_size` MB."""
+    return function_resources(
+        memory_size,
+        overhead_mb=settings.memory_overhead_mb,
+        memory_ratio=settings.memory_request_ratio,
+        cpu_ratio=settings.cpu_request_ratio,
+    )
+
+
+def pool_resources(settings: EnvironmentSettings) -> Resources:
+    """Resources of an unclaimed environment."""
+    return Resources(
+        memory_request_mb=settings.pool_memory_request_mb,
+        memory_limit_mb=settings.pool_memory_limit_mb,
+        cpu_request_milli=settings.pool_cpu_request_milli,
+        cpu_limit_milli=settings.pool_cpu_limit_milli,
+    )
+
+
+def needs_own_pod(configuration: DeployedConfiguration) -> bool:
+    """Whether a generic pool pod cannot serve the function: the size of /tmp is fixed when a pod is made."""
+    return configuration.ephemeral_storage > limits.EPHEMERAL_STORAGE_MIN_MB
+
+
+def pod_spec(
+    runtime_name: str,
+    runtime: RuntimeSpec,
+    settings: EnvironmentSettings,
+    *,
+    resources: Resources,
+    token_sha256: str,
+    ephemeral_storage_mb: int = limits.EPHEMERAL_STORAGE_MIN_MB,
+) -> Manifest:
+    """Spec of an environment's pod, within the `restricted` Pod Security standard."""
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_PERIOD_S,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER_ID,
+            "runAsGroup": USER_ID,
+            "fsGroup": USER_ID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(runtime_name, runtime, settings, resources, token_sha256)],
+        "volumes": [
+            {"name": "tmp", "emptyDir": {"sizeLimit": f"{ephemeral_storage_mb}Mi"}},
+            {"name": "task", "emptyDir": {"sizeLimit": f"{limits.UNZIPPED_MAX_BYTES}"}},
+            {"name": "opt", "emptyDir": {"sizeLimit": f"{limits.UNZIPPED_MAX_BYTES}"}},
+        ],
+        **_placement(settings),
+    }
+
+
+def _container(
+    runtime_name: str, runtime: RuntimeSpec, settings: EnvironmentSettings, resources: Resources, token_sha256: str
+) -> Manifest:
+    probe: Manifest = {"httpGet": {"path": "/healthz", "port": "control"}}
+    return {
+        "name": labels.CONTAINER,
+        "image": runtime.image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "env": [
+            {"name": labels.ENV_POOL_TOKEN_SHA256, "value": token_sha256},
+            {"name": labels.ENV_RUNTIME, "value": runtime_name},
+            {"name": labels.ENV_BOOTSTRAP, "value": json.dumps(runtime.bootstrap)},
+            {"name": labels.ENV_PRESTART, "value": "" if runtime.prestart == "none" else runtime.prestart.value},
+            _downward(labels.ENV_POD_NAMESPACE, "metadata.namespace"),
+            _downward(labels.ENV_POD_NAME, "metadata.name"),
+            _downward(labels.ENV_POD_UID, "metadata.uid"),
+            _downward(labels.ENV_POD_IP, "status.podIP"),
+        ],
+        "ports": [{"name": "control", "containerPort": labels.CONTROL_PORT, "protocol": "TCP"}],
+        # Quick to find a new environment ready; hardly any work for the node once there are hundreds of them.
+        "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": START_PROBES},
+        "readinessProbe": {**probe, "periodSeconds": 10, "failureThreshold": 3},
+        # A container that was only just created cannot hear SIGTERM yet; by the end of this pause it can.
+        "lifecycle": {"preStop": {"sleep": {"seconds": 1}}},
+        "resources": resources.manifest(),
+        "resizePolicy": [
+            {"resourceName": "cpu", "restartPolicy": "NotRequired"},
+            {"resourceName": "memory", "restartPolicy": "NotRequired"},
+        ],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - Lambda's own path (§3.4.2)
+            {"name": "task", "mountPath": "/var/task"},
+            {"name": "opt", "mountPath": "/opt"},
+        ],
+    }
+
+
+def _downward(name: str, path: str) -> Manifest:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+def _placement(settings: EnvironmentSettings) -> Manifest:
+    spec: Manifest = {}
+    if settings.runtime_class_name is not None:
+        spec["runtimeClassName"] = settings.runtime_class_name
+    if settings.node_selector:
+        spec["nodeSelector"] = dict(settings.node_selector)
+    if settings.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
+    return spec

@@ -1,0 +1,1 @@
+"""The code store: archives by digest."""

@@ -1,0 +1,267 @@
+"""The agent's event loop: timers, readable descriptors and TCP connections on one epoll, and nothing else.
+
+Every idle environment pays for what its agent imports; asyncio and uvloop are megabytes that an agent with a handful of
+connections has no use for. Connections are asyncio-like: `connection_made`, `data_received`, `connection_lost`.
+"""
+
+import heapq
+import select
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from itertools import count
+from time import monotonic
+from typing import Any, Protocol
+
+_RECEIVE_BYTES = 65_536
+_CANCELLED_MAX = 100
+_READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
+
+
+class Timer:
+    """A call in the future."""
+
+    __slots__ = ("_loop", "callback")
+
+    def __init__(self, loop: "EventLoop", callback: Callable[[], None]) -> None:
+        self._loop = loop
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        """It is not made."""
+        if self.callback is not None:
+            self.callback = None
+            self._loop.forget_cancelled()
+
+
+class Served(Protocol):
+    """The server side of a connection, as asyncio has it."""
+
+    def connection_made(self, transport: Any) -> None:
+        """The connection is open."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed."""
+
+
+class EventLoop:
+    """Runs callbacks of one thread, one at a time. A callback that fails is reported and ends nothing else."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._watched: dict[int, Callable[[int], None]] = {}
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._order = count()
+        self._cancelled = 0
+        self._running = True
+        self._results: list[Callable[[], None]] = []
+        self._signals: dict[int, Callable[[], None]] = {}
+        self._servers: list[socket.socket] = []
+        self._woken, self._waker = socket.socketpair()
+        self._woken.setblocking(False)
+        self._waker.setblocking(False)
+        self.add_reader(self._woken.fileno(), self._wake)
+
+    def run(self) -> None:
+        """Runs until `stop`."""
+        while self._running:
+            for descriptor, mask in self._epoll.poll(self._pause()):
+                callback = self._watched.get(descriptor)
+                if callback is not None:
+                    self._call(callback, mask)
+            now = monotonic()
+            while self._timers and self._timers[0][0] <= now:
+                _, _, timer = heapq.heappop(self._timers)
+                due, timer.callback = timer.callback, None
+                if due is None:
+                    self._cancelled -= 1
+                else:
+                    self._call(due)
+
+    def stop(self) -> None:
+        """Makes `run` return."""
+        self._running = False
+
+    def close(self) -> None:
+        """Lets go of what it listens on and waits with. Connections are their protocols' to close."""
+        for server in [*self._servers, self._woken, self._waker]:
+            server.close()
+        self._epoll.close()
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Calls back once, in `seconds`."""
+        timer = Timer(self, callback)
+        heapq.heappush(self._timers, (monotonic() + seconds, next(self._order), timer))
+        return timer
+
+    def forget_cancelled(self) -> None:
+        """Called by a timer: nearly every timer is cancelled long before its time, and must not stay until then."""
+        self._cancelled += 1
+        if self._cancelled > _CANCELLED_MAX and self._cancelled * 2 > len(self._timers):
+            self._timers = [entry for entry in self._timers if entry[2].callback is not None]
+            heapq.heapify(self._timers)
+            self._cancelled = 0
+
+    def add_reader(self, descriptor: int, callback: Callable[[], None]) -> None:
+        """Calls back whenever the descriptor is readable."""
+        self.watch(descriptor, lambda _: callback(), select.EPOLLIN)
+
+    def remove_reader(self, descriptor: int) -> None:
+        """Ends that."""
+        if self._watched.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
+
+    def watch(self, descriptor: int, callback: Callable[[int], None], mask: int) -> None:
+        """Calls back with the events of a descriptor out of `mask`."""
+        if descriptor in self._watched:
+            self._epoll.modify(descriptor, mask)
+        else:
+            self._epoll.register(descriptor, mask)
+        self._watched[descriptor] = callback
+
+    def listen(self, host: str, port: int, serve: Callable[[], Served]) -> None:
+        """Serves TCP connections. Raises `OSError`."""
+        server = socket.create_server((host, port), backlog=128)
+        server.setblocking(False)
+        self._servers.append(server)
+
+        def accept() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                LoopTransport(self, connection, serve())
+
+        self.add_reader(server.fileno(), accept)
+
+    def in_thread(self, work: Callable[[], None], done: Callable[[Exception | None], None]) -> None:
+        """Does what would block in a thread; `done` gets what it raised."""
+
+        def run() -> None:
+            error: Exception | None = None
+            try:
+                work()
+            except Exception as raised:  # noqa: BLE001 - whoever asked for it gets it
+                error = raised
+            self._results.append(lambda: done(error))
+            self._waker.send(b"\0")
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def on_signal(self, number: int, callback: Callable[[], None]) -> None:
+        """Calls back between two other callbacks, and never within one."""
+        self._signals[number] = callback
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        signal.signal(number, lambda *_: None)
+
+    def _wake(self) -> None:
+        for number in self._woken.recv(4096):
+            if number in self._signals:
+                self._call(self._signals[number])
+        while self._results:
+            self._call(self._results.pop(0))
+
+    def _pause(self) -> float:
+        return max(0.0, self._timers[0][0] - monotonic()) if self._timers else -1
+
+    def _call(self, callback: Callable[..., None], *arguments: Any) -> None:
+        try:
+            callback(*arguments)
+        except Exception:  # noqa: BLE001 - one connection's fault must not end the environment
+            sys.excepthook(*sys.exc_info())
+
+
+class LoopTransport:
+    """One connection: what is written goes out in order, at once where the other side reads."""
+
+    def __init__(self, loop: EventLoop, connection: socket.socket, protocol: Served) -> None:
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._loop = loop
+        self._socket = connection
+        self._descriptor = connection.fileno()
+        self._protocol = protocol
+        self._pending = bytearray()
+        self._closing = False
+        loop.watch(self._descriptor, self._ready, select.EPOLLIN)
+        protocol.connection_made(self)
+
+    def write(self, data: bytes) -> None:
+        """Sends, or keeps for when it can be sent."""
+        if self._closing:
+            return
+        sent = 0
+        if not self._pending:
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._end_soon(error)
+                return
+            if sent == len(data):
+                return
+        self._pending += memoryview(data)[sent:]
+        self._loop.watch(self._descriptor, self._ready, select.EPOLLIN | select.EPOLLOUT)
+
+    def close(self) -> None:
+        """Closes once everything is sent."""
+        if not self._closing:
+            self._closing = True
+            if not self._pending:
+                self._end_soon(None)
+
+    def is_closing(self) -> bool:
+        """Whether nothing more can be written."""
+        return self._closing
+
+    def _ready(self, mask: int) -> None:
+        if mask & select.EPOLLOUT:
+            self._flush()
+        if mask & _READABLE and self._descriptor >= 0:
+            try:
+                data = self._socket.recv(_RECEIVE_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._end(error)
+                return
+            if not data:
+                self._end(None)
+            elif not self._closing:
+                self._protocol.data_received(data)
+
+    def _flush(self) -> None:
+        try:
+            sent = self._socket.send(self._pending)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(error)
+            return
+        del self._pending[:sent]
+        if self._pending:
+            return
+        self._loop.watch(self._descriptor, self._ready, select.EPOLLIN)
+        if self._closing:
+            self._end(None)
+
+    def _end_soon(self, error: Exception | None) -> None:
+        """As asyncio does: a protocol that writes or closes hears of the end only after that."""
+        self._closing = True
+        self._loop.call_later(0, lambda: self._end(error))
+
+    def _end(self, error: Exception | None) -> None:
+        if self._descriptor < 0:
+            return
+        self._closing = True
+        self._loop.remove_reader(self._descriptor)
+        self._descriptor = -1
+        self._socket.close()
+        self._protocol.connection_lost(error)

@@ -1,0 +1,213 @@
+"""The status of a Function out of what was observed (§1.4)."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from kubelambda.api.conditions import Condition
+from kubelambda.api.kinds.function import (
+    DeployedCode,
+    EnvironmentVariables,
+    FunctionSpec,
+    FunctionStatus,
+    LastUpdateStatus,
+    State,
+)
+from kubelambda.api.kinds.function_code import Code
+from kubelambda.api.kinds.runtime import RuntimeSpec
+from kubelambda.api.reasons import Reason
+from kubelambda.core.account.reserved_concurrency import Grant
+from kubelambda.core.function.function_status import Observation, Problem, decide
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC)
+SPEC = FunctionSpec(runtime="python3.13", handler="index.handler", code=Code(inline="x = 1"))
+RUNTIME = RuntimeSpec(image="python:1", inline_file_name="index.py")
+CODE = DeployedCode(sha256="ab" * 32, size=121)
+GOOD = Observation(
+    name="hello",
+    generation=1,
+    arn="arn:aws:lambda:us-east-1:123456789012:function:hello",
+    before=FunctionStatus(observed_generation=-1, state=State.PENDING),
+    grant=Grant(None),
+    spec=SPEC,
+    runtime=RUNTIME,
+    code=CODE,
+)
+
+
+def condition(status: FunctionStatus, kind: str) -> Condition | None:
+    """A condition by its type."""
+    return next((each for each in status.conditions if each.type == kind), None)
+
+
+def summary(status: FunctionStatus) -> dict[str, str]:
+    """Status of every condition."""
+    return {each.type: each.status for each in status.conditions}
+
+
+def test_a_good_function_is_active() -> None:
+    """Everything that Lambda's GetFunction tells."""
+    status = decide(GOOD, NOW)
+    assert (status.state, status.last_update_status) == (State.ACTIVE, LastUpdateStatus.SUCCESSFUL)
+    assert status.state_reason is None
+    assert status.function_arn == GOOD.arn
+    assert (status.code_size, status.code_sha256) == (121, "q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=")
+    assert status.last_modified == "2026-01-02T03:04:05.678+0000"
+    assert status.observed_generation == 1
+    assert status.deployed is not None
+    assert status.deployed.log_group == "/aws/lambda/hello"
+    assert summary(status) == {
+        "Ready": "True",
+        "RuntimeReady": "True",
+        "CodeReady": "True",
+        "ConcurrencyGranted": "True",
+    }
+
+
+def test_deciding_twice_changes_nothing() -> None:
+    """Not even a time: an unchanged status is not written."""
+    status = decide(GOOD, NOW)
+    assert decide(replace(GOOD, before=status), NOW + timedelta(hours=1)) == status
+
+
+def test_a_first_fetch_is_pending() -> None:
+    """With Lambda's words, and nothing that could be invoked."""
+    status = decide(replace(GOOD, code=None), NOW)
+    assert (status.state, status.state_reason) == (State.PENDING, "The function is being created.")
+    assert status.state_reason_code == "Creating"
+    assert (status.deployed, status.last_update_status) == (None, None)
+    assert summary(status)["CodeReady"] == "Unknown"
+    assert summary(status)["Reconciling"] == "True"
+
+
+def test_an_update_in_progress_leaves_the_function_active() -> None:
+    """The previous deployment serves until the new one is published."""
+    before = decide(GOOD, NOW)
+    status = decide(replace(GOOD, before=before, generation=2, code=None), NOW)
+    assert (status.state, status.last_update_status) == (State.ACTIVE, LastUpdateStatus.IN_PROGRESS)
+    assert status.last_update_status_reason_code == "Creating"
+    assert status.deployed == before.deployed
+
+
+PROBLEMS: dict[str, Any] = {
+    "spec": Problem(Reason.INVALID_SPEC, "no", terminal=True),
+    "runtime": Problem(Reason.RUNTIME_NOT_FOUND, "no"),
+    "code": Problem(Reason.INVALID_CODE, "no", terminal=True),
+    "references": Problem(Reason.REFERENCE_MISSING, "no"),
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "code"),
+    [
+        ("spec", "InvalidConfiguration"),
+        ("runtime", "InvalidRuntime"),
+        ("code", "InvalidZipFileException"),
+        ("references", "InvalidConfiguration"),
+    ],
+)
+def test_a_function_that_never_worked_has_failed(part: str, code: str) -> None:
+    """The state says why, in a person's and in Lambda's words."""
+    status = decide(replace(GOOD, **{part: PROBLEMS[part]}), NOW)
+    assert (status.state, status.state_reason, status.state_reason_code) == (State.FAILED, "no", code)
+    assert status.deployed is None
+    ready = condition(status, "Ready")
+    assert ready is not None
+    assert (ready.status, ready.reason, ready.message) == ("False", PROBLEMS[part].reason, "no")
+
+
+@pytest.mark.parametrize("part", PROBLEMS)
+def test_a_failed_update_leaves_the_previous_deployment(part: str) -> None:
+    """State stays Active, the update has Failed, and the time of modification stays."""
+    before = decide(GOOD, NOW)
+    observed = replace(GOOD, before=before, generation=2, **{part: PROBLEMS[part]})
+    status = decide(observed, NOW + timedelta(hours=1))
+    assert (status.state, status.last_update_status) == (State.ACTIVE, LastUpdateStatus.FAILED)
+    assert (status.last_update_status_reason, status.state_reason) == ("no", None)
+    assert status.deployed == before.deployed
+    assert status.last_modified == before.last_modified
+    assert status.observed_generation == 2
+
+
+@pytest.mark.parametrize(("part", "kind"), [("spec", "Stalled"), ("runtime", "Reconciling"), ("code", "Stalled")])
+def test_kstatus_knows_what_is_worth_waiting_for(part: str, kind: str) -> None:
+    """Stalled when only a person can help, Reconciling while it is tried again, neither when all is well."""
+    kinds = summary(decide(replace(GOOD, **{part: PROBLEMS[part]}), NOW))
+    assert {"Stalled", "Reconciling"} & kinds.keys() == {kind}
+    assert not {"Stalled", "Reconciling"} & summary(decide(GOOD, NOW)).keys()
+
+
+def test_a_code_store_that_is_down_is_our_fault() -> None:
+    """The function has not failed: it waits."""
+    problem = Problem(Reason.CODE_STORE_UNAVAILABLE, "the code store does not answer")
+    status = decide(replace(GOOD, code=problem), NOW)
+    assert (status.state, status.state_reason_code) == (State.PENDING, "InternalError")
+
+
+def test_a_refused_reservation_is_told_and_the_rest_is_deployed() -> None:
+    """The previous grant stays in force."""
+    status = decide(replace(GOOD, grant=Grant(5, "too much")), NOW)
+    assert (status.state, status.reserved_concurrent_executions) == (State.ACTIVE, 5)
+    assert status.deployed is not None
+    ready, granted = condition(status, "Ready"), condition(status, "ConcurrencyGranted")
+    assert ready is not None
+    assert granted is not None
+    assert (ready.status, ready.reason, ready.message) == ("False", Reason.REFUSED, "too much")
+    assert (granted.status, granted.reason) == ("False", Reason.REFUSED)
+    assert summary(status)["Stalled"] == "True"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"spec": SPEC.model_copy(update={"timeout": 4})},
+        {"spec": SPEC.model_copy(update={"environment": EnvironmentVariables(variables={"AB": "x"})})},
+        {"code": DeployedCode(sha256="cd" * 32, size=121)},
+        {"runtime": RUNTIME.model_copy(update={"image": "python:2"})},
+        {"runtime": RUNTIME.model_copy(update={"bootstrap": ["/bin/sh"]})},
+    ],
+    ids=["timeout", "environment", "code", "image", "bootstrap"],
+)
+def test_the_revision_covers_what_environments_are_made_from(changed: dict[str, Any]) -> None:
+    """Environments of the previous revision must not serve any more."""
+    before, after = decide(GOOD, NOW).deployed, decide(replace(GOOD, **changed), NOW).deployed
+    assert before is not None
+    assert after is not None
+    assert before.revision != after.revision
+
+
+def test_a_description_or_a_pool_size_is_no_new_revision() -> None:
+    """Nothing that runs changes."""
+    before = decide(GOOD, NOW)
+    spec = SPEC.model_copy(update={"description": "new"})
+    runtime = RUNTIME.model_copy(update={"pool": RUNTIME.pool.model_copy(update={"size": 9})})
+    status = decide(replace(GOOD, before=before, spec=spec, runtime=runtime), NOW + timedelta(hours=1))
+    assert status.deployed == before.deployed
+    assert status.last_modified == before.last_modified
+
+
+def test_a_new_image_of_the_runtime_is_no_modification() -> None:
+    """The revision changes, LastModified does not: nobody changed the function."""
+    before = decide(GOOD, NOW)
+    runtime = RUNTIME.model_copy(update={"image": "python:2"})
+    status = decide(replace(GOOD, before=before, runtime=runtime), NOW + timedelta(hours=1))
+    assert status.deployed != before.deployed
+    assert status.last_modified == before.last_modified
+
+
+def test_transition_times_move_with_the_status_only() -> None:
+    """A new message or generation leaves them."""
+    before = decide(replace(GOOD, code=PROBLEMS["code"]), NOW)
+    later = NOW + timedelta(minutes=1)
+    same = decide(replace(GOOD, before=before, generation=2, code=PROBLEMS["code"]), later)
+    other = decide(replace(GOOD, before=before, generation=2), later)
+    times = [each.last_transition_time for s in (before, same, other) if (each := condition(s, "Ready"))]
+    assert times == ["2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z", "2026-01-02T03:05:05Z"]
+
+
+def test_a_long_message_is_cut() -> None:
+    """A condition stays readable."""
+    status = decide(replace(GOOD, runtime=Problem(Reason.RUNTIME_NOT_FOUND, "x" * 5000)), NOW)
+    assert all(len(each.message) <= 1024 for each in status.conditions)

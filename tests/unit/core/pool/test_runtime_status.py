@@ -1,0 +1,34 @@
+"""The status of a Runtime out of its functions and pools."""
+
+from datetime import UTC, datetime
+
+from kubelambda.api.kinds.runtime import RuntimeStatus
+from kubelambda.core.pool.runtime_status import PoolFacts, decide
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def decided(*pools: PoolFacts) -> RuntimeStatus:
+    """The status with `pools`."""
+    return decide(generation=3, before=RuntimeStatus(), functions=7, pools=pools, now=NOW)
+
+
+def test_counts() -> None:
+    """Functions, pools, and idle environments of all pools."""
+    status = decided(PoolFacts("a", 2), PoolFacts("b", 1))
+    assert (status.functions, status.pools, status.idle, status.observed_generation) == (7, 2, 3, 3)
+    assert [(c.type, c.status, c.reason) for c in status.conditions] == [("Ready", "True", "Available")]
+
+
+def test_a_pool_that_cannot_start_is_named() -> None:
+    """With the Deployment's own words."""
+    status = decided(PoolFacts("b", 0), PoolFacts("a", 0, "exceeded quota"))
+    (ready,) = status.conditions
+    assert (ready.status, ready.reason) == ("False", "PoolFailing")
+    assert ready.message == "environments do not start in a: exceeded quota"
+
+
+def test_many_failing_pools_are_counted() -> None:
+    """The message stays short."""
+    (ready,) = decided(*(PoolFacts(name, 0, "no") for name in "edcba")).conditions
+    assert ready.message == "environments do not start in a, b, c and 2 more: no"

@@ -1,0 +1,161 @@
+"""The code store over real sockets: digests verified, writing and reading authorised, nothing half-written."""
+
+import hashlib
+import io
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from kubelambda.api import limits
+from kubelambda.core.environment import tokens
+from kubelambda.store.code.code_store import CodeStore, CodeStoreUnavailable
+from kubelambda.store.code.code_store_server import CodeStoreServer
+
+KEY = b"the installation's key"
+DATA = b"an archive, as far as the store cares" * 1000
+DIGEST = hashlib.sha256(DATA).hexdigest()
+
+
+def names(folder: Path) -> list[str]:
+    """What is in a folder."""
+    return [path.name for path in folder.iterdir()]
+
+
+@pytest.fixture
+async def url(tmp_path: Path) -> AsyncIterator[str]:
+    """Address of a running store with the folder `tmp_path`."""
+    runner = web.AppRunner(CodeStoreServer(tmp_path, KEY).application())
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[CodeStore]:
+    """A client of it."""
+    async with CodeStore(url, KEY) as found:
+        yield found
+
+
+async def test_what_is_put_can_be_read(store: CodeStore) -> None:
+    """By its digest, out of memory or from a file; again and again."""
+    assert await store.size(DIGEST) is None
+    await store.put(DIGEST, DATA)
+    await store.put(DIGEST, io.BytesIO(DATA))
+    assert await store.size(DIGEST) == len(DATA)
+    assert await store.get(DIGEST) == DATA
+    assert await store.digests() == [DIGEST]
+
+
+async def test_what_is_deleted_is_gone(store: CodeStore) -> None:
+    """Deleting twice is no error."""
+    await store.put(DIGEST, DATA)
+    await store.delete(DIGEST)
+    await store.delete(DIGEST)
+    assert await store.size(DIGEST) is None
+    assert await store.digests() == []
+
+
+async def test_another_digest_than_promised_is_refused(store: CodeStore, tmp_path: Path) -> None:
+    """And leaves no file behind."""
+    with pytest.raises(CodeStoreUnavailable, match=DIGEST):
+        await store.put("0" * 64, DATA)
+    assert names(tmp_path) == []
+
+
+async def test_an_upload_that_breaks_off_leaves_nothing(url: str, store: CodeStore, tmp_path: Path) -> None:
+    """Half an archive never gets the name of a whole one."""
+
+    async def half() -> AsyncIterator[bytes]:
+        yield DATA[:1000]
+        raise RuntimeError("the line is cut")
+
+    headers = {"Authorization": f"Bearer {tokens.code_store_token(KEY)}"}
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises((aiohttp.ClientError, RuntimeError)):
+            await session.put(f"{url}/blobs/{DIGEST}", data=half(), headers=headers)
+    deadline = time.monotonic() + 5
+    while names(tmp_path) and time.monotonic() < deadline:
+        assert await store.size(DIGEST) is None
+    assert names(tmp_path) == []
+
+
+async def test_an_archive_over_the_limit_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is received, not after."""
+    monkeypatch.setattr(limits, "UNZIPPED_MAX_BYTES", 1000)
+    headers = {"Authorization": f"Bearer {tokens.code_store_token(KEY)}"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.put(f"{url}/blobs/{DIGEST}", data=DATA, headers=headers) as r,
+    ):
+        assert r.status == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", f"/blobs/{DIGEST}"), ("DELETE", f"/blobs/{DIGEST}"), ("GET", "/blobs")]
+)
+@pytest.mark.parametrize("token", ["", "Bearer wrong", f"Bearer {tokens.pool_token(KEY, 'default')}"])
+async def test_only_the_operator_writes_and_lists(url: str, method: str, path: str, token: str) -> None:
+    """Everybody else is unauthorised."""
+    headers = {"Authorization": token} if token else {}
+    async with aiohttp.ClientSession() as session, session.request(method, url + path, headers=headers) as response:
+        assert response.status == 401
+
+
+async def test_reading_needs_a_signed_address(url: str, store: CodeStore) -> None:
+    """That is good for one archive, until it expires."""
+    await store.put(DIGEST, DATA)
+    soon, past = int(time.time()) + 60, int(time.time()) - 1
+    cases = {
+        f"expires={soon}&signature={tokens.code_signature(KEY, DIGEST, soon)}": 200,
+        f"expires={past}&signature={tokens.code_signature(KEY, DIGEST, past)}": 403,
+        f"expires={soon}&signature={tokens.code_signature(KEY, '0' * 64, soon)}": 403,
+        f"expires={soon}&signature={tokens.code_signature(b'other', DIGEST, soon)}": 403,
+        f"expires={soon + 1}&signature={tokens.code_signature(KEY, DIGEST, soon)}": 403,
+        "": 403,
+    }
+    async with aiohttp.ClientSession() as session:
+        for query, status in cases.items():
+            async with session.get(f"{url}/blobs/{DIGEST}?{query}") as response:
+                assert response.status == status, query
+
+
+async def test_names_that_are_no_digests_are_refused(url: str) -> None:
+    """Nothing outside the folder can be named."""
+    headers = {"Authorization": f"Bearer {tokens.code_store_token(KEY)}"}
+    async with aiohttp.ClientSession() as session:
+        for name in ("..%2Fkey", DIGEST.upper(), DIGEST[:-1]):
+            async with session.put(f"{url}/blobs/{name}", data=b"x", headers=headers) as response:
+                assert response.status == 400, name
+
+
+async def test_health_says_whether_the_folder_can_be_written(url: str, tmp_path: Path) -> None:
+    """A lost volume is seen."""
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{url}/healthz") as response:
+            assert response.status == 200
+        os.rmdir(tmp_path)  # noqa: PTH106
+        async with session.get(f"{url}/healthz") as response:
+            assert response.status == 503
+
+
+async def test_uploads_of_an_earlier_life_are_removed(tmp_path: Path) -> None:
+    """What a crash left is not kept for ever."""
+    (tmp_path / ".upload-abc").write_bytes(b"half")
+    (tmp_path / DIGEST).write_bytes(DATA)
+    CodeStoreServer(tmp_path, KEY)
+    assert names(tmp_path) == [DIGEST]
+
+
+async def test_a_store_that_is_away_is_said_to_be(tmp_path: Path) -> None:
+    """One error, whatever the socket said."""
+    async with CodeStore("http://127.0.0.1:9", KEY) as store:
+        with pytest.raises(CodeStoreUnavailable, match="does not answer"):
+            await store.size(DIGEST)
