@@ -3,7 +3,7 @@
 import json
 import re
 
-from kubelambda.agent.sandbox.runtime_state import RuntimeCall, InvalidStateTransition, after
+from kubelambda.agent.sandbox.runtime_state import InvalidStateTransition, RuntimeCall, after
 from kubelambda.agent.sandbox.sandbox import Sandbox
 from kubelambda.api import limits
 from kubelambda.wire.server import Request

@@ -1,0 +1,1 @@
+"""How much provisioned concurrency an alias gets: target tracking and schedules."""
