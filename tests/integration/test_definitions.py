@@ -116,7 +116,7 @@ def test_good_functions_are_accepted(control_plane: ControlPlane, spec: dict[str
         ({"snapStart": {"applyOn": "PublishedVersions"}}, "snapStart is not served by this release"),
         ({"eventInvokeConfig": {}}, "eventInvokeConfig is not served by this release"),
         ({"url": {"authType": "NONE"}}, "url is not served by this release"),
-        ({"publish": True}, "publish is not served by this release"),
+        ({"versionRetention": 0}, "should be greater than or equal to 1"),
         ({"loggingConfig": {"logFormat": "JSON"}}, "logFormat is not served by this release"),
     ],
 )

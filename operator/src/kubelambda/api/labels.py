@@ -22,6 +22,9 @@ REVISION: Final = f"{GROUP}/revision"
 VERSION_LATEST: Final = "latest"
 """Label value for `$LATEST`, whose dollar sign a label cannot carry."""
 
+PROVISIONED: Final = f"{GROUP}/provisioned"
+"""Label of a provisioned environment: the alias or version number that it is kept for."""
+
 CLAIMED_AT: Final = f"{GROUP}/claimed-at"
 
 ACCOUNT_ID: Final = f"{GROUP}/account-id"

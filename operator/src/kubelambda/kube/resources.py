@@ -30,6 +30,8 @@ class Resource:
 
 
 FUNCTIONS = Resource(labels.GROUP, labels.VERSION, "functions", "Function")
+FUNCTION_VERSIONS = Resource(labels.GROUP, labels.VERSION, "functionversions", "FunctionVersion")
+ALIASES = Resource(labels.GROUP, labels.VERSION, "aliases", "Alias")
 RUNTIMES = Resource(labels.GROUP, labels.VERSION, "runtimes", "Runtime", namespaced=False)
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 PODS = Resource("", "v1", "pods", "Pod")

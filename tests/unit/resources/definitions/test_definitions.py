@@ -65,4 +65,5 @@ def test_names_and_subresources() -> None:
     assert (found["Function"]["scope"], found["Runtime"]["scope"]) == ("Namespaced", "Cluster")
     for spec in found.values():
         assert spec["names"]["categories"] == ["kubelambda"]
-        assert spec["versions"][0]["subresources"] == {"status": {}}
+        assert spec["versions"][0]["subresources"]["status"] == {}
+    assert "specReplicasPath" in found["Alias"]["versions"][0]["subresources"]["scale"]

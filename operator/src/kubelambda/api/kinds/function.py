@@ -216,7 +216,6 @@ class FunctionSpec(Model):
             not_served("snapStart", unless="self.snapStart.applyOn == 'None'"),
             not_served("eventInvokeConfig"),
             not_served("url"),
-            not_served("publish", unless="!self.publish"),
         )
     )
 
@@ -263,7 +262,9 @@ class FunctionSpec(Model):
     url: FunctionUrl | None = None
     """Function URL."""
     publish: bool = False
-    """Whether each change publishes a version."""
+    """Whether each change of code or configuration publishes a version."""
+    version_retention: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Versions to keep, the newest ones; those that an alias uses stay in any case. Absent: all."""
 
 
 class DeployedCode(Model):
@@ -308,6 +309,17 @@ class DeployedConfiguration(Model):
     """Name of the log group."""
 
 
+class Publication(Model):
+    """The last version that was published."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    version: int
+    """Its number: no version ever gets this one or a lower one again."""
+    fingerprint: str
+    """Digest of what was published: publishing the same again gives the same version."""
+
+
 class FunctionStatus(Model):
     """What the operator reports."""
 
@@ -337,6 +349,8 @@ class FunctionStatus(Model):
     """Reserved concurrency that the account granted."""
     deployed: DeployedConfiguration | None = None
     """What environments run now."""
+    last_published: Publication | None = None
+    """The last version that was published."""
     conditions: Annotated[
         list[Condition],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),

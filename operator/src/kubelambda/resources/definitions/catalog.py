@@ -1,10 +1,19 @@
 """Every definition of the API group, in the order in which `crds/` lists them."""
 
+from kubelambda.resources.definitions.alias_definition import alias_definition
 from kubelambda.resources.definitions.definition import Manifest
 from kubelambda.resources.definitions.function_definition import function_definition
+from kubelambda.resources.definitions.function_version_definition import function_version_definition
 from kubelambda.resources.definitions.runtime_definition import runtime_definition
+
+DEFINITIONS = (
+    function_definition,
+    function_version_definition,
+    alias_definition,
+    runtime_definition,
+)
 
 
 def definitions() -> list[Manifest]:
     """One a kind."""
-    return [function_definition(), runtime_definition()]
+    return [definition() for definition in DEFINITIONS]

@@ -61,15 +61,19 @@ def definition(
     *,
     kind: str,
     plural: str,
-    short: str,
+    short: str | None,
     scope: str,
     spec: type[Model],
     status: type[Model],
     columns: list[Manifest],
     initial_status: Manifest,
     rules: list[dict[str, str]],
+    scale: Manifest | None = None,
 ) -> Manifest:
-    """The CustomResourceDefinition of one kind. `initial_status` is what an object says until the operator saw it."""
+    """The CustomResourceDefinition of one kind. `initial_status` is what an object says until the operator saw it.
+
+    `scale` has the paths of a scale subresource.
+    """
     schema: Manifest = {
         "type": "object",
         "required": ["spec"],
@@ -88,7 +92,7 @@ def definition(
         "name": labels.VERSION,
         "served": True,
         "storage": True,
-        "subresources": {"status": {}},
+        "subresources": {"status": {}} | ({"scale": scale} if scale else {}),
         "additionalPrinterColumns": columns,
         "schema": {"openAPIV3Schema": schema},
     }
@@ -96,7 +100,7 @@ def definition(
         "kind": kind,
         "plural": plural,
         "singular": kind.lower(),
-        "shortNames": [short],
+        **({"shortNames": [short]} if short else {}),
         "categories": ["kubelambda"],
     }
     return {
