@@ -9,7 +9,7 @@ import pytest
 
 from kubelambda.api import limits
 from kubelambda.core.code import archive
-from kubelambda.core.code.archive import InvalidArchive
+from kubelambda.core.code.invalid_archive import InvalidArchive
 
 LAMBDA_SAYS = "Could not unzip uploaded file. Please check your file, then try to upload again."
 
@@ -96,13 +96,13 @@ def test_a_bomb_is_refused_by_what_it_claims() -> None:
 
 def test_an_endless_list_of_files_is_refused_unread() -> None:
     """The list is not read into memory only to find that it is too long."""
-    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 65_535, 65_535, 9 << 20, 0, 0)
-    assert refusal(bytes(9 << 20) + end) == f"{LAMBDA_SAYS} (it lists too many files)"
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 65_535, 65_535, 17 << 20, 0, 0)
+    assert refusal(bytes(17 << 20) + end) == f"{LAMBDA_SAYS} (it lists too many files)"
 
 
 def test_the_larger_form_of_the_list_is_measured_too() -> None:
     """Zip64 says its size elsewhere."""
-    end64 = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, 9 << 20, 0)
-    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 1)
+    end64 = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, 17 << 20, 0)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 17 << 20, 1)
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 65_535, 65_535, 0xFFFFFFFF, 0xFFFFFFFF, 0)
-    assert refusal(end64 + locator + end) == f"{LAMBDA_SAYS} (it lists too many files)"
+    assert refusal(bytes(17 << 20) + end64 + locator + end) == f"{LAMBDA_SAYS} (it lists too many files)"

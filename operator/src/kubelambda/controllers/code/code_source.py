@@ -13,7 +13,7 @@ from kubelambda.api.reasons import Reason
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.core.code import archive
-from kubelambda.core.code.archive import InvalidArchive
+from kubelambda.core.code.invalid_archive import InvalidArchive
 from kubelambda.core.function.function_status import Problem
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.resources import CONFIG_MAPS

@@ -20,7 +20,7 @@ from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.context import Context, FailedDownload
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.core.code import archive
-from kubelambda.core.code.archive import InvalidArchive
+from kubelambda.core.code.invalid_archive import InvalidArchive, too_large
 from kubelambda.core.function.function_status import Problem
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.resources import FUNCTIONS
@@ -118,7 +118,7 @@ async def _download(url: str, file: IO[bytes], refused: Sequence[IPvAnyNetwork])
             async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
                 size += len(chunk)
                 if size >= limits.UNZIPPED_MAX_BYTES:
-                    raise InvalidArchive(archive.TOO_LARGE)
+                    raise InvalidArchive(too_large())
                 hasher.update(chunk)
                 file.write(chunk)
     except (aiohttp.ClientError, ValueError, TimeoutError, OSError) as error:
