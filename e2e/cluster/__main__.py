@@ -22,7 +22,9 @@ def main() -> int:
     commands.add_parser("status", help="show what runs")
     commands.add_parser("kubeconfig", help="print the path of the cluster's kubeconfig")
     built = commands.add_parser("binaries", help="build the programs into the cache folder, without a cluster")
-    built.add_argument("--etcd", action="store_true", help="install Debian's etcd too, unless there is one")
+    built.add_argument(
+        "--etcd", action="store_true", help="install Debian's etcd and Prometheus too, unless they are there"
+    )
     images = commands.add_parser("images", help="build the images that changed and import them")
     images.add_argument("--build-only", action="store_true", help="leave the cluster alone")
     endpoint = commands.add_parser("endpoint", help="print the URL of a Service as reachable from this machine")
@@ -41,7 +43,7 @@ def _build(*, etcd: bool) -> None:
     binaries.build_kubernetes()
     binaries.install_tools(binaries.HELM_TOOLS)
     if etcd:
-        debian.install({"etcd-server": debian.NODE_PACKAGES["etcd-server"]})
+        debian.install({"etcd-server": debian.NODE_PACKAGES["etcd-server"], "prometheus": "prometheus"})
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -49,6 +49,45 @@ class EnvironmentSettings(Model):
     """CPU request of an unclaimed environment."""
 
 
+UTILIZATION_QUERY = (
+    "max by (namespace, function, qualifier) "
+    "(avg_over_time(kubelambda_provisioned_concurrency_utilization[$period])) "
+    "and on (namespace, function, qualifier) "
+    "(sum by (namespace, function, qualifier) "
+    "(increase(kubelambda_provisioned_invocations_total[$period])) > 0)"
+)
+"""Averages of the periods in which something was invoked (§8.3)."""
+ALLOCATED_QUERY = "max by (namespace, function, qualifier) (kubelambda_provisioned_concurrency_allocated)"
+
+
+class PrometheusSettings(Model):
+    """The Prometheus that utilization is read from. Both queries must keep namespace, function and qualifier."""
+
+    url: Annotated[str, Field(pattern="^https?://.+", max_length=2048)]
+    """Base address, as http://prometheus.monitoring.svc:9090."""
+    utilization_query: str = UTILIZATION_QUERY
+    """Utilization of every target; `$period` stands for the period."""
+    allocated_query: str = ALLOCATED_QUERY
+    """Environments of every target that Prometheus knows of."""
+    bearer_token_file: str | None = None
+    """File of the token that authenticates us, if one is needed."""
+    ca_file: str | None = None
+    """File of the certificate authority, unless the system knows it."""
+
+
+class AutoscalingSettings(Model):
+    """How provisioned concurrency follows its utilization (§8.4)."""
+
+    prometheus: PrometheusSettings | None = None
+    """Absent: the frontends are scraped by ourselves."""
+    period_seconds: Annotated[float, Field(gt=0)] = 60
+    """Length of one datapoint, and the pause between two evaluations."""
+    scale_out_datapoints: Annotated[int, Field(ge=1)] = 3
+    """Datapoints above the target that scale out."""
+    scale_in_datapoints: Annotated[int, Field(ge=1)] = 15
+    """Datapoints below 0.9 of the target that scale in."""
+
+
 class Settings(Model):
     """Everything that the chart's values decide for our processes."""
 
@@ -72,6 +111,8 @@ class Settings(Model):
     """Networks from which `code.url` is never fetched: whoever writes a Function must not reach what only we can."""
     environments: EnvironmentSettings = EnvironmentSettings()
     """Execution environments."""
+    autoscaling: AutoscalingSettings = AutoscalingSettings()
+    """Target tracking of provisioned concurrency."""
 
 
 def load(path: Path) -> Settings:
