@@ -107,6 +107,9 @@ class Frontend:
 
     def _invoke(self, request: Request, request_id: str, *, forwarded: bool) -> None:
         call = invoke_request.parse_call(request)
+        region = call.reference.region
+        if region is not None and region != self._settings.region:
+            raise invoke_error.other_region(region, self._settings.region)
         namespace = self._namespace(call.reference.account, request)
         name = call.reference.name
         view = self.caches.functions.items.get((namespace, name))
@@ -117,6 +120,7 @@ class Frontend:
             raise invoke_error.not_found(f"{arn}:{call.qualifier or invoke_request.LATEST}")
         if not forwarded:  # whoever forwarded it has looked at it
             invoke_request.check_event(request)
+            invoke_request.complete_trace(request)
         if call.dry_run:
             request.respond(204, b"", f"x-amzn-RequestId: {request_id}\r\n".encode())
             return
@@ -291,7 +295,7 @@ class Frontend:
     def _namespace_changed(self, name: Name, before: NamespaceView | None, after: NamespaceView | None) -> None:  # noqa: ARG002
         account = self._accounts.get(name[1])
         if account is not None and after is not None:
-            account.quota = account_quota(after.quota_annotation, self._settings.account_concurrency)
+            account.change_quota(account_quota(after.quota_annotation, self._settings.account_concurrency))
 
     def _members_changed(self) -> None:
         self._owners.clear()

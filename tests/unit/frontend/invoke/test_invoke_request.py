@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ def test_an_encoded_arn_and_a_qualifier_are_understood() -> None:
         (request(x_amz_invocation_type=b"Later"), 400, "ValidationException", "Value 'Later' at 'invocationType'"),
         (request(x_amz_log_type=b"All"), 400, "ValidationException", "satisfy enum value set: [None, Tail]"),
         (request(x_amz_invocation_type=b"Event"), 400, "InvalidParameterValueException", "not available"),
-        (request(b"/2015-03-31/functions/a.b/invocations"), 400, "ValidationException", "'functionName'"),
+        (request(b"/2015-03-31/functions/a%20b/invocations"), 400, "ValidationException", "'functionName'"),
         (
             request(b"/2015-03-31/functions/f:1/invocations?Qualifier=2"),
             400,
@@ -66,10 +67,81 @@ def test_wrong_parameters_are_refused_with_lambdas_error(found: Request, status:
     assert json.loads(error.body())["Type"] == "User"
 
 
-def test_client_context_is_json_in_base64() -> None:
-    """And passes when it is."""
-    context = base64.b64encode(b'{"custom": {}}')
-    assert invoke_request.parse_call(request(x_amz_client_context=context)).reference.name == "hello"
+NAME_PATTERN = (
+    r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?"
+    r"([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?"
+)
+QUALIFIER_PATTERN = r"\$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+"
+
+
+def test_everything_that_is_out_of_shape_is_listed_in_one_error() -> None:
+    """The qualifier first, with the patterns as Lambda quotes them (§1.2.1a)."""
+    target = b"/2015-03-31/functions/a%20b/invocations?Qualifier=c%20d"
+    error = refusal(lambda: invoke_request.parse_call(request(target, x_amz_log_type=b"All")))
+    assert (error.status, error.type) == (400, "ValidationException")
+    assert error.message == (
+        "3 validation errors detected: "
+        "Value 'c d' at 'qualifier' failed to satisfy constraint: "
+        f"Member must satisfy regular expression pattern: {QUALIFIER_PATTERN}; "
+        "Value 'a b' at 'functionName' failed to satisfy constraint: "
+        f"Member must satisfy regular expression pattern: {NAME_PATTERN}; "
+        "Value 'All' at 'logType' failed to satisfy constraint: Member must satisfy enum value set: [None, Tail]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        (
+            PATH + b"?Qualifier=" + b"q" * 129,
+            "at 'qualifier' failed to satisfy constraint: Member must have length less",
+        ),
+        (
+            b"/2015-03-31/functions/" + b"f" * 141 + b"/invocations",
+            "at 'functionName' failed to satisfy constraint: Member must have length less than or equal to 140",
+        ),
+    ],
+)
+def test_what_is_too_long_is_refused(target: bytes, text: str) -> None:
+    """Whatever its characters."""
+    error = refusal(lambda: invoke_request.parse_call(request(target)))
+    assert error.type == "ValidationException"
+    assert error.message.startswith("1 validation error detected: Value '")
+    assert text in error.message
+
+
+@pytest.mark.parametrize("qualifier", ["$latest", "$LATEST.PUBLISHED", "7", "live", "q" * 128])
+def test_whatever_has_the_form_of_a_qualifier_is_looked_up(qualifier: str) -> None:
+    """`$latest` is a qualifier that no function has."""
+    call = invoke_request.parse_call(request(PATH + b"?Qualifier=" + qualifier.replace("$", "%24").encode()))
+    assert call.qualifier == qualifier
+
+
+@pytest.mark.parametrize("context", [b'{"custom": {}}', b'{\n  "custom": {\n    "name": "J\xc3\xbcrgen"\n  }\n}\n'])
+def test_client_context_is_json_in_base64(context: bytes) -> None:
+    """And passes when it is, over several lines and beyond ASCII too."""
+    found = request(x_amz_client_context=base64.b64encode(context))
+    assert invoke_request.parse_call(found).reference.name == "hello"
+
+
+@pytest.mark.parametrize("context", [b"", b"[NaN]", b'"\xff"', "{}".encode("utf-16"), b"[" * 2_000])
+def test_client_context_that_is_no_json_is_refused(context: bytes) -> None:
+    """Before any runtime has to make sense of it."""
+    error = refusal(lambda: invoke_request.parse_call(request(x_amz_client_context=base64.b64encode(context))))
+    assert (error.status, error.type) == (400, "InvalidRequestContentException")
+
+
+def test_a_request_has_a_whole_trace_header() -> None:
+    """Made where the caller sent none, and left alone where it is whole."""
+    first, second = request(), request()
+    for found in (first, second):
+        invoke_request.complete_trace(found)
+    made = first.headers[b"x-amzn-trace-id"]
+    assert re.fullmatch(rb"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0", made)
+    assert second.headers[b"x-amzn-trace-id"] != made
+    again = request(x_amzn_trace_id=made)
+    invoke_request.complete_trace(again)
+    assert again.headers[b"x-amzn-trace-id"] == made
 
 
 def test_an_event_is_json_within_the_limit() -> None:
@@ -82,6 +154,10 @@ def test_an_event_is_json_within_the_limit() -> None:
     assert error.message.startswith("Could not parse request body into json: Could not parse payload into json: ")
     error = refusal(lambda: invoke_request.check_event(request(body=b'"\xff"')))
     assert (error.status, error.type) == (400, "InvalidRequestContentException")
+    for body in (b"[NaN]", b"[" * 200_000 + b"]" * 200_000):
+        error = refusal(lambda: invoke_request.check_event(request(body=body)))  # noqa: B023 - called at once
+        assert (error.status, error.type) == (400, "InvalidRequestContentException")
+    invoke_request.check_event(request(body=b"1" * 5_000))
     error = refusal(lambda: invoke_request.check_event(request(size=6_291_457)))
     expected = "6291457 byte payload is too large for the RequestResponse invocation type (limit 6291456 bytes)"
     assert (error.status, error.message) == (413, expected)

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 
 from kubelambda.api import labels
 
-_NAME = r"(?P<name>[a-zA-Z0-9-_]+)"
-_QUALIFIER = r"(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]+))?"
-_FORMS = tuple(
-    re.compile(form)
-    for form in (
-        rf"^arn:aws[a-z-]*:lambda:(?P<region>[a-z0-9-]+):(?P<account>\d{{12}}):function:{_NAME}{_QUALIFIER}$",
-        rf"^(?P<account>\d{{12}}):function:{_NAME}{_QUALIFIER}$",
-        rf"^function:{_NAME}{_QUALIFIER}$",
-        rf"^{_NAME}{_QUALIFIER}$",
-    )
+FUNCTION_NAME_PATTERN = (
+    r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?"
+    r"([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?"
 )
+"""What may stand for a function in a path (§1.2.1a). An ARN that ends with `function` names the function "function"."""
+FUNCTION_NAME_MAX_LENGTH = 140
+QUALIFIER_PATTERN = r"\$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+"
+"""What may stand for a version or an alias (§1.2.1a)."""
+QUALIFIER_MAX_LENGTH = 128
+_REGION, _ACCOUNT, _NAME, _QUALIFIER = 3, 9, 11, 13
+_FUNCTION_NAME = re.compile(FUNCTION_NAME_PATTERN, re.ASCII)
+_QUALIFIER_FORM = re.compile(QUALIFIER_PATTERN, re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,21 @@ class FunctionReference:
 
 def parse_reference(text: str) -> FunctionReference | None:
     """The function that `text` names in any of the forms of §1.2.1; None when it is none of them."""
-    for form in _FORMS:
-        match = form.match(text)
-        if match:
-            found = match.groupdict()
-            return FunctionReference(found["name"], found.get("qualifier"), found.get("account"), found.get("region"))
-    return None
+    found = _FUNCTION_NAME.fullmatch(text)
+    if found is None:
+        return None
+    region, account = found[_REGION], found[_ACCOUNT]
+    return FunctionReference(
+        found[_NAME],
+        found[_QUALIFIER],
+        account.removesuffix(":") if account else None,
+        region.removesuffix(":") if region else None,
+    )
+
+
+def is_qualifier(text: str) -> bool:
+    """Whether `text` has the form of a version or alias, which says nothing of whether there is one."""
+    return _QUALIFIER_FORM.fullmatch(text) is not None
 
 
 def account_id(namespace_uid: str, annotation: str | None = None) -> str:

@@ -26,6 +26,11 @@ class TokenBucket:
         """Returns a token that was taken for nothing."""
         self.tokens = min(self.capacity, self.tokens + 1.0)
 
+    def resize(self, capacity: float, rate: float) -> None:
+        """The limit changes. What it grew by is there at once; what was taken stays taken."""
+        self.tokens = min(capacity, max(0.0, self.tokens + capacity - self.capacity))
+        self.capacity, self.rate = capacity, rate
+
 
 def full(capacity: float, rate: float, now: float) -> TokenBucket:
     """A bucket that starts full."""

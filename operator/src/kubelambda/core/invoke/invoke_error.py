@@ -1,6 +1,7 @@
 """Lambda's errors as the Invoke API answers them: status, type, and the exact member that carries the text (§0.2)."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +46,25 @@ def invalid_parameter(message: str) -> InvokeError:
 
 def validation(value: str, member: str, constraint: str) -> InvokeError:
     """A parameter breaks a constraint of its shape (§0.4)."""
-    text = f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: Member must "
-    return InvokeError(400, "ValidationException", text + constraint)
+    return validations([violation(value, member, constraint)])
+
+
+def violation(value: str, member: str, constraint: str) -> str:
+    """One constraint that a parameter breaks, as `validations` lists it."""
+    return f"Value '{value}' at '{member}' failed to satisfy constraint: Member must {constraint}"
+
+
+def validations(violations: Sequence[str]) -> InvokeError:
+    """Several constraints are broken at once: all of them are listed (§0.4)."""
+    plural = "" if len(violations) == 1 else "s"
+    text = f"{len(violations)} validation error{plural} detected: {'; '.join(violations)}"
+    return InvokeError(400, "ValidationException", text)
+
+
+def other_region(theirs: str, ours: str) -> InvokeError:
+    """The ARN is one of another region (§1.2.1a)."""
+    text = f"Functions from '{theirs}' are not reachable in this region ('{ours}')"
+    return InvokeError(404, "ResourceNotFoundException", text)
 
 
 def not_json(detail: str) -> InvokeError:

@@ -12,7 +12,7 @@ from typing import Any
 
 from kubelambda.api import limits
 from kubelambda.core.account import token_bucket
-from kubelambda.core.account.ledger import Account
+from kubelambda.core.account.ledger import Account, request_rate
 from kubelambda.core.account.token_bucket import TokenBucket
 
 REPLACE_AGAIN_S = 300.0
@@ -249,7 +249,7 @@ class FunctionPlacement:
         """The function's deployment or reservation changed; environments of another revision go once they are idle."""
         if reserved != self.reserved:
             self.reserved = reserved
-            self.rate = request_rate(self.account, reserved, now)
+            self.rate = _request_rate(self.account, reserved, now)
         if revision == self.revision:
             return []
         self.revision = revision
@@ -361,14 +361,12 @@ class FunctionPlacement:
             self.account.release()
 
 
-def request_rate(account: Account, reserved: int | None, now: float) -> TokenBucket:
-    """Ten requests a second for every unit of concurrency (§5.10)."""
-    units = account.quota if reserved is None else reserved
-    rate = float(units * limits.REQUEST_RATE_FACTOR)
-    return token_bucket.full(rate, rate, now)
-
-
 def place(account: Account, name: str, revision: str, reserved: int | None, now: float) -> FunctionPlacement:
     """Placement of a function that has no environment yet."""
     scaling = token_bucket.full(limits.SCALING_RATE, limits.SCALING_RATE / limits.SCALING_RATE_PERIOD_S, now)
-    return FunctionPlacement(account, name, revision, reserved, request_rate(account, reserved, now), scaling)
+    return FunctionPlacement(account, name, revision, reserved, _request_rate(account, reserved, now), scaling)
+
+
+def _request_rate(account: Account, reserved: int | None, now: float) -> TokenBucket:
+    """A reservation has a rate of its own; all others share their account's (§5.10)."""
+    return account.requests if reserved is None else request_rate(reserved, now)

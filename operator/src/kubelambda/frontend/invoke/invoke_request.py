@@ -1,8 +1,7 @@
 """The Invoke API: what callers send, checked and understood (`lambda-semantics.md` §2.1)."""
 
 import base64
-import binascii
-import json
+import random
 import re
 import time
 import uuid
@@ -13,20 +12,17 @@ from urllib.parse import parse_qs, unquote
 from kubelambda.api import limits
 from kubelambda.core.account import identity
 from kubelambda.core.account.identity import FunctionReference
-from kubelambda.core.invoke import invoke_error
+from kubelambda.core.invoke import event_json, invoke_error, trace_header
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.wire.server import Request
 
 _INVOKE = re.compile(rb"^/2015-03-31/functions/([^/?]+)/invocations/?(?:\?(.*))?$")
-_QUALIFIER = re.compile(r"\$LATEST|[a-zA-Z0-9-_]{1,128}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{8,64}")
-_NAME_PATTERN = (
-    "(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?"
-    "([a-zA-Z0-9-_\\.]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?"
-)
 LATEST = "$LATEST"
+_TRACE = b"x-amzn-trace-id"
 _REMEMBERED_MAX_BYTES = 512
-_TYPES = ("Event", "RequestResponse", "DryRun")
+_TYPES = (b"RequestResponse", b"Event", b"DryRun")
+_LOG_TYPES = (b"None", b"Tail")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +34,15 @@ class InvokeCall:
     dry_run: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What a path names: a function and a qualifier, or why not."""
+
+    reference: FunctionReference
+    qualifier: str | None
+    violations: tuple[str, ...]
+
+
 def new_request_id(request: Request, *, trusted: bool) -> str:
     """A fresh request id, or the one that another frontend gave."""
     given = request.headers.get(b"x-amzn-requestid", b"")
@@ -46,26 +51,20 @@ def new_request_id(request: Request, *, trusted: bool) -> str:
     return str(uuid.uuid4())
 
 
-def parse_path(request: Request) -> tuple[FunctionReference, str | None]:
-    """The function and qualifier of an Invoke path. Raises `InvokeError`."""
-    if request.method != b"POST":
-        raise _unknown_operation(request.target)
-    if len(request.target) > _REMEMBERED_MAX_BYTES:
-        return _parse_target(request.target)
-    return _parse_known_target(request.target)
-
-
-def _parse_target(target: bytes) -> tuple[FunctionReference, str | None]:
+def _parse_target(target: bytes) -> _Named:
     match = _INVOKE.match(target)
     if match is None:
         raise _unknown_operation(target)
     name = unquote(match[1].decode(errors="replace"))
-    if len(name) > 140:
-        raise invoke_error.validation(name, "functionName", "have length less than or equal to 140")
+    query = (match[2] or b"").decode(errors="replace")
+    qualifier = parse_qs(query).get("Qualifier", [None])[0] if query else None
     reference = identity.parse_reference(name)
+    violations = [] if qualifier is None else _qualifier_violations(qualifier)
+    if len(name) > identity.FUNCTION_NAME_MAX_LENGTH:
+        violations.append(_too_long(name, "functionName", identity.FUNCTION_NAME_MAX_LENGTH))
     if reference is None:
-        raise invoke_error.validation(name, "functionName", f"satisfy regular expression pattern: {_NAME_PATTERN}")
-    return reference, _qualifier(reference, (match[2] or b"").decode(errors="replace"))
+        violations.append(_other_form(name, "functionName", identity.FUNCTION_NAME_PATTERN))
+    return _Named(reference or FunctionReference(""), qualifier, tuple(violations))
 
 
 _parse_known_target = lru_cache(maxsize=4096)(_parse_target)
@@ -77,33 +76,59 @@ def _unknown_operation(target: bytes) -> InvokeError:
     return InvokeError(404, "UnknownOperationException", f"no operation at {path}")
 
 
-def _qualifier(reference: FunctionReference, query: str) -> str | None:
-    given = parse_qs(query).get("Qualifier", [None])[0] if query else None
-    if given is not None and not _QUALIFIER.fullmatch(given):
-        raise invoke_error.validation(given, "qualifier", "satisfy regular expression pattern: (|[a-zA-Z0-9$_-]+)")
-    if given is not None and reference.qualifier is not None and given != reference.qualifier:
-        raise invoke_error.invalid_parameter(
-            "The derived qualifier from the function name does not match the specified qualifier."
-        )
-    return given or reference.qualifier
+def _qualifier_violations(qualifier: str) -> list[str]:
+    found = []
+    if len(qualifier) > identity.QUALIFIER_MAX_LENGTH:
+        found.append(_too_long(qualifier, "qualifier", identity.QUALIFIER_MAX_LENGTH))
+    if not identity.is_qualifier(qualifier):
+        found.append(_other_form(qualifier, "qualifier", identity.QUALIFIER_PATTERN))
+    return found
+
+
+def _too_long(value: str, member: str, limit: int) -> str:
+    return invoke_error.violation(value, member, f"have length less than or equal to {limit}")
+
+
+def _other_form(value: str, member: str, pattern: str) -> str:
+    return invoke_error.violation(value, member, f"satisfy regular expression pattern: {pattern}")
+
+
+def _not_one_of(value: bytes, member: str, allowed: tuple[bytes, ...]) -> str:
+    values = b", ".join(allowed).decode()
+    return invoke_error.violation(value.decode(errors="replace"), member, f"satisfy enum value set: [{values}]")
 
 
 def parse_call(request: Request) -> InvokeCall:
-    """An Invoke call without its event. Raises `InvokeError`."""
-    reference, qualifier = parse_path(request)
-    kind = request.headers.get(b"x-amz-invocation-type", b"RequestResponse").decode(errors="replace")
-    if kind not in _TYPES:
-        raise invoke_error.validation(kind, "invocationType", f"satisfy enum value set: [{', '.join(_TYPES)}]")
-    if kind == "Event":
+    """An Invoke call without its event. Raises `InvokeError`, which lists everything that is out of shape."""
+    if request.method != b"POST":
+        raise _unknown_operation(request.target)
+    parse = _parse_known_target if len(request.target) <= _REMEMBERED_MAX_BYTES else _parse_target
+    named = parse(request.target)
+    kind = request.headers.get(b"x-amz-invocation-type", b"RequestResponse")
+    log_type = request.headers.get(b"x-amz-log-type", b"None")
+    if named.violations or kind not in _TYPES or log_type not in _LOG_TYPES:
+        raise invoke_error.validations(_violations(named, kind, log_type))
+    derived = named.reference.qualifier
+    if named.qualifier is not None and derived is not None and named.qualifier != derived:
+        raise invoke_error.invalid_parameter(
+            "The derived qualifier from the function name does not match the specified qualifier."
+        )
+    if kind == b"Event":
         raise invoke_error.invalid_parameter(
             "Asynchronous invocation (InvocationType Event) is not available in this release of kubelambda: "
             "nothing was queued. Use RequestResponse."
         )
-    log_type = request.headers.get(b"x-amz-log-type", b"None").decode(errors="replace")
-    if log_type not in ("None", "Tail"):
-        raise invoke_error.validation(log_type, "logType", "satisfy enum value set: [None, Tail]")
     _check_client_context(request.headers.get(b"x-amz-client-context"))
-    return InvokeCall(reference, qualifier, kind == "DryRun")
+    return InvokeCall(named.reference, named.qualifier or derived, kind == b"DryRun")
+
+
+def _violations(named: _Named, kind: bytes, log_type: bytes) -> list[str]:
+    found = list(named.violations)
+    if kind not in _TYPES:
+        found.append(_not_one_of(kind, "invocationType", _TYPES))
+    if log_type not in _LOG_TYPES:
+        found.append(_not_one_of(log_type, "logType", _LOG_TYPES))
+    return found
 
 
 def _check_client_context(context: bytes | None) -> None:
@@ -114,10 +139,12 @@ def _check_client_context(context: bytes | None) -> None:
             f"Client context must be no more than {limits.CLIENT_CONTEXT_MAX_BYTES} bytes when base64-encoded."
         )
     try:
-        json.loads(base64.b64decode(context, validate=True))
-    except (ValueError, binascii.Error) as error:
+        decoded = base64.b64decode(context, validate=True)
+    except ValueError:
+        decoded = b""
+    if event_json.problem(decoded) is not None:
         text = "Client context must be a valid Base64-encoded JSON object."
-        raise InvokeError(400, "InvalidRequestContentException", text) from error
+        raise InvokeError(400, "InvalidRequestContentException", text)
 
 
 def check_event(request: Request) -> None:
@@ -127,10 +154,16 @@ def check_event(request: Request) -> None:
     if not request.body:
         request.body = b"{}"
         return
-    try:
-        json.loads(request.body.decode())
-    except ValueError as error:
-        raise invoke_error.not_json(str(error)) from error
+    problem = event_json.problem(request.body)
+    if problem is not None:
+        raise invoke_error.not_json(problem)
+
+
+def complete_trace(request: Request) -> None:
+    """Gives the request a whole trace header, for the invocation and for whatever it is passed on to."""
+    given = request.headers.get(_TRACE, b"").decode(errors="replace")
+    whole = trace_header.completed(given, now=time.time(), bits=random.getrandbits)
+    request.headers[_TRACE] = whole.encode()
 
 
 def now() -> float:
