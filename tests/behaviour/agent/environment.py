@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from kubelambda.api.environment_protocol import ArchiveReference, Specialization
+
 POOL_TOKEN = "pool-token"
 TOKEN = "environment-token"
 
@@ -113,21 +115,21 @@ class Environment:
         variables = function.pop("variables", {})
         found = {
             "name": "hello",
+            "uid": "uid-of-hello",
             "arn": "arn:aws:lambda:us-east-1:123456789012:function:hello",
+            "account_id": "123456789012",
             "version": "$LATEST",
-            "handler": "index.handler",
-            "memorySize": 128,
-            "timeout": 3,
-            "runtime": "python3.13",
             "revision": "0123456789abcdef",
-            "initializationType": "on-demand",
-            "logGroup": "/aws/lambda/hello",
+            "runtime": "python3.13",
+            "handler": "index.handler",
+            "memory_size": 128,
+            "timeout": 3,
+            "log_group": "/aws/lambda/hello",
             "region": "us-east-1",
-            "accountId": "123456789012",
+            "code": ArchiveReference(sha256 or hashlib.sha256(archive).hexdigest(), len(archive)),
             **function,
         }
-        code = {"sha256": sha256 or hashlib.sha256(archive).hexdigest(), "size": len(archive)}
-        config = json.dumps({"token": TOKEN, "function": found, "environment": variables, "code": code}).encode()
+        config = Specialization(token=TOKEN, variables=variables, **found).encode()
         headers = {"Authorization": f"Bearer {token}", "X-Kubelambda-Config-Length": str(len(config))}
         return self.call("POST", "/specialize", config + archive, headers)
 

@@ -246,7 +246,7 @@ def handler(event, context):
 
 def test_the_report_counts_what_the_runtime_started(unclaimed: Any) -> None:
     """Max Memory Used is that of the environment over its life (§9), and shared pages count once."""
-    assert unclaimed.specialize({"index.py": SPAWN}, memorySize=1024).json["status"] == "ready"
+    assert unclaimed.specialize({"index.py": SPAWN}, memory_size=1024).json["status"] == "ready"
 
     def used(event: dict[str, int]) -> int:
         return int(re.search(r"Max Memory Used: (\d+) MB", unclaimed.invoke(event, tail=True).log)[1])  # type: ignore[index]

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from kubelambda.agent.process import prestart, process
-from kubelambda.api import labels, limits
+from kubelambda.api import environment_protocol, limits
 
 
 def main() -> None:
@@ -16,8 +16,8 @@ def main() -> None:
     # Process 1 ignores signals that it has no handler for: asked to end while it starts, it would never end.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     source, output = os.pipe()
-    kind = os.environ.get(labels.ENV_PRESTART, "")
-    api_port = int(os.environ.get("KUBELAMBDA_RUNTIME_API_PORT", labels.RUNTIME_API_PORT))
+    kind = os.environ.get(environment_protocol.ENV_PRESTART, "")
+    api_port = int(os.environ.get("KUBELAMBDA_RUNTIME_API_PORT", environment_protocol.RUNTIME_API_PORT))
     prestarted = prestart.python(output, f"127.0.0.1:{api_port}") if kind == "python" else None
     process.make_undumpable()
     _serve(source, output, kind, prestarted, api_port)
@@ -35,20 +35,20 @@ def _serve(source: int, output: int, kind: str, prestarted: process.Process | No
     from kubelambda.wire.server import Connection  # noqa: PLC0415
 
     loop = EventLoop()
-    control_port = int(os.environ.get("KUBELAMBDA_CONTROL_PORT", labels.CONTROL_PORT))
+    control_port = int(os.environ.get("KUBELAMBDA_CONTROL_PORT", environment_protocol.CONTROL_PORT))
     root = Path(os.environ.get("KUBELAMBDA_ROOT", "/"))
     log = logs.Log(sys.stdout.fileno(), source, loop.call_later)
     paths = Paths(root / "var/task", root / "opt", root / "var/runtime", f"127.0.0.1:{api_port}")
     runtime = RuntimeProcess(
         paths=paths,
-        bootstrap=json.loads(os.environ.get(labels.ENV_BOOTSTRAP, "[]")),
+        bootstrap=json.loads(os.environ.get(environment_protocol.ENV_BOOTSTRAP, "[]")),
         prestart=kind,
         prestarted=prestarted,
         output=output,
         loop=loop,
     )
     sandbox = Sandbox(paths=paths, runtime=runtime, log=log, loop=loop, finished=loop.stop)
-    control = Control(sandbox, os.environ[labels.ENV_POOL_TOKEN_SHA256])
+    control = Control(sandbox, os.environ[environment_protocol.ENV_POOL_TOKEN_SHA256])
     api = RuntimeApi(sandbox)
     loop.add_reader(source, log.drain)
     loop.on_signal(signal.SIGTERM, sandbox.drain)

@@ -1,4 +1,4 @@
-"""Labels, annotations, ports and environment variable names by which components recognise each other's objects.
+"""Labels and annotations by which components recognise each other's objects.
 
 The contract is written down in `docs/environment-protocol.md`.
 """
@@ -35,14 +35,3 @@ POOL_SIZE: Final = f"pool-size.{GROUP}"
 """Prefix of a namespace annotation: `pool-size.kubelambda.dev/python3.13: "5"`."""
 
 CONTAINER: Final = "environment"
-CONTROL_PORT: Final = 9010
-RUNTIME_API_PORT: Final = 9001
-
-ENV_POOL_TOKEN_SHA256: Final = "KUBELAMBDA_POOL_TOKEN_SHA256"
-ENV_RUNTIME: Final = "KUBELAMBDA_RUNTIME"
-ENV_BOOTSTRAP: Final = "KUBELAMBDA_BOOTSTRAP"
-ENV_PRESTART: Final = "KUBELAMBDA_PRESTART"
-ENV_POD_NAMESPACE: Final = "KUBELAMBDA_POD_NAMESPACE"
-ENV_POD_NAME: Final = "KUBELAMBDA_POD_NAME"
-ENV_POD_UID: Final = "KUBELAMBDA_POD_UID"
-ENV_POD_IP: Final = "KUBELAMBDA_POD_IP"

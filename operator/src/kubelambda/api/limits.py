@@ -30,6 +30,8 @@ XRAY_CAUSE_MAX_BYTES: Final = 65_536
 
 INIT_TIMEOUT_S: Final = 10.0
 RESET_BUDGET_S: Final = 2.0
+BILLING_INCREMENT_MS: Final = 100
+"""Billed durations are multiples of it, unless an installation says otherwise (§9.4)."""
 
 ACCOUNT_CONCURRENCY: Final = 1000
 UNRESERVED_MINIMUM: Final = 100

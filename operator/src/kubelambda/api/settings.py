@@ -109,6 +109,8 @@ class Settings(Model):
     """How long an archive is kept that no function runs any more; signed addresses are good for as long."""
     code_url_refused_networks: list[IPvAnyNetwork] = [ip_network(network) for network in LOCAL_NETWORKS]
     """Networks from which `code.url` is never fetched: whoever writes a Function must not reach what only we can."""
+    billing_increment_ms: Annotated[int, Field(ge=1, le=60_000)] = limits.BILLING_INCREMENT_MS
+    """Billed durations are multiples of it; 1 is AWS's present rule (§9.4)."""
     environments: EnvironmentSettings = EnvironmentSettings()
     """Execution environments."""
     autoscaling: AutoscalingSettings = AutoscalingSettings()

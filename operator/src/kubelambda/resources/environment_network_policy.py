@@ -1,6 +1,6 @@
 """The policy that keeps everybody but frontends away from the agents of a namespace."""
 
-from kubelambda.api import labels
+from kubelambda.api import environment_protocol, labels
 from kubelambda.resources.environment_pod import Manifest
 
 POLICY_NAME = "kubelambda-environments"
@@ -20,6 +20,8 @@ def environment_network_policy(namespace: str, system_namespace: str) -> Manifes
         "spec": {
             "podSelector": {"matchLabels": environments},
             "policyTypes": ["Ingress"],
-            "ingress": [{"from": [frontends], "ports": [{"port": labels.CONTROL_PORT, "protocol": "TCP"}]}],
+            "ingress": [
+                {"from": [frontends], "ports": [{"port": environment_protocol.CONTROL_PORT, "protocol": "TCP"}]}
+            ],
         },
     }

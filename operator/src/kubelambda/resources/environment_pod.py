@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from kubelambda.api import labels, limits
+from kubelambda.api import environment_protocol, labels, limits
 from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings
@@ -124,16 +124,19 @@ def _container(
         "image": runtime.image,
         "imagePullPolicy": settings.image_pull_policy,
         "env": [
-            {"name": labels.ENV_POOL_TOKEN_SHA256, "value": token_sha256},
-            {"name": labels.ENV_RUNTIME, "value": runtime_name},
-            {"name": labels.ENV_BOOTSTRAP, "value": json.dumps(runtime.bootstrap)},
-            {"name": labels.ENV_PRESTART, "value": "" if runtime.prestart == "none" else runtime.prestart.value},
-            _downward(labels.ENV_POD_NAMESPACE, "metadata.namespace"),
-            _downward(labels.ENV_POD_NAME, "metadata.name"),
-            _downward(labels.ENV_POD_UID, "metadata.uid"),
-            _downward(labels.ENV_POD_IP, "status.podIP"),
+            {"name": environment_protocol.ENV_POOL_TOKEN_SHA256, "value": token_sha256},
+            {"name": environment_protocol.ENV_RUNTIME, "value": runtime_name},
+            {"name": environment_protocol.ENV_BOOTSTRAP, "value": json.dumps(runtime.bootstrap)},
+            {
+                "name": environment_protocol.ENV_PRESTART,
+                "value": "" if runtime.prestart == "none" else runtime.prestart.value,
+            },
+            _downward(environment_protocol.ENV_POD_NAMESPACE, "metadata.namespace"),
+            _downward(environment_protocol.ENV_POD_NAME, "metadata.name"),
+            _downward(environment_protocol.ENV_POD_UID, "metadata.uid"),
+            _downward(environment_protocol.ENV_POD_IP, "status.podIP"),
         ],
-        "ports": [{"name": "control", "containerPort": labels.CONTROL_PORT, "protocol": "TCP"}],
+        "ports": [{"name": "control", "containerPort": environment_protocol.CONTROL_PORT, "protocol": "TCP"}],
         # Quick to find a new environment ready; hardly any work for the node once there are hundreds of them.
         "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": START_PROBES},
         "readinessProbe": {**probe, "periodSeconds": 10, "failureThreshold": 3},

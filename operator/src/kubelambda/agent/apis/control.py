@@ -6,9 +6,10 @@ import json
 import re
 from typing import Any
 
-from kubelambda.agent.process import configuration
 from kubelambda.agent.process.configuration import Unusable
 from kubelambda.agent.sandbox.sandbox import Sandbox
+from kubelambda.api import environment_protocol
+from kubelambda.api.environment_protocol import UnusableMessage
 from kubelambda.wire.server import Request
 
 _JSON = b"Content-Type: application/json\r\n"
@@ -57,13 +58,13 @@ class Control:
             return
         try:
             length = int(request.headers.get(b"x-kubelambda-config-length", b"0"))
-            wanted = configuration.parse(request.body[:length])
+            wanted = environment_protocol.parse_specialization(request.body[:length])
             if not self._sandbox.claim(wanted):
                 _reply(request, 409, {"message": "the environment is specialized already, or draining"})
                 return
             self._authorization = f"Bearer {wanted.token}".encode()
             self._sandbox.initialize(request.body[length:], lambda outcome: _specialized(request, outcome))
-        except (Unusable, ValueError) as error:
+        except (UnusableMessage, Unusable, ValueError) as error:
             _specialized(request, error)
 
     def _state(self, request: Request) -> None:
@@ -74,7 +75,7 @@ class Control:
             return
         preferred = _PREFER_WAIT.fullmatch(request.headers.get(b"prefer", b""))
         seconds = int(preferred[1]) if preferred else 0
-        self._sandbox.when_idle(seconds, lambda: _reply(request, 200, self._sandbox.status()))
+        self._sandbox.when_idle(seconds, lambda: request.respond(200, self._sandbox.status().encode(), _JSON))
 
     def _knows_pool_token(self, request: Request) -> bool:
         token = request.headers.get(b"authorization", b"").removeprefix(b"Bearer ")

@@ -31,6 +31,7 @@ def report_line(
     request_id: str,
     *,
     duration_ms: float,
+    billed_ms: int,
     memory_size: int,
     memory_used: int,
     init_ms: float | None = None,
@@ -38,8 +39,7 @@ def report_line(
     error_type: str | None = None,
 ) -> str:
     """Sums an invocation up. Memory in MB."""
-    billed = billed_ms(duration_ms)
-    line = f"REPORT RequestId: {request_id}\tDuration: {duration_ms:.2f} ms\tBilled Duration: {billed} ms\t"
+    line = f"REPORT RequestId: {request_id}\tDuration: {duration_ms:.2f} ms\tBilled Duration: {billed_ms} ms\t"
     line += f"Memory Size: {memory_size} MB\tMax Memory Used: {memory_used} MB\t"
     if init_ms is not None:
         line += f"Init Duration: {init_ms:.2f} ms\t"
@@ -54,9 +54,9 @@ def init_report_line(duration_ms: float, *, phase: str, status: str, error_type:
     return line + (f"\tError Type: {error_type}\n" if error_type else "\n")
 
 
-def billed_ms(duration_ms: float) -> int:
-    """Milliseconds that are billed: rounded up, at least one (§9.4)."""
-    return max(1, -int(-duration_ms // 1))
+def billed_ms(duration_ms: float, increment_ms: int) -> int:
+    """Milliseconds that are billed: rounded up to a multiple of the increment, at least one of them (§9.4)."""
+    return max(1, -int(-duration_ms // increment_ms)) * increment_ms
 
 
 class Log:

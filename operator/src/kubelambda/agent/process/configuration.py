@@ -1,13 +1,13 @@
-"""What `/specialize` brings: the function that this environment becomes, and its process environment (§3.4)."""
+"""The process environment of the function that an environment became (§3.4)."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from kubelambda.api.environment_protocol import Specialization
 
 
 class Unusable(Exception):
-    """The configuration or the code cannot be used; the message says why."""
+    """The code cannot be used, or the runtime not be started; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,62 +20,8 @@ class Paths:
     runtime_api: str
 
 
-@dataclass(frozen=True, slots=True)
-class CodeReference:
-    """The archive of the code: its digest, its size, and where it is when it did not come along."""
-
-    sha256: str
-    size: int
-    url: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """A function as its environment knows it. Memory in MB, timeout in seconds."""
-
-    token: str
-    name: str
-    arn: str
-    version: str
-    handler: str
-    memory_size: int
-    timeout: float
-    runtime: str
-    revision: str
-    initialization_type: str
-    log_group: str
-    region: str
-    variables: dict[str, str]
-    code: CodeReference
-
-
-def parse(data: bytes) -> Configuration:
-    """The JSON part of `/specialize`. Raises `Unusable`."""
-    try:
-        found: dict[str, Any] = json.loads(data)
-        function, code = found["function"], found["code"]
-        return Configuration(
-            token=found["token"],
-            name=function["name"],
-            arn=function["arn"],
-            version=function["version"],
-            handler=function["handler"],
-            memory_size=function["memorySize"],
-            timeout=function["timeout"],
-            runtime=function["runtime"],
-            revision=function["revision"],
-            initialization_type=function["initializationType"],
-            log_group=function["logGroup"],
-            region=function["region"],
-            variables=found["environment"],
-            code=CodeReference(code["sha256"], code["size"], code.get("url")),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise Unusable(f"the configuration is unusable: {error!r}") from error
-
-
 def process_environment(
-    configuration: Configuration, *, log_stream: str, runtime_api: str, task: Path, opt: Path
+    configuration: Specialization, *, log_stream: str, runtime_api: str, task: Path, opt: Path
 ) -> dict[str, str]:
     """Variables of the runtime process: defaults that users may override, theirs, and those that they may not."""
     version = configuration.runtime.removeprefix("python")

@@ -6,11 +6,12 @@ import stat
 import zipfile
 from pathlib import Path
 
-from kubelambda.agent.process.configuration import CodeReference, Unusable
+from kubelambda.agent.process.configuration import Unusable
 from kubelambda.api import limits
+from kubelambda.api.environment_protocol import ArchiveReference
 
 
-def fetch(code: CodeReference) -> bytes:
+def fetch(code: ArchiveReference) -> bytes:
     """Downloads the archive. Raises `Unusable`."""
     import urllib.request  # noqa: PLC0415 - megabytes that only large archives need
 
@@ -24,7 +25,7 @@ def fetch(code: CodeReference) -> bytes:
         raise Unusable(f"the archive could not be fetched: {error}") from error
 
 
-def verify(code: CodeReference, archive: bytes) -> None:
+def verify(code: ArchiveReference, archive: bytes) -> None:
     """Raises `Unusable` unless the archive is the one that was verified when the function was deployed."""
     digest = hashlib.sha256(archive).hexdigest()
     if len(archive) != code.size or digest != code.sha256:

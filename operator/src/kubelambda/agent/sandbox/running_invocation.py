@@ -13,7 +13,6 @@ _CLIENT_CONTEXT = b"x-amz-client-context"
 _PASSED_ON = (
     (b"x-amzn-trace-id", b"Lambda-Runtime-Trace-Id"),
     (_CLIENT_CONTEXT, b"Lambda-Runtime-Client-Context"),
-    (b"x-kubelambda-cognito-identity", b"Lambda-Runtime-Cognito-Identity"),
 )
 
 
@@ -52,12 +51,11 @@ class Failure:
     error_type: str
 
 
-def answer_headers(duration_ms: float, billed_ms: int, init_ms: float | None, *, failed: bool) -> bytes:
-    """Header lines of the answer to a frontend. `init_ms` belongs to the first one only."""
-    lines = b"Content-Type: application/json\r\nX-Kubelambda-Duration-Ms: %.2f\r\nX-Kubelambda-Billed-Ms: %d\r\n"
-    lines %= (duration_ms, billed_ms)
-    if init_ms is not None:
-        lines += b"X-Kubelambda-Init-Ms: %.2f\r\n" % init_ms
+def answer_headers(billed_ms: int, *, failed: bool, retire: bool) -> bytes:
+    """Header lines of the answer to a frontend. `retire`: the environment takes nothing more."""
+    lines = b"Content-Type: application/json\r\nX-Kubelambda-Billed-Ms: %d\r\n" % billed_ms
+    if retire:
+        lines += b"X-Kubelambda-Retire: 1\r\n"
     if failed:
         lines += b"X-Amz-Function-Error: Unhandled\r\n"
     return lines

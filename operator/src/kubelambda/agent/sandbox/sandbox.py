@@ -11,10 +11,11 @@ from typing import Any
 
 from kubelambda.agent.log import logs
 from kubelambda.agent.process import configuration, process
-from kubelambda.agent.process.configuration import Configuration, Paths, Unusable
+from kubelambda.agent.process.configuration import Paths, Unusable
 from kubelambda.agent.process.memory import Memory
 from kubelambda.agent.process.runtime_process import RuntimeProcess
 from kubelambda.agent.sandbox import code_folder
+from kubelambda.agent.sandbox.idle_waiters import IdleWaiters
 from kubelambda.agent.sandbox.running_invocation import (
     Failure,
     RunningInvocation,
@@ -27,6 +28,7 @@ from kubelambda.agent.sandbox.running_invocation import (
 )
 from kubelambda.agent.sandbox.runtime_state import RuntimeCall, RuntimeState, after
 from kubelambda.api import limits
+from kubelambda.api.environment_protocol import EnvironmentState, Specialization
 from kubelambda.wire.event_loop import EventLoop, Timer
 from kubelambda.wire.server import Request
 
@@ -56,11 +58,11 @@ class Sandbox:
         self._loop = loop
         self._runtime = runtime
         runtime.on_end = self._runtime_ended
-        self.configuration: Configuration | None = None
+        self.configuration: Specialization | None = None
         self._variables: dict[str, str] = {}
         self.state = RuntimeState.STARTED
         self.invocation: RunningInvocation | None = None
-        self._awaiting_idle: dict[Timer, Callable[[], None]] = {}
+        self._waiters = IdleWaiters(loop)
         self._waiter: Request | None = None
         self._init: Callable[[Initialized], None] | None = None
         self._init_timer: Timer | None = None
@@ -78,7 +80,7 @@ class Sandbox:
         """Whether a function was handed over, ever."""
         return self.configuration is not None
 
-    def claim(self, wanted: Configuration) -> bool:
+    def claim(self, wanted: Specialization) -> bool:
         """Takes the environment for a function; False when it was taken before. The lock of every claim."""
         if self.specialized or self.draining:
             return False
@@ -87,7 +89,6 @@ class Sandbox:
 
     def initialize(self, archive: bytes, answer: Callable[[Initialized], None]) -> None:
         """Unpacks the code and runs INIT; `answer` gets what `/specialize` answers."""
-        wanted = self._wanted
         self._init = answer
 
         def obtained(error: Exception | None) -> None:
@@ -105,11 +106,14 @@ class Sandbox:
             else:
                 obtained(None)
             return
-        self._loop.in_thread(lambda: self._obtain(archive or code_folder.fetch(wanted.code)), obtained)
+        self._loop.in_thread(lambda: self._obtain(archive), obtained)
 
     def _obtain(self, archive: bytes) -> None:
-        code_folder.verify(self._wanted.code, archive)
-        code_folder.unpack(archive, self._paths.task)
+        code = self._wanted.code
+        if code is not None:
+            found = archive if code.url is None else code_folder.fetch(code)
+            code_folder.verify(code, found)
+            code_folder.unpack(found, self._paths.task)
 
     def _begin_init(self) -> None:
         wanted = self._wanted
@@ -122,7 +126,7 @@ class Sandbox:
         )
         self._log.begin()
         self._init_started = time.perf_counter()
-        self._init_timer = self._loop.call_later(limits.INIT_TIMEOUT_S, self._init_timed_out)
+        self._init_timer = self._loop.call_later(wanted.init_timeout, self._init_timed_out)
         try:
             self._start()
         except Unusable:
@@ -134,6 +138,7 @@ class Sandbox:
         answer, self._init = self._init, None
         if self._init_timer is not None:
             self._init_timer.cancel()
+        self._waiters.tell_all()
         if answer is not None:
             answer(outcome)
 
@@ -168,30 +173,30 @@ class Sandbox:
         if self.invocation is None:
             self._loop.call_later(_REFUSAL_S, self._end)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> EnvironmentState:
         """The answer of `/state`."""
-        return {
-            "specialized": self.specialized,
-            "revision": self.configuration.revision if self.configuration else None,
-            "function": self.configuration.name if self.configuration else None,
-            "busy": self.invocation is not None,
-            "requestId": self.invocation.id if self.invocation else None,
-            "draining": self.draining,
-            "invocations": self.invocations,
-        }
+        found = self.configuration
+        return EnvironmentState(
+            specialized=found is not None,
+            function_uid=found.uid if found else None,
+            function=found.name if found else None,
+            version=found.version if found else None,
+            revision=found.revision if found else None,
+            initialization_type=found.initialization_type if found else None,
+            initializing=self._init is not None,
+            busy=self.invocation is not None or self._init is not None,
+            request_id=self.invocation.id if self.invocation else None,
+            finished=self._failed,
+            draining=self.draining,
+            invocations=self.invocations,
+        )
 
     def when_idle(self, seconds: float, tell: Callable[[], None]) -> None:
-        """Calls `tell` once nothing is in flight, ahead of the answer to the invocation; after `seconds` anyway."""
-        if self.invocation is None or not seconds:
+        """Calls `tell` once it is not busy, ahead of the answer to the invocation; after `seconds` anyway."""
+        if seconds and (self.invocation is not None or self._init is not None):
+            self._waiters.add(seconds, tell)
+        else:
             tell()
-            return
-
-        def late() -> None:
-            del self._awaiting_idle[timer]
-            tell()
-
-        timer = self._loop.call_later(seconds, late)
-        self._awaiting_idle[timer] = tell
 
     # -- what the runtime asks --------------------------------------------------------------------------------------
 
@@ -259,7 +264,7 @@ class Sandbox:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     @property
-    def _wanted(self) -> Configuration:
+    def _wanted(self) -> Specialization:
         if self.configuration is None:
             raise RuntimeError("the environment is not specialized")
         return self.configuration
@@ -301,10 +306,13 @@ class Sandbox:
         self.invocation = None
         if invocation.timer is not None:
             invocation.timer.cancel()
-        if self._awaiting_idle:
-            self._tell_idle()
+        self._waiters.tell_all()
         duration = self._milliseconds_since(invocation.started)
-        headers = answer_headers(duration, logs.billed_ms(duration), self._init_ms, failed=failure is not None)
+        headers = answer_headers(
+            logs.billed_ms(duration, self._wanted.billing_increment_ms),
+            failed=failure is not None,
+            retire=self.draining,
+        )
         answer = failure.body if failure else body
         if invocation.tail:
             self._report(invocation, duration, failure)
@@ -317,12 +325,6 @@ class Sandbox:
         if self.draining:
             self._loop.call_later(_REFUSAL_S, self._end)
 
-    def _tell_idle(self) -> None:
-        waiting, self._awaiting_idle = self._awaiting_idle, {}
-        for timer, tell in waiting.items():
-            timer.cancel()
-            tell()
-
     def _report(self, invocation: RunningInvocation, duration: float, failure: Failure | None) -> None:
         """The END and REPORT lines, after everything that the runtime printed."""
         self._memory.ended(duration)
@@ -332,6 +334,7 @@ class Sandbox:
             + logs.report_line(
                 invocation.id,
                 duration_ms=duration,
+                billed_ms=logs.billed_ms(duration, self._wanted.billing_increment_ms),
                 memory_size=self._wanted.memory_size,
                 memory_used=min(self._memory.peak_mb, self._wanted.memory_size),
                 init_ms=self._init_ms,

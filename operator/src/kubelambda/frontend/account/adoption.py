@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 
-from kubelambda.api import labels
+from kubelambda.api import environment_protocol
 from kubelambda.core.environment import tokens
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cluster.views import PodView
@@ -64,7 +64,7 @@ class Adoption:
                 found.lost(in_flight)
 
         try:
-            connection = await connect(pod.ip, labels.CONTROL_PORT, lost, ANSWER_S)
+            connection = await connect(pod.ip, environment_protocol.CONTROL_PORT, lost, ANSWER_S)
             busy = await self._busy(connection, pod.ip, token)
         except (OSError, TimeoutError) as error:
             log.info("pod %s/%s was not adopted: %s", dispatcher.target.namespace, name, error)
@@ -104,6 +104,6 @@ class Adoption:
     async def _busy(self, connection: ClientConnection, ip: str, token: str, wait_s: int = 0) -> bool | None:
         """Whether the environment runs something, in `wait_s` or as soon as not; None when it cannot be used."""
         state = await agent_state(connection, ip, token, wait_s=wait_s)
-        if state is None or not state["specialized"] or state["draining"]:
+        if state is None or not state.specialized or state.draining or state.finished:
             return None
-        return bool(state["busy"])
+        return state.busy

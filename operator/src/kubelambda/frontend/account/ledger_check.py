@@ -5,7 +5,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 
-from kubelambda.api import labels
+from kubelambda.api import environment_protocol
 from kubelambda.core.environment import tokens
 from kubelambda.core.placement.ledger_drift import Look, drifted, ledger_drift
 from kubelambda.core.placement.placement import FunctionPlacement
@@ -87,12 +87,11 @@ class LedgerCheck:
         """The id of the request that an agent runs. Raises when it does not say."""
         ip = self._caches.pods.items[namespace, pod].ip
         token = tokens.environment_token(self._key, uid)
-        connection = await connect(ip, labels.CONTROL_PORT, lambda _: None, ANSWER_S)
+        connection = await connect(ip, environment_protocol.CONTROL_PORT, lambda _: None, ANSWER_S)
         try:
             state = await agent_state(connection, ip, token)
             if state is None:
                 raise ValueError("the agent does not say what it runs")
-            request_id: str | None = state["requestId"]
-            return request_id
+            return state.request_id
         finally:
             connection.close()

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from kubelambda.api import labels
+from kubelambda.api import environment_protocol, labels
+from kubelambda.api.environment_protocol import ArchiveReference, Specialization
 from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.api.settings import Settings
 from kubelambda.core.account import identity
@@ -263,13 +264,13 @@ class Starter:
             variables = await self._variables.resolve(
                 target.namespace, configuration.revision, configuration.environment
             )
-            config = json.dumps(_configuration(target, token, variables, url, self._settings.region)).encode()
+            config = _specialization(target, token, variables, url, self._settings).encode()
             headers = {
                 "Authorization": f"Bearer {tokens.pool_token(self._key, target.namespace)}",
-                "X-Kubelambda-Config-Length": len(config),
+                environment_protocol.CONFIG_LENGTH: len(config),
             }
-            connection = await connect(ip, labels.CONTROL_PORT, watcher.lost)
-            head = request_head("POST", "/specialize", ip, headers, len(config) + len(archive))
+            connection = await connect(ip, environment_protocol.CONTROL_PORT, watcher.lost)
+            head = request_head("POST", environment_protocol.SPECIALIZE, ip, headers, len(config) + len(archive))
             async with asyncio.timeout(_SPECIALIZE_S):
                 status, _, body = await connection.call(head, config + archive)
         except (OSError, TimeoutError) as error:
@@ -322,7 +323,7 @@ async def _dial(ip: str, seconds: float) -> None:
     async with asyncio.timeout(seconds):
         while True:
             try:
-                connection = await connect(ip, labels.CONTROL_PORT, lambda _: None, _DIAL_S)
+                connection = await connect(ip, environment_protocol.CONTROL_PORT, lambda _: None, _DIAL_S)
             except (OSError, TimeoutError):
                 await asyncio.sleep(_DIAL_PAUSE_S)
                 continue
@@ -330,29 +331,25 @@ async def _dial(ip: str, seconds: float) -> None:
             return
 
 
-def _configuration(
-    target: Target, token: str, variables: dict[str, str], url: str | None, region: str
-) -> dict[str, Any]:
+def _specialization(
+    target: Target, token: str, variables: dict[str, str], url: str | None, settings: Settings
+) -> Specialization:
     found = target.configuration
-    code: dict[str, Any] = {"sha256": found.code.sha256, "size": found.code.size}
-    if url is not None:
-        code["url"] = url
-    return {
-        "token": token,
-        "function": {
-            "name": target.name,
-            "arn": identity.function_arn(region, target.account, target.name),
-            "version": found.version,
-            "handler": found.handler,
-            "memorySize": found.memory_size,
-            "timeout": found.timeout,
-            "runtime": found.runtime,
-            "revision": found.revision,
-            "initializationType": "on-demand",
-            "logGroup": found.log_group,
-            "region": region,
-            "accountId": target.account,
-        },
-        "environment": variables,
-        "code": code,
-    }
+    return Specialization(
+        token=token,
+        name=target.name,
+        uid=target.uid,
+        arn=identity.function_arn(settings.region, target.account, target.name),
+        account_id=target.account,
+        version=found.version,
+        revision=found.revision,
+        runtime=found.runtime,
+        handler=found.handler,
+        memory_size=found.memory_size,
+        timeout=found.timeout,
+        log_group=found.log_group,
+        region=settings.region,
+        code=ArchiveReference(found.code.sha256, found.code.size, url),
+        billing_increment_ms=settings.billing_increment_ms,
+        variables=variables,
+    )

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 
+from kubelambda.api import environment_protocol
 from kubelambda.core.account.ledger import Account
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.placement.placement import (
@@ -27,6 +28,8 @@ from kubelambda.frontend.dispatch.metrics import FunctionMetrics
 
 _RETRY_S = 0.5
 _OOM_WAIT_S = 1.0
+_BILLED_MS = environment_protocol.BILLED_MS.lower().encode()
+_RETIRE = environment_protocol.RETIRE.lower().encode()
 HANDED_OVER = "handed over"
 
 log = logging.getLogger(__name__)
@@ -171,7 +174,9 @@ class Dispatcher:
         self._metrics.duration.observe(now - invocation.started)
         if b"x-amz-function-error" in headers:
             self._metrics.errors.inc()
-        retire = "the agent asked for it" if b"x-kubelambda-retire" in headers else ""
+        billed_ms = int(headers.get(_BILLED_MS, b"0"))
+        self._metrics.billed_gb_seconds.inc(billed_ms * self.target.configuration.memory_size / 1_024_000)
+        retire = "the agent asked for it" if _RETIRE in headers else ""
         self._execute(self.placement.finished(environment.id, now, retire=retire))
 
     def rejected(self, environment: EnvironmentHandle, invocation: Invocation) -> None:

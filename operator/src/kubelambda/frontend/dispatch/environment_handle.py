@@ -4,11 +4,18 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+from kubelambda.api import environment_protocol
 from kubelambda.frontend.dispatch.invocation import Invocation
 from kubelambda.wire.client import ClientConnection
 
 GRACE_S = 5.0
 """How long after the function's timeout an agent may still answer, before the platform answers in its place."""
+
+
+_PASSED_ON = tuple(
+    name.lower().encode()
+    for name in (environment_protocol.TRACE_ID, environment_protocol.CLIENT_CONTEXT, environment_protocol.LOG_TYPE)
+)
 
 
 class EnvironmentEvents(Protocol):
@@ -96,10 +103,10 @@ def invoke_head(invocation: Invocation) -> bytes:
     lines = [
         b"POST /invoke HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer %b\r\nContent-Length: "
         + str(len(invocation.request.body)).encode(),
-        b"X-Amzn-RequestId: " + invocation.id.encode(),
-        b"X-Kubelambda-Arn: " + invocation.arn.encode(),
+        f"{environment_protocol.REQUEST_ID}: {invocation.id}".encode(),
+        f"{environment_protocol.INVOKED_ARN}: {invocation.arn}".encode(),
     ]
-    for name in (b"x-amzn-trace-id", b"x-amz-client-context", b"x-amz-log-type"):
+    for name in _PASSED_ON:
         value = headers.get(name)
         if value is not None:
             lines.append(name + b": " + value.replace(b"%", b"%%"))

@@ -21,6 +21,7 @@ class FunctionMetrics:
         self.concurrent = metrics.concurrent.labels(namespace, function)
         self.cold_starts = metrics.cold_starts.labels(namespace, function)
         self.environments = metrics.environments.labels(namespace, function)
+        self.billed_gb_seconds = metrics.billed_gb_seconds.labels(namespace, function)
 
     def throttled(self, reason: str) -> None:
         """Counts a 429."""
@@ -52,6 +53,9 @@ class Metrics:
         self.concurrent = Gauge("kubelambda_concurrent_executions", "Invocations in flight", _LABELS, registry=registry)
         self.cold_starts = Counter("kubelambda_cold_starts_total", "Environments started", _LABELS, registry=registry)
         self.environments = Gauge("kubelambda_environments", "Environments", _LABELS, registry=registry)
+        self.billed_gb_seconds = Counter(
+            "kubelambda_billed_gb_seconds_total", "Memory times billed duration", _LABELS, registry=registry
+        )
         self.forwards = Counter(
             "kubelambda_forwards_total", "Requests passed to the owning frontend", registry=registry
         )
@@ -71,6 +75,7 @@ class Metrics:
             self.concurrent,
             self.cold_starts,
             self.environments,
+            self.billed_gb_seconds,
         )
 
     def function(self, namespace: str, function: str) -> FunctionMetrics:

@@ -1,0 +1,224 @@
+"""What frontends, agents and pod templates say to each other about one environment (`docs/environment-protocol.md`).
+
+Once for both sides, and of the standard library only: every idle environment pays for what its agent imports.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
+
+from kubelambda.api import limits
+
+CONTROL_PORT: Final = 9010
+RUNTIME_API_PORT: Final = 9001
+
+ENV_PREFIX: Final = "KUBELAMBDA_"
+"""Begins every variable of ours. None of them reaches the function."""
+ENV_POOL_TOKEN_SHA256: Final = "KUBELAMBDA_POOL_TOKEN_SHA256"
+ENV_RUNTIME: Final = "KUBELAMBDA_RUNTIME"
+ENV_BOOTSTRAP: Final = "KUBELAMBDA_BOOTSTRAP"
+ENV_PRESTART: Final = "KUBELAMBDA_PRESTART"
+ENV_POD_NAMESPACE: Final = "KUBELAMBDA_POD_NAMESPACE"
+ENV_POD_NAME: Final = "KUBELAMBDA_POD_NAME"
+ENV_POD_UID: Final = "KUBELAMBDA_POD_UID"
+ENV_POD_IP: Final = "KUBELAMBDA_POD_IP"
+
+ENV_ROOT: Final = "KUBELAMBDA_ROOT"
+"""Where `/var/task`, `/opt` and `/var/runtime` are, `/` in a pod: for agents that run beside each other."""
+ENV_CONTROL_HOST: Final = "KUBELAMBDA_CONTROL_HOST"
+ENV_CONTROL_PORT: Final = "KUBELAMBDA_CONTROL_PORT"
+ENV_RUNTIME_API_PORT: Final = "KUBELAMBDA_RUNTIME_API_PORT"
+
+HEALTH: Final = "/healthz"
+SPECIALIZE: Final = "/specialize"
+INVOKE: Final = "/invoke"
+STATE: Final = "/state"
+
+CONFIG_LENGTH: Final = "X-Kubelambda-Config-Length"
+"""Of `/specialize`: bytes of the message, which archives may follow."""
+REQUEST_ID: Final = "X-Amzn-RequestId"
+INVOKED_ARN: Final = "X-Kubelambda-Arn"
+TRACE_ID: Final = "X-Amzn-Trace-Id"
+CLIENT_CONTEXT: Final = "X-Amz-Client-Context"
+LOG_TYPE: Final = "X-Amz-Log-Type"
+FUNCTION_ERROR: Final = "X-Amz-Function-Error"
+LOG_RESULT: Final = "X-Amz-Log-Result"
+RETIRE: Final = "X-Kubelambda-Retire"
+"""Of an answer to `/invoke`: the environment takes nothing more."""
+BILLED_MS: Final = "X-Kubelambda-Billed-Ms"
+"""Of an answer to `/invoke`: milliseconds that are billed, as the REPORT line says."""
+
+type InitializationType = Literal["on-demand", "provisioned-concurrency"]
+"""Why an environment was started, as AWS_LAMBDA_INITIALIZATION_TYPE says it (§3.4.4)."""
+
+
+class UnusableMessage(Exception):
+    """A message that cannot be understood; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveReference:
+    """An archive: its digest in hex, its size in bytes, and where it is when it does not come along."""
+
+    sha256: str
+    size: int
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Specialization:
+    """The message of `/specialize`: the function that an environment becomes. Memory in MB, times as named."""
+
+    token: str
+    """Authorises every later call."""
+    name: str
+    uid: str
+    """Of the Function object."""
+    arn: str
+    """Unqualified."""
+    account_id: str
+    version: str
+    """`$LATEST` or a number."""
+    revision: str
+    runtime: str
+    handler: str
+    memory_size: int
+    timeout: float
+    """Of an invocation, in seconds."""
+    log_group: str
+    region: str
+    code: ArchiveReference | None = None
+    """None: the image brings it."""
+    layers: tuple[ArchiveReference, ...] = ()
+    """Unpacked into `/opt` in this order; a later one wins."""
+    initialization_type: InitializationType = "on-demand"
+    init_timeout: float = limits.INIT_TIMEOUT_S
+    """How long INIT may take before it is run again inside the first invocation, in seconds (§3.3)."""
+    billing_increment_ms: int = limits.BILLING_INCREMENT_MS
+    """Billed durations are multiples of it (§9.4)."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """The function's own."""
+
+    @property
+    def inline(self) -> list[ArchiveReference]:
+        """The archives that follow the message, in this order and without anything between them."""
+        everything = [*([self.code] if self.code else []), *self.layers]
+        return [archive for archive in everything if archive.url is None]
+
+    def encode(self) -> bytes:
+        """The message as it is sent."""
+        function = {_camel(name): getattr(self, name) for name in _FUNCTION_FIELDS}
+        message: dict[str, Any] = {
+            "token": self.token,
+            "function": function,
+            "environment": self.variables,
+            "layers": [_written(layer) for layer in self.layers],
+        }
+        if self.code is not None:
+            message["code"] = _written(self.code)
+        return json.dumps(message).encode()
+
+
+_FUNCTION_FIELDS: Final[dict[str, tuple[type, ...]]] = {
+    "name": (str,),
+    "uid": (str,),
+    "arn": (str,),
+    "account_id": (str,),
+    "version": (str,),
+    "revision": (str,),
+    "runtime": (str,),
+    "handler": (str,),
+    "memory_size": (int,),
+    "timeout": (int, float),
+    "log_group": (str,),
+    "region": (str,),
+    "initialization_type": (str,),
+    "init_timeout": (int, float),
+    "billing_increment_ms": (int,),
+}
+_LATER: Final = {"uid": "", "initTimeout": limits.INIT_TIMEOUT_S, "billingIncrementMs": limits.BILLING_INCREMENT_MS}
+"""Fields that frontends of an earlier release do not send, and what they mean by it."""
+
+
+def parse_specialization(data: bytes) -> Specialization:
+    """The message out of what was sent. Fields of a later release are ignored. Raises `UnusableMessage`."""
+    try:
+        found = json.loads(data)
+        function = _LATER | found["function"]
+        given = {name: _typed(name, function[_camel(name)], kinds) for name, kinds in _FUNCTION_FIELDS.items()}
+        variables = found["environment"]
+        for name, value in variables.items():
+            _typed(name, value, (str,))
+        return Specialization(
+            token=_typed("token", found["token"], (str,)),
+            code=_archive(found["code"]) if found.get("code") is not None else None,
+            layers=tuple(_archive(layer) for layer in found.get("layers", [])),
+            variables=variables,
+            **given,
+        )
+    except KeyError as error:
+        raise UnusableMessage(f"the message lacks {error}") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UnusableMessage(f"the message is no configuration: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentState:
+    """The answer of `/state`: what an environment says of itself."""
+
+    specialized: bool = False
+    """Whether it was claimed for a function, ever."""
+    function_uid: str | None = None
+    function: str | None = None
+    version: str | None = None
+    revision: str | None = None
+    initialization_type: str | None = None
+    initializing: bool = False
+    """Whether the code is being unpacked or INIT runs."""
+    busy: bool = False
+    """Whether it can take no invocation now: it initializes, or runs one."""
+    request_id: str | None = None
+    """The invocation that it runs."""
+    finished: bool = False
+    """Whether it can take none ever again: its code or its INIT failed."""
+    draining: bool = False
+    invocations: int = 0
+
+    def encode(self) -> bytes:
+        """The answer as it is sent."""
+        return json.dumps({_camel(name): value for name, value in asdict(self).items()}).encode()
+
+
+def parse_state(data: bytes) -> EnvironmentState:
+    """The answer out of what was sent; what a later release says more is ignored. Raises `UnusableMessage`."""
+    try:
+        found = json.loads(data)
+        names = {_camel(name): name for name in EnvironmentState.__dataclass_fields__}
+        known = {names[name]: value for name, value in found.items() if name in names}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UnusableMessage(f"the state cannot be read: {error}") from error
+    return EnvironmentState(**known)
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.title() for word in rest)
+
+
+def _written(archive: ArchiveReference) -> dict[str, Any]:
+    return {name: value for name, value in asdict(archive).items() if value is not None}
+
+
+def _archive(found: Any) -> ArchiveReference:
+    url = found.get("url")
+    return ArchiveReference(
+        _typed("sha256", found["sha256"], (str,)),
+        _typed("size", found["size"], (int,)),
+        None if url is None else _typed("url", url, (str,)),
+    )
+
+
+def _typed(name: str, value: Any, kinds: tuple[type, ...]) -> Any:
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise TypeError(f"{name!r} is no {' or '.join(kind.__name__ for kind in kinds)}")
+    return value
