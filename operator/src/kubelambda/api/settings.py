@@ -10,7 +10,16 @@ from kubelambda.api import limits
 from kubelambda.api.model import Model
 
 LOCAL_NETWORKS = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "::/127", "fe80::/10")
-"""Where a pod finds itself, and the metadata services of clouds."""
+"""Where a pod finds itself, its node, and most clouds' metadata services."""
+METADATA_NETWORKS = (
+    "100.100.100.200/32",  # Alibaba Cloud
+    "168.63.129.16/32",  # Azure's wire server
+    "192.0.0.192/32",  # Oracle Cloud's former one
+    "fd00:ec2::/32",  # AWS: metadata, DNS and time
+    "fd20:ce::254/128",  # Google Cloud
+    "fd00:42::42/128",  # Scaleway
+)
+"""Metadata services of clouds that are elsewhere: who asks them is taken for the node."""
 DEFAULT_PATH = Path("/etc/kubelambda/settings.json")
 
 
@@ -107,7 +116,9 @@ class Settings(Model):
     """Base address of the code store."""
     code_retention_seconds: Annotated[float, Field(ge=0)] = 900
     """How long an archive is kept that no function runs any more; signed addresses are good for as long."""
-    code_url_refused_networks: list[IPvAnyNetwork] = [ip_network(network) for network in LOCAL_NETWORKS]
+    code_url_refused_networks: list[IPvAnyNetwork] = [
+        ip_network(network) for network in (*LOCAL_NETWORKS, *METADATA_NETWORKS)
+    ]
     """Networks from which `code.url` is never fetched: whoever writes a Function must not reach what only we can."""
     billing_increment_ms: Annotated[int, Field(ge=1, le=60_000)] = limits.BILLING_INCREMENT_MS
     """Billed durations are multiples of it; 1 is AWS's present rule (§9.4)."""

@@ -17,5 +17,5 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080)
     arguments = parser.parse_args()
     options.configure_logging(arguments.log_level)
-    server = CodeStoreServer(arguments.folder, arguments.key_file.read_bytes().strip())
+    server = CodeStoreServer(arguments.folder, options.installation_key(arguments))
     web.run_app(server.application(), port=arguments.port, access_log=None, print=None)

@@ -41,7 +41,7 @@ def main() -> None:
 async def _run(arguments: argparse.Namespace) -> None:
     settings = settings_file.load(arguments.settings)
     client = await KubeClient.connect(arguments.kubeconfig)
-    key = arguments.key_file.read_bytes().strip()
+    key = options.installation_key(arguments)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)

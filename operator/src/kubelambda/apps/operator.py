@@ -65,7 +65,7 @@ async def _run(arguments: argparse.Namespace) -> None:
     )
     vitals = Vitals(lease_age=lambda: lease.age, contact=lambda: lease.contact)
     health = Health(vitals)
-    key = arguments.key_file.read_bytes().strip()
+    key = options.installation_key(arguments)
     async with CodeStore(settings.code_store_url, key) as store:
         context = Context(
             client,

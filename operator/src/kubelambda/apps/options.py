@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from kubelambda.api.settings import DEFAULT_PATH
+from kubelambda.core.environment import tokens
 
 KEY_PATH = Path("/etc/kubelambda-key/key")
 
@@ -44,3 +45,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     found.add_argument("--kubeconfig", help="kubeconfig to use instead of the pod's service account")
     found.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     return found
+
+
+def installation_key(arguments: argparse.Namespace) -> bytes:
+    """The installation's key, from the file that the command line names. Raises `InvalidKey` or `OSError`."""
+    path: Path = arguments.key_file
+    return tokens.installation_key(path.read_bytes())

@@ -52,7 +52,7 @@ class Frontend:
     ) -> None:
         self._settings = settings
         self._address = address
-        self._token = tokens.pool_token(key, "forward").encode()
+        self._token = tokens.forward_token(key).encode()
         self.metrics = Metrics()
         self._archives = Archives(store)
         self._variables = Variables(client)

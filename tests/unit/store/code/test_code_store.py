@@ -10,13 +10,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from kubelambda.api import limits
 from kubelambda.core.environment import tokens
 from kubelambda.store.code.code_store import CodeStore, CodeStoreUnavailable
 from kubelambda.store.code.code_store_server import CodeStoreServer
 
-KEY = b"the installation's key"
+KEY = b"the key of this installation, as long as needed"
 DATA = b"an archive, as far as the store cares" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()
 
@@ -159,3 +160,29 @@ async def test_a_store_that_is_away_is_said_to_be(tmp_path: Path) -> None:
     async with CodeStore("http://127.0.0.1:9", KEY) as store:
         with pytest.raises(CodeStoreUnavailable, match="does not answer"):
             await store.size(DIGEST)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", f"/blobs/{DIGEST}?expires=9999999999&signature=%C3%A9", {}),
+        ("GET", f"/blobs/{DIGEST}?expires=9999999999&signature=%ED%A0%80%FF", {}),
+        ("GET", f"/blobs/{DIGEST}?expires=%C2%B2&signature=x", {}),
+        ("GET", f"/blobs/{DIGEST}?expires={'9' * 5000}&signature=x", {}),
+        ("GET", "/blobs/..%2f..%2fetc%2fpasswd?expires=1&signature=x", {}),
+        ("PUT", f"/blobs/{DIGEST}", {"Authorization": "Bearer \u00e9\udcff"}),
+        (
+            "PUT",
+            f"/blobs/{DIGEST}",
+            {"Authorization": f"Bearer {tokens.code_store_token(KEY)}", "Content-Encoding": "gzip"},
+        ),
+        ("POST", "/blobs", {}),
+    ],
+)
+async def test_bad_input_is_the_callers_fault(url: str, method: str, path: str, headers: dict[str, str]) -> None:
+    """Whatever stands where a signature, a time, a digest, a token or an archive is expected."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, URL(url + path, encoded=True), headers=headers, data=b"x") as response,
+    ):
+        assert 400 <= response.status < 500

@@ -21,6 +21,7 @@ from kubelambda.controllers.machinery.context import Context, FailedDownload
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.core.code import archive
 from kubelambda.core.code.invalid_archive import InvalidArchive, too_large
+from kubelambda.core.code.refused_networks import refusing
 from kubelambda.core.function.function_status import Problem
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.resources import FUNCTIONS
@@ -131,9 +132,8 @@ def _outside(refused: Sequence[IPvAnyNetwork]) -> Callable[[tuple[Any, ...]], so
 
     def make(address: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, target = address
-        found = ip_address(target[0])
-        found = getattr(found, "ipv4_mapped", None) or found
-        if any(found in network for network in refused):
+        found = ip_address(str(target[0]).partition("%")[0])
+        if refusing(found, refused) is not None:
             raise OSError(errno.EACCES, f"code is never fetched from {found} (codeUrlRefusedNetworks)")
         return socket.socket(family, kind, protocol)
 

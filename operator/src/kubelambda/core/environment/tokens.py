@@ -1,12 +1,32 @@
-"""Tokens by which agents know frontends (`docs/environment-protocol.md`, Tokens)."""
+"""Tokens by which our components know each other (`docs/environment-protocol.md`, Tokens).
+
+Each is derived from the installation's key for one domain; no subject of one domain spells a token of another.
+"""
 
 import hashlib
 import hmac
+from typing import Final
+
+KEY_MIN_BYTES: Final = 32
+
+
+class InvalidKey(ValueError):
+    """The installation's key cannot protect anything."""
+
+
+def installation_key(content: bytes) -> bytes:
+    """The key in the content of its file. Raises `InvalidKey` for one that could be guessed."""
+    key = content.strip()
+    if len(key) < KEY_MIN_BYTES:
+        raise InvalidKey(
+            f"the installation's key has {len(key)} bytes; at least {KEY_MIN_BYTES} random ones are needed"
+        )
+    return key
 
 
 def pool_token(key: bytes, namespace: str) -> str:
     """What authorises the first call to an unclaimed environment of `namespace`."""
-    return hmac.new(key, f"pool/{namespace}".encode(), hashlib.sha256).hexdigest()
+    return _derived(key, "pool", namespace)
 
 
 def pool_token_sha256(key: bytes, namespace: str) -> str:
@@ -16,14 +36,23 @@ def pool_token_sha256(key: bytes, namespace: str) -> str:
 
 def environment_token(key: bytes, pod_uid: str) -> str:
     """What authorises every call to a claimed environment."""
-    return hmac.new(key, f"environment/{pod_uid}".encode(), hashlib.sha256).hexdigest()
+    return _derived(key, "environment", pod_uid)
+
+
+def forward_token(key: bytes) -> str:
+    """By which frontends know requests that another frontend forwards."""
+    return _derived(key, "forward")
 
 
 def code_signature(key: bytes, sha256: str, expires: int) -> str:
     """Signature of a code store address that is good until `expires`, in seconds since the epoch."""
-    return hmac.new(key, f"code/{sha256}/{expires}".encode(), hashlib.sha256).hexdigest()
+    return _derived(key, "code", f"{sha256}/{expires}")
 
 
 def code_store_token(key: bytes) -> str:
     """What authorises writing to the code store."""
-    return hmac.new(key, b"code-store", hashlib.sha256).hexdigest()
+    return _derived(key, "code-store")
+
+
+def _derived(key: bytes, domain: str, subject: str = "") -> str:
+    return hmac.new(key, f"{domain}/{subject}".encode(), hashlib.sha256).hexdigest()

@@ -17,6 +17,7 @@ from kubelambda.api import limits
 from kubelambda.core.environment import tokens
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_SECONDS = re.compile(r"[0-9]{1,12}")
 _UPLOAD = ".upload-"
 _CHUNK_BYTES = 1 << 18
 
@@ -53,8 +54,8 @@ class CodeStoreServer:
     async def _get(self, request: web.Request) -> web.StreamResponse:
         digest = _digest(request)
         expires, signature = request.query.get("expires", ""), request.query.get("signature", "")
-        valid = expires.isdigit() and int(expires) > time.time()
-        if not valid or not hmac.compare_digest(signature, tokens.code_signature(self._key, digest, int(expires))):
+        valid = _SECONDS.fullmatch(expires) is not None and int(expires) > time.time()
+        if not valid or not _same(signature, tokens.code_signature(self._key, digest, int(expires))):
             raise web.HTTPForbidden(text="the address is not signed, or has expired")
         path = self._folder / digest
         if not path.is_file():
@@ -71,6 +72,8 @@ class CodeStoreServer:
                 if found != digest:
                     raise web.HTTPBadRequest(text=f"the archive's SHA-256 is {found}, not {digest}")
                 await asyncio.to_thread(_keep, file, self._folder / digest)
+            except web.RequestPayloadError as error:
+                raise web.HTTPBadRequest(text=f"the archive cannot be read: {error}") from error
             except OSError as error:
                 raise web.HTTPInsufficientStorage(text=f"the archive could not be written: {error}") from error
             finally:
@@ -85,8 +88,13 @@ class CodeStoreServer:
 
     def _require_token(self, request: web.Request) -> None:
         given = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(given, f"Bearer {tokens.code_store_token(self._key)}"):
+        if not _same(given, f"Bearer {tokens.code_store_token(self._key)}"):
             raise web.HTTPUnauthorized(text="only the operator may do this")
+
+
+def _same(given: str, expected: str) -> bool:
+    """Compares secrets in constant time; what was given may be any text."""
+    return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
 
 
 def _digest(request: web.Request) -> str:
