@@ -7,7 +7,11 @@ from pydantic import ConfigDict, Field
 from kubelambda.api import limits
 from kubelambda.api.conditions import Condition
 from kubelambda.api.kinds.function_version import CodeSha256, FunctionName
-from kubelambda.api.kinds.provisioned_concurrency import AliasProvisionedConcurrency, ProvisionedConcurrencyStatus
+from kubelambda.api.kinds.provisioned_concurrency import (
+    AliasProvisionedConcurrency,
+    ProvisionedConcurrencyStatus,
+    ScalingState,
+)
 from kubelambda.api.model import Model
 from kubelambda.api.validations import rule, rules
 
@@ -102,7 +106,7 @@ class ScalingActivity(Model):
 
 
 class AliasStatus(Model):
-    """What the operator reports. The scaler writes lastScalingActivity and the condition ScalingActive, nobody else."""
+    """What the operator reports. The scaler writes scaling, lastScalingActivity and the condition ScalingActive."""
 
     observed_generation: int | None = None
     """Generation of the spec that this status speaks of."""
@@ -120,6 +124,8 @@ class AliasStatus(Model):
     """Labels of the provisioned pods, for the scale subresource."""
     last_scaling_activity: ScalingActivity | None = None
     """The scaler's last decision."""
+    scaling: ScalingState | None = None
+    """What the scaler remembers; the scaler writes it, nobody else."""
     conditions: Annotated[
         list[Condition],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),

@@ -102,7 +102,7 @@ class AliasProvisionedConcurrency(Model):
     )
 
     provisioned_concurrent_executions: Executions | None = None
-    """Environments to keep initialized; where targetTracking is given, the present number, which it changes."""
+    """Environments to keep initialized; with targetTracking or scheduledActions the number that scaling begins with."""
     target_tracking: TargetTracking | None = None
     """Follows utilization."""
     scheduled_actions: Annotated[list[ScheduledAction], Field(max_length=20)] = []
@@ -111,6 +111,31 @@ class AliasProvisionedConcurrency(Model):
     """What the scaler does not do for now."""
     progress_deadline_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
     """After this long without all environments of a new version, the alias says so; the old version still serves."""
+
+
+class ScalingState(Model):
+    """What the scaler remembers of an alias. Times are RFC 3339."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    capacity: int
+    """Environments that it asks for now."""
+    specified: int | None = None
+    """The spec's number when it did: another one sets the capacity anew."""
+    specified_bounds: Annotated[list[int], Field(max_length=2)] = []
+    """The spec's bounds when a scheduled action last changed them: other ones are in force again."""
+    min_capacity: int | None = None
+    """Environments at least, by the last scheduled action."""
+    max_capacity: int | None = None
+    """Environments at most, by the last scheduled action."""
+    scheduled_at: str | None = None
+    """When a scheduled action was last due."""
+    scaled_out_at: str | None = None
+    """When it last added environments."""
+    scaled_out_from: int | None = None
+    """Environments before that."""
+    scaled_in_at: str | None = None
+    """When it last removed environments."""
 
 
 class ProvisionedConcurrencyStatus(Model):

@@ -1,0 +1,128 @@
+"""Evaluates every alias that scales, once a period, and writes what follows into its status (§8, D.6)."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from kubelambda.api.conditions import Condition, merge, timestamp
+from kubelambda.api.kinds.alias import AliasSpec, AliasStatus, ScalingActivity
+from kubelambda.autoscaler.utilization import ScalableTarget, Utilization, UtilizationReader, UtilizationUnavailable
+from kubelambda.core.scaling.alias_scaling import Metrics, ScalingOutcome, decide_scaling, scales
+from kubelambda.core.scaling.target_tracking import Alarms
+from kubelambda.kube.errors import KubeError
+from kubelambda.kube.event_recorder import record_event
+from kubelambda.kube.kube_client import KubeClient, Object
+from kubelambda.kube.resources import ALIASES
+
+FIELD_MANAGER = "kubelambda-autoscaler"
+_CONDITION = "ScalingActive"
+
+log = logging.getLogger(__name__)
+
+
+class AliasScaler:
+    """The loop. Aliases are read anew each time, so that it keeps nothing that a restart could lose."""
+
+    def __init__(self, client: KubeClient, reader: UtilizationReader, alarms: Alarms) -> None:
+        self._client = client
+        self._reader = reader
+        self._alarms = alarms
+
+    async def run(self) -> None:
+        """Evaluates until cancelled, on the period's own boundaries."""
+        while True:
+            period = self._alarms.period
+            await asyncio.sleep(period - time.time() % period)
+            try:
+                await self.evaluate_all(datetime.now(UTC))
+            except KubeError as error:
+                log.warning("aliases are not scaled for now: %s", error)
+
+    async def evaluate_all(self, now: datetime) -> None:
+        """One evaluation of every alias. One that cannot be evaluated never stops the others."""
+        known: Mapping[ScalableTarget, Utilization] = {}
+        unavailable = None
+        try:
+            known = await self._reader.read(now.timestamp())
+        except UtilizationUnavailable as error:
+            unavailable = str(error)
+        async for body in self._client.each(ALIASES):
+            try:
+                await self._evaluate(body, known, unavailable, now)
+            except (ValidationError, KubeError) as error:
+                metadata = body["metadata"]
+                log.warning("alias %s/%s is not scaled: %s", metadata["namespace"], metadata["name"], error)
+
+    async def _evaluate(
+        self, body: Object, known: Mapping[ScalableTarget, Utilization], unavailable: str | None, now: datetime
+    ) -> None:
+        spec = AliasSpec.model_validate(body["spec"], extra="ignore")
+        before = AliasStatus.model_validate(body.get("status") or {}, extra="ignore")
+        wanted = spec.provisioned_concurrency
+        if wanted is None or not scales(wanted):
+            if before.scaling is not None:
+                await self._apply(body, {})
+            return
+        target = ScalableTarget(body["metadata"]["namespace"], spec.function_name, spec.name)
+        metrics = Metrics(unavailable=unavailable) if unavailable else _metrics(known.get(target), before)
+        outcome = decide_scaling(wanted, before.scaling, metrics, now=now, alarms=self._alarms)
+        await self._report(body, before, outcome, now)
+
+    async def _report(self, body: Object, before: AliasStatus, outcome: ScalingOutcome, now: datetime) -> None:
+        status, reason, message = outcome.fact
+        condition = Condition(
+            type=_CONDITION,
+            status=status,
+            reason=reason,
+            message=message[:1024],
+            observed_generation=body["metadata"]["generation"],
+            last_transition_time=timestamp(now),
+        )
+        known = [found for found in before.conditions if found.type == _CONDITION]
+        conditions = merge(known, [condition])
+        activity = before.last_scaling_activity
+        if outcome.cause is not None:
+            activity = ScalingActivity(
+                time=timestamp(now),
+                status_code="Successful",
+                cause=outcome.cause,
+                from_capacity=outcome.before,
+                to_capacity=outcome.state.capacity,
+            )
+        if (outcome.state, activity, conditions) == (before.scaling, before.last_scaling_activity, known):
+            return
+        found: Object = {
+            "scaling": outcome.state.model_dump(mode="json", by_alias=True, exclude_none=True),
+            "conditions": [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in conditions],
+        }
+        if activity is not None:
+            found["lastScalingActivity"] = activity.model_dump(mode="json", by_alias=True, exclude_none=True)
+        await self._apply(body, found)
+        await self._tell(body, outcome, was_active=not known or known[0].status == "True")
+
+    async def _tell(self, body: Object, outcome: ScalingOutcome, *, was_active: bool) -> None:
+        metadata = body["metadata"]
+        status, reason, message = outcome.fact
+        if outcome.cause is not None:
+            log.info("alias %s/%s: %s", metadata["namespace"], metadata["name"], outcome.cause)
+            await record_event(self._client, ALIASES, metadata, "Scaled", outcome.cause, warning=False, action="Scale")
+        if status == "False" and was_active:
+            await record_event(self._client, ALIASES, metadata, reason, message, warning=True, action="Scale")
+
+    async def _apply(self, body: Object, status: Object) -> None:
+        metadata = {"name": body["metadata"]["name"], "namespace": body["metadata"]["namespace"]}
+        manifest = {"metadata": metadata, "status": status}
+        await self._client.apply(ALIASES, manifest, manager=FIELD_MANAGER, subresource="status")
+
+
+def _metrics(found: Utilization | None, status: AliasStatus) -> Metrics:
+    """Samples, unless the source does not know environments that are there: then it sees only a part."""
+    provisioned = status.provisioned_concurrency
+    available = provisioned.available if provisioned else 0
+    if available and (found is None or not found.allocated):
+        return Metrics(unavailable=f"the metrics know nothing of its {available} provisioned environments")
+    return Metrics(found.samples if found else ())

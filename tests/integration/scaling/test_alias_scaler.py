@@ -1,0 +1,108 @@
+"""The scaler on a real API server: what it writes, what it leaves to others, and what one bad alias does not stop."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from kubelambda.autoscaler.alias_scaler import AliasScaler
+from kubelambda.autoscaler.utilization import ScalableTarget, Utilization, UtilizationUnavailable
+from kubelambda.core.scaling.target_tracking import Alarms, Sample
+from kubelambda.kube.kube_client import KubeClient, Object
+from kubelambda.kube.resources import ALIASES, EVENTS
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+TRACKING = {"targetValue": 0.5, "minCapacity": 1, "maxCapacity": 10}
+
+
+class Readings:
+    """Stands in for a metrics source, whose readers have tests of their own."""
+
+    def __init__(self) -> None:
+        self.utilization: dict[ScalableTarget, float] = {}
+        self.failure: str | None = None
+
+    async def read(self, now: float) -> Mapping[ScalableTarget, Utilization]:
+        """The same utilization in each of the last fifteen minutes."""
+        if self.failure:
+            raise UtilizationUnavailable(self.failure)
+        return {
+            target: Utilization([Sample(now - 60 * (14 - minute), value) for minute in range(15)], 4)
+            for target, value in self.utilization.items()
+        }
+
+
+async def make_alias(client: KubeClient, namespace: str, name: str, provisioned: Object) -> None:
+    """An alias of the function `fn`."""
+    spec = {"functionName": "fn", "name": name, "functionVersion": "1", "provisionedConcurrency": provisioned}
+    manifest = {
+        "apiVersion": ALIASES.api_version,
+        "kind": "Alias",
+        "metadata": {"name": f"fn-{name}", "namespace": namespace},
+        "spec": spec,
+    }
+    await client.create(ALIASES, manifest, namespace)
+
+
+async def status(client: KubeClient, namespace: str, name: str) -> Any:
+    """The status of an alias."""
+    return (await client.get(ALIASES, f"fn-{name}", namespace)).get("status", {})
+
+
+async def test_the_capacity_follows_the_utilization_and_says_why(client: KubeClient, namespace: str) -> None:
+    """In the status, as an Event, and once: a second evaluation with nothing new writes nothing."""
+    await make_alias(client, namespace, "live", {"provisionedConcurrentExecutions": 4, "targetTracking": TRACKING})
+    readings = Readings()
+    readings.utilization[ScalableTarget(namespace, "fn", "live")] = 1.0
+    scaler = AliasScaler(client, readings, Alarms())
+    await scaler.evaluate_all(NOW)
+    found = await status(client, namespace, "live")
+    assert found["scaling"]["capacity"] == 8
+    assert found["lastScalingActivity"]["cause"].startswith("from 4 to 8: utilization 1.00")
+    assert [(c["type"], c["status"]) for c in found["conditions"]] == [("ScalingActive", "True")]
+    events = (await client.list(EVENTS, namespace))["items"]
+    assert [event["note"] for event in events if event["reason"] == "Scaled"] == [found["lastScalingActivity"]["cause"]]
+    readings.utilization.clear()
+    before = await client.get(ALIASES, "fn-live", namespace)
+    await scaler.evaluate_all(NOW + timedelta(minutes=1))
+    await scaler.evaluate_all(NOW + timedelta(minutes=2))
+    after = await client.get(ALIASES, "fn-live", namespace)
+    assert after["status"]["scaling"] == before["status"]["scaling"]
+    assert after["spec"] == before["spec"]
+
+
+async def test_a_source_that_is_away_freezes_every_alias_and_one_sentence_says_so(
+    client: KubeClient, namespace: str
+) -> None:
+    """And when it is back, scaling goes on."""
+    await make_alias(client, namespace, "live", {"provisionedConcurrentExecutions": 4, "targetTracking": TRACKING})
+    readings = Readings()
+    scaler = AliasScaler(client, readings, Alarms())
+    readings.failure = "Prometheus does not answer: refused"
+    await scaler.evaluate_all(NOW)
+    found = await status(client, namespace, "live")
+    assert found["scaling"]["capacity"] == 4
+    (condition,) = found["conditions"]
+    assert (condition["status"], condition["reason"]) == ("False", "MetricsUnavailable")
+    readings.failure = None
+    readings.utilization[ScalableTarget(namespace, "fn", "live")] = 0.9
+    await scaler.evaluate_all(NOW + timedelta(minutes=1))
+    found = await status(client, namespace, "live")
+    assert (found["scaling"]["capacity"], found["conditions"][0]["status"]) == (8, "True")
+
+
+async def test_it_writes_beside_the_operator_and_leaves_with_the_target(client: KubeClient, namespace: str) -> None:
+    """The operator's conditions stay; what the scaler wrote goes when nothing scales any more."""
+    await make_alias(client, namespace, "live", {"targetTracking": TRACKING})
+    scaler = AliasScaler(client, Readings(), Alarms())
+    ready = {"type": "Ready", "status": "True", "reason": "Routed", "lastTransitionTime": "2026-03-02T12:00:00Z"}
+    manifest = {"metadata": {"name": "fn-live", "namespace": namespace}, "status": {"conditions": [ready]}}
+    await client.apply(ALIASES, manifest, manager="kubelambda-operator", subresource="status")
+    await scaler.evaluate_all(NOW)
+    found = await status(client, namespace, "live")
+    assert {c["type"] for c in found["conditions"]} == {"Ready", "ScalingActive"}
+    spec = {"provisionedConcurrency": {"provisionedConcurrentExecutions": 2, "targetTracking": None}}
+    await client.patch(ALIASES, "fn-live", {"spec": spec}, namespace)
+    await scaler.evaluate_all(NOW + timedelta(minutes=1))
+    found = await status(client, namespace, "live")
+    assert [c["type"] for c in found["conditions"]] == ["Ready"]
+    assert "scaling" not in found
