@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from kubelambda.api.conditions import Condition, merge, timestamp
 from kubelambda.api.kinds.alias import AliasSpec, AliasStatus, ScalingActivity
 from kubelambda.autoscaler.utilization import ScalableTarget, Utilization, UtilizationReader, UtilizationUnavailable
-from kubelambda.core.scaling.alias_scaling import Metrics, ScalingOutcome, decide_scaling, scales
+from kubelambda.core.scaling.alias_scaling import AliasMetrics, ScalingOutcome, decide_scaling, scales
 from kubelambda.core.scaling.target_tracking import Alarms
 from kubelambda.kube.errors import KubeError
 from kubelambda.kube.event_recorder import record_event
@@ -68,7 +68,7 @@ class AliasScaler:
                 await self._apply(body, {})
             return
         target = ScalableTarget(body["metadata"]["namespace"], spec.function_name, spec.name)
-        metrics = Metrics(unavailable=unavailable) if unavailable else _metrics(known.get(target), before)
+        metrics = AliasMetrics(unavailable=unavailable) if unavailable else _metrics(known.get(target), before)
         outcome = decide_scaling(wanted, before.scaling, metrics, now=now, alarms=self._alarms)
         await self._report(body, before, outcome, now)
 
@@ -119,10 +119,10 @@ class AliasScaler:
         await self._client.apply(ALIASES, manifest, manager=FIELD_MANAGER, subresource="status")
 
 
-def _metrics(found: Utilization | None, status: AliasStatus) -> Metrics:
+def _metrics(found: Utilization | None, status: AliasStatus) -> AliasMetrics:
     """Samples, unless the source does not know environments that are there: then it sees only a part."""
     provisioned = status.provisioned_concurrency
     available = provisioned.available if provisioned else 0
     if available and (found is None or not found.allocated):
-        return Metrics(unavailable=f"the metrics know nothing of its {available} provisioned environments")
-    return Metrics(found.samples if found else ())
+        return AliasMetrics(unavailable=f"the metrics know nothing of its {available} provisioned environments")
+    return AliasMetrics(found.samples if found else ())

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kubelambda.api.kinds.provisioned_concurrency import AliasProvisionedConcurrency, ScalingState
-from kubelambda.core.scaling.alias_scaling import Metrics, ScalingOutcome, decide_scaling, requested_capacity
+from kubelambda.core.scaling.alias_scaling import AliasMetrics, ScalingOutcome, decide_scaling, requested_capacity
 from kubelambda.core.scaling.target_tracking import Alarms, Sample
 
 NOW = datetime(2026, 3, 2, 7, 30, tzinfo=UTC)  # a Monday
@@ -27,7 +27,7 @@ def evaluate(
     """One evaluation after fifteen minutes with the same utilization."""
     minutes = range(15) if utilization is not None else ()
     samples = [Sample(now.timestamp() - 60 * (14 - index), utilization or 0.0) for index in minutes]
-    return decide_scaling(spec, state, Metrics(samples, unavailable), now=now, alarms=Alarms())
+    return decide_scaling(spec, state, AliasMetrics(samples, unavailable), now=now, alarms=Alarms())
 
 
 def test_a_number_alone_is_static() -> None:

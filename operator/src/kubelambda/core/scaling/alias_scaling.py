@@ -38,7 +38,7 @@ _WITHIN: Mapping[Verdict, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
+class AliasMetrics:
     """What a reader knows of an alias. `unavailable` says why there is nothing to be believed."""
 
     samples: Sequence[Sample] = ()
@@ -74,7 +74,7 @@ def requested_capacity(wanted: AliasProvisionedConcurrency, state: ScalingState 
 def decide_scaling(
     wanted: AliasProvisionedConcurrency,
     state: ScalingState | None,
-    metrics: Metrics,
+    metrics: AliasMetrics,
     *,
     now: datetime,
     alarms: Alarms,
