@@ -1,0 +1,62 @@
+"""Records say what Lambda's say, member by member (§6.6, §6.7)."""
+
+import json
+from datetime import UTC, datetime
+
+from kubelambda.core.event.delivery import DeliveryCondition, EventProgress, Finish
+from kubelambda.core.event.destination_record import (
+    EndedEvent,
+    LastAttempt,
+    dead_letter_attributes,
+    destination_record,
+)
+
+NOW = datetime(2019, 11, 14, 18, 16, 5, 568_000, tzinfo=UTC)
+ARN = "arn:aws:lambda:us-east-1:123456789012:function:f:$LATEST"
+
+
+def ended(condition: DeliveryCondition, invocations: int, last: LastAttempt | None) -> EndedEvent:
+    """An event at its end."""
+    progress = EventProgress(0.0, 0.0, invocations=invocations)
+    return EndedEvent("id-1", ARN, b'{"a": 1}', Finish(condition, progress), last)
+
+
+def test_a_failure_carries_the_functions_last_error() -> None:
+    """The example of Lambda's documentation."""
+    last = LastAttempt(200, "$LATEST", "Unhandled", b'{"errorMessage": "no", "errorType": "E"}')
+    assert destination_record(ended(DeliveryCondition.RETRIES_EXHAUSTED, 3, last), NOW) == {
+        "version": "1.0",
+        "timestamp": "2019-11-14T18:16:05.568Z",
+        "requestContext": {
+            "requestId": "id-1",
+            "functionArn": ARN,
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": 3,
+        },
+        "requestPayload": {"a": 1},
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+        "responsePayload": {"errorMessage": "no", "errorType": "E"},
+    }
+
+
+def test_a_success_has_no_function_error_and_none_stays_null() -> None:
+    """The member is absent, not empty."""
+    record = destination_record(ended(DeliveryCondition.SUCCESS, 1, LastAttempt(200, "3", None, b"null")), NOW)
+    assert record["responseContext"] == {"statusCode": 200, "executedVersion": "3"}
+    assert record["responsePayload"] is None
+
+
+def test_an_event_that_never_ran_has_no_response() -> None:
+    """Reserved concurrency of zero."""
+    record = destination_record(ended(DeliveryCondition.ZERO_RESERVED_CONCURRENCY, 0, None), NOW)
+    assert record["requestContext"]["approximateInvokeCount"] == 0
+    assert not {"responseContext", "responsePayload"} & record.keys()
+
+
+def test_dead_letters_carry_the_first_kilobyte_of_the_error() -> None:
+    """As message attributes beside the original event."""
+    last = LastAttempt(200, "$LATEST", "Unhandled", json.dumps({"errorMessage": "x" * 5000}).encode())
+    attributes = dead_letter_attributes(ended(DeliveryCondition.RETRIES_EXHAUSTED, 3, last))
+    assert attributes["RequestID"] == ("String", "id-1")
+    assert attributes["ErrorCode"] == ("Number", "200")
+    assert attributes["ErrorMessage"] == ("String", "x" * 1024)
