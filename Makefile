@@ -69,6 +69,11 @@ lint: setup ## Check format, lint, types, layers, and that generated files are c
 crds: setup ## Generate crds/ and the chart's copy from the pydantic models
 	$(PYTHON) -m kubelambda.cli crds write
 
+.PHONY: aws-models
+aws-models: setup ## Take the service models of the control API out of the botocore that is installed
+	$(PYTHON) operator/src/kubelambda/awsapi/model/extraction.py \
+	  "$$($(E2E_PYTHON) -c 'import botocore, pathlib; print(pathlib.Path(botocore.__file__).parent / "data")')"
+
 ##@ Tests
 .PHONY: unit
 unit: setup ## Unit, behaviour and architecture tests: real processes and sockets, no cluster

@@ -1,8 +1,10 @@
 """The README's own commands, run as they stand (the two make commands are what CI itself runs)."""
 
+import json
 import os
 import re
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, re.DOTALL)
 def run(language: str, text: str, folder: Path) -> str:
     """Runs one block in the root of the repository, its files written to `folder`."""
     text = text.replace("helm install kubelambda", "helm upgrade --install --reuse-values kubelambda")
+    text = text.replace("fileb://code.zip", f"fileb://{folder / 'code.zip'}")
     text = text.replace("answer.json", str(folder / "answer.json"))
     command = ["bash", "-euo", "pipefail", "-c", text] if language == "bash" else ["python", "-c", text]
     finished = subprocess.run(
@@ -27,13 +30,17 @@ def run(language: str, text: str, folder: Path) -> str:
 
 
 def test_every_block_of_the_readme_runs_in_order(tmp_path: Path) -> None:
-    """Install, apply, wait, invoke with the aws cli, invoke with boto3."""
+    """Install, apply, wait, invoke with the aws cli, create with the aws cli, invoke with boto3."""
     blocks = [(language, text) for language, text in BLOCKS if "make demo" not in text]
-    assert [language for language, _ in blocks] == ["bash", "bash", "python"]
+    assert [language for language, _ in blocks] == ["bash", "bash", "bash", "python"]
+    archive = tmp_path / "code.zip"
+    with zipfile.ZipFile(archive, "w") as folder:
+        folder.writestr("index.py", "def handler(event, context):\n    return {'by': 'the cli'}\n")
     printed = [run(language, text, tmp_path) for language, text in blocks]
     assert '{"hello": "you"}' in printed[1]
-    assert '{"hello": "you"}' in printed[2]
-    kubectl("delete", "function", "hello")
+    assert '{"hello": "you"}' in printed[3]
+    assert json.loads((tmp_path / "answer.json").read_text()) == {"by": "the cli"}
+    kubectl("delete", "function", "hello", "from-cli")
 
 
 def test_the_first_block_names_what_ci_runs() -> None:

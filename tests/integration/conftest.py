@@ -46,24 +46,37 @@ def start(control_plane: ControlPlane) -> None:
     for kind in ("functions", "functionversions", "aliases", "runtimes"):
         control_plane.kubectl("wait", "--for=condition=Established", f"crd/{kind}.kubelambda.dev", "--timeout=30s")
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}}
-    applied = control_plane.apply([namespace, RUNTIME, *operator_roles()])
+    applied = control_plane.apply([namespace, RUNTIME, *operator_roles(), *control_api_roles()])
     assert applied.returncode == 0, applied.stderr
 
 
 def operator_roles() -> list[Object]:
     """The operator's roles as the chart renders them, bound to the user that the tests run it as."""
+    found = roles("rbac.yaml", "-operator", "kubelambda:operators")
+    assert len(found) == 4
+    return found
+
+
+def control_api_roles() -> list[Object]:
+    """The control API's roles, likewise."""
+    found = roles("awsapi-rbac.yaml", "-awsapi", "kubelambda:awsapi")
+    assert len(found) == 2
+    return found
+
+
+def roles(template: str, component: str, group: str) -> list[Object]:
+    """Roles that one of the chart's templates renders for a component, bound to a group."""
     command = [str(BINARIES / "helm"), "template", "kubelambda", str(ROOT / "charts" / "kubelambda")]
-    command += ["--namespace", SYSTEM_NAMESPACE, "--show-only", "templates/rbac.yaml", "--kube-version", "1.36.0"]
+    command += ["--namespace", SYSTEM_NAMESPACE, "--show-only", f"templates/{template}", "--kube-version", "1.36.0"]
     rendered = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = []
     for manifest in yaml.safe_load_all(rendered):
-        if manifest and manifest["kind"] != "ServiceAccount" and manifest["metadata"]["name"].endswith("-operator"):
+        if manifest and manifest["kind"] != "ServiceAccount" and manifest["metadata"]["name"].endswith(component):
             if "subjects" in manifest:
-                manifest["subjects"] = [{"kind": "Group", "name": "kubelambda:operators"}]
+                manifest["subjects"] = [{"kind": "Group", "name": group}]
             if not manifest["kind"].startswith("Cluster"):
                 manifest["metadata"]["namespace"] = SYSTEM_NAMESPACE
             found.append(manifest)
-    assert len(found) == 4
     return found
 
 

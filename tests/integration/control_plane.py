@@ -17,6 +17,7 @@ from typing import Any
 BINARIES = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kubelambda" / "bin"
 ADMIN_TOKEN = "admin"
 OPERATOR_TOKEN = "operator"
+CONTROL_API_TOKEN = "awsapi"
 
 
 def free_port() -> int:
@@ -28,7 +29,7 @@ def free_port() -> int:
 
 
 class ControlPlane:
-    """etcd and kube-apiserver. The user `admin` may do everything, `operator` what RBAC grants it."""
+    """etcd and kube-apiserver. The user `admin` may do everything, `operator` and `awsapi` what RBAC grants them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,6 +44,7 @@ class ControlPlane:
         keys.mkdir(parents=True)
         (keys / "tokens.csv").write_text(
             f"{ADMIN_TOKEN},admin,1,system:masters\n{OPERATOR_TOKEN},operator,2,kubelambda:operators\n"
+            f"{CONTROL_API_TOKEN},awsapi,3,kubelambda:awsapi\n"
         )
         make_key = ["openssl", "genrsa", "-out", str(keys / "service-account.key"), "2048"]
         subprocess.run(make_key, check=True, capture_output=True)
@@ -97,7 +99,7 @@ class ControlPlane:
         self._end("etcd")
 
     def kubeconfig(self, token: str) -> Path:
-        """A kubeconfig for one of the two users."""
+        """A kubeconfig for one of the users."""
         path = self.folder / f"{token}.kubeconfig"
         cluster = {"server": self.url, "insecure-skip-tls-verify": True}
         path.write_text(

@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.integration.control_plane import ADMIN_TOKEN, OPERATOR_TOKEN, ControlPlane, free_port
+from tests.integration.control_plane import ADMIN_TOKEN, CONTROL_API_TOKEN, OPERATOR_TOKEN, ControlPlane, free_port
 
 KEY = b"a key that every component of this test shares"
 
@@ -97,6 +97,17 @@ class Installation:
         while http(f"http://127.0.0.1:{port}/readyz")[0] != 200:
             time.sleep(0.1)
         return found
+
+    def control_api(self) -> tuple[Component, str]:
+        """Starts a control API; returns it and its address once it is ready."""
+        port = free_port()
+        kubeconfig = self._control_plane.kubeconfig(CONTROL_API_TOKEN)
+        found = self._start(f"awsapi-{port}", ["awsapi", f"--kubeconfig={kubeconfig}", f"--port={port}"])
+        address = f"http://127.0.0.1:{port}"
+        wait_for_http(f"{address}/healthz")
+        while http(f"{address}/readyz")[0] != 200:
+            time.sleep(0.1)
+        return found, address
 
     def stop(self) -> None:
         """Ends whatever still runs."""

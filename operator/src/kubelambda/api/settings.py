@@ -20,7 +20,6 @@ METADATA_NETWORKS = (
     "fd00:42::42/128",  # Scaleway
 )
 """Metadata services of clouds that are elsewhere: who asks them is taken for the node."""
-DEFAULT_PATH = Path("/etc/kubelambda/settings.json")
 
 
 class EnvironmentSettings(Model):
@@ -114,6 +113,8 @@ class Settings(Model):
     """Part of the quota that functions cannot reserve."""
     code_store_url: str = "http://kubelambda-code-store:8080"
     """Base address of the code store."""
+    control_api_url: str = "http://kubelambda-awsapi:8080"
+    """Base address of the control API; frontends pass on to it whatever is not Invoke."""
     code_retention_seconds: Annotated[float, Field(ge=0)] = 900
     """How long an archive is kept that no function runs any more; signed addresses are good for as long."""
     code_url_refused_networks: list[IPvAnyNetwork] = [

@@ -6,6 +6,7 @@ from importlib import import_module
 COMPONENTS = {
     "operator": "kubelambda.apps.operator",
     "frontend": "kubelambda.apps.frontend",
+    "awsapi": "kubelambda.apps.awsapi",
     "code-store": "kubelambda.apps.code_store",
 }
 

@@ -6,9 +6,9 @@ import logging
 import sys
 from pathlib import Path
 
-from kubelambda.api.settings import DEFAULT_PATH
 from kubelambda.core.environment import tokens
 
+SETTINGS_PATH = Path("/etc/kubelambda/settings.json")
 KEY_PATH = Path("/etc/kubelambda-key/key")
 
 
@@ -40,7 +40,7 @@ def configure_logging(level: str) -> None:
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with the options that every component has."""
     found = argparse.ArgumentParser(description=description)
-    found.add_argument("--settings", type=Path, default=DEFAULT_PATH, help="file of the settings (JSON)")
+    found.add_argument("--settings", type=Path, default=SETTINGS_PATH, help="file of the settings (JSON)")
     found.add_argument("--key-file", type=Path, default=KEY_PATH, help="file of the installation's key")
     found.add_argument("--kubeconfig", help="kubeconfig to use instead of the pod's service account")
     found.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])

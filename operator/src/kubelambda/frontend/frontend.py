@@ -23,11 +23,13 @@ from kubelambda.frontend.cluster.views import FunctionView, NamespaceView, PodVi
 from kubelambda.frontend.cold_start.archive_cache import Archives
 from kubelambda.frontend.cold_start.starter import Starter, Target
 from kubelambda.frontend.cold_start.variable_values import Variables
+from kubelambda.frontend.control_api.control_api_proxy import ControlApiProxy
 from kubelambda.frontend.dispatch.dispatcher import Dispatcher
 from kubelambda.frontend.dispatch.environment_handle import invoke_head
 from kubelambda.frontend.dispatch.invocation import Invocation, refuse
 from kubelambda.frontend.dispatch.metrics import Metrics
 from kubelambda.frontend.invoke import invoke_request
+from kubelambda.frontend.invoke.invoke_request import AnotherOperation
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.reflector import Name
 from kubelambda.store.code.code_store import CodeStore
@@ -78,6 +80,7 @@ class Frontend:
         self._reconciliation = LedgerCheck(self.caches, key, self.metrics)
         self._adoption = Adoption(self.caches, key)
         self._orphans = StrayCollection(self.caches, self._own_dispatcher, self._starter.delete_soon)
+        self._control_api = ControlApiProxy(settings.control_api_url)
         self._forwarder = Forwarder(port, self._token.decode())
         self._dispatchers: dict[Name, Dispatcher] = {}
         self._released: list[Dispatcher] = []
@@ -101,6 +104,8 @@ class Frontend:
             self._invoke(request, request_id, forwarded=forwarded)
         except InvokeError as error:
             refuse(request, request_id, error)
+        except AnotherOperation:
+            self._control_api.pass_on(request, request_id, lambda error: refuse(request, request_id, error))
         except Exception:
             log.exception("request %s failed", request_id)
             refuse(request, request_id, invoke_error.service("the request failed; the frontend's log says why"))
@@ -111,12 +116,16 @@ class Frontend:
         if region is not None and region != self._settings.region:
             raise invoke_error.other_region(region, self._settings.region)
         namespace = self._namespace(call.reference.account, request)
-        name = call.reference.name
+        name = self.caches.object_name(namespace, call.reference.name)
         view = self.caches.functions.items.get((namespace, name))
         found = self.caches.namespaces.items.get(("", namespace))
         account = found.account_id if found else call.reference.account or "0" * 12
-        arn = identity.function_arn(self._settings.region, account, name)
-        if view is None or call.qualifier not in (None, invoke_request.LATEST):
+        arn = identity.function_arn(self._settings.region, account, call.reference.name)
+        if (
+            view is None
+            or (view.function_name or name) != call.reference.name
+            or call.qualifier not in (None, invoke_request.LATEST)
+        ):
             raise invoke_error.not_found(f"{arn}:{call.qualifier or invoke_request.LATEST}")
         if not forwarded:  # whoever forwarded it has looked at it
             invoke_request.check_event(request)

@@ -4,7 +4,7 @@ Dicts in, dicts out: decoding into the generated models costs 16 times as much a
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -67,6 +67,26 @@ class KubeClient:
                 return
             query = query | {"continue": token}
 
+    async def page(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        limit: int,
+        token: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> tuple[Sequence[Object], str | None]:
+        """At most `limit` objects after those of the page that `token` came from, and the next page's token.
+
+        Raises `Gone` when that page is too long ago.
+        """
+        query = {"limit": str(limit)} | _selector(label_selector)
+        query |= {"fieldSelector": field_selector} if field_selector else {}
+        query |= {"continue": token} if token else {}
+        found = await self._json("GET", resource.path(namespace), query)
+        return found["items"], found["metadata"].get("continue") or None
+
     async def watch(
         self, resource: Resource, namespace: str | None, *, resource_version: str, label_selector: str, seconds: int
     ) -> AsyncIterator[Object]:
@@ -96,9 +116,16 @@ class KubeClient:
         finally:
             response.close()
 
-    async def create(self, resource: Resource, manifest: Mapping[str, Any], namespace: str | None = None) -> Object:
+    async def create(
+        self,
+        resource: Resource,
+        manifest: Mapping[str, Any],
+        namespace: str | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+    ) -> Object:
         """Creates an object."""
-        return await self._json("POST", resource.path(namespace), body=manifest)
+        return await self._json("POST", resource.path(namespace), query, body=manifest)
 
     async def patch(
         self,

@@ -9,6 +9,7 @@ import pytest
 
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.frontend.invoke import invoke_request
+from kubelambda.frontend.invoke.invoke_request import AnotherOperation
 from kubelambda.wire.server import Connection, Request
 
 PATH = b"/2015-03-31/functions/hello/invocations"
@@ -54,7 +55,6 @@ def test_an_encoded_arn_and_a_qualifier_are_understood() -> None:
             "derived",
         ),
         (request(PATH + b"?Qualifier=a%20b"), 400, "ValidationException", "'qualifier'"),
-        (request(b"/2015-03-31/functions"), 404, "UnknownOperationException", "no operation"),
         (request(x_amz_client_context=b"?"), 400, "InvalidRequestContentException", "Base64"),
         (request(x_amz_client_context=b"x" * 3584), 400, "InvalidParameterValueException", "3583"),
     ],
@@ -65,6 +65,15 @@ def test_wrong_parameters_are_refused_with_lambdas_error(found: Request, status:
     assert (error.status, error.type) == (status, kind)
     assert text in error.message
     assert json.loads(error.body())["Type"] == "User"
+
+
+@pytest.mark.parametrize(
+    "found", [request(b"/2015-03-31/functions"), request(b"/2015-03-31/functions/f"), request(b"/")]
+)
+def test_what_is_not_invoke_is_somebody_elses(found: Request) -> None:
+    """Other paths belong to the control API."""
+    with pytest.raises(AnotherOperation):
+        invoke_request.parse_call(found)
 
 
 NAME_PATTERN = (

@@ -205,6 +205,11 @@ class FunctionSpec(Model):
             rule(
                 "!has(oldSelf.packageType) || self.packageType == oldSelf.packageType", "packageType cannot be changed"
             ),
+            rule(
+                "(has(self.functionName) ? self.functionName : '') == "
+                "(has(oldSelf.functionName) ? oldSelf.functionName : '')",
+                "functionName cannot be changed",
+            ),
             not_served("packageType", unless="self.packageType == 'Zip'"),
             not_served("layers", unless="self.layers.size() == 0"),
             not_served("architectures", unless="self.architectures.all(name, name == 'x86_64')"),
@@ -219,6 +224,12 @@ class FunctionSpec(Model):
         )
     )
 
+    function_name: Annotated[str, Field(pattern="^[a-zA-Z0-9_-]+$", min_length=1, max_length=64)] | None = None
+    """Lambda's name, where that is no name of a Kubernetes object (My_Function); cannot be changed."""
+    role: Annotated[str, Field(max_length=2048)] | None = None
+    """ARN of an execution role, for the control API to answer; it grants nothing here."""
+    tags: Annotated[dict[str, Annotated[str, Field(max_length=256)]], Field(max_length=50)] = {}
+    """Tags, for people and for the control API."""
     description: Annotated[str, Field(max_length=limits.DESCRIPTION_MAX_CHARS)] = ""
     """What the function is for."""
     package_type: PackageType = PackageType.ZIP
@@ -289,6 +300,8 @@ class DeployedConfiguration(Model):
 
     revision: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
     """Changes whenever environments of the previous configuration must not serve any more."""
+    function_name: str | None = None
+    """Lambda's name, where it is not the object's."""
     version: str = "$LATEST"
     """Version number, or $LATEST."""
     runtime: str

@@ -27,7 +27,18 @@ class OciCode(Model):
     """Reference of the artifact, with a digest."""
 
 
-SOURCES = ("inline", "zipFile", "configMapRef", "url", "s3Bucket", "oci", "imageUri")
+class StoredCode(Model):
+    """Code that the control API put into the code store."""
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """Hex SHA-256 of the archive."""
+    size: Annotated[int, Field(ge=1)]
+    """In bytes, zipped."""
+    signature: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """Proves that it was uploaded for this namespace: who only knows a digest does not have the code."""
+
+
+SOURCES = ("inline", "zipFile", "configMapRef", "url", "stored", "s3Bucket", "oci", "imageUri")
 
 
 class Code(Model):
@@ -60,6 +71,8 @@ class Code(Model):
     """HTTP(S) address of a zip archive, fetched once by the operator; to deploy another one, change sha256."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     """Hex SHA-256 that the archive at url must have."""
+    stored: StoredCode | None = None
+    """An archive that came by the control API, as it writes it."""
     s3_bucket: Annotated[str, Field(max_length=63)] | None = None
     """Bucket of a zip archive."""
     s3_key: Annotated[str, Field(max_length=1024)] | None = None

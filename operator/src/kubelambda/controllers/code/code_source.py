@@ -4,11 +4,12 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import hmac
 import io
 
 from kubelambda.api import limits
 from kubelambda.api.kinds.function import DeployedCode
-from kubelambda.api.kinds.function_code import Code, ConfigMapCode
+from kubelambda.api.kinds.function_code import Code, ConfigMapCode, StoredCode
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.work_queue import Key
@@ -29,6 +30,8 @@ async def resolve(context: Context, key: Key, code: Code, inline_file_name: str)
     try:
         if code.url is not None and code.sha256 is not None:
             return await _downloaded(context, key, code.url, code.sha256)
+        if code.stored is not None:
+            return await _uploaded(context, key, code.stored)
         return await _published(context, await _data(context, key, code, inline_file_name))
     except InvalidArchive as error:
         return Problem(Reason.INVALID_CODE, str(error), terminal=True)
@@ -54,6 +57,18 @@ async def _downloaded(context: Context, key: Key, url: str, sha256: str) -> Depl
     if not context.downloads.is_running(download):
         context.downloads.add(download)
     return None
+
+
+async def _uploaded(context: Context, key: Key, code: StoredCode) -> DeployedCode | Problem:
+    """What the control API brought is in the store already, and nowhere else."""
+    if not hmac.compare_digest(code.signature, context.store.upload_signature(key.namespace, code.sha256)):
+        text = f"code.stored names an archive that was not uploaded for namespace {key.namespace}: upload it here"
+        return Problem(Reason.INVALID_CODE, text, terminal=True)
+    context.unreferenced.pop(code.sha256, None)
+    size = await context.store.size(code.sha256)
+    if size is None:
+        return Problem(Reason.CODE_UNAVAILABLE, f"the code store has no archive {code.sha256}: upload the code again")
+    return DeployedCode(sha256=code.sha256, size=size)
 
 
 async def _data(context: Context, key: Key, code: Code, inline_file_name: str) -> bytes:

@@ -19,6 +19,7 @@ from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.core.account import identity
 from kubelambda.core.account.reserved_concurrency import Grant, account_quota, allocate
 from kubelambda.core.function.function_status import Observation, Problem, decide
+from kubelambda.core.function.object_name import function_name_of
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS, NAMESPACES
@@ -87,7 +88,7 @@ async def _observe(context: Context, key: Key, body: Object, before: FunctionSta
     return Observation(
         name=key.name,
         generation=body["metadata"]["generation"],
-        arn=identity.function_arn(context.settings.region, account, key.name),
+        arn=identity.function_arn(context.settings.region, account, function_name_of(body)),
         before=before,
         grant=_grant(context, key, annotations),
         spec=spec,

@@ -25,6 +25,8 @@ class FunctionFacts:
     requested: int | None
     granted: int | None
     sha256: str | None
+    stored: str | None
+    """Digest of an archive that came by the control API: nothing but the store has it."""
     settled: bool
     """Whether its status speaks of its spec and says Ready."""
 
@@ -93,12 +95,13 @@ class ClusterState:
         return any(view.runtime == runtime and view.pooled for view in self.functions.get(namespace, {}).values())
 
     def digests(self) -> dict[str, FunctionName]:
-        """Every archive that is deployed, with one of the Functions that run it."""
+        """Every archive that must stay, with one of the Functions that run it or mean to."""
         return {
-            view.sha256: (namespace, name)
+            sha256: (namespace, name)
             for namespace, found in self.functions.items()
             for name, view in found.items()
-            if view.sha256
+            for sha256 in (view.sha256, view.stored)
+            if sha256
         }
 
     def reservations(self, namespace: str) -> list[ReservationRequest]:
@@ -126,6 +129,7 @@ def function_facts(body: dict[str, Any]) -> FunctionFacts:
         requested=spec.get("reservedConcurrentExecutions"),
         granted=status.get("reservedConcurrentExecutions"),
         sha256=code.get("sha256"),
+        stored=((spec.get("code") or {}).get("stored") or {}).get("sha256"),
         settled=ready and status.get("observedGeneration") == metadata["generation"],
     )
 

@@ -54,5 +54,10 @@ def code_store_token(key: bytes) -> str:
     return _derived(key, "code-store")
 
 
+def upload_signature(key: bytes, namespace: str, sha256: str) -> str:
+    """What proves that an archive was uploaded for `namespace`: who only knows its digest does not have the code."""
+    return _derived(key, "upload", f"{namespace}/{sha256}")
+
+
 def _derived(key: bytes, domain: str, subject: str = "") -> str:
     return hmac.new(key, f"{domain}/{subject}".encode(), hashlib.sha256).hexdigest()

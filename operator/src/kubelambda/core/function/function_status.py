@@ -85,6 +85,7 @@ def deployed_configuration(
         raise ValueError("only zip functions are served")
     found = DeployedConfiguration(
         revision="0" * 16,
+        function_name=spec.function_name,
         runtime=spec.runtime,
         handler=spec.handler,
         code=code,
@@ -92,7 +93,7 @@ def deployed_configuration(
         timeout=spec.timeout,
         ephemeral_storage=spec.ephemeral_storage.size,
         environment=spec.environment,
-        log_group=spec.logging_config.log_group or f"/aws/lambda/{name}",
+        log_group=spec.logging_config.log_group or f"/aws/lambda/{spec.function_name or name}",
     )
     made_from = found.model_dump(mode="json", by_alias=True) | {"image": runtime.image, "bootstrap": runtime.bootstrap}
     return found.model_copy(update={"revision": revision(made_from)})

@@ -31,12 +31,14 @@ class Caches:
         on_namespace: Changed[NamespaceView],
         on_members: Callable[[], None],
     ) -> None:
+        self._on_function = on_function
         self._on_pod = on_pod
         self._on_namespace = on_namespace
         self._pools: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
         self._accounts: dict[str, str] = {}
+        self._objects: dict[Name, str] = {}
         self._waiters: dict[Name, asyncio.Future[None]] = {}
-        self.functions = Reflector(client, FUNCTIONS, views.function_view, on_change=on_function)
+        self.functions = Reflector(client, FUNCTIONS, views.function_view, on_change=self._function_changed)
         self.runtimes: Reflector[RuntimeSpec] = Reflector(
             client, RUNTIMES, views.runtime_view, on_change=lambda *_: None
         )
@@ -66,6 +68,10 @@ class Caches:
         """The namespace with that account id."""
         return self._accounts.get(account)
 
+    def object_name(self, namespace: str, function_name: str) -> str:
+        """Name of the object of a function, which is the function's own unless its spec has another."""
+        return self._objects.get((namespace, function_name), function_name)
+
     def pool(self, namespace: str, runtime: str) -> list[str]:
         """Names of the unclaimed pods of a pool."""
         return list(self._pools[namespace, runtime])
@@ -76,6 +82,13 @@ class Caches:
         if waiter is None:
             waiter = self._waiters[namespace, name] = asyncio.get_running_loop().create_future()
         await asyncio.shield(waiter)
+
+    def _function_changed(self, name: Name, before: FunctionView | None, after: FunctionView | None) -> None:
+        if before is not None and before.function_name:
+            self._objects.pop((name[0], before.function_name), None)
+        if after is not None and after.function_name:
+            self._objects[name[0], after.function_name] = name[1]
+        self._on_function(name, before, after)
 
     def _pod_changed(self, name: Name, before: PodView | None, after: PodView | None) -> None:
         if before is not None and before.pool:

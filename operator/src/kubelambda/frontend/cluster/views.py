@@ -13,13 +13,15 @@ from kubelambda.core.environment.sizing import megabytes
 
 @dataclass(frozen=True, slots=True)
 class FunctionView:
-    """A Function: what the operator deployed, and nothing of its spec."""
+    """A Function: what the operator deployed, and nothing of its spec but its name."""
 
     uid: str
     state: str
     state_reason: str
     reserved: int | None
     deployed: DeployedConfiguration | None
+    function_name: str | None = None
+    """Lambda's name, where it is not the object's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ def function_view(body: dict[str, Any]) -> FunctionView | None:
     status = body.get("status") or {}
     deployed = status.get("deployed")
     return FunctionView(
+        function_name=(body.get("spec") or {}).get("functionName"),
         uid=body["metadata"]["uid"],
         state=status.get("state", "Pending"),
         state_reason=status.get("stateReason", ""),

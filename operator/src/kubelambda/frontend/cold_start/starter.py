@@ -335,11 +335,12 @@ def _specialization(
     target: Target, token: str, variables: dict[str, str], url: str | None, settings: Settings
 ) -> Specialization:
     found = target.configuration
+    name = found.function_name or target.name
     return Specialization(
         token=token,
-        name=target.name,
+        name=name,
         uid=target.uid,
-        arn=identity.function_arn(settings.region, target.account, target.name),
+        arn=identity.function_arn(settings.region, target.account, name),
         account_id=target.account,
         version=found.version,
         revision=found.revision,

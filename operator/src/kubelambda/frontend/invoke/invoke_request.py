@@ -25,6 +25,10 @@ _TYPES = (b"RequestResponse", b"Event", b"DryRun")
 _LOG_TYPES = (b"None", b"Tail")
 
 
+class AnotherOperation(Exception):
+    """The request is none of the Invoke API."""
+
+
 @dataclass(frozen=True, slots=True)
 class InvokeCall:
     """An Invoke call: the function as named, the qualifier, and whether it is only a dry run."""
@@ -54,7 +58,7 @@ def new_request_id(request: Request, *, trusted: bool) -> str:
 def _parse_target(target: bytes) -> _Named:
     match = _INVOKE.match(target)
     if match is None:
-        raise _unknown_operation(target)
+        raise AnotherOperation
     name = unquote(match[1].decode(errors="replace"))
     query = (match[2] or b"").decode(errors="replace")
     qualifier = parse_qs(query).get("Qualifier", [None])[0] if query else None
@@ -69,11 +73,6 @@ def _parse_target(target: bytes) -> _Named:
 
 _parse_known_target = lru_cache(maxsize=4096)(_parse_target)
 """Callers ask for the same few functions again and again."""
-
-
-def _unknown_operation(target: bytes) -> InvokeError:
-    path = target.decode(errors="replace")
-    return InvokeError(404, "UnknownOperationException", f"no operation at {path}")
 
 
 def _qualifier_violations(qualifier: str) -> list[str]:
@@ -99,9 +98,12 @@ def _not_one_of(value: bytes, member: str, allowed: tuple[bytes, ...]) -> str:
 
 
 def parse_call(request: Request) -> InvokeCall:
-    """An Invoke call without its event. Raises `InvokeError`, which lists everything that is out of shape."""
+    """An Invoke call without its event.
+
+    Raises `InvokeError`, which lists everything that is out of shape, or `AnotherOperation`.
+    """
     if request.method != b"POST":
-        raise _unknown_operation(request.target)
+        raise AnotherOperation
     parse = _parse_known_target if len(request.target) <= _REMEMBERED_MAX_BYTES else _parse_target
     named = parse(request.target)
     kind = request.headers.get(b"x-amz-invocation-type", b"RequestResponse")

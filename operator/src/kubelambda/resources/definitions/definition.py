@@ -69,10 +69,11 @@ def definition(
     initial_status: Manifest,
     rules: list[dict[str, str]],
     scale: Manifest | None = None,
+    selectable: tuple[str, ...] = (),
 ) -> Manifest:
     """The CustomResourceDefinition of one kind. `initial_status` is what an object says until the operator saw it.
 
-    `scale` has the paths of a scale subresource.
+    `scale` has the paths of a scale subresource; by the `selectable` paths the API server selects objects.
     """
     schema: Manifest = {
         "type": "object",
@@ -96,6 +97,8 @@ def definition(
         "additionalPrinterColumns": columns,
         "schema": {"openAPIV3Schema": schema},
     }
+    if selectable:
+        version["selectableFields"] = [{"jsonPath": path} for path in selectable]
     names = {
         "kind": kind,
         "plural": plural,

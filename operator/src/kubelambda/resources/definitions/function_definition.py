@@ -30,6 +30,7 @@ def function_definition() -> Manifest:
             column("Reason", f"{READY}.reason", wide=True),
             column("Message", f"{READY}.message", wide=True),
         ],
+        selectable=(".spec.functionName",),
         initial_status={"observedGeneration": -1, "state": "Pending"},
         rules=[
             rule(f"self.metadata.name.size() <= {most}", f"the name of a Function has at most {most} characters"),

@@ -1,6 +1,7 @@
 """Client of the code store: archives by digest, published once."""
 
 import time
+from collections.abc import AsyncIterator
 from typing import IO, Self
 
 import aiohttp
@@ -10,6 +11,7 @@ from kubelambda.core.environment import tokens
 _QUICK = aiohttp.ClientTimeout(total=15, connect=5)
 _TRANSFER = aiohttp.ClientTimeout(total=120, connect=5)
 _ADDRESS_SECONDS = 900
+_CHUNK_BYTES = 1 << 18
 
 
 class CodeStoreUnavailable(Exception):
@@ -38,6 +40,10 @@ class CodeStore:
         signature = tokens.code_signature(self._key, sha256, expires)
         return f"{self._url}/blobs/{sha256}?expires={expires}&signature={signature}"
 
+    def upload_signature(self, namespace: str, sha256: str) -> str:
+        """What proves that an archive was uploaded for `namespace`."""
+        return tokens.upload_signature(self._key, namespace, sha256)
+
     async def size(self, sha256: str) -> int | None:
         """Bytes of the archive; None when it is not there. Raises `CodeStoreUnavailable`."""
         status, headers, _ = await self._call("HEAD", self.address(sha256))
@@ -53,6 +59,22 @@ class CodeStore:
         if status != 200:
             raise CodeStoreUnavailable(f"the code store has no archive {sha256} ({status})")
         return body
+
+    async def fetch(self, sha256: str, signed: str) -> tuple[int, AsyncIterator[bytes]]:
+        """Status and body of an archive's signed address, piece by piece. Raises `CodeStoreUnavailable`."""
+        if self._session is None:
+            raise RuntimeError("the client is used outside of its context")
+        try:
+            response = await self._session.get(f"{self._url}/blobs/{sha256}?{signed}", timeout=_TRANSFER)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise CodeStoreUnavailable(f"the code store does not answer: {error or type(error).__name__}") from error
+
+        async def chunks() -> AsyncIterator[bytes]:
+            async with response:
+                async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                    yield chunk
+
+        return response.status, chunks()
 
     async def put(self, sha256: str, data: bytes | IO[bytes]) -> None:
         """Publishes an archive, out of memory or from the start of a file. Raises `CodeStoreUnavailable`."""

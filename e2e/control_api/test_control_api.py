@@ -1,0 +1,148 @@
+"""Lambda's control API beside Invoke: boto3 and the aws cli, unmodified, on a real cluster (§1.1, §1.4)."""
+
+import io
+import json
+import os
+import subprocess
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from installation.account import Account
+from installation.kubectl import kubectl
+
+ROLE = "arn:aws:iam::123456789012:role/lambda"
+
+
+def zipped(text: str) -> bytes:
+    """An archive with index.py."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as folder:
+        folder.writestr("index.py", text)
+    return archive.getvalue()
+
+
+def answering(value: str) -> bytes:
+    """Code whose handler returns `value`."""
+    return zipped(f"def handler(event, context):\n    return {value!r}\n")
+
+
+def create(account: Account, name: str, code: bytes, **more: Any) -> Any:
+    """CreateFunction in the test's account."""
+    members = {"Runtime": "python3.13", "Role": ROLE, "Handler": "index.handler", "Code": {"ZipFile": code}, **more}
+    return account.client.create_function(FunctionName=account.arn(name), **members)
+
+
+def test_boto3_creates_updates_and_deletes_with_its_waiters(account: Account) -> None:
+    """function_active_v2 and function_updated_v2 end, and what is invoked is what was uploaded last."""
+    client, arn = account.client, account.arn("by-boto3")
+    assert create(account, "by-boto3", answering("one"))["State"] == "Pending"
+    quick = {"Delay": 1, "MaxAttempts": 60}
+    client.get_waiter("function_active_v2").wait(FunctionName=arn, WaiterConfig=quick)
+    assert account.invoke("by-boto3")["Payload"] == "one"
+    updated = client.update_function_code(FunctionName=arn, ZipFile=answering("two"))
+    assert updated["LastUpdateStatus"] == "InProgress"
+    client.get_waiter("function_updated_v2").wait(FunctionName=arn, WaiterConfig=quick)
+    assert account.invoke("by-boto3")["Payload"] == "two"
+    client.update_function_configuration(FunctionName=arn, MemorySize=512)
+    client.get_waiter("function_updated_v2").wait(FunctionName=arn, WaiterConfig=quick)
+    assert client.get_function_configuration(FunctionName=arn)["MemorySize"] == 512
+    assert account.get("function", "by-boto3")["spec"]["memorySize"] == 512
+    client.delete_function(FunctionName=arn)
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.get_function(FunctionName=arn)
+
+
+def test_a_function_is_invoked_as_soon_as_it_is_active(account: Account) -> None:
+    """Under a name that Kubernetes does not take, and its handler is told that name."""
+    code = zipped("def handler(event, context):\n    return [context.function_name, context.invoked_function_arn]\n")
+    create(account, "My_Function", code)
+    arn = account.arn("My_Function")
+    account.client.get_waiter("function_active_v2").wait(FunctionName=arn, WaiterConfig={"Delay": 1})
+    assert account.invoke("My_Function")["Payload"] == ["My_Function", arn]
+
+
+def test_the_paginator_lists_functions_of_the_callers_account() -> None:
+    """ListFunctions speaks of the account that a caller without an ARN is in: the default one."""
+    default = Account("default", _client())
+    names = [f"listed-{number}" for number in range(3)]
+    try:
+        for name in names:
+            default.client.create_function(
+                FunctionName=name,
+                Runtime="python3.13",
+                Role=ROLE,
+                Handler="index.handler",
+                Code={"ZipFile": answering(name)},
+            )
+        pages = default.client.get_paginator("list_functions").paginate(PaginationConfig={"PageSize": 2})
+        found = [each["FunctionName"] for page in pages for each in page["Functions"]]
+        assert set(names) <= set(found)
+    finally:
+        kubectl("--namespace", "default", "delete", "function", *names, "--ignore-not-found")
+
+
+def _client() -> Any:
+    from installation.account import lambda_client
+
+    return lambda_client()
+
+
+def aws(*arguments: str) -> Any:
+    """What `aws lambda …` printed."""
+    command = ["aws", "lambda", *arguments, "--endpoint-url", os.environ["ENDPOINT"], "--output", "json"]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout) if finished.stdout.strip() else None
+
+
+def test_the_aws_cli_from_create_to_delete(account: Account, tmp_path: Path) -> None:
+    """The example of the README: a zip, a function, its code, its configuration, its concurrency, its tags."""
+    archive = tmp_path / "code.zip"
+    archive.write_bytes(answering("by the cli"))
+    name = ["--function-name", account.arn("by-cli")]
+    zip_file = ["--zip-file", f"fileb://{archive}"]
+    common = ["--runtime", "python3.13", "--handler", "index.handler", "--role", ROLE]
+    assert aws("create-function", *name, *common, *zip_file)["FunctionName"] == "by-cli"
+    aws("wait", "function-active-v2", *name)
+    answer = tmp_path / "answer.json"
+    command = ["aws", "lambda", "invoke", "--endpoint-url", os.environ["ENDPOINT"], *name, str(answer)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert json.loads(answer.read_text()) == "by the cli"
+    assert aws("update-function-configuration", *name, "--timeout", "7")["Timeout"] == 7
+    aws("wait", "function-updated-v2", *name)
+    assert aws("put-function-concurrency", *name, "--reserved-concurrent-executions", "2") == {
+        "ReservedConcurrentExecutions": 2
+    }
+    aws("tag-resource", "--resource", account.arn("by-cli"), "--tags", "team=blue")
+    found = aws("get-function", *name)
+    assert found["Tags"] == {"team": "blue"}
+    assert found["Concurrency"] == {"ReservedConcurrentExecutions": 2}
+    aws("delete-function-concurrency", *name)
+    aws("delete-function", *name)
+
+
+def test_what_is_not_served_says_so(account: Account) -> None:
+    """Never a false success."""
+    with pytest.raises(ClientError) as raised:
+        account.client.create_capacity_provider(
+            CapacityProviderName="x",
+            VpcConfig={"SubnetIds": ["s"], "SecurityGroupIds": ["g"]},
+            PermissionsConfig={"CapacityProviderOperatorRoleArn": ROLE},
+        )
+    assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
+    assert "CreateCapacityProvider is not served by this release of kubelambda" in str(raised.value)
+
+
+def test_lambdas_own_words_for_a_wrong_parameter(account: Account) -> None:
+    """Several violations in one answer."""
+    client = account.client
+    client.meta.config.parameter_validation = False
+    with pytest.raises(ClientError) as raised:
+        client.update_function_configuration(FunctionName=account.arn("by-boto3"), MemorySize=1, Timeout=1000)
+    error = raised.value.response["Error"]
+    assert error["Code"] == "ValidationException"
+    assert error["Message"].startswith("2 validation errors detected: ")

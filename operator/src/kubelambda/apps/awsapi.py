@@ -1,0 +1,58 @@
+"""The control API: Lambda's operations on functions, over the custom resources."""
+
+import asyncio
+import gc
+import logging
+
+import uvicorn
+
+from kubelambda.apps import options
+from kubelambda.awsapi import api_settings
+from kubelambda.awsapi.account.directory import AccountDirectory
+from kubelambda.awsapi.application import ControlApi
+from kubelambda.awsapi.call import Services
+from kubelambda.kube.kube_client import KubeClient
+from kubelambda.store.code.code_store import CodeStore
+
+KEEP_ALIVE_S = 75
+"""Longer than frontends keep a connection that they do not use: it is theirs to close."""
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Serves until SIGTERM; then finishes what is in flight."""
+    parser = options.parser(__doc__)
+    parser.add_argument("--port", type=int, default=8080)
+    arguments = parser.parse_args()
+    options.configure_logging(arguments.log_level)
+    settings = api_settings.load(arguments.settings)
+    key = arguments.key_file.read_bytes().strip()
+    asyncio.run(_run(settings, key, arguments.kubeconfig, arguments.port))
+
+
+async def _run(settings: api_settings.ApiSettings, key: bytes, kubeconfig: str | None, port: int) -> None:
+    client = await KubeClient.connect(kubeconfig)
+    accounts = AccountDirectory(client)
+    async with CodeStore(settings.code_store_url, key) as store:
+        services = Services(client, store, settings, accounts)
+        config = uvicorn.Config(
+            ControlApi(services).application(),
+            host="0.0.0.0",  # noqa: S104 - the pod's address
+            port=port,
+            http="httptools",
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=25,
+        )
+        watching = asyncio.create_task(accounts.namespaces.run())
+        gc.freeze()
+        log.info("serving on port %d", port)
+        await uvicorn.Server(config).serve()
+        watching.cancel()
+    await client.close()

@@ -1,0 +1,1 @@
+"""Which namespace is which account, and what it may use."""

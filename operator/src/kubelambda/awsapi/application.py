@@ -1,0 +1,157 @@
+"""The control API as an ASGI application: from a request to an operation of the service model, and back."""
+
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route as Path
+
+from kubelambda.awsapi import operations
+from kubelambda.awsapi.account.directory import AccountView
+from kubelambda.awsapi.api_error import ApiError, not_served, unavailable
+from kubelambda.awsapi.call import Answer, Call, Services
+from kubelambda.awsapi.function.function_reads import CODE_PATH
+from kubelambda.awsapi.model import constraints, parameters
+from kubelambda.awsapi.model.parameters import Parts
+from kubelambda.awsapi.model.service_model import Route, ServiceModel
+from kubelambda.kube.errors import KubeError
+from kubelambda.store.code.code_store import CodeStoreUnavailable
+
+REQUEST_MAX_BYTES: Final = 70_167_211
+"""Of a whole CreateFunction request (§1.3)."""
+_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_METHODS: Final = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"]
+
+audit = logging.getLogger("kubelambda.audit")
+log = logging.getLogger(__name__)
+
+
+class ControlApi:
+    """Serves Lambda's control API for one installation."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._model = ServiceModel.load("lambda")
+
+    def application(self) -> Starlette:
+        """The routes."""
+        return Starlette(
+            routes=[
+                Path("/healthz", self._health),
+                Path("/readyz", self._ready),
+                Path(CODE_PATH + "{digest}", self._code),
+                Path("/{path:path}", self._serve, methods=_METHODS),
+            ]
+        )
+
+    async def _health(self, _: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def _ready(self, _: Request) -> Response:
+        ready = self._services.accounts.ready
+        return PlainTextResponse("ok" if ready else "syncing", 200 if ready else 503)
+
+    async def _code(self, request: Request) -> Response:
+        """The archive at an address that GetFunction gave; whether its signature holds, the code store says."""
+        if not _DIGEST.fullmatch(request.path_params["digest"]):
+            return PlainTextResponse("no archive", 404)
+        try:
+            status, chunks = await self._services.store.fetch(request.path_params["digest"], request.url.query)
+        except CodeStoreUnavailable as error:
+            return PlainTextResponse(str(error), 503)
+        return StreamingResponse(chunks, status, media_type="application/zip" if status == 200 else "text/plain")
+
+    async def _serve(self, request: Request) -> Response:
+        started = time.monotonic()
+        given = request.headers.get("x-amzn-requestid", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+        name, resource = "-", ""
+        headers: dict[str, str] = {}
+        body = b""
+        try:
+            route = self._route(request)
+            name = route.operation.name
+            answer = await self._answer(request, route)
+            status, resource = answer.status or route.operation.status, answer.resource
+            body = b"" if answer.members is None else json.dumps(answer.members).encode()
+        except ApiError as error:
+            status, headers, body = error.answer(self._model)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except KubeError as error:
+            log.warning("%s: %s", name, error)
+            text = f"The cluster's API server cannot be used now: {error}"
+            status, headers, body = unavailable(text).answer(self._model)
+        except Exception:
+            log.exception("request %s (%s) failed", request_id, name)
+            failed = ApiError("ServiceException", "The request failed; the log of the control API says why.")
+            status, headers, body = failed.answer(self._model)
+        milliseconds = round((time.monotonic() - started) * 1000, 1)
+        result = headers.get("x-amzn-ErrorType", "ok")
+        audit.info("%s %s %s %d %s %s ms", request_id, name, resource or "-", status, result, milliseconds)
+        headers |= {"x-amzn-RequestId": request_id}
+        return Response(body, status, headers, media_type="application/json" if body else None)
+
+    def _route(self, request: Request) -> Route:
+        path = request.scope["raw_path"].decode("latin-1")
+        route = self._model.route(request.method, path, parse_qs(request.url.query, keep_blank_values=True))
+        if route is None:
+            raise ApiError("UnknownOperationException", f"no operation at {request.method} {path}")
+        return route
+
+    async def _answer(self, request: Request, route: Route) -> Answer:
+        handler = operations.LAMBDA.get(route.operation.name)
+        if handler is None:
+            raise not_served(route.operation.name)
+        query = parse_qs(request.url.query, keep_blank_values=True)
+        body = await _body(request, route)
+        parts = Parts(route.labels, query, request.headers, body)
+        found = parameters.collect(self._model, route.operation, parts)
+        wrong = constraints.violations(self._model, route.operation.input, found)
+        if wrong:
+            raise ApiError("ValidationException", constraints.message(wrong))
+        host = request.headers.get("host", "")
+        endpoint = f"{request.headers.get('x-forwarded-proto', 'http')}://{host}"
+        return await handler(self._services, Call(route.operation.name, found, self._caller(host), endpoint))
+
+    def _caller(self, host: str) -> AccountView:
+        """The account that a request comes from: by its host, else the default one (DESIGN §10)."""
+        settings = self._services.settings
+        name, domain = host.partition(":")[0], settings.endpoint_domain
+        namespace = settings.default_namespace
+        if domain is not None and name.endswith(f".{domain}"):
+            namespace = name.removesuffix(f".{domain}")
+        found = self._services.accounts.by_namespace(namespace)
+        if found is None:
+            raise ApiError("AccessDeniedException", f"There is no account {namespace}.")
+        return found
+
+
+async def _body(request: Request, route: Route) -> Mapping[str, Any]:
+    """The JSON object of the body; of none, an empty one. Raises `ApiError`."""
+    chunks = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size >= REQUEST_MAX_BYTES:
+            text = f"Request must be smaller than {REQUEST_MAX_BYTES} bytes for the {route.operation.name} operation"
+            raise ApiError("RequestEntityTooLargeException", text)
+        chunks.append(chunk)
+    if not size:
+        return {}
+    try:
+        found = json.loads(b"".join(chunks))
+    except ValueError as error:
+        raise ApiError("SerializationException", f"Could not parse request body into json: {error}") from error
+    if not isinstance(found, dict):
+        raise ApiError("SerializationException", "Could not parse request body into json: it is no object")
+    return found

@@ -1,0 +1,1 @@
+"""Operations on functions: create, read, change, delete, concurrency, tags."""

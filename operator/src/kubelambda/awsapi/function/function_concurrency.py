@@ -1,0 +1,100 @@
+"""Reserved concurrency of functions, and what the account has (§5.2, §1.3.2)."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+from kubelambda.api import limits
+from kubelambda.awsapi.account.directory import AccountView
+from kubelambda.awsapi.api_error import invalid_parameter
+from kubelambda.awsapi.call import Answer, Call, Handler, Services
+from kubelambda.awsapi.function.function_lookup import find, unqualified
+from kubelambda.awsapi.function.function_writes import observed, write
+from kubelambda.core.account.reserved_concurrency import account_quota
+from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import FUNCTIONS
+
+TOTAL_CODE_SIZE: Final = 80_530_636_800
+_FIELD: Final = "reservedConcurrentExecutions"
+_PAGE: Final = 50
+
+
+async def put_function_concurrency(services: Services, call: Call) -> Answer:
+    """Reserves, unless too little would be left for the functions without a reservation."""
+    name = unqualified(services, call)
+    wanted: int = call.parameters["ReservedConcurrentExecutions"]
+    before = await find(services, name)
+    quota = _quota(services, name.account)
+    others = 0
+    async for body in _functions(services, name.account.namespace):
+        if body["metadata"]["uid"] != before["metadata"]["uid"]:
+            others += body["spec"].get(_FIELD) or 0
+    minimum = services.settings.unreserved_minimum
+    if quota - others - wanted < minimum and wanted > (before["spec"].get(_FIELD) or 0):
+        raise invalid_parameter(
+            "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
+            f"below its minimum value of [{minimum}]."
+        )
+    after = await write(services, name, lambda body: {**body["spec"], _FIELD: wanted})
+    await observed(services, name, after)
+    return Answer({"ReservedConcurrentExecutions": wanted}, resource=name.arn)
+
+
+async def get_function_concurrency(services: Services, call: Call) -> Answer:
+    """What is reserved; nothing at all where nothing is."""
+    name = unqualified(services, call)
+    reserved = (await find(services, name))["spec"].get(_FIELD)
+    return Answer({} if reserved is None else {"ReservedConcurrentExecutions": reserved}, resource=name.arn)
+
+
+async def delete_function_concurrency(services: Services, call: Call) -> Answer:
+    """Back to the unreserved concurrency of the account."""
+    name = unqualified(services, call)
+    after = await write(
+        services, name, lambda body: {field: value for field, value in body["spec"].items() if field != _FIELD}
+    )
+    await observed(services, name, after)
+    return Answer(None, resource=name.arn)
+
+
+async def get_account_settings(services: Services, call: Call) -> Answer:
+    """Limits of the account, and what its functions use of them."""
+    quota = _quota(services, call.caller)
+    reserved = size = count = 0
+    async for body in _functions(services, call.caller.namespace):
+        count += 1
+        reserved += body["spec"].get(_FIELD) or 0
+        size += (body.get("status") or {}).get("codeSize") or 0
+    return Answer(
+        {
+            "AccountLimit": {
+                "TotalCodeSize": TOTAL_CODE_SIZE,
+                "CodeSizeUnzipped": limits.UNZIPPED_MAX_BYTES,
+                "CodeSizeZipped": limits.ZIP_MAX_BYTES,
+                "ConcurrentExecutions": quota,
+                "UnreservedConcurrentExecutions": max(0, quota - reserved),
+            },
+            "AccountUsage": {"TotalCodeSize": size, "FunctionCount": count},
+        }
+    )
+
+
+def _quota(services: Services, account: AccountView) -> int:
+    return account_quota(account.quota_annotation, services.settings.account_concurrency)
+
+
+async def _functions(services: Services, namespace: str) -> AsyncIterator[Object]:
+    token: str | None = None
+    while True:
+        items, token = await services.client.page(FUNCTIONS, namespace, limit=_PAGE, token=token)
+        for body in items:
+            yield body
+        if token is None:
+            return
+
+
+OPERATIONS: Final[Mapping[str, Handler]] = {
+    "PutFunctionConcurrency": put_function_concurrency,
+    "GetFunctionConcurrency": get_function_concurrency,
+    "DeleteFunctionConcurrency": delete_function_concurrency,
+    "GetAccountSettings": get_account_settings,
+}

@@ -1,0 +1,163 @@
+"""CreateFunction, UpdateFunctionCode, UpdateFunctionConfiguration and DeleteFunction (§1.1, §1.4)."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from kubelambda.awsapi.api_error import ApiError, conflict, invalid_parameter, not_found, stale
+from kubelambda.awsapi.call import Answer, Call, Handler, Services
+from kubelambda.awsapi.function import received_code
+from kubelambda.awsapi.function.function_configuration import LATEST, configuration, revision_id
+from kubelambda.awsapi.function.function_lookup import FunctionName, find, find_object, name_of, unqualified
+from kubelambda.awsapi.function.function_writes import WRITE, refusal, require_settled, write
+from kubelambda.awsapi.function.spec_changes import changed
+from kubelambda.core.function.object_name import object_names
+from kubelambda.kube.errors import Conflict, KubeError, NotFound
+from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import FUNCTIONS, RUNTIMES
+
+_NAME_MAX_CHARS: Final = 64
+
+
+async def create_function(services: Services, call: Call) -> Answer:
+    """Uploads the code, then makes the object: what comes apart between the two, the code store collects."""
+    name = _new_name(services, call)
+    await _check_runtime(services, call.parameters)
+    if await find_object(services, name) is not None:
+        raise _exists(name)
+    given = call.parameters["Code"]
+    code = await received_code.received(given)
+    if code is not None:
+        await received_code.upload(services, code)
+    stored = code.stored(services, name.account.namespace) if code else None
+    spec = {**changed({}, call.parameters), "code": received_code.source(given, stored)}
+    for member, field in (("Tags", "tags"), ("Publish", "publish")):
+        if call.parameters.get(member):
+            spec[field] = call.parameters[member]
+    body = await _created(services, name, spec)
+    return Answer(configuration(body, name.region, name.account.id), resource=name.arn)
+
+
+def _new_name(services: Services, call: Call) -> FunctionName:
+    name = name_of(services, call)
+    if len(name.name) > _NAME_MAX_CHARS:
+        # Recorded under this type, unlike other violations of a shape (§0.5).
+        raise invalid_parameter(
+            f"1 validation error detected: Value '{name.name}' at 'functionName' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {_NAME_MAX_CHARS}"
+        )
+    if name.qualifier is not None:
+        raise invalid_parameter(f"The function name of a new function has no qualifier: {name.qualifier}")
+    return name
+
+
+async def _created(services: Services, name: FunctionName, spec: Mapping[str, Any]) -> Object:
+    for candidate in object_names(name.name):
+        named = spec if candidate == name.name else {"functionName": name.name, **spec}
+        manifest = {
+            "apiVersion": FUNCTIONS.api_version,
+            "kind": FUNCTIONS.kind,
+            "metadata": {"name": candidate, "namespace": name.account.namespace},
+            "spec": named,
+        }
+        try:
+            return await services.client.create(FUNCTIONS, manifest, name.account.namespace, query=WRITE)
+        except Conflict:
+            if await find_object(services, name) is not None:
+                raise _exists(name) from None
+        except KubeError as error:
+            raise refusal(error) from error
+    raise _exists(name)
+
+
+def _exists(name: FunctionName) -> ApiError:
+    return conflict(f"Function already exist: {name.name}")
+
+
+async def _check_runtime(services: Services, parameters: Mapping[str, Any]) -> None:
+    """A runtime that nobody here has is refused at once, with Lambda's text over our names (§0.5)."""
+    runtime = parameters.get("Runtime")
+    if runtime is None:
+        return
+    found, _ = await services.client.page(RUNTIMES, None, limit=500)
+    names = [body["metadata"]["name"] for body in found]
+    if runtime not in names:
+        raise invalid_parameter(
+            f"Value {runtime} at 'runtime' failed to satisfy constraint: "
+            f"Member must satisfy enum value set: [{', '.join(names)}] or be a valid ARN"
+        )
+
+
+async def update_function_code(services: Services, call: Call) -> Answer:
+    """New code for `$LATEST`; with DryRun only the check of it."""
+    name = unqualified(services, call)
+    body = await find(services, name)
+    require_settled(name, body)
+    parameters = call.parameters
+    if parameters.get("RevisionId") not in (None, revision_id(body)):
+        raise stale("GetFunction/GetAlias")
+    _check_package(body, parameters)
+    code = await received_code.received(parameters)
+    stored = code.stored(services, name.account.namespace) if code else None
+    source = received_code.source(parameters, stored)
+
+    def spec(before: Object) -> Mapping[str, Any]:
+        require_settled(name, before)
+        more = {"Architectures": parameters["Architectures"]} if "Architectures" in parameters else {}
+        publish = {"publish": True} if parameters.get("Publish") else {}
+        return {**changed(before["spec"], more), "code": source, **publish}
+
+    if parameters.get("DryRun"):
+        planned = {**body, "spec": spec(body)}
+        return Answer(configuration(planned, name.region, name.account.id), resource=name.arn)
+    if code is not None:
+        await received_code.upload(services, code)
+    body = await write(services, name, spec, revision=parameters.get("RevisionId"))
+    return Answer(configuration(body, name.region, name.account.id), resource=name.arn)
+
+
+def _check_package(body: Object, parameters: Mapping[str, Any]) -> None:
+    package = body["spec"].get("packageType", "Zip")
+    if package == "Zip" and parameters.get("ImageUri"):
+        raise invalid_parameter("Please don't provide ImageUri when updating a function with packageType Zip.")
+    if package == "Image" and not parameters.get("ImageUri"):
+        raise invalid_parameter("Please provide ImageUri when updating a function with packageType Image.")
+
+
+async def update_function_configuration(services: Services, call: Call) -> Answer:
+    """New configuration for `$LATEST`; what the call does not name stays."""
+    name = unqualified(services, call)
+    await _check_runtime(services, call.parameters)
+
+    def spec(before: Object) -> Mapping[str, Any]:
+        require_settled(name, before)
+        return changed(before["spec"], call.parameters)
+
+    body = await write(services, name, spec, revision=call.parameters.get("RevisionId"))
+    return Answer(configuration(body, name.region, name.account.id), resource=name.arn)
+
+
+async def delete_function(services: Services, call: Call) -> Answer:
+    """The function with everything that belongs to it; event source mappings stay (§1.5.3)."""
+    name = name_of(services, call)
+    body = await find(services, FunctionName(name.account, name.region, name.name, None))
+    if name.qualifier == LATEST:
+        raise invalid_parameter("$LATEST version cannot be deleted without deleting the function.")
+    if name.qualifier is not None and not name.qualifier.isdecimal():
+        raise invalid_parameter("Deletion of aliases is not currently supported.")
+    if name.qualifier is not None:
+        raise not_found(f"Function not found: {name.qualified_arn}")
+    try:
+        await services.client.delete(FUNCTIONS, body["metadata"]["name"], name.account.namespace)
+    except NotFound as error:
+        raise name.missing() from error
+    except KubeError as error:
+        raise refusal(error) from error
+    return Answer(None, status=204, resource=name.arn)
+
+
+OPERATIONS: Final[Mapping[str, Handler]] = {
+    "CreateFunction": create_function,
+    "UpdateFunctionCode": update_function_code,
+    "UpdateFunctionConfiguration": update_function_configuration,
+    "DeleteFunction": delete_function,
+}

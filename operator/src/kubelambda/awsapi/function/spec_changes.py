@@ -1,0 +1,117 @@
+"""What parameters of an operation change in the spec of a Function: pure, from Lambda's words to ours (§1.3)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+type Path = tuple[str, ...]
+
+CONFIGURATION: Final = (
+    "Role",
+    "Handler",
+    "Runtime",
+    "Description",
+    "Timeout",
+    "MemorySize",
+    "PackageType",
+    "Architectures",
+    "EphemeralStorage",
+    "TracingConfig",
+    "SnapStart",
+    "LoggingConfig",
+    "Layers",
+    "FileSystemConfigs",
+    "ImageConfig",
+    "KMSKeyArn",
+    "DurableConfig",
+    "CapacityProviderConfig",
+    "TenancyConfig",
+    "CodeSigningConfigArn",
+)
+"""Members whose names and values are ours but for the case of the first letter. The API server knows which it takes."""
+DECLARATIVE: Final = "Apply"
+_CLIENT_SIDE_APPLY: Final = "kubectl-client-side-apply"
+
+
+def changed(spec: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """`spec` as the parameters of a create or an update leave it; what they do not name stays."""
+    after = dict(spec)
+    for member in CONFIGURATION:
+        if member in parameters:
+            after[_ours(member)] = _renamed(parameters[member])
+    if "Environment" in parameters:
+        variables = dict(parameters["Environment"].get("Variables") or {})
+        after["environment"] = {**(spec.get("environment") or {}), "variables": variables}
+    if "VpcConfig" in parameters:
+        network = _renamed(parameters["VpcConfig"])
+        after["vpcConfig"] = network if network.get("subnetIds") or network.get("securityGroupIds") else None
+    if "DeadLetterConfig" in parameters:
+        target = parameters["DeadLetterConfig"].get("TargetArn")
+        after["deadLetterConfig"] = {"targetArn": target} if target else None
+    return {name: value for name, value in after.items() if value is not None}
+
+
+def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON merge patch that makes `after` of `before`: nothing that stays, null for what goes."""
+    patch: dict[str, Any] = {name: None for name in before if name not in after}
+    for name, value in after.items():
+        old = before.get(name)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            inner = merge_patch(old, value)
+            if inner:
+                patch[name] = inner
+        elif name not in before or value != old:
+            patch[name] = value
+    return patch
+
+
+def paths(patch: Mapping[str, Any], root: Path = ()) -> Iterator[Path]:
+    """The fields that a merge patch writes."""
+    for name, value in patch.items():
+        if isinstance(value, Mapping) and value:
+            yield from paths(value, (*root, name))
+        else:
+            yield (*root, name)
+
+
+def owners(managed_fields: Sequence[Mapping[str, Any]], changes: Sequence[Path]) -> list[tuple[str, str]]:
+    """Managers that declare one of the fields, each with the first such field, as `spec.timeout`.
+
+    Only who applies a whole configuration again and again counts: it would undo the change, or be in conflict with it
+    from then on. A single `kubectl edit` has no such claim.
+    """
+    found: dict[str, str] = {}
+    for entry in managed_fields:
+        declares = entry.get("operation") == DECLARATIVE or entry.get("manager") == _CLIENT_SIDE_APPLY
+        if not declares or entry.get("subresource"):
+            continue
+        for path in changes:
+            if entry["manager"] not in found and _declared(entry.get("fieldsV1") or {}, path):
+                found[entry["manager"]] = ".".join(path)
+    return list(found.items())
+
+
+def _declared(fields: Mapping[str, Any], path: Path) -> bool:
+    """Whether a set of fields holds `path`, something in it, or all of what it is in."""
+    node = fields
+    for depth, name in enumerate(path, 1):
+        inner: Mapping[str, Any] | None = node.get(f"f:{name}")
+        if inner is None:
+            return False
+        if not inner:
+            return True
+        if inner.keys() == {"."}:
+            return depth == len(path)
+        node = inner
+    return True
+
+
+def _ours(member: str) -> str:
+    return member[:1].lower() + member[1:]
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_ours(name): _renamed(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_renamed(inner) for inner in value]
+    return value

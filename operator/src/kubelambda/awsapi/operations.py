@@ -1,0 +1,14 @@
+"""Every operation that this release serves, by its name in the service model; all others answer 501."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from kubelambda.awsapi.call import Handler
+from kubelambda.awsapi.function import function_concurrency, function_operations, function_reads, function_tags
+
+LAMBDA: Final[Mapping[str, Handler]] = {
+    **function_operations.OPERATIONS,
+    **function_reads.OPERATIONS,
+    **function_concurrency.OPERATIONS,
+    **function_tags.OPERATIONS,
+}

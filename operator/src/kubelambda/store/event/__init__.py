@@ -1,1 +1,0 @@
-"""Queues of asynchronous events: one interface, one engine a file."""

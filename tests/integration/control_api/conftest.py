@@ -1,0 +1,34 @@
+"""An installation with a control API for each module, and a caller in each test's namespace."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.integration.conftest import SYSTEM_NAMESPACE
+from tests.integration.control_api.control_api import DOMAIN, Api
+from tests.integration.control_plane import ControlPlane
+from tests.integration.processes import Installation
+
+from kubelambda.core.account.identity import account_id
+from kubelambda.kube.kube_client import KubeClient
+from kubelambda.kube.resources import NAMESPACES
+
+
+@pytest.fixture(scope="module")
+def serving(
+    tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane
+) -> Iterator[tuple[Installation, str]]:
+    """An installation whose code store, operator and control API run, and the address of the last."""
+    folder = tmp_path_factory.mktemp("installation")
+    found = Installation(folder, control_plane, SYSTEM_NAMESPACE, endpointDomain=DOMAIN)
+    found.code_store()
+    found.operator()
+    _, address = found.control_api()
+    yield found, address
+    found.stop()
+
+
+@pytest.fixture
+async def api(serving: tuple[Installation, str], client: KubeClient, namespace: str) -> Api:
+    """A caller in the test's namespace."""
+    uid = (await client.get(NAMESPACES, namespace))["metadata"]["uid"]
+    return Api(serving[1], namespace, account_id(uid))
