@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterator
 
 import pytest
+
 from installation import diagnostics
 from installation.account import Account, drop_namespace, make_account
 
