@@ -1,0 +1,1 @@
+"""Queues of asynchronous events: one interface, one engine a file."""

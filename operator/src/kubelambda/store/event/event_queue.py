@@ -1,0 +1,62 @@
+"""The queue of accepted events, whatever keeps it: what is appended survives everything until it is finished (§6.1)."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from kubelambda.core.event.delivery import EventProgress
+
+
+class EventTarget(NamedTuple):
+    """The function that an event is for. `qualifier` is empty for `$LATEST`."""
+
+    namespace: str
+    function: str
+    qualifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedEvent:
+    """One accepted event. `headers` are those that its every attempt carries: client context, trace."""
+
+    target: EventTarget
+    request_id: str
+    payload: bytes
+    progress: EventProgress
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class WaitingEvent(NamedTuple):
+    """What a queue's owner keeps in memory of an event that waits."""
+
+    number: int
+    target: EventTarget
+    due_at: float
+
+
+class QueueUnavailable(Exception):
+    """The queue cannot keep anything now: it is full, or its disk fails. Nothing was accepted."""
+
+
+class EventQueue(Protocol):
+    """A durable queue with one owner. Numbers grow in the order of acceptance."""
+
+    async def append(self, event: QueuedEvent) -> int:
+        """Keeps an event: durable when this returns its number. Raises `QueueUnavailable`."""
+        ...
+
+    async def read(self, numbers: Sequence[int]) -> dict[int, QueuedEvent]:
+        """Those events that are still there."""
+        ...
+
+    async def postpone(self, number: int, progress: EventProgress) -> None:
+        """Keeps how far an event is. Raises `QueueUnavailable`; the event then stays as it was."""
+        ...
+
+    async def finish(self, number: int) -> None:
+        """Forgets an event that is at its end. Raises `QueueUnavailable`; it will then be tried again."""
+        ...
+
+    def waiting(self) -> AsyncIterator[WaitingEvent]:
+        """Every event that is not finished, by number."""
+        ...

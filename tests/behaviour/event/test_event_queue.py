@@ -1,0 +1,119 @@
+"""What a queue has accepted is there until it is finished, whatever happens to its process or its disk (§6.1)."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kubelambda.core.event.delivery import accepted
+from kubelambda.store.event.event_queue import EventTarget, QueuedEvent, QueueUnavailable
+from kubelambda.store.event.sqlite_queue import SqliteQueue
+
+TARGET = EventTarget("team", "hello", "")
+
+
+def event(number: int, payload: bytes = b"{}") -> QueuedEvent:
+    """An event that was accepted a while ago."""
+    return QueuedEvent(TARGET, f"id-{number}", payload, accepted(1000.0 + number), {"x-amzn-trace-id": "Root=1"})
+
+
+@pytest.fixture
+async def queue(tmp_path: Path) -> AsyncIterator[SqliteQueue]:
+    """An empty queue."""
+    async with SqliteQueue(tmp_path / "events.db") as found:
+        yield found
+
+
+async def test_an_event_comes_back_as_it_was(queue: SqliteQueue) -> None:
+    """Payload, headers and progress."""
+    number = await queue.append(event(1, b'{"a": 1}'))
+    assert await queue.read([number]) == {number: event(1, b'{"a": 1}')}
+
+
+async def test_progress_is_kept_and_what_is_finished_is_gone(queue: SqliteQueue) -> None:
+    """Finished twice is finished."""
+    first, second = await queue.append(event(1)), await queue.append(event(2))
+    later = replace(event(1).progress, due_at=5000.0, function_errors=1, invocations=1)
+    await queue.postpone(first, later)
+    await queue.finish(second)
+    await queue.finish(second)
+    assert [found async for found in queue.waiting()] == [(first, TARGET, 5000.0)]
+    assert (await queue.read([first, second]))[first].progress == later
+
+
+async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
+    """In the order of acceptance, and numbers go on."""
+    file = tmp_path / "events.db"
+    async with SqliteQueue(file) as queue:
+        numbers = [await queue.append(event(index)) for index in range(3)]
+        await queue.finish(numbers[2])
+    async with SqliteQueue(file) as queue:
+        assert [found.number async for found in queue.waiting()] == numbers[:2]
+        assert await queue.append(event(9)) > numbers[2]
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from kubelambda.core.event.delivery import accepted
+from kubelambda.store.event.event_queue import EventTarget, QueuedEvent
+from kubelambda.store.event.sqlite_queue import SqliteQueue
+
+async def main():
+    async with SqliteQueue(Path(sys.argv[1])) as queue:
+        async def one(index):
+            while True:
+                await queue.append(QueuedEvent(EventTarget("t", "f", ""), f"id-{index}", b"{}", accepted(0.0)))
+                print(index, flush=True)
+                index += 16
+        await asyncio.gather(*(one(index) for index in range(16)))
+
+asyncio.run(main())
+"""
+
+
+async def test_what_was_accepted_survives_a_kill_in_the_middle(tmp_path: Path) -> None:
+    """Sixteen callers at once; every number that was printed came after its event was durable."""
+    file = tmp_path / "events.db"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WRITER, str(file), stdout=subprocess.PIPE, limit=1 << 24
+    )
+    assert process.stdout is not None
+    told = [await process.stdout.readline() for _ in range(400)]
+    process.send_signal(signal.SIGKILL)
+    told += (await process.stdout.read()).splitlines(keepends=True)
+    await process.wait()
+    promised = {f"id-{int(line)}" for line in told if line.endswith(b"\n")}
+    async with SqliteQueue(file) as queue:
+        numbers = [found.number async for found in queue.waiting()]
+        kept = set()
+        for begin in range(0, len(numbers), 500):
+            kept |= {found.request_id for found in (await queue.read(numbers[begin : begin + 500])).values()}
+    assert len(promised) >= 400
+    assert promised <= kept
+
+
+async def test_a_full_disk_accepts_nothing_and_loses_nothing(tmp_path: Path) -> None:
+    """The caller is told; what was there stays; room makes it work again."""
+    async with SqliteQueue(tmp_path / "events.db") as queue:
+        kept = await queue.append(event(1))
+        pages = await queue._do(lambda database: database.execute("PRAGMA page_count").fetchone()[0])
+        await queue._do(lambda database: database.execute(f"PRAGMA max_page_count = {pages + 2}").fetchone())
+        with pytest.raises(QueueUnavailable, match="full"):
+            await queue.append(event(2, b"x" * 100_000))
+        assert [found.number async for found in queue.waiting()] == [kept]
+        await queue._do(lambda database: database.execute("PRAGMA max_page_count = 100000").fetchone())
+        await queue.append(event(2, b"x" * 100_000))
+
+
+async def test_a_file_that_is_no_queue_is_refused(tmp_path: Path) -> None:
+    """With its name."""
+    file = tmp_path / "events.db"
+    file.write_bytes(b"this is no database, " * 100)
+    with pytest.raises(QueueUnavailable, match=r"events\.db cannot be opened"):
+        await SqliteQueue(file).__aenter__()
