@@ -137,13 +137,13 @@ def handler(event, context):
 
 
 def test_lines_keep_their_order_though_ours_wait(unclaimed: Any) -> None:
-    """START before what the handler prints, END and REPORT after it, and all of it soon."""
+    """INIT_START once, START before what the handler prints, END and REPORT after it, and all of it soon."""
     unclaimed.specialize({"index.py": "def handler(event, context):\n    print('printed', event)"})
     for number in (1, 2):
         unclaimed.invoke(number)
     assert unclaimed.logged(f"REPORT RequestId: {unclaimed.last_request_id}")
     lines = [line.partition(" ")[0] for line in unclaimed.log_file.read_text().splitlines()]
-    assert lines == ["START", "printed", "END", "REPORT"] * 2
+    assert lines == ["INIT_START", *["START", "printed", "END", "REPORT"] * 2]
 
 
 def test_an_init_error_is_reported_once_and_ends_the_environment(unclaimed: Any) -> None:

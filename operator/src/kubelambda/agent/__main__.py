@@ -17,7 +17,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     source, output = os.pipe()
     kind = os.environ.get(environment_protocol.ENV_PRESTART, "")
-    api_port = int(os.environ.get("KUBELAMBDA_RUNTIME_API_PORT", environment_protocol.RUNTIME_API_PORT))
+    api_port = int(os.environ.get(environment_protocol.ENV_RUNTIME_API_PORT, environment_protocol.RUNTIME_API_PORT))
     prestarted = prestart.python(output, f"127.0.0.1:{api_port}") if kind == "python" else None
     process.make_undumpable()
     _serve(source, output, kind, prestarted, api_port)
@@ -27,17 +27,20 @@ def _serve(source: int, output: int, kind: str, prestarted: process.Process | No
     # Imported after the fork, so that the runtime process does not carry it.
     from kubelambda.agent.apis.control import Control  # noqa: PLC0415
     from kubelambda.agent.apis.runtime_api import RuntimeApi  # noqa: PLC0415
-    from kubelambda.agent.log import logs  # noqa: PLC0415
+    from kubelambda.agent.log.environment_log import EnvironmentLog  # noqa: PLC0415
     from kubelambda.agent.process.configuration import Paths  # noqa: PLC0415
+    from kubelambda.agent.process.memory import Memory  # noqa: PLC0415
     from kubelambda.agent.process.runtime_process import RuntimeProcess  # noqa: PLC0415
     from kubelambda.agent.sandbox.sandbox import Sandbox  # noqa: PLC0415
     from kubelambda.wire.event_loop import EventLoop  # noqa: PLC0415
     from kubelambda.wire.server import Connection  # noqa: PLC0415
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the function may send it: its user id is ours
+    process.adopt_orphans()
     loop = EventLoop()
-    control_port = int(os.environ.get("KUBELAMBDA_CONTROL_PORT", environment_protocol.CONTROL_PORT))
-    root = Path(os.environ.get("KUBELAMBDA_ROOT", "/"))
-    log = logs.Log(sys.stdout.fileno(), source, loop.call_later)
+    control_port = int(os.environ.get(environment_protocol.ENV_CONTROL_PORT, environment_protocol.CONTROL_PORT))
+    root = Path(os.environ.get(environment_protocol.ENV_ROOT, "/"))
+    log = EnvironmentLog(sys.stdout.fileno(), source, loop)
     paths = Paths(root / "var/task", root / "opt", root / "var/runtime", f"127.0.0.1:{api_port}")
     runtime = RuntimeProcess(
         paths=paths,
@@ -47,17 +50,18 @@ def _serve(source: int, output: int, kind: str, prestarted: process.Process | No
         output=output,
         loop=loop,
     )
-    sandbox = Sandbox(paths=paths, runtime=runtime, log=log, loop=loop, finished=loop.stop)
+    memory = Memory(loop, lambda: runtime.pid, root / "sys/fs/cgroup")
+    sandbox = Sandbox(paths=paths, runtime=runtime, log=log, memory=memory, loop=loop, finished=loop.stop)
     control = Control(sandbox, os.environ[environment_protocol.ENV_POOL_TOKEN_SHA256])
     api = RuntimeApi(sandbox)
-    loop.add_reader(source, log.drain)
     loop.on_signal(signal.SIGTERM, sandbox.drain)
     loop.listen("127.0.0.1", api_port, lambda: Connection(api.serve, max_body=limits.RESPONSE_MAX_BYTES))
     loop.listen(
-        os.environ.get("KUBELAMBDA_CONTROL_HOST", "0.0.0.0"),  # noqa: S104 - the pod's address
+        os.environ.get(environment_protocol.ENV_CONTROL_HOST, "0.0.0.0"),  # noqa: S104 - the pod's address
         control_port,
         lambda: Connection(control.serve, max_body=limits.ZIP_MAX_BYTES + limits.HEADERS_MAX_BYTES),
     )
+    runtime.reap()  # it may have ended before we heard of it
     gc.freeze()  # what is here now stays: collections need not visit it
     loop.run()
 

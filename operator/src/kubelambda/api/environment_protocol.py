@@ -183,6 +183,8 @@ class EnvironmentState:
     """Whether it can take none ever again: its code or its INIT failed."""
     draining: bool = False
     invocations: int = 0
+    lost_log_bytes: int = 0
+    """Of its log, that were dropped since nobody collected them."""
 
     def encode(self) -> bytes:
         """The answer as it is sent."""

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from kubelambda.agent.process.configuration import Unusable
+from kubelambda.agent.sandbox.archives import Unreachable
 from kubelambda.agent.sandbox.sandbox import Sandbox
 from kubelambda.api import environment_protocol
 from kubelambda.api.environment_protocol import UnusableMessage
@@ -49,7 +50,7 @@ class Control:
             request_id = request.headers.get(b"x-amzn-requestid", b"")
             if not _REQUEST_ID.fullmatch(request_id):
                 _reply(request, 400, {"message": "X-Amzn-RequestId is missing or malformed"})
-            elif not self._sandbox.invoke(request, request_id.decode()):
+            elif not self._sandbox.invoke(request, request_id):
                 _reply(request, 409, {"message": "the environment is busy, finished or draining"})
 
     def _specialize(self, request: Request) -> None:
@@ -84,7 +85,7 @@ class Control:
 
 def _specialized(request: Request, outcome: dict[str, Any] | Exception) -> None:
     if isinstance(outcome, Exception):
-        _reply(request, 400, {"message": str(outcome)})
+        _reply(request, 502 if isinstance(outcome, Unreachable) else 400, {"message": str(outcome)})
     else:
         _reply(request, 200, outcome)
 

@@ -46,17 +46,17 @@ class RuntimeApi:
             _refuse(request, 404, "NotFound", f"no such call: {path.decode(errors='replace')}")
 
     def _answer(self, request: Request, rest: bytes) -> None:
-        request_id, _, call = rest.decode(errors="replace").partition("/")
-        if call == "response":
+        request_id, _, call = rest.partition(b"/")
+        if call == b"response":
             mode = request.headers.get(b"lambda-runtime-function-response-mode")
             if mode not in (None, b"streaming", b"buffered"):
                 _refuse(request, 400, "InvalidFunctionResponseMode", "Invalid function response mode")
                 return
             accepted = self._sandbox.response(request, request_id)
-        elif call == "error":
+        elif call == b"error":
             accepted = self._sandbox.error(request, request_id, _error_type(request, "Function.Unknown"))
         else:
-            _refuse(request, 404, "NotFound", f"no such call: {call}")
+            _refuse(request, 404, "NotFound", f"no such call: {call.decode(errors='replace')}")
             return
         if not accepted:
             _refuse(request, 400, "InvalidRequestID", "Invalid request ID")

@@ -1,4 +1,4 @@
-"""The runtime process: spawned or pre-started, killed as a group, and reaped by us, who are PID 1."""
+"""The runtime process: spawned or pre-started, limited as Lambda's, and reaped by us, who are PID 1."""
 
 import contextlib
 import ctypes
@@ -16,7 +16,15 @@ from kubelambda.agent.process.configuration import Unusable
 
 _PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
-_OPEN_FILES = 1024
+_PR_SET_CHILD_SUBREAPER = 36
+_LIMITS = (
+    (resource.RLIMIT_NOFILE, 1024),
+    (resource.RLIMIT_MEMLOCK, 65_536),
+    (resource.RLIMIT_CORE, 10 << 30),
+)
+"""Lambda's (§3.4.2), soft and hard."""
+_PROCESSES = 742
+_WHOLE_MACHINE = "0 0 4294967295"
 _PYTHON_CLIENT = [sys.executable, "-m", "awslambdaric"]
 _NODE_CLIENT = ["/usr/bin/node", "/var/runtime/node_modules/aws-lambda-ric/bin/index.mjs"]
 
@@ -26,17 +34,17 @@ def make_undumpable() -> None:
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def adopt_orphans() -> None:
+    """Makes us the parent of every process below us whose own parent ends, as process 1 of a container is anyway."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
 @dataclass(slots=True)
 class Process:
-    """A runtime process, leader of a process group of its own."""
+    """A runtime process, leader of a session of its own."""
 
     pid: int
     channel: socket.socket | None = None
-
-    def kill(self) -> None:
-        """Kills the whole group at once."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
 
     def hand_over(self, handler: str, variables: dict[str, str], task: Path) -> None:
         """Tells a pre-started process what to run."""
@@ -65,7 +73,7 @@ def spawn(command: list[str], variables: dict[str, str], task: Path, output: int
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=limit_child,  # noqa: PLW1509 - we are single-threaded
+            preexec_fn=_prepare_child,  # noqa: PLW1509 - we are single-threaded
         )
     except OSError as error:
         raise Unusable(f"{command[0]}: {error.strerror}") from error
@@ -76,9 +84,35 @@ def spawn(command: list[str], variables: dict[str, str], task: Path, output: int
 
 
 def limit_child() -> None:
-    """For a new child: ends with us, and has Lambda's number of open files (§1.3)."""
+    """For a new child: ends with us, and has Lambda's limits (§3.4.2).
+
+    The kernel counts processes by user, over all environments of a node that share their user id; one of them must not
+    take from the others. So that limit is set where a pod has user ids of its own, and is the kubelet's elsewhere.
+    """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+    for kind, wanted in _LIMITS:
+        _limit(kind, wanted)
+    if _has_own_users():
+        _limit(resource.RLIMIT_NPROC, _PROCESSES)
+
+
+def _prepare_child() -> None:
+    limit_child()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # which we ignore
+
+
+def _limit(kind: int, wanted: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(kind, (bound, bound))
+
+
+def _has_own_users() -> bool:
+    """Whether our user namespace is not the node's own."""
+    try:
+        return " ".join(Path("/proc/self/uid_map").read_text().split()) != _WHOLE_MACHINE
+    except OSError:
+        return False
 
 
 def command_of(
@@ -100,15 +134,24 @@ def command_of(
     return [wrapper, *command] if wrapper else command
 
 
-def reap() -> list[tuple[int, int]]:
-    """Every child that ended, ours or adopted: pid and wait status."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A child that ended: its wait status, and the most that it, or a process it waited for, had resident."""
+
+    pid: int
+    status: int
+    peak_kb: int
+
+
+def reap() -> list[Ended]:
+    """Every child that ended, ours or adopted."""
     ended = []
     with contextlib.suppress(ChildProcessError):
         while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 break
-            ended.append((pid, status))
+            ended.append(Ended(pid, status, usage.ru_maxrss))
     return ended
 
 

@@ -1,11 +1,11 @@
 """The runtime process of an environment: the pre-started one or a new one, watched until it ends, and started again."""
 
-import os
+import signal
 from collections.abc import Callable
 
-from kubelambda.agent.process import configuration, process
+from kubelambda.agent.process import configuration, family, process
 from kubelambda.agent.process.configuration import Paths
-from kubelambda.agent.process.process import Process
+from kubelambda.agent.process.process import Ended, Process
 from kubelambda.wire.event_loop import EventLoop
 
 
@@ -27,11 +27,9 @@ class RuntimeProcess:
         self._prestart = prestart
         self._process = prestarted
         self._output = output
-        self._loop = loop
-        self.on_end: Callable[[int], None] = lambda _: None
-        """Called with the wait status of a process that ended without being replaced."""
-        if prestarted is not None:
-            self._watch(prestarted.pid)
+        self.on_end: Callable[[Ended], None] = lambda _: None
+        """Called with a process that ended without being replaced."""
+        loop.on_signal(signal.SIGCHLD, self.reap)
 
     @property
     def pid(self) -> int | None:
@@ -53,35 +51,20 @@ class RuntimeProcess:
             waiting.hand_over(handler, variables, self._paths.task)
             return
         if self._process is not None:
-            stale, self._process = self._process, None
-            stale.kill()
+            self._process = None
+            family.kill_all()
         folders = [self._paths.task, self._paths.opt, self._paths.runtime]
         command = process.command_of(self._bootstrap, self._prestart, handler, variables, folders)
         self._process = process.spawn(command, variables, self._paths.task, self._output)
-        self._watch(self._process.pid)
 
     def kill(self) -> None:
-        """Kills the process and its group. `on_end` hears of it."""
-        if self._process is not None:
-            self._process.kill()
+        """Kills the process and everything that it started. `on_end` hears of it."""
+        family.kill_all()
 
-    def _watch(self, pid: int) -> None:
-        """Hears of the end of a child through its pidfd, without a handler for SIGCHLD."""
-        descriptor = os.pidfd_open(pid)
-
-        def readable() -> None:
-            self._loop.remove_reader(descriptor)
-            os.close(descriptor)
-            self._reap()
-
-        self._loop.add_reader(descriptor, readable)
-
-    def _reap(self) -> None:
+    def reap(self) -> None:
         """Takes leave of every child that ended, adopted orphans included."""
-        for pid, status in process.reap():
-            found = self._process
-            if found is None or pid != found.pid:
-                continue
-            found.kill()  # whatever it left behind in its group
-            self._process = None
-            self.on_end(status)
+        for ended in process.reap():
+            if self._process is not None and ended.pid == self._process.pid:
+                self._process = None
+                family.kill_all()  # whatever it left behind
+                self.on_end(ended)

@@ -5,15 +5,13 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from kubelambda.api import limits
+from kubelambda.api import environment_protocol, limits
 from kubelambda.wire.event_loop import Timer
 from kubelambda.wire.server import Request
 
-_CLIENT_CONTEXT = b"x-amz-client-context"
-_PASSED_ON = (
-    (b"x-amzn-trace-id", b"Lambda-Runtime-Trace-Id"),
-    (_CLIENT_CONTEXT, b"Lambda-Runtime-Client-Context"),
-)
+_CLIENT_CONTEXT = environment_protocol.CLIENT_CONTEXT.lower().encode()
+_TRACE_ID = environment_protocol.TRACE_ID.lower().encode()
+_LINE_ENDS = b"\r\n\0"
 
 
 @dataclass(slots=True)
@@ -21,7 +19,7 @@ class RunningInvocation:
     """An invocation in flight. Times are the event loop's."""
 
     request: Request
-    id: str
+    id: bytes
     arn: bytes
     tail: bool
     started: float
@@ -31,15 +29,30 @@ class RunningInvocation:
 
     def next_headers(self, deadline_ms: int) -> bytes:
         """Header lines of the answer to `/next` (§3.1.1)."""
-        lines = b"Content-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: %b\r\n" % self.id.encode()
-        lines += b"Lambda-Runtime-Deadline-Ms: %d\r\n" % deadline_ms
-        lines += b"Lambda-Runtime-Invoked-Function-Arn: %b\r\n" % self.arn
+        lines = (
+            b"Content-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: %b\r\n"
+            b"Lambda-Runtime-Deadline-Ms: %d\r\nLambda-Runtime-Invoked-Function-Arn: %b\r\n"
+            % (self.id, deadline_ms, one_line(self.arn))
+        )
         headers = self.request.headers
-        for name, ours in _PASSED_ON:
-            value = headers.get(name)
-            if value is not None:
-                lines += b"%b: %b\r\n" % (ours, base64.b64decode(value) if name == _CLIENT_CONTEXT else value)
+        if (trace := headers.get(_TRACE_ID)) is not None:
+            lines += b"Lambda-Runtime-Trace-Id: %b\r\n" % one_line(trace)
+        if (context := headers.get(_CLIENT_CONTEXT)) is not None and (found := decoded_context(context)) is not None:
+            lines += b"Lambda-Runtime-Client-Context: %b\r\n" % found
         return lines
+
+
+def one_line(value: bytes) -> bytes:
+    """A header's value without anything that could end its line."""
+    return value.translate(None, _LINE_ENDS)
+
+
+def decoded_context(value: bytes) -> bytes | None:
+    """A client context as JSON in one line of ASCII, whatever its sender's JSON looks like; None for what is none."""
+    try:
+        return json.dumps(json.loads(base64.b64decode(value)), separators=(",", ":")).encode()
+    except (ValueError, RecursionError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +79,16 @@ def error_body(error_type: str, message: str) -> bytes:
     return json.dumps({"errorType": error_type, "errorMessage": message}).encode()
 
 
-def timed_out(request_id: str, timeout: float) -> Failure:
+def timed_out(request_id: bytes, timeout: float) -> Failure:
     """The function took longer than it may (§3.2)."""
-    message = f"RequestId: {request_id} Error: Task timed out after {timeout:.2f} seconds"
+    message = f"RequestId: {request_id.decode()} Error: Task timed out after {timeout:.2f} seconds"
     return Failure(error_body("Sandbox.Timedout", message), "timeout", "")
 
 
-def exited(request_id: str, reason: str) -> Failure:
-    """The runtime process ended (§3.2)."""
-    return Failure(
-        error_body("Runtime.ExitError", f"RequestId: {request_id} Error: {reason}"), "error", "Runtime.ExitError"
-    )
-
-
-def not_startable(request_id: str, error_type: str, reason: str) -> Failure:
-    """The runtime process could not be started (§3.2)."""
-    return Failure(error_body(error_type, f"RequestId: {request_id} Error: {reason}"), "error", error_type)
+def ended_early(request_id: bytes, error_type: str, reason: str) -> Failure:
+    """The runtime process ended, could not be started, or broke off its answer (§3.2)."""
+    message = f"RequestId: {request_id.decode()} Error: {reason}"
+    return Failure(error_body(error_type, message), "error", error_type)
 
 
 def too_large() -> Failure:

@@ -5,39 +5,36 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
 
 from kubelambda.agent.log import logs
+from kubelambda.agent.log.environment_log import EnvironmentLog
 from kubelambda.agent.process import configuration, process
 from kubelambda.agent.process.configuration import Paths, Unusable
 from kubelambda.agent.process.memory import Memory
+from kubelambda.agent.process.process import Ended
 from kubelambda.agent.process.runtime_process import RuntimeProcess
-from kubelambda.agent.sandbox import code_folder
+from kubelambda.agent.sandbox import archives
 from kubelambda.agent.sandbox.idle_waiters import IdleWaiters
+from kubelambda.agent.sandbox.initialization import Initialization, Initialized
 from kubelambda.agent.sandbox.running_invocation import (
     Failure,
     RunningInvocation,
     answer_headers,
-    decoded_error,
-    exited,
-    not_startable,
+    ended_early,
     timed_out,
     too_large,
 )
 from kubelambda.agent.sandbox.runtime_state import RuntimeCall, RuntimeState, after
-from kubelambda.api import limits
+from kubelambda.api import environment_protocol, limits
 from kubelambda.api.environment_protocol import EnvironmentState, Specialization
-from kubelambda.wire.event_loop import EventLoop, Timer
+from kubelambda.wire.event_loop import EventLoop
 from kubelambda.wire.server import Request
 
 _INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
 _REFUSAL_S = 1.0
-_QUICK_BYTES = 262_144
-
-type Initialized = dict[str, Any] | Exception
-"""The answer of `/specialize`, or why there is none."""
+_LOG_TYPE = environment_protocol.LOG_TYPE.lower().encode()
+_INVOKED_ARN = environment_protocol.INVOKED_ARN.lower().encode()
 
 
 class Sandbox:
@@ -48,7 +45,8 @@ class Sandbox:
         *,
         paths: Paths,
         runtime: RuntimeProcess,
-        log: logs.Log,
+        log: EnvironmentLog,
+        memory: Memory,
         loop: EventLoop,
         finished: Callable[[], None],
     ) -> None:
@@ -60,16 +58,14 @@ class Sandbox:
         runtime.on_end = self._runtime_ended
         self.configuration: Specialization | None = None
         self._variables: dict[str, str] = {}
+        self._version = b""
         self.state = RuntimeState.STARTED
         self.invocation: RunningInvocation | None = None
         self._waiters = IdleWaiters(loop)
         self._waiter: Request | None = None
-        self._init: Callable[[Initialized], None] | None = None
-        self._init_timer: Timer | None = None
-        self._init_started = 0.0
-        self._init_ms: float | None = None
+        self._initialization: Initialization | None = None
         self._failed = False
-        self._memory = Memory(loop, lambda: runtime.pid)
+        self._memory = memory
         self.draining = False
         self.invocations = 0
 
@@ -85,37 +81,30 @@ class Sandbox:
         if self.specialized or self.draining:
             return False
         self.configuration = wanted
+        self._version = wanted.version.encode()
         return True
 
-    def initialize(self, archive: bytes, answer: Callable[[Initialized], None]) -> None:
-        """Unpacks the code and runs INIT; `answer` gets what `/specialize` answers."""
-        self._init = answer
+    def initialize(self, along: bytes, answer: Callable[[Initialized], None]) -> None:
+        """Unpacks the archives, some of which came `along`, and runs INIT; `answer` gets what `/specialize` answers."""
+        wanted = self._wanted
 
-        def obtained(error: Exception | None) -> None:
-            if error is not None:
-                self._failed = True
-                self._initialized(error)
-            elif self._init is not None:
-                self._begin_init()
+        def ended(outcome: Initialized) -> None:
+            self._memory.initialized()
+            self._waiters.tell_all()
+            answer(outcome)
 
-        if archive and len(archive) < _QUICK_BYTES:  # a thread costs more than this little work
-            try:
-                self._obtain(archive)
-            except Unusable as error:
-                obtained(error)
+        found = self._initialization = Initialization(self._loop, self._log, ended)
+
+        def unpacked(error: Exception | None) -> None:
+            if error is None:
+                self._begin_init(found)
             else:
-                obtained(None)
-            return
-        self._loop.in_thread(lambda: self._obtain(archive), obtained)
+                self._failed = True
+                found.unusable(error)
 
-    def _obtain(self, archive: bytes) -> None:
-        code = self._wanted.code
-        if code is not None:
-            found = archive if code.url is None else code_folder.fetch(code)
-            code_folder.verify(code, found)
-            code_folder.unpack(found, self._paths.task)
+        self._loop.in_thread(lambda: archives.unpack(wanted, along, self._paths), unpacked)
 
-    def _begin_init(self) -> None:
+    def _begin_init(self, initialization: Initialization) -> None:
         wanted = self._wanted
         self._variables = configuration.process_environment(
             wanted,
@@ -124,38 +113,29 @@ class Sandbox:
             task=self._paths.task,
             opt=self._paths.opt,
         )
-        self._log.begin()
-        self._init_started = time.perf_counter()
-        self._init_timer = self._loop.call_later(wanted.init_timeout, self._init_timed_out)
+        self._log.begin(tail=True)
+        self._log.write(logs.init_start_line(wanted.runtime, wanted.region))
+        self._memory.initializing()
+        initialization.begin(wanted.init_timeout, self._init_timed_out)
         try:
             self._start()
         except Unusable:
             # Nothing to wait for: the first invocation tries again and carries the error, with its request id.
-            self._initialized(self._retry_in_first_invocation("error", _INVALID_ENTRYPOINT))
+            initialization.to_be_repeated("error", _INVALID_ENTRYPOINT)
 
-    def _initialized(self, outcome: Initialized) -> None:
-        """INIT ended, this way or another."""
-        answer, self._init = self._init, None
-        if self._init_timer is not None:
-            self._init_timer.cancel()
-        self._waiters.tell_all()
-        if answer is not None:
-            answer(outcome)
-
-    def invoke(self, request: Request, request_id: str) -> bool:
+    def invoke(self, request: Request, request_id: bytes) -> bool:
         """Begins an invocation; False when the environment cannot take one. The answer comes through `request`."""
-        if self.invocation is not None or not self.specialized or self._init or self._failed or self.draining:
+        wanted = self.configuration
+        if wanted is None or self._busy or self._failed or self.draining:
             return False
-        wanted = self._wanted
-        now = time.perf_counter()
-        tail = request.headers.get(b"x-amz-log-type", b"").lower() == b"tail"
-        arn = request.headers.get(b"x-kubelambda-arn") or wanted.arn.encode()
-        invocation = RunningInvocation(request, request_id, arn, tail, now)
+        tail = request.headers.get(_LOG_TYPE, b"").lower() == b"tail"
+        arn = request.headers.get(_INVOKED_ARN) or wanted.arn.encode()
+        invocation = RunningInvocation(request, request_id, arn, tail, time.perf_counter())
         self.invocation = invocation
         self.invocations += 1
         self._memory.began()
-        self._log.begin()
-        self._log.write(logs.start_line(request_id, wanted.version))
+        self._log.begin(tail=tail)
+        self._log.write(logs.start_line(request_id, self._version))
         invocation.timer = self._loop.call_later(wanted.timeout, self._timed_out)
         if self._waiter is not None:
             self._deliver()
@@ -183,17 +163,18 @@ class Sandbox:
             version=found.version if found else None,
             revision=found.revision if found else None,
             initialization_type=found.initialization_type if found else None,
-            initializing=self._init is not None,
-            busy=self.invocation is not None or self._init is not None,
-            request_id=self.invocation.id if self.invocation else None,
+            initializing=self._initializing is not None,
+            busy=self._busy,
+            request_id=self.invocation.id.decode() if self.invocation else None,
             finished=self._failed,
             draining=self.draining,
             invocations=self.invocations,
+            lost_log_bytes=self._log.lost_bytes,
         )
 
     def when_idle(self, seconds: float, tell: Callable[[], None]) -> None:
         """Calls `tell` once it is not busy, ahead of the answer to the invocation; after `seconds` anyway."""
-        if seconds and (self.invocation is not None or self._init is not None):
+        if seconds and self._busy:
             self._waiters.add(seconds, tell)
         else:
             tell()
@@ -204,13 +185,12 @@ class Sandbox:
         """`/next`: the runtime is ready for an event. Raises `InvalidStateTransition`."""
         self.state = after(self.state, RuntimeCall.NEXT)
         self._waiter = request
-        if self._init is not None:
-            self._init_ms = self._milliseconds_since(self._init_started)
-            self._initialized({"status": "ready", "initDurationMs": round(self._init_ms, 2)})
+        if (initialization := self._initializing) is not None:
+            initialization.ready()
         elif self.invocation is not None:
             self._deliver()
 
-    def response(self, request: Request, request_id: str) -> bool:
+    def response(self, request: Request, request_id: bytes) -> bool:
         """`/response`: False when it does not belong to the present invocation. Raises `InvalidStateTransition`."""
         invocation = self._answered(request_id, RuntimeCall.RESPONSE)
         if invocation is None:
@@ -221,11 +201,14 @@ class Sandbox:
             self._finish(body=request.body)
         return True
 
-    def error(self, request: Request, request_id: str, error_type: str) -> bool:
+    def error(self, request: Request, request_id: bytes, error_type: str) -> bool:
         """`/error`: as `response`, with the runtime's own error JSON."""
         if self._answered(request_id, RuntimeCall.ERROR) is None:
             return False
-        self._finish(failure=Failure(request.body, "error", error_type))
+        if request.size > limits.RESPONSE_MAX_BYTES:
+            self._finish(failure=too_large())
+        else:
+            self._finish(failure=Failure(request.body, "error", error_type))
         return True
 
     def init_error(self, body: bytes, error_type: str) -> None:
@@ -235,33 +218,43 @@ class Sandbox:
             self._log.drain()
             self._finish(failure=Failure(body, "error", error_type))
             self._reset()
-        elif self._init is not None:
+        elif (initialization := self._initializing) is not None:
             self._failed = True
-            self._report_init("error", error_type)
-            tail = base64.b64encode(self._log.tail()).decode()
-            self._initialized({"status": "init-error", "error": decoded_error(body), "log": tail})
+            initialization.failed(body, error_type)
 
     # -- what happens -----------------------------------------------------------------------------------------------
 
-    def _runtime_ended(self, status: int) -> None:
+    def _runtime_ended(self, ended: Ended) -> None:
         self._waiter = None
         self.state = RuntimeState.STARTED
+        self._memory.reaped(ended.peak_kb)
         self._log.drain()
-        reason = process.exit_reason(status)
+        invocation = self.invocation
         if not self.specialized:
             self._failed = True
             self._end()
-        elif self._init is not None:
-            self._initialized(self._retry_in_first_invocation("error", "Runtime.ExitError"))
-        elif self.invocation is not None and not self.invocation.delivered and self.invocation.init_started is None:
+        elif (initialization := self._initializing) is not None:
+            initialization.to_be_repeated("error", "Runtime.ExitError")
+        elif invocation is not None and not invocation.delivered and invocation.init_started is None:
             self._suppressed_init()
-        elif self.invocation is not None:
-            if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:  # it took all there is
-                self._memory.peak_kb = self._wanted.memory_size * 1024
-            self._log.write(f"RequestId: {self.invocation.id} Error: {reason}\nRuntime.ExitError\n")
-            self._finish(failure=exited(self.invocation.id, reason))
+        elif invocation is not None:
+            if os.WIFSIGNALED(ended.status) and os.WTERMSIG(ended.status) == signal.SIGKILL:  # it took all there is
+                self._memory.exhausted(self._wanted.memory_size)
+            reason = process.exit_reason(ended.status)
+            self._log.write(f"RequestId: {invocation.id.decode()} Error: {reason}\nRuntime.ExitError\n".encode())
+            self._finish(failure=ended_early(invocation.id, "Runtime.ExitError", reason))
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _initializing(self) -> Initialization | None:
+        """The INIT that is going on, unpacking included."""
+        found = self._initialization
+        return found if found is not None and found.pending else None
+
+    @property
+    def _busy(self) -> bool:
+        return self.invocation is not None or self._initializing is not None
 
     @property
     def _wanted(self) -> Specialization:
@@ -286,10 +279,10 @@ class Sandbox:
         invocation.delivered = True
         self.state = RuntimeState.RUNNING
         remaining = invocation.started + self._wanted.timeout - time.perf_counter()
-        deadline_ms = int((datetime.now(UTC).timestamp() + remaining) * 1000)
+        deadline_ms = int((time.time() + remaining) * 1000)
         waiter.respond(200, invocation.request.body, invocation.next_headers(deadline_ms))
 
-    def _answered(self, request_id: str, call: RuntimeCall) -> RunningInvocation | None:
+    def _answered(self, request_id: bytes, call: RuntimeCall) -> RunningInvocation | None:
         invocation = self.invocation
         if invocation is None or invocation.id != request_id or not invocation.delivered:
             if self.state is not RuntimeState.RUNNING and (invocation is None or not invocation.delivered):
@@ -308,36 +301,32 @@ class Sandbox:
             invocation.timer.cancel()
         self._waiters.tell_all()
         duration = self._milliseconds_since(invocation.started)
-        headers = answer_headers(
-            logs.billed_ms(duration, self._wanted.billing_increment_ms),
-            failed=failure is not None,
-            retire=self.draining,
-        )
+        billed_ms = logs.billed_ms(duration, self._wanted.billing_increment_ms)
+        headers = answer_headers(billed_ms, failed=failure is not None, retire=self.draining)
         answer = failure.body if failure else body
         if invocation.tail:
-            self._report(invocation, duration, failure)
+            self._report(invocation, duration, billed_ms, failure)
             headers += b"X-Amz-Log-Result: " + base64.b64encode(self._log.tail()) + b"\r\n"
             invocation.request.respond(200, answer, headers)
         else:  # the caller does not wait for the log
             invocation.request.respond(200, answer, headers)
-            self._report(invocation, duration, failure)
-        self._init_ms = None
+            self._report(invocation, duration, billed_ms, failure)
         if self.draining:
             self._loop.call_later(_REFUSAL_S, self._end)
 
-    def _report(self, invocation: RunningInvocation, duration: float, failure: Failure | None) -> None:
+    def _report(self, invocation: RunningInvocation, duration: float, billed_ms: int, failure: Failure | None) -> None:
         """The END and REPORT lines, after everything that the runtime printed."""
         self._memory.ended(duration)
         self._log.drain()
+        memory_size = self._wanted.memory_size
         self._log.write(
-            logs.end_line(invocation.id)
-            + logs.report_line(
+            logs.end_and_report_lines(
                 invocation.id,
                 duration_ms=duration,
-                billed_ms=logs.billed_ms(duration, self._wanted.billing_increment_ms),
-                memory_size=self._wanted.memory_size,
-                memory_used=min(self._memory.peak_mb, self._wanted.memory_size),
-                init_ms=self._init_ms,
+                billed_ms=billed_ms,
+                memory_size=memory_size,
+                memory_used=min(self._memory.used_mb, memory_size),
+                init_ms=self._initialization.take_duration_ms() if self._initialization else None,
                 status=failure.status if failure and failure.status == "timeout" else None,
             )
         )
@@ -348,7 +337,8 @@ class Sandbox:
             return
         self._log.drain()
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
-        self._log.write(f"{stamp}Z {invocation.id} Task timed out after {self._wanted.timeout:.2f} seconds\n\n")
+        line = f"{stamp}Z {invocation.id.decode()} Task timed out after {self._wanted.timeout:.2f} seconds\n\n"
+        self._log.write(line.encode())
         self._finish(failure=timed_out(invocation.id, self._wanted.timeout))
         self._reset()
 
@@ -367,29 +357,18 @@ class Sandbox:
         try:
             self._start()
         except Unusable as error:
-            self._finish(failure=not_startable(invocation.id, _INVALID_ENTRYPOINT, str(error)))
+            self._finish(failure=ended_early(invocation.id, _INVALID_ENTRYPOINT, str(error)))
 
     def _init_timed_out(self) -> None:
-        if self._init is not None:
-            self._initialized(self._retry_in_first_invocation("timeout", None))
+        if (initialization := self._initializing) is not None:
+            initialization.to_be_repeated("timeout", None)
             self._reset()
-
-    def _retry_in_first_invocation(self, status: str, error_type: str | None) -> dict[str, Any]:
-        self._report_init(status, error_type)
-        milliseconds = round(self._milliseconds_since(self._init_started), 2)
-        return {"status": "init-timeout", "initDurationMs": milliseconds}
-
-    def _report_init(self, status: str, error_type: str | None) -> None:
-        self._log.drain()
-        milliseconds = self._milliseconds_since(self._init_started)
-        self._log.write(logs.init_report_line(milliseconds, phase="init", status=status, error_type=error_type))
 
     def _milliseconds_since(self, started: float) -> float:
         return (time.perf_counter() - started) * 1000
 
     def _end(self) -> None:
         self._runtime.kill()
-        with suppress(OSError):
-            self._log.drain()
-            self._log.flush()
+        self._log.drain()
+        self._log.flush()
         self._finished()

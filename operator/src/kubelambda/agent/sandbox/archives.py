@@ -1,0 +1,97 @@
+"""Brings the archives of an environment: fetched in pieces, verified by size and digest, and unpacked."""
+
+import hashlib
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+from kubelambda.agent.process.configuration import Paths, Unusable
+from kubelambda.agent.sandbox import folder
+from kubelambda.api import limits
+from kubelambda.api.environment_protocol import ArchiveReference, Specialization
+from kubelambda.core.code import unpacking
+from kubelambda.core.code.invalid_archive import InvalidArchive
+
+_PIECE_BYTES = 65_536
+
+
+class Unreachable(Exception):
+    """An archive could not be fetched; it may be possible a moment later, or elsewhere."""
+
+
+def unpack(wanted: Specialization, along: bytes, paths: Paths) -> None:
+    """Code to `/var/task`, then layers in their order to `/opt`; what is there cannot be written to afterwards.
+
+    `along` are the archives that came along. Raises `Unusable` for what no environment could use, and `Unreachable`.
+    """
+    if sum(archive.size for archive in wanted.inline) != len(along):
+        raise Unusable(f"{len(along)} bytes of archives came along, not those that the message lists")
+    remaining = limits.UNZIPPED_MAX_BYTES
+    if wanted.code is not None:
+        remaining, along = _unpack_one(wanted.code, along, paths.task, remaining)
+    for layer in wanted.layers:
+        remaining, along = _unpack_one(layer, along, paths.opt, remaining)
+    for unpacked in (paths.task, paths.opt):
+        folder.seal(unpacked)
+
+
+def _unpack_one(archive: ArchiveReference, along: bytes, target: Path, remaining: int) -> tuple[int, bytes]:
+    """Returns how many bytes may still be unpacked, and what came along after this one."""
+    if archive.url is None:
+        data, along = along[: archive.size], along[archive.size :]
+        _verify(archive, [data])
+        file: IO[bytes] = io.BytesIO(data)
+    else:
+        file = _fetch(archive, archive.url, target)
+    with file:
+        try:
+            plan = unpacking.plan(file, max_bytes=remaining)
+            folder.unpack(file, plan, target)
+        except (InvalidArchive, OSError) as error:
+            raise Unusable(f"the archive cannot be unpacked: {error}") from error
+    return remaining - plan.size, along
+
+
+def _fetch(archive: ArchiveReference, url: str, target: Path) -> IO[bytes]:
+    """Into a file without a name, on the volume that it is unpacked to: nothing of it stays in memory."""
+    import urllib.request  # noqa: PLC0415 - megabytes that only large archives need
+
+    if not url.startswith(("http://", "https://")):
+        raise Unusable("the archive came neither along nor with an address")
+    file = _nameless(target / ".archive")
+    try:
+        with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310 - the scheme is checked above
+
+            def pieces() -> Iterable[bytes]:
+                size = 0
+                while size <= archive.size and (piece := response.read(_PIECE_BYTES)):
+                    size += len(piece)
+                    file.write(piece)
+                    yield piece
+
+            _verify(archive, pieces())
+    except OSError as error:
+        file.close()
+        raise Unreachable(f"the archive could not be fetched: {error}") from error
+    except Unusable:
+        file.close()
+        raise
+    return file
+
+
+def _nameless(path: Path) -> IO[bytes]:
+    file = path.open("x+b")
+    path.unlink()
+    return file
+
+
+def _verify(archive: ArchiveReference, pieces: Iterable[bytes]) -> None:
+    """Raises `Unusable` unless the archive is the one that was verified when the function was deployed."""
+    found, size = hashlib.sha256(), 0
+    for piece in pieces:
+        found.update(piece)
+        size += len(piece)
+    digest = found.hexdigest()
+    if size != archive.size or digest != archive.sha256:
+        raise Unusable(f"the archive has {size} bytes and digest {digest}, not {archive.size} and {archive.sha256}")

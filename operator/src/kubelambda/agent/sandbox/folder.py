@@ -1,0 +1,58 @@
+"""Carries out an unpacking plan below one folder, over what earlier archives left there."""
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from kubelambda.core.code import unpacking
+from kubelambda.core.code.unpacking import UnpackingPlan
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+
+
+def unpack(file: IO[bytes], plan: UnpackingPlan, folder: Path) -> None:
+    """Folders, files, then links; what an earlier archive has at one of their paths makes way.
+
+    Nothing is written through a link: one that is where a folder must be makes way too, and files are always new.
+    No code of the function runs yet. Raises `OSError`, or `InvalidArchive` for damaged content.
+    """
+    for directory in plan.directories:
+        path = folder / directory
+        if path.is_symlink() or not path.is_dir():
+            _make_way(path)
+            path.mkdir()
+    for packed in plan.files:
+        path = folder / packed.path
+        _make_way(path)
+        with os.fdopen(os.open(path, _NEW_FILE, packed.mode & ~_WRITABLE), "wb", buffering=0) as target:
+            for piece in unpacking.contents(file, packed):
+                target.write(piece)
+    for link in plan.links:
+        path = folder / link.path
+        _make_way(path)
+        path.symlink_to(link.target)
+
+
+def seal(folder: Path) -> None:
+    """Takes the right to write from all below the folder, and from the folder where it is ours.
+
+    Lambda mounts these read-only. The function has our user id, so it can take the right back: this keeps programs from
+    writing there by mistake, and not those that want to.
+    """
+    for path, _, _ in os.walk(folder, topdown=False):
+        with suppress(PermissionError):
+            Path(path).chmod(0o555)
+
+
+def _make_way(path: Path) -> None:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        pass
+    except (IsADirectoryError, PermissionError):
+        for inner in path.iterdir():
+            _make_way(inner)
+        path.rmdir()
