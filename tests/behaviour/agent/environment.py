@@ -60,11 +60,11 @@ def zipped(files: dict[str, str]) -> bytes:
 
 
 class Environment:
-    """One agent process with folders of its own."""
+    """One agent process with folders of its own. `output` takes its log; without one a file does."""
 
-    def __init__(self, root: Path, prestart: str = "python") -> None:
+    def __init__(self, root: Path, prestart: str = "python", output: int | None = None) -> None:
         for folder in ("var/task", "opt", "var/runtime"):
-            (root / folder).mkdir(parents=True)
+            (root / folder).mkdir(parents=True, exist_ok=True)
         self.root = root
         self.port, self.api_port = free_port(), free_port()
         self.log_file = root / "agent.log"
@@ -80,7 +80,7 @@ class Environment:
         }
         with self.log_file.open("wb") as log:
             command = [sys.executable, "-P", "-m", "kubelambda.agent"]
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, env=environment, stdout=output or log, stderr=log)
         self._requests = 0
 
     def __enter__(self) -> Self:
@@ -112,6 +112,7 @@ class Environment:
     ) -> Answer:
         """Turns the environment into one of a function."""
         archive = files if isinstance(files, bytes) else zipped(files)
+        layers: list[bytes] = function.pop("layers", [])
         variables = function.pop("variables", {})
         found = {
             "name": "hello",
@@ -127,16 +128,29 @@ class Environment:
             "log_group": "/aws/lambda/hello",
             "region": "us-east-1",
             "code": ArchiveReference(sha256 or hashlib.sha256(archive).hexdigest(), len(archive)),
+            "layers": tuple(ArchiveReference(hashlib.sha256(layer).hexdigest(), len(layer)) for layer in layers),
             **function,
         }
-        config = Specialization(token=TOKEN, variables=variables, **found).encode()
+        message = Specialization(token=TOKEN, variables=variables, **found)
+        config = message.encode()
+        along = b"".join([archive] if message.code in message.inline else []) + b"".join(layers)
         headers = {"Authorization": f"Bearer {token}", "X-Kubelambda-Config-Length": str(len(config))}
-        return self.call("POST", "/specialize", config + archive, headers)
+        return self.call("POST", "/specialize", config + along, headers)
 
-    def invoke(self, event: Any = None, *, tail: bool = False, token: str = TOKEN) -> Answer:
+    def state(self) -> Any:
+        """What the environment says of itself."""
+        return self.call("GET", "/state", headers={"Authorization": f"Bearer {TOKEN}"}).json
+
+    def invoke(
+        self, event: Any = None, *, tail: bool = False, token: str = TOKEN, headers: dict[str, str] | None = None
+    ) -> Answer:
         """One invocation."""
         self._requests += 1
-        headers = {"Authorization": f"Bearer {token}", "X-Amzn-RequestId": f"request-{self._requests}"}
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "X-Amzn-RequestId": f"request-{self._requests}",
+            **(headers or {}),
+        }
         if tail:
             headers["X-Amz-Log-Type"] = "Tail"
         return self.call("POST", "/invoke", json.dumps(event).encode(), headers)

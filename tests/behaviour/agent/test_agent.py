@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import http.client
-import importlib.util
 import json
 import re
 import select
@@ -10,19 +9,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-_spec = importlib.util.spec_from_file_location("agent_environment", Path(__file__).parent / "environment.py")
-assert _spec is not None
-assert _spec.loader is not None
-environment = importlib.util.module_from_spec(_spec)
-sys.modules["agent_environment"] = environment
-_spec.loader.exec_module(environment)
+environment = sys.modules["agent_environment"]
 
 CODE = """
 import os, sys, time, pathlib
@@ -45,13 +38,6 @@ def handler(event, context):
         return "x" * event["size"]
     return {"loaded": loaded, "env": dict(os.environ), "cwd": os.getcwd(), "id": context.aws_request_id}
 """
-
-
-@pytest.fixture
-def unclaimed(tmp_path: Path) -> Iterator[Any]:
-    """An environment that nobody claimed."""
-    with environment.Environment(tmp_path / "environment") as found:
-        yield found
 
 
 @pytest.fixture

@@ -131,7 +131,8 @@ def command_of(
             raise Unusable(f"Couldn't find valid bootstrap(s): {[str(folder / 'bootstrap') for folder in folders]}")
         command = [str(found)]
     wrapper = variables.get("AWS_LAMBDA_EXEC_WRAPPER")
-    return [wrapper, *command] if wrapper else command
+    # Lambda's own script executes the wrapper by a shell, whose status tells of one that is not there.
+    return ["/bin/sh", "-c", 'exec "$0" "$@"', wrapper, *command] if wrapper else command
 
 
 @dataclass(frozen=True, slots=True)
