@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from kubelambda.agent.process.configuration import Unusable
-from kubelambda.agent.sandbox.archives import Unreachable
+from kubelambda.agent.sandbox.archives import NotFetched
 from kubelambda.agent.sandbox.sandbox import Sandbox
 from kubelambda.api import environment_protocol
 from kubelambda.api.environment_protocol import UnusableMessage
@@ -85,7 +85,7 @@ class Control:
 
 def _specialized(request: Request, outcome: dict[str, Any] | Exception) -> None:
     if isinstance(outcome, Exception):
-        _reply(request, 502 if isinstance(outcome, Unreachable) else 400, {"message": str(outcome)})
+        _reply(request, 502 if isinstance(outcome, NotFetched) else 400, {"message": str(outcome)})
     else:
         _reply(request, 200, outcome)
 

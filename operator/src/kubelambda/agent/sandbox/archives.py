@@ -16,14 +16,14 @@ from kubelambda.core.code.invalid_archive import InvalidArchive
 _PIECE_BYTES = 65_536
 
 
-class Unreachable(Exception):
+class NotFetched(Exception):
     """An archive could not be fetched; it may be possible a moment later, or elsewhere."""
 
 
 def unpack(wanted: Specialization, along: bytes, paths: Paths) -> None:
     """Code to `/var/task`, then layers in their order to `/opt`; what is there cannot be written to afterwards.
 
-    `along` are the archives that came along. Raises `Unusable` for what no environment could use, and `Unreachable`.
+    `along` are the archives that came along. Raises `Unusable` for what no environment could use, and `NotFetched`.
     """
     if sum(archive.size for archive in wanted.inline) != len(along):
         raise Unusable(f"{len(along)} bytes of archives came along, not those that the message lists")
@@ -73,7 +73,7 @@ def _fetch(archive: ArchiveReference, url: str, target: Path) -> IO[bytes]:
             _verify(archive, pieces())
     except OSError as error:
         file.close()
-        raise Unreachable(f"the archive could not be fetched: {error}") from error
+        raise NotFetched(f"the archive could not be fetched: {error}") from error
     except Unusable:
         file.close()
         raise
