@@ -7,9 +7,14 @@ from tests.integration.conftest import Functions
 
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.settings import Settings
-from kubelambda.controllers.machinery import changes, resync
+from kubelambda.controllers.code.code_state import CodeState
+from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
+from kubelambda.controllers.machinery import resync
 from kubelambda.controllers.machinery.context import Context
-from kubelambda.controllers.machinery.work_queue import Key, WorkQueue
+from kubelambda.controllers.machinery.queues import SHARED, Queues
+from kubelambda.controllers.machinery.work_queue import Key
+from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES
+from kubelambda.controllers.registry import controllers
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import DEPLOYMENTS, FUNCTIONS
 from kubelambda.resources.pool_deployment import pool_deployment
@@ -20,14 +25,14 @@ from kubelambda.store.code.code_store import CodeStore
 async def context(client: KubeClient) -> AsyncIterator[Context]:
     """What the reconcilers get, with nobody at work."""
     async with CodeStore("http://127.0.0.1:9", b"key") as store:
-        queue, downloads = WorkQueue(observe=lambda *_: None), WorkQueue(observe=lambda *_: None)
-        yield Context(client, store, Settings(), b"key", queue=queue, downloads=downloads)
+        found = controllers(CodeState(store))
+        yield Context(client, Settings(), b"key", found, Queues(found))
 
 
 def due(context: Context) -> set[Key]:
     """Keys that are due now or soon; forgets them."""
-    found = set(context.queue._due)
-    context.queue._due.clear()
+    found = set(context.queues.by_name[SHARED]._due)
+    context.queues.by_name[SHARED]._due.clear()
     return found
 
 
@@ -50,19 +55,21 @@ async def test_a_change_that_no_watch_delivered_is_noticed(context: Context, fun
     functions.apply("changes")
     functions.apply("goes")
     await resync.load(context)
-    assert await resync.load(context) == 0
+    assert not any((await resync.load(context)).values())
     functions.apply("changes", timeout=9)
     functions.apply("comes")
     await functions.client.delete(FUNCTIONS, "goes", functions.namespace)
     due(context)
-    assert await resync.load(context) == 3
-    assert changes.function_key(functions.namespace, "goes") in due(context)
+    assert (await resync.load(context))[WATCHED_FUNCTIONS] == 3
+    assert Key("Function", functions.namespace, "goes") in due(context)
 
 
 async def test_a_pool_without_functions_is_found(context: Context, functions: Functions) -> None:
     """Its last function went while nobody looked."""
     await resync.load(context)
-    spec = RuntimeSpec.model_validate(context.state.runtimes["python3.13"]["spec"])
+    runtime = context.cluster[WATCHED_RUNTIMES].get("", "python3.13")
+    assert runtime is not None
+    spec = RuntimeSpec.model_validate(runtime.spec)
     manifest = pool_deployment(
         functions.namespace, "python3.13", "uid", spec, Settings().environments, size=1, token_sha256="0" * 64
     )

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from kubelambda.kube.api_server import Server, from_kubeconfig, in_cluster
-from kubelambda.kube.errors import Unreachable, status_error
+from kubelambda.kube.errors import NotFound, Unreachable, status_error
 from kubelambda.kube.resources import Resource
 
 type Object = dict[str, Any]
@@ -46,6 +46,13 @@ class KubeClient:
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
         """One object."""
         return await self._json("GET", resource.path(namespace, name))
+
+    async def find(self, resource: Resource, name: str, namespace: str | None = None) -> Object | None:
+        """One object, or None when it is not there."""
+        try:
+            return await self.get(resource, name, namespace)
+        except NotFound:
+            return None
 
     async def list(self, resource: Resource, namespace: str | None = None, *, label_selector: str = "") -> Object:
         """All objects, of one namespace or of all, from the API server's watch cache."""

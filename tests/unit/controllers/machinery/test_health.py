@@ -8,7 +8,9 @@ import aiohttp
 import pytest
 from tests.integration.control_plane import free_port
 
+from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.machinery.health import Health, Vitals
+from kubelambda.controllers.machinery.work_queue import Key, WorkQueue
 
 
 class Probed:
@@ -54,7 +56,7 @@ async def test_a_leader_is_ready_once_it_has_read_the_cluster(probed: Probed) ->
     probed.vitals.lease_age = lambda: 1.0
     assert (await probed.get("/healthz"))[0] == 200
     assert await probed.get("/readyz") == (503, "the cluster is being read")
-    probed.vitals.loaded = True
+    probed.vitals.watching.loaded = True
     assert (await probed.get("/readyz"))[0] == 200
 
 
@@ -66,30 +68,55 @@ async def test_a_silent_api_server_makes_unready_only(probed: Probed) -> None:
     assert (status, text) == (503, "the API server has not answered for 100 s")
 
 
-async def test_a_key_that_nobody_works_on_is_an_illness(probed: Probed) -> None:
+def waiting(seconds: float, *, since_finished: float) -> WorkQueue:
+    """A queue with one due key."""
+    found = WorkQueue(observe=lambda *_: None)
+    found._due[Key("Function", "a", "one")] = time.monotonic() - seconds
+    found._finished = time.monotonic() - since_finished
+    return found
+
+
+async def test_keys_that_nobody_works_on_are_an_illness(probed: Probed) -> None:
     """The queue is named."""
-    probed.vitals.queues = {"quick": lambda: (1, 0.0), "downloads": lambda: (2, 301.0)}
-    assert await probed.get("/healthz") == (503, "a key waits in the queue downloads for 301 s")
+    probed.vitals.queues = {"quick": waiting(0, since_finished=900), "Download": waiting(302, since_finished=301.5)}
+    text = "keys wait in the queue Download, and none was finished for 302 s"
+    assert await probed.get("/healthz") == (503, text)
+
+
+async def test_a_long_wait_behind_slow_work_is_no_illness(probed: Probed) -> None:
+    """As long as some of it is finished: whoever names slow servers cannot end the operator."""
+    probed.vitals.queues = {"Download": waiting(3600, since_finished=120)}
+    assert await probed.get("/healthz") == (200, "ok")
 
 
 async def test_deaf_watches_are_an_illness(probed: Probed) -> None:
     """The process lives and hears nothing: only a restart helps."""
-    probed.vitals.deaf = lambda: True
-    assert await probed.get("/healthz") == (503, "changes are listed that no watch delivered")
+    probed.vitals.watching.deaf = {"Function"}
+    assert await probed.get("/healthz") == (503, "changes of Function are listed that no watch delivered")
+
+
+async def test_objects_that_cannot_be_read_are_counted(probed: Probed) -> None:
+    """By kind, and no more once they can."""
+    probed.vitals.watching.unreadable[WATCHED_FUNCTIONS, ("a", "one")] = "uid/1"
+    line = 'kubelambda_unreadable_objects{kind="Function"} 1.0'
+    assert line in (await probed.get("/metrics"))[1].splitlines()
+    probed.vitals.watching.unreadable.clear()
+    assert line not in (await probed.get("/metrics"))[1].splitlines()
 
 
 async def test_metrics_show_reconciliations_and_queues(probed: Probed) -> None:
     """Under names that dashboards can rely on."""
-    probed.vitals.queues = {"quick": lambda: (3, 1.5)}
+    probed.vitals.queues = {"quick": waiting(1.5, since_finished=0)}
     probed.vitals.lease_age = lambda: 2.0
     probed.health.observe("Function", "error", 0.3)
     text = (await probed.get("/metrics"))[1]
     for line in (
         'kubelambda_reconcile_total{kind="Function",outcome="error"} 1.0',
         'kubelambda_reconcile_duration_seconds_bucket{kind="Function",le="0.5"} 1.0',
-        'kubelambda_queue_depth{queue="quick"} 3.0',
-        'kubelambda_queue_age_seconds{queue="quick"} 1.5',
+        'kubelambda_queue_depth{queue="quick"} 1.0',
         "kubelambda_leader 1.0",
         "kubelambda_lease_age_seconds 2.0",
     ):
         assert line in text.splitlines()
+    age = next(line for line in text.splitlines() if line.startswith('kubelambda_queue_age_seconds{queue="quick"}'))
+    assert 1.5 <= float(age.split()[1]) < 60

@@ -1,29 +1,92 @@
 """Reconciles a namespace with functions: its account id, and the policy that keeps others away from the agents."""
 
 import contextlib
+from collections.abc import Iterable
 
 from kubelambda.api import labels
+from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts
+from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery.declaration import Change, Controller, Follow, Watch
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
-from kubelambda.core.account.identity import namespace_account_id
+from kubelambda.core.account.identity import AccountClaim, namespace_account_id, rightful_account_id
 from kubelambda.kube.errors import NotFound
+from kubelambda.kube.event_recorder import record_event
 from kubelambda.kube.resources import NAMESPACES, NETWORK_POLICIES
 from kubelambda.resources.environment_network_policy import POLICY_NAME, environment_network_policy
+
+KIND = "Namespace"
 
 
 async def reconcile(context: Context, key: Key) -> Outcome:
     """The namespace `key.name`."""
-    namespace = context.state.namespaces.get(key.name)
+    namespace = context.cluster[WATCHED_NAMESPACES].get("", key.name)
     if namespace is None or namespace.terminating:
         return None
-    if not context.state.functions.get(key.name):
+    if key.name not in context.cluster[WATCHED_FUNCTIONS].namespaces():
         with contextlib.suppress(NotFound):
             await context.client.delete(NETWORK_POLICIES, POLICY_NAME, key.name)
         return None
     policy = environment_network_policy(key.name, context.settings.system_namespace)
     await context.client.apply(NETWORK_POLICIES, policy, manager=FIELD_MANAGER)
-    account = namespace_account_id(namespace.uid, namespace.annotations)
-    if namespace.annotations.get(labels.ACCOUNT_ID) != account:
-        patch = {"metadata": {"annotations": {labels.ACCOUNT_ID: account}}}
-        await context.client.patch(NAMESPACES, key.name, patch)
+    await _name_account(context, key.name, namespace)
     return None
+
+
+async def _name_account(context: Context, name: str, namespace: NamespaceFacts) -> None:
+    """Writes the account id down. One that another namespace has with more right is replaced, and that is told."""
+    written = namespace.annotations.get(labels.ACCOUNT_ID)
+    others = [_claim(facts) for (_, other), facts in context.cluster[WATCHED_NAMESPACES] if other != name]
+    account = rightful_account_id(_claim(namespace), others)
+    if written == account:
+        return
+    patch = {"metadata": {"annotations": {labels.ACCOUNT_ID: account}}}
+    body = await context.client.patch(NAMESPACES, name, patch)
+    if written is not None:
+        note = (
+            f"the account id {written} of annotation {labels.ACCOUNT_ID} cannot be had: it is not 12 digits, or "
+            f"belongs to another namespace; this namespace is account {account}"
+        )
+        await record_event(
+            context.client, NAMESPACES, body["metadata"], "AccountIdRefused", note, warning=True, action="Reconcile"
+        )
+
+
+def _claim(facts: NamespaceFacts) -> AccountClaim:
+    return AccountClaim(facts.uid, facts.created, facts.annotations.get(labels.ACCOUNT_ID))
+
+
+def _itself(change: Change[NamespaceFacts]) -> Iterable[Key]:
+    """And those who may now have, or have no more, the account id that they name."""
+    yield Key(KIND, change.name, change.name)
+    ids = {namespace_account_id(facts.uid, facts.annotations) for facts in change.either}
+    for (_, name), facts in change.cluster[WATCHED_NAMESPACES]:
+        if name != change.name and namespace_account_id(facts.uid, facts.annotations) in ids:
+            yield Key(KIND, name, name)
+
+
+def _first_or_last(change: Change[FunctionFacts]) -> Iterable[Key]:
+    if change.before is None or change.after is None:
+        yield Key(KIND, change.namespace, change.namespace)
+
+
+def _policy_holder(change: Change[str]) -> Iterable[Key]:
+    yield Key(KIND, change.namespace, change.namespace)
+
+
+LISTED_POLICIES: Watch[str] = Watch(
+    NETWORK_POLICIES,
+    lambda body: str(body["metadata"]["name"]),
+    label=f"{labels.MANAGED_BY}={labels.MANAGER}",
+    listed_only=True,
+)
+
+CONTROLLER = Controller(
+    KIND,
+    reconcile,
+    follows=(
+        Follow(WATCHED_NAMESPACES, _itself),
+        Follow(WATCHED_FUNCTIONS, _first_or_last, resync=True),
+        Follow(LISTED_POLICIES, _policy_holder, resync=True),
+    ),
+)

@@ -1,34 +1,52 @@
 """Keeps the code store equal to what is deployed: collects what nobody runs, publishes again what was lost."""
 
 import time
+from functools import partial
 
-from kubelambda.controllers.machinery import changes
+from kubelambda.controllers.code.code_state import CodeState
+from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.machinery.context import Context
+from kubelambda.controllers.machinery.declaration import Controller
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 
 KEY = Key("CodeStore", "", "")
 INTERVAL_S = 60.0
 
 
-async def reconcile(context: Context, key: Key) -> Outcome:  # noqa: ARG001 - there is one store
+def controller(code: CodeState) -> Controller:
+    """There is one store, looked at now and then."""
+    return Controller(KEY.kind, partial(reconcile, code), first_keys=(KEY,))
+
+
+async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:  # noqa: ARG001 - there is one store
     """The whole store.
 
     An archive that no function runs any more stays for a while: environments of the previous deployment may still
     fetch it, and a rollback finds it there.
     """
-    wanted = context.state.digests()
-    stored = set(await context.store.digests())
+    wanted = wanted_archives(context)
+    stored = set(await code.store.digests())
     now = time.monotonic()
-    for digest in [digest for digest in context.unreferenced if digest in wanted or digest not in stored]:
-        del context.unreferenced[digest]
+    for digest in [digest for digest in code.unreferenced if digest in wanted or digest not in stored]:
+        del code.unreferenced[digest]
     for digest in stored - wanted.keys():
-        since = context.unreferenced.get(digest)
+        since = code.unreferenced.get(digest)
         if since is None:
-            context.unreferenced[digest] = now
+            code.unreferenced[digest] = now
         elif now - since > context.settings.code_retention_seconds:
-            del context.unreferenced[digest]
-            context.fetched.pop(digest, None)
-            await context.store.delete(digest)
+            del code.unreferenced[digest]
+            code.fetched.pop(digest, None)
+            await code.store.delete(digest)
     for digest in wanted.keys() - stored:
-        context.queue.add(changes.function_key(*wanted[digest]))
+        context.queues.add(wanted[digest])
     return min(INTERVAL_S, context.settings.code_retention_seconds / 2 + 1)
+
+
+def wanted_archives(context: Context) -> dict[str, Key]:
+    """Every archive that must stay, with the key of a Function that can publish it again."""
+    return {
+        sha256: Key("Function", namespace, name)
+        for (namespace, name), facts in context.cluster[WATCHED_FUNCTIONS]
+        for sha256 in (facts.sha256, facts.stored)
+        if sha256
+    }

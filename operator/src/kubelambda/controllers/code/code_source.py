@@ -11,11 +11,13 @@ from kubelambda.api import limits
 from kubelambda.api.kinds.function import DeployedCode
 from kubelambda.api.kinds.function_code import Code, ConfigMapCode, StoredCode
 from kubelambda.api.reasons import Reason
+from kubelambda.controllers.code.code_state import CodeState
+from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.core.code import archive
 from kubelambda.core.code.invalid_archive import InvalidArchive
-from kubelambda.core.function.function_status import Problem
+from kubelambda.core.function.problems import Problem
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.resources import CONFIG_MAPS
 from kubelambda.store.code.code_store import CodeStoreUnavailable
@@ -25,47 +27,79 @@ class SourceMissing(Exception):
     """The object that holds the code does not exist, or has no such key."""
 
 
-async def resolve(context: Context, key: Key, code: Code, inline_file_name: str) -> DeployedCode | Problem | None:
-    """The published code; or the problem; or None while it is fetched."""
+class StoreAway(Exception):
+    """The code store does not answer; `sha256` is what the function wants of it."""
+
+    def __init__(self, sha256: str, message: str) -> None:
+        super().__init__(message)
+        self.sha256 = sha256
+
+
+async def resolve(
+    state: CodeState, context: Context, key: Key, code: Code, *, inline_file_name: str, deployed: DeployedCode | None
+) -> DeployedCode | Problem | None:
+    """The published code; or the problem; or None while it is fetched.
+
+    What is `deployed` already needs no code store that answers: an outage is nothing that the function has done.
+    """
     try:
-        if code.url is not None and code.sha256 is not None:
-            return await _downloaded(context, key, code.url, code.sha256)
-        if code.stored is not None:
-            return await _uploaded(context, key, code.stored)
-        return await _published(context, await _data(context, key, code, inline_file_name))
+        return await _resolved(state, context, key, code, inline_file_name)
     except InvalidArchive as error:
         return Problem(Reason.INVALID_CODE, str(error), terminal=True)
     except SourceMissing as error:
         return Problem(Reason.CODE_UNAVAILABLE, str(error))
+    except StoreAway as away:
+        if deployed is not None and deployed.sha256 == away.sha256:
+            return deployed
+        return Problem(Reason.CODE_STORE_UNAVAILABLE, str(away))
+
+
+async def _resolved(
+    state: CodeState, context: Context, key: Key, code: Code, inline_file_name: str
+) -> DeployedCode | Problem | None:
+    digest, data = code.sha256 or "", b""
+    if code.stored is not None:
+        digest = code.stored.sha256
+    elif code.url is None:
+        data = await _data(context, key, code, inline_file_name)
+        digest = hashlib.sha256(data).hexdigest()
+    try:
+        if code.stored is not None:
+            return await _uploaded(state, key, code.stored)
+        if code.url is not None:
+            return await _downloaded(state, context, key, code.url, digest)
+        return await _published(state, digest, data)
     except CodeStoreUnavailable as error:
-        return Problem(Reason.CODE_STORE_UNAVAILABLE, str(error))
+        raise StoreAway(digest, str(error)) from error
 
 
-async def _downloaded(context: Context, key: Key, url: str, sha256: str) -> DeployedCode | Problem | None:
+async def _downloaded(
+    state: CodeState, context: Context, key: Key, url: str, sha256: str
+) -> DeployedCode | Problem | None:
     """Downloading is done elsewhere; here we only look how it went."""
     name = (key.namespace, key.name)
-    context.unreferenced.pop(sha256, None)
-    size = await context.store.size(sha256)
-    if size is not None and context.has_fetched(*name, sha256):
-        context.failed_downloads.pop(name, None)
+    state.unreferenced.pop(sha256, None)
+    size = await state.store.size(sha256)
+    if size is not None and state.has_fetched(key.namespace, context.cluster[WATCHED_FUNCTIONS].get(*name), sha256):
+        state.failed_downloads.pop(name, None)
         return DeployedCode(sha256=sha256, size=size)
-    failed = context.failed_downloads.get(name)
+    failed = state.failed_downloads.get(name)
     if failed is not None and (failed.url, failed.sha256) == (url, sha256):
         return failed.problem
     download = Key("Download", key.namespace, key.name)
     # The end of a running download queues this function; asked for again now, it would fetch the same archive twice.
-    if not context.downloads.is_running(download):
-        context.downloads.add(download)
+    if not context.queues.of("Download").is_running(download):
+        context.queues.add(download)
     return None
 
 
-async def _uploaded(context: Context, key: Key, code: StoredCode) -> DeployedCode | Problem:
+async def _uploaded(state: CodeState, key: Key, code: StoredCode) -> DeployedCode | Problem:
     """What the control API brought is in the store already, and nowhere else."""
-    if not hmac.compare_digest(code.signature, context.store.upload_signature(key.namespace, code.sha256)):
+    if not hmac.compare_digest(code.signature, state.store.upload_signature(key.namespace, code.sha256)):
         text = f"code.stored names an archive that was not uploaded for namespace {key.namespace}: upload it here"
         return Problem(Reason.INVALID_CODE, text, terminal=True)
-    context.unreferenced.pop(code.sha256, None)
-    size = await context.store.size(code.sha256)
+    state.unreferenced.pop(code.sha256, None)
+    size = await state.store.size(code.sha256)
     if size is None:
         return Problem(Reason.CODE_UNAVAILABLE, f"the code store has no archive {code.sha256}: upload the code again")
     return DeployedCode(sha256=code.sha256, size=size)
@@ -107,9 +141,8 @@ async def _checked(text: str, where: str) -> bytes:
     return data
 
 
-async def _published(context: Context, data: bytes) -> DeployedCode:
-    sha256 = hashlib.sha256(data).hexdigest()
-    context.unreferenced.pop(sha256, None)
-    if await context.store.size(sha256) is None:
-        await context.store.put(sha256, data)
+async def _published(state: CodeState, sha256: str, data: bytes) -> DeployedCode:
+    state.unreferenced.pop(sha256, None)
+    if await state.store.size(sha256) is None:
+        await state.store.put(sha256, data)
     return DeployedCode(sha256=sha256, size=len(data))

@@ -7,6 +7,7 @@ import logging
 import socket
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import ip_address
 from typing import IO, Any
 
@@ -16,17 +17,20 @@ from pydantic import IPvAnyNetwork, ValidationError
 from kubelambda.api import limits
 from kubelambda.api.kinds.function import FunctionSpec
 from kubelambda.api.reasons import Reason
-from kubelambda.controllers.machinery import changes
-from kubelambda.controllers.machinery.context import Context, FailedDownload
+from kubelambda.controllers.code.code_state import CodeState, FailedDownload
+from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
+from kubelambda.controllers.machinery.context import Context
+from kubelambda.controllers.machinery.declaration import Controller
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.core.code import archive
 from kubelambda.core.code.invalid_archive import InvalidArchive, too_large
 from kubelambda.core.code.refused_networks import refusing
-from kubelambda.core.function.function_status import Problem
+from kubelambda.core.function.problems import Problem
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.resources import FUNCTIONS
 from kubelambda.store.code.code_store import CodeStoreUnavailable
 
+KIND = "Download"
 WORKERS = 8
 PER_NAMESPACE = 4
 """Downloads that one namespace may have at once; the rest is for the others."""
@@ -45,27 +49,32 @@ class WrongDigest(Exception):
     """The server answers with another archive; it may be replaced there."""
 
 
-async def reconcile(context: Context, key: Key) -> Outcome:
+def controller(code: CodeState) -> Controller:
+    """Asked for by the Functions whose archives are not there; apart from all others, because it may take minutes."""
+    return Controller(KIND, partial(reconcile, code), own_workers=WORKERS)
+
+
+async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:
     """The archive of one Function. What comes of it is remembered for the Function's own reconciliation.
 
     Every end of a download queues that: a Function that asked while one ran waits for nothing else (`code_source`).
     """
-    if context.downloads.running(key.namespace) > PER_NAMESPACE:
+    if context.queues.of(KIND).running(key.namespace) > PER_NAMESPACE:
         return 1.0
     source = await _source(context, key)
     if source is None:
-        context.queue.add(changes.function_key(key.namespace, key.name))
+        context.queues.add(Key("Function", key.namespace, key.name))
         return None
     url, sha256 = source
-    problem, again = await _attempt(context, key, url, sha256)
+    problem, again = await _attempt(code, context, key, url, sha256)
     name = (key.namespace, key.name)
     if problem is None:
-        context.failed_downloads.pop(name, None)
-        context.fetched.setdefault(sha256, set()).add(key.namespace)
+        code.failed_downloads.pop(name, None)
+        code.fetched.setdefault(sha256, set()).add(key.namespace)
     else:
-        context.failed_downloads[name] = FailedDownload(url, sha256, problem)
+        code.failed_downloads[name] = FailedDownload(url, sha256, problem)
         log.info("function %s/%s: %s", key.namespace, key.name, problem.message)
-    context.queue.add(changes.function_key(key.namespace, key.name))
+    context.queues.add(Key("Function", key.namespace, key.name))
     return BackOff() if again else None
 
 
@@ -79,11 +88,12 @@ async def _source(context: Context, key: Key) -> tuple[str, str] | None:
     return (code.url, code.sha256) if code.url is not None and code.sha256 is not None else None
 
 
-async def _attempt(context: Context, key: Key, url: str, sha256: str) -> tuple[Problem | None, bool]:
+async def _attempt(code: CodeState, context: Context, key: Key, url: str, sha256: str) -> tuple[Problem | None, bool]:
     """The problem, and whether another attempt can end differently."""
+    function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, key.name)
     try:
-        if not context.has_fetched(key.namespace, key.name, sha256) or await context.store.size(sha256) is None:
-            await _publish(context, url, sha256)
+        if not code.has_fetched(key.namespace, function, sha256) or await code.store.size(sha256) is None:
+            await _publish(code, context.settings.code_url_refused_networks, url, sha256)
     except WrongDigest as error:
         return Problem(Reason.INVALID_CODE, str(error), terminal=True), True
     except InvalidArchive as error:
@@ -95,15 +105,15 @@ async def _attempt(context: Context, key: Key, url: str, sha256: str) -> tuple[P
     return None, False
 
 
-async def _publish(context: Context, url: str, sha256: str) -> None:
+async def _publish(code: CodeState, refused: Sequence[IPvAnyNetwork], url: str, sha256: str) -> None:
     with tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES) as file:
-        found = await _download(url, file, context.settings.code_url_refused_networks)
+        found = await _download(url, file, refused)
         if found != sha256:
             raise WrongDigest(f"the archive at {url} has SHA-256 {found}, not {sha256}")
-        async with context.checking:
+        async with code.checking:
             await asyncio.to_thread(archive.check, file)
-        context.unreferenced.pop(sha256, None)
-        await context.store.put(sha256, file)
+        code.unreferenced.pop(sha256, None)
+        await code.store.put(sha256, file)
 
 
 async def _download(url: str, file: IO[bytes], refused: Sequence[IPvAnyNetwork]) -> str:

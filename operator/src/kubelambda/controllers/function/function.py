@@ -2,7 +2,10 @@
 
 import logging
 import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from pydantic import ValidationError
 
@@ -10,20 +13,25 @@ from kubelambda.api import labels
 from kubelambda.api.kinds.function import FunctionSpec, FunctionStatus
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.reasons import Reason
+from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts
 from kubelambda.controllers.code import code_source
+from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function import references
+from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.machinery import changes, recorder
-from kubelambda.controllers.machinery.cluster_state import function_facts
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
+from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES, RuntimeFacts
 from kubelambda.core.account import identity
-from kubelambda.core.account.reserved_concurrency import Grant, account_quota, allocate
-from kubelambda.core.function.function_status import Observation, Problem, decide
+from kubelambda.core.account.reserved_concurrency import Grant, ReservationRequest, account_quota, allocate
+from kubelambda.core.function.function_status import Observation, decide
 from kubelambda.core.function.object_name import function_name_of
-from kubelambda.kube.errors import NotFound
+from kubelambda.core.function.problems import Problem, findings, first_fault
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS, NAMESPACES
 
+KIND = "Function"
 LOOK_AGAIN_MAX_S = 30.0
 """The longest pause before a missing Secret or ConfigMap is looked for again; nothing tells us when it appears."""
 CONFIG_MAP_CHECK_S = 60.0
@@ -32,19 +40,30 @@ CONFIG_MAP_CHECK_S = 60.0
 log = logging.getLogger(__name__)
 
 
-async def reconcile(context: Context, key: Key) -> Outcome:
+@dataclass(slots=True)
+class FunctionMemory:
+    """What is remembered of Functions beyond their facts."""
+
+    code: CodeState
+    grants: dict[str, int | None] = field(default_factory=dict)
+    """Reserved concurrency by uid of a Function: what this process decided, ahead of what statuses say yet."""
+
+
+async def reconcile(memory: FunctionMemory, context: Context, key: Key) -> Outcome:
     """One Function. Deleting its environments is the garbage collector's work; ours is to forget it."""
-    try:
-        body = await context.client.get(FUNCTIONS, key.name, key.namespace)
-    except NotFound:
-        context.failed_downloads.pop((key.namespace, key.name), None)
-        changes.take_in_function(context, key.namespace, key.name, None)
+    body = await context.client.find(FUNCTIONS, key.name, key.namespace)
+    known = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, key.name)
+    if known is not None and (body is None or body["metadata"]["uid"] != known.uid):
+        memory.grants.pop(known.uid, None)
+    if body is None:
+        memory.code.failed_downloads.pop((key.namespace, key.name), None)
+        changes.forget(context, WATCHED_FUNCTIONS, key.namespace, key.name, by=key)
         return None
-    changes.take_in_function(context, key.namespace, key.name, function_facts(body))
+    await changes.observe(context, WATCHED_FUNCTIONS, body, by=key)
     if "deletionTimestamp" in body["metadata"]:
         return None
     before = _status(body)
-    observed = await _observe(context, key, body, before)
+    observed = await _observe(memory, context, key, body, before)
     status = decide(observed, datetime.now(UTC))
     if status != before:
         await _report(context, key, body, before, status)
@@ -61,12 +80,13 @@ def _status(body: Object) -> FunctionStatus:
 
 def _next_look(observed: Observation) -> Outcome:
     """Runtimes, reservations and downloads announce themselves; what else is missing must be looked for."""
-    match observed.problem:
-        case Problem(reason=Reason.REFERENCE_MISSING | Reason.CODE_STORE_UNAVAILABLE):
+    fault = first_fault(findings(observed))
+    match fault.reason if fault else None:
+        case Reason.REFERENCE_MISSING | Reason.CODE_STORE_UNAVAILABLE:
             return BackOff(LOOK_AGAIN_MAX_S)
-        case Problem(reason=Reason.CODE_UNAVAILABLE) if _follows_config_map(observed):
+        case Reason.CODE_UNAVAILABLE if _follows_config_map(observed):
             return BackOff(LOOK_AGAIN_MAX_S)
-        case None | Problem(reason=Reason.INVALID_CODE) if _follows_config_map(observed):
+        case None | Reason.INVALID_CODE | Reason.REFUSED if _follows_config_map(observed):
             return CONFIG_MAP_CHECK_S * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
     return None
 
@@ -75,7 +95,9 @@ def _follows_config_map(observed: Observation) -> bool:
     return isinstance(observed.spec, FunctionSpec) and observed.spec.code.config_map_ref is not None
 
 
-async def _observe(context: Context, key: Key, body: Object, before: FunctionStatus) -> Observation:
+async def _observe(
+    memory: FunctionMemory, context: Context, key: Key, body: Object, before: FunctionStatus
+) -> Observation:
     uid, annotations = await _namespace(context, key.namespace)
     account = identity.namespace_account_id(uid, annotations)
     spec = _spec(body)
@@ -84,13 +106,16 @@ async def _observe(context: Context, key: Key, body: Object, before: FunctionSta
     if isinstance(spec, FunctionSpec):
         missing = await references.missing(context.client, key.namespace, spec.environment)
         if isinstance(runtime, RuntimeSpec):
-            code = await code_source.resolve(context, key, spec.code, runtime.inline_file_name)
+            deployed = before.deployed.code if before.deployed else None
+            code = await code_source.resolve(
+                memory.code, context, key, spec.code, inline_file_name=runtime.inline_file_name, deployed=deployed
+            )
     return Observation(
         name=key.name,
         generation=body["metadata"]["generation"],
         arn=identity.function_arn(context.settings.region, account, function_name_of(body)),
         before=before,
-        grant=_grant(context, key, annotations),
+        grant=_grant(memory, context, key, annotations),
         spec=spec,
         runtime=runtime,
         code=code,
@@ -100,7 +125,7 @@ async def _observe(context: Context, key: Key, body: Object, before: FunctionSta
 
 async def _namespace(context: Context, name: str) -> tuple[str, dict[str, str]]:
     """Uid and annotations; asked for when the watch did not show it yet."""
-    view = context.state.namespaces.get(name)
+    view = context.cluster[WATCHED_NAMESPACES].get("", name)
     if view is not None:
         return view.uid, view.annotations
     metadata = (await context.client.get(NAMESPACES, name))["metadata"]
@@ -119,27 +144,34 @@ def _spec(body: Object) -> FunctionSpec | Problem:
 def _runtime(context: Context, spec: FunctionSpec | Problem) -> RuntimeSpec | Problem | None:
     if isinstance(spec, Problem):
         return None
-    found = context.state.runtimes.get(spec.runtime or "")
+    runtimes = context.cluster[WATCHED_RUNTIMES]
+    found = runtimes.get("", spec.runtime or "")
     if found is None:
-        known = ", ".join(sorted(context.state.runtimes)) or "none"
+        known = ", ".join(sorted(name for _, name in runtimes.names())) or "none"
         return Problem(Reason.RUNTIME_NOT_FOUND, f"Runtime {spec.runtime} does not exist; there are: {known}")
     try:
-        return RuntimeSpec.model_validate(found["spec"], extra="ignore")
+        return RuntimeSpec.model_validate(found.spec, extra="ignore")
     except ValidationError as error:
         return Problem(Reason.RUNTIME_NOT_FOUND, f"Runtime {spec.runtime} cannot be used: {error.errors()[0]['msg']}")
 
 
-def _grant(context: Context, key: Key, annotations: dict[str, str]) -> Grant:
+def _grant(memory: FunctionMemory, context: Context, key: Key, annotations: dict[str, str]) -> Grant:
     """Decided and remembered in one go: two functions that ask at once can never both get what is there once."""
+    functions = context.cluster[WATCHED_FUNCTIONS]
+    requests = [
+        ReservationRequest(name, facts.created, facts.requested, memory.grants.get(facts.uid, facts.granted))
+        for name, facts in functions.within(key.namespace)
+        if facts.requested is not None or facts.granted is not None
+    ]
     grants = allocate(
-        context.state.reservations(key.namespace),
+        requests,
         quota=account_quota(annotations.get(labels.CONCURRENT_EXECUTIONS), context.settings.account_concurrency),
         minimum=context.settings.unreserved_minimum,
     )
     found = grants.get(key.name, Grant(None))
-    view = context.state.function(key.namespace, key.name)
-    if view is not None:
-        context.state.grants[view.uid] = found.granted
+    facts = functions.get(key.namespace, key.name)
+    if facts is not None:
+        memory.grants[facts.uid] = found.granted
     return found
 
 
@@ -149,7 +181,46 @@ async def _report(context: Context, key: Key, body: Object, before: FunctionStat
         "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
     }
     after = await context.client.apply(FUNCTIONS, manifest, manager=FIELD_MANAGER, subresource="status")
-    changes.take_in_function(context, key.namespace, key.name, function_facts(after))
+    await changes.observe(context, WATCHED_FUNCTIONS, after, by=key)
     await recorder.record_transition(context.client, FUNCTIONS, body, before.conditions, status.conditions)
     if status.state is not before.state:
         log.info("function %s/%s is %s", key.namespace, key.name, status.state)
+
+
+def _itself(change: Change[FunctionFacts]) -> Iterable[Key]:
+    yield Key(KIND, change.namespace, change.name)
+
+
+def _refused(change: Change[FunctionFacts]) -> Iterable[Key]:
+    """What one function gave back, another may have been refused."""
+    before, after = change.before, change.after
+    if before is None or (after is not None and (before.requested, before.granted) == (after.requested, after.granted)):
+        return
+    for name, facts in change.cluster[WATCHED_FUNCTIONS].within(change.namespace):
+        if facts.requested is not None and facts.requested != facts.granted:
+            yield Key(KIND, change.namespace, name)
+
+
+def _of_runtime(change: Change[RuntimeFacts]) -> Iterable[Key]:
+    for (namespace, name), facts in change.cluster[WATCHED_FUNCTIONS]:
+        if facts.runtime == change.name:
+            yield Key(KIND, namespace, name)
+
+
+def _within(change: Change[NamespaceFacts]) -> Iterable[Key]:
+    """Quota and account id are annotations."""
+    return (Key(KIND, change.name, name) for name, _ in change.cluster[WATCHED_FUNCTIONS].within(change.name))
+
+
+def controller(code: CodeState) -> Controller:
+    """Functions."""
+    return Controller(
+        KIND,
+        partial(reconcile, FunctionMemory(code)),
+        follows=(
+            Follow(WATCHED_NAMESPACES, _within),
+            Follow(WATCHED_RUNTIMES, _of_runtime),
+            Follow(WATCHED_FUNCTIONS, _itself, resync=True, settled=lambda facts: facts.settled),
+            Follow(WATCHED_FUNCTIONS, _refused),
+        ),
+    )

@@ -2,7 +2,7 @@
 
 from kubelambda.api.kinds.function import EnvironmentVariables
 from kubelambda.api.reasons import Reason
-from kubelambda.core.function.function_status import Problem
+from kubelambda.core.function.problems import Problem
 from kubelambda.kube.errors import Forbidden, NotFound
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import CONFIG_MAPS, SECRETS, Resource

@@ -1,80 +1,82 @@
-"""What a change of one object means for others: the map from what was observed to the keys to look at."""
+"""What a change of one object means: its facts are remembered, and the keys of those who follow it become due."""
 
-from typing import Any
+import logging
 
-from kubelambda.controllers.machinery.cluster_state import FunctionFacts, NamespaceFacts
+from kubelambda.controllers.machinery.cluster import Seen
 from kubelambda.controllers.machinery.context import Context
+from kubelambda.controllers.machinery.declaration import Change, Controller, Follow, Watch, name_of
 from kubelambda.controllers.machinery.work_queue import Key
+from kubelambda.kube.event_recorder import record_event
+from kubelambda.kube.kube_client import Object
 
-COUNT_DELAY_S = 2.0
-"""Counts in the status of a Runtime may lag: many changes, one write."""
-
-
-def function_key(namespace: str, name: str) -> Key:
-    """The key of a Function."""
-    return Key("Function", namespace, name)
+log = logging.getLogger(__name__)
 
 
-def take_in_function(context: Context, namespace: str, name: str, view: FunctionFacts | None) -> bool:
-    """Remembers a Function, or that it is gone; queues what depends on it. Whether anything changed."""
-    known = context.state.function(namespace, name)
-    if not context.state.replace_function(namespace, name, view):
-        return False
-    if _pool_of(known) != _pool_of(view):
-        for runtime in {found.runtime for found in (known, view) if found is not None and found.runtime}:
-            context.queue.add(Key("Pool", namespace, runtime))
-            context.queue.add(Key("Runtime", "", runtime), COUNT_DELAY_S)
-    if (known is None) != (view is None):
-        context.queue.add(Key("Namespace", namespace, namespace))
-    if known is not None and _reservation(known) != _reservation(view):
-        _ask_again(context, namespace)
-    return not (known is None if view is None else view.same_as(known))
+def watches(context: Context) -> list[Watch[object]]:
+    """Every watch that some controller follows, in the order in which they are declared."""
+    return list(dict.fromkeys(follow.watch for controller in context.controllers for follow in controller.follows))
 
 
-def take_in_runtime(context: Context, name: str, body: dict[str, Any] | None) -> None:
-    """Remembers a Runtime, or that it is gone; a new spec concerns its functions and pools."""
-    known = context.state.runtimes.get(name)
-    if body is None:
-        context.state.runtimes.pop(name, None)
-    else:
-        context.state.runtimes[name] = {"spec": body["spec"], "uid": body["metadata"]["uid"]}
-    if known == context.state.runtimes.get(name):
+async def observe[F](
+    context: Context, watch: Watch[F], body: Object, *, by: Key | None = None, appeared: bool = True
+) -> F | None:
+    """Takes an object in as it is now; its facts, or None when it cannot be read.
+
+    `by` is the key at work that read it: its own change is no reason to look at it again. What has not `appeared`
+    just now, but is read for the first time, concerns nobody: every key is looked at after that.
+    """
+    facts = await _facts(context, watch, body)
+    if facts is None:
+        return None
+    metadata = body["metadata"]
+    namespace, name = name_of(body)
+    known = context.cluster[watch]
+    before = known.get(namespace, name)
+    if not known.replace((namespace, name), Seen(metadata["uid"], int(metadata["resourceVersion"]), facts)):
+        return facts
+    if before != facts and (appeared or before is not None):
+        _announce(context, watch, Change(namespace, name, before, facts, context.cluster), by)
+    return facts
+
+
+def forget[F](context: Context, watch: Watch[F], namespace: str, name: str, *, by: Key | None = None) -> None:
+    """Takes in that an object is gone."""
+    known = context.cluster[watch]
+    before = known.get(namespace, name)
+    context.watching.unreadable.pop((watch, (namespace, name)), None)
+    if before is None:
         return
-    context.queue.add(Key("Runtime", "", name))
-    users = context.state.functions_of_runtime(name)
-    for namespace, function in users:
-        context.queue.add(function_key(namespace, function))
-    for namespace in {namespace for namespace, _ in users}:
-        context.queue.add(Key("Pool", namespace, name))
+    known.replace((namespace, name), None)
+    _announce(context, watch, Change(namespace, name, before, None, context.cluster), by)
 
 
-def take_in_namespace(context: Context, name: str, view: NamespaceFacts | None) -> None:
-    """Remembers a namespace; new annotations concern everything in it."""
-    known = context.state.namespaces.get(name)
-    if view is None:
-        context.state.namespaces.pop(name, None)
-        return
-    context.state.namespaces[name] = view
-    if known == view:
-        return
-    context.queue.add(Key("Namespace", name, name))
-    found = context.state.functions.get(name, {})
-    for function in found:
-        context.queue.add(function_key(name, function))
-    for runtime in {each.runtime for each in found.values() if each.runtime}:
-        context.queue.add(Key("Pool", name, runtime))
+def followers[F](context: Context, watch: Watch[F]) -> list[tuple[Controller, Follow[F]]]:
+    """Who follows a watch."""
+    return [(each, follow) for each in context.controllers for follow in each.follows if follow.watch is watch]
 
 
-def _pool_of(view: FunctionFacts | None) -> tuple[str | None, bool]:
-    return (view.runtime, view.pooled) if view else (None, False)
+def _announce[F](context: Context, watch: Watch[F], change: Change[F], by: Key | None) -> None:
+    for _, follow in followers(context, watch):
+        for key in follow.keys(change):
+            if key != by:
+                context.queues.add(key, follow.delay)
 
 
-def _reservation(view: FunctionFacts | None) -> tuple[int | None, int | None]:
-    return (view.requested, view.granted) if view else (None, None)
-
-
-def _ask_again(context: Context, namespace: str) -> None:
-    """What one function gave back, another may have been refused."""
-    for name, view in context.state.functions.get(namespace, {}).items():
-        if view.requested is not None and view.requested != view.granted:
-            context.queue.add(function_key(namespace, name))
+async def _facts[F](context: Context, watch: Watch[F], body: Object) -> F | None:
+    """The facts; or, told once for each generation, why there are none. What was known before stays."""
+    metadata = body["metadata"]
+    at = (watch, name_of(body))
+    try:
+        facts = watch.facts(body)
+    except Exception as error:  # noqa: BLE001 - one bad object must never stop the others
+        what = f"{metadata['uid']}/{metadata.get('generation', 0)}"
+        if context.watching.unreadable.get(at) != what:
+            context.watching.unreadable[at] = what
+            note = f"this release of kubelambda cannot read the object, and skips it: {type(error).__name__}: {error}"
+            log.warning("%s %s/%s: %s", watch.resource.kind, *name_of(body), note)
+            await record_event(
+                context.client, watch.resource, metadata, "Unreadable", note, warning=True, action="Reconcile"
+            )
+        return None
+    context.watching.unreadable.pop(at, None)
+    return facts

@@ -1,21 +1,27 @@
 """Liveness, readiness and metrics of the operator, meaning what they say.
 
-Alive: the event loop turns, keys that are due are worked off, and the watches deliver what lists show.
+Alive: the event loop turns, some key is finished while keys are due, and the watches deliver what lists show. How
+long a key waits is no matter of life: behind slow servers it may be long, and a restart would only make it longer.
 Ready: the API server answers; a leader has also read the cluster.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter as Counted
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from kubelambda.controllers.machinery.watch_state import WatchState
+from kubelambda.controllers.machinery.work_queue import WorkQueue
+
 PORT = 8081
 _BEAT_S = 1.0
 _LAG_MAX_S = 10.0
-_QUEUE_AGE_MAX_S = 300.0
+_STUCK_MAX_S = 300.0
+"""Longer than any one reconciliation takes, downloads included."""
 _CONTACT_MAX_S = 60.0
 
 
@@ -23,16 +29,13 @@ _CONTACT_MAX_S = 60.0
 class Vitals:
     """Where to look. The operator replaces these as its parts come up."""
 
-    queues: dict[str, Callable[[], tuple[int, float]]] = field(default_factory=dict)
-    """For each queue, how many keys wait and for how long the oldest due one has."""
+    queues: Mapping[str, WorkQueue] = field(default_factory=dict)
     lease_age: Callable[[], float | None] = lambda: None
     """Seconds since the lease was renewed; None while another one leads."""
     contact: Callable[[], float] = time.monotonic
     """When the API server last answered."""
-    deaf: Callable[[], bool] = lambda: False
-    """Whether changes stopped to arrive."""
-    loaded: bool = False
-    """Whether a leader has read the cluster."""
+    watching: WatchState = field(default_factory=WatchState)
+    """Whether changes arrive, whether the cluster was read, and what cannot be read."""
 
 
 class Health:
@@ -55,6 +58,9 @@ class Health:
         )
         self._depth = Gauge("kubelambda_queue_depth", "Keys that wait", ["queue"], registry=registry)
         self._age = Gauge("kubelambda_queue_age_seconds", "Wait of the oldest due key", ["queue"], registry=registry)
+        self._unreadable = Gauge(
+            "kubelambda_unreadable_objects", "Objects that cannot be read and are skipped", ["kind"], registry=registry
+        )
         self._lag = Gauge("kubelambda_loop_lag_seconds", "How late the event loop is", registry=registry)
         self._leader = Gauge("kubelambda_leader", "Whether this replica leads", registry=registry)
         self._renewed = Gauge("kubelambda_lease_age_seconds", "Time since the lease was renewed", registry=registry)
@@ -90,19 +96,19 @@ class Health:
     def _illness(self) -> str | None:
         if self._loop_lag() > _LAG_MAX_S:
             return f"the event loop is {self._loop_lag():.0f} s late"
-        for name, look in self._vitals.queues.items():
-            age = look()[1]
-            if age > _QUEUE_AGE_MAX_S:
-                return f"a key waits in the queue {name} for {age:.0f} s"
-        if self._vitals.deaf():
-            return "changes are listed that no watch delivered"
+        for name, queue in self._vitals.queues.items():
+            stuck = queue.stuck_for()
+            if stuck > _STUCK_MAX_S:
+                return f"keys wait in the queue {name}, and none was finished for {stuck:.0f} s"
+        if self._vitals.watching.deaf:
+            return f"changes of {', '.join(sorted(self._vitals.watching.deaf))} are listed that no watch delivered"
         return None
 
     def _unreadiness(self) -> str | None:
         silence = time.monotonic() - self._vitals.contact()
         if silence > _CONTACT_MAX_S:
             return f"the API server has not answered for {silence:.0f} s"
-        if self._vitals.lease_age() is not None and not self._vitals.loaded:
+        if self._vitals.lease_age() is not None and not self._vitals.watching.loaded:
             return "the cluster is being read"
         return self._illness()
 
@@ -114,9 +120,11 @@ class Health:
         self._leader.set(age is not None)
         self._renewed.set(age or 0.0)
         self._lag.set(self._loop_lag())
-        for name, look in self._vitals.queues.items():
-            depth, oldest = look()
-            self._depth.labels(name).set(depth)
-            self._age.labels(name).set(oldest)
+        for name, queue in self._vitals.queues.items():
+            self._depth.labels(name).set(len(queue))
+            self._age.labels(name).set(queue.oldest_age())
+        self._unreadable.clear()
+        for kind, count in Counted(watch.resource.kind for watch, _ in self._vitals.watching.unreadable).items():
+            self._unreadable.labels(kind).set(count)
         body = await asyncio.to_thread(generate_latest, self.registry)
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4"})

@@ -4,13 +4,10 @@ import asyncio
 import logging
 import random
 
-from kubelambda.api import labels
 from kubelambda.controllers.machinery import changes
-from kubelambda.controllers.machinery.cluster_state import function_facts, namespace_facts
 from kubelambda.controllers.machinery.context import Context
-from kubelambda.controllers.machinery.work_queue import Key
+from kubelambda.controllers.machinery.declaration import Change, Name, Watch, name_of
 from kubelambda.kube.errors import KubeError
-from kubelambda.kube.resources import DEPLOYMENTS, FUNCTIONS, NAMESPACES, NETWORK_POLICIES, RUNTIMES
 
 INTERVAL_S = 300.0
 _EVENT_DELAY_S = 10.0
@@ -19,15 +16,16 @@ _EVENT_DELAY_S = 10.0
 log = logging.getLogger(__name__)
 
 
-async def load(context: Context) -> int:
-    """Replaces what we know by what there is; how many Functions were not as known.
+async def load(context: Context) -> dict[Watch[object], int]:
+    """Replaces what we know by what there is; how many objects of each watch were not as known.
 
-    Namespaces and runtimes come first, so that no function misses its own.
+    The order is that of the declarations: what others depend on comes first.
     """
-    await _load_namespaces(context)
-    await _load_runtimes(context)
-    surprises = await _load_functions(context)
-    await _load_children(context)
+    first = not context.watching.loaded
+    surprises = {watch: await _load(context, watch, first=first) for watch in changes.watches(context)}
+    context.watching.loaded = True
+    for watch in surprises:
+        _look_again(context, watch)
     return surprises
 
 
@@ -35,69 +33,56 @@ async def run(context: Context) -> None:
     """Resyncs for ever."""
     while True:
         await asyncio.sleep(INTERVAL_S * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
-        last_event = context.last_event
+        last = dict(context.watching.last_event)
         try:
             surprises = await load(context)
         except KubeError as error:
             log.warning("the resync waits for the API server: %s", error)
             continue
-        if surprises:
+        surprised = [watch for watch, count in surprises.items() if count and not watch.listed_only]
+        if surprised:
             await asyncio.sleep(_EVENT_DELAY_S)
-            context.deaf = context.last_event == last_event
-            log.log(logging.ERROR if context.deaf else logging.INFO, "%d changes came without an event", surprises)
+        silent = {each.resource.kind for each in surprised if context.watching.last_event[each] == last.get(each)}
+        context.watching.deaf = silent
+        for watch in surprised:
+            level = logging.ERROR if watch.resource.kind in silent else logging.INFO
+            log.log(level, "%d changes of %s came without an event", surprises[watch], watch.resource.plural)
 
 
-async def _load_namespaces(context: Context) -> None:
-    seen = set()
-    async for body in context.client.each(NAMESPACES):
-        seen.add(body["metadata"]["name"])
-        changes.take_in_namespace(context, body["metadata"]["name"], namespace_facts(body))
-    for name in set(context.state.namespaces) - seen:
-        changes.take_in_namespace(context, name, None)
-
-
-async def _load_runtimes(context: Context) -> None:
-    seen = set()
-    async for body in context.client.each(RUNTIMES):
-        name = body["metadata"]["name"]
-        seen.add(name)
-        changes.take_in_runtime(context, name, body)
-        context.queue.add(Key("Runtime", "", name), changes.COUNT_DELAY_S)
-    for name in set(context.state.runtimes) - seen:
-        changes.take_in_runtime(context, name, None)
-
-
-async def _load_functions(context: Context) -> int:
-    """What needs work is due at once; what does not is looked at in the course of the interval."""
-    known = set(context.state.names())
+async def _load(context: Context, watch: Watch[object], *, first: bool) -> int:
+    known = context.cluster[watch]
+    unseen = known.names()
     surprises = 0
-    async for body in context.client.each(FUNCTIONS):
-        metadata = body["metadata"]
-        name = (metadata["namespace"], metadata["name"])
-        known.discard(name)
-        view = function_facts(body)
-        before = context.state.function(*name)
-        surprises += before is None or before.generation < view.generation
-        changes.take_in_function(context, *name, view)
-        pause = random.uniform(0, INTERVAL_S) if view.settled else 0.0  # noqa: S311 - jitter
-        context.queue.add(changes.function_key(*name), pause)
-    for name in known:
-        # Listed page by page, so a Function may have come meanwhile: looking at it tells.
+    async for body in context.client.each(watch.resource, label_selector=watch.label):
+        name = name_of(body)
+        unseen.discard(name)
+        before = known.get(*name)
+        after = await changes.observe(context, watch, body, appeared=not first)
+        surprises += after is not None and before != after
+    for name in unseen:
         surprises += 1
-        context.queue.add(changes.function_key(*name))
+        if watch.listed_only or not await _is_there(context, watch, name):
+            changes.forget(context, watch, *name)
     return surprises
 
 
-async def _load_children(context: Context) -> None:
-    """Pools and policies, also those whose last function went while nobody looked."""
-    pools = {(ns, view.runtime) for ns, found in context.state.functions.items() for view in found.values()}
-    async for body in context.client.each(DEPLOYMENTS, label_selector=labels.POOL):
-        pools.add((body["metadata"]["namespace"], body["metadata"]["labels"][labels.POOL]))
-    for namespace, runtime in pools:
-        if runtime:
-            context.queue.add(Key("Pool", namespace, runtime))
-    policies = set(context.state.functions)
-    async for body in context.client.each(NETWORK_POLICIES, label_selector=f"{labels.MANAGED_BY}={labels.MANAGER}"):
-        policies.add(body["metadata"]["namespace"])
-    for namespace in policies:
-        context.queue.add(Key("Namespace", namespace, namespace))
+async def _is_there(context: Context, watch: Watch[object], name: Name) -> bool:
+    """Listed page by page, so an object may have come meanwhile that no page shows: asked by name, it tells."""
+    namespace, plain = name
+    found = await context.client.find(watch.resource, plain, namespace or None)
+    if found is None:
+        return False
+    await changes.observe(context, watch, found)
+    return True
+
+
+def _look_again(context: Context, watch: Watch[object]) -> None:
+    """Every key, as if all had just appeared: what needs work at once, the rest in the course of the interval."""
+    for (namespace, name), facts in context.cluster[watch]:
+        change = Change(namespace, name, None, facts, context.cluster)
+        for _, follow in changes.followers(context, watch):
+            if not follow.resync:
+                continue
+            pause = random.uniform(0, INTERVAL_S) if follow.settled(facts) else follow.delay  # noqa: S311 - jitter
+            for key in follow.keys(change):
+                context.queues.add(key, pause)

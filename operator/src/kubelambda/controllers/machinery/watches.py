@@ -1,9 +1,8 @@
-"""kopf as informer and lifecycle host: events become keys, and nothing else happens here.
+"""kopf as informer and lifecycle host: events become facts and keys, and nothing else happens here.
 
 No change handlers, timers or daemons: they keep state on the objects, and lose changes that come while they work.
 """
 
-import logging
 import time
 from typing import Any
 
@@ -11,20 +10,26 @@ import kopf
 
 from kubelambda.api import labels
 from kubelambda.controllers.machinery import changes
-from kubelambda.controllers.machinery.cluster_state import function_facts, namespace_facts
 from kubelambda.controllers.machinery.context import Context
-from kubelambda.controllers.machinery.work_queue import Key
+from kubelambda.controllers.machinery.declaration import Watch
 
-log = logging.getLogger(__name__)
+PAGE = 50
+"""Objects that are listed at once: each may carry a megabyte of code."""
+FORGET_S = 0.5
+"""How long kopf keeps what it last saw of an object that does not change."""
 
 
 def registry(context: Context, kubeconfig: str | None) -> kopf.OperatorRegistry:
-    """Handlers of a few lines each, on a registry of their own."""
+    """One handler of a few lines for each watch, on a registry of their own."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=handlers)
     async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure_settings(settings)
+        for watch in changes.watches(context):
+            if watch.label:  # other people's objects never reach us
+                resource = watch.resource
+                settings.watching.label_selectors[resource.group, resource.version, resource.plural] = watch.label
 
     @kopf.on.login(registry=handlers)
     async def login(**arguments: Any) -> Any:
@@ -32,42 +37,23 @@ def registry(context: Context, kubeconfig: str | None) -> kopf.OperatorRegistry:
             return kopf.login_with_service_account(**arguments)
         return kopf.login_with_kubeconfig(**arguments)
 
-    @kopf.on.event(labels.GROUP, labels.VERSION, "functions", registry=handlers)
-    async def function(namespace: str | None, name: str, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002
-        context.last_event = time.monotonic()
-        assert namespace is not None
-        view = None if type == "DELETED" else function_facts(dict(body))
-        if changes.take_in_function(context, namespace, name, view):
-            context.queue.add(changes.function_key(namespace, name))
-
-    @kopf.on.event(labels.GROUP, labels.VERSION, "runtimes", registry=handlers)
-    async def runtime(name: str, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002
-        context.last_event = time.monotonic()
-        changes.take_in_runtime(context, name, None if type == "DELETED" else dict(body))
-
-    @kopf.on.event("", "v1", "namespaces", registry=handlers)
-    async def namespace(name: str, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002
-        changes.take_in_namespace(context, name, None if type == "DELETED" else namespace_facts(dict(body)))
-
-    _register_pools(handlers, context)
+    for watch in changes.watches(context):
+        if not watch.listed_only:
+            _register(handlers, context, watch)
     return handlers
 
 
-def _register_pools(handlers: kopf.OperatorRegistry, context: Context) -> None:
-    generations: dict[tuple[str, str], int] = {}
+def _register(handlers: kopf.OperatorRegistry, context: Context, watch: Watch[object]) -> None:
+    resource = watch.resource
+    selected: dict[str, Any] = {"labels": {watch.label: kopf.PRESENT}} if watch.label else {}
 
-    @kopf.on.event("apps", "v1", "deployments", labels={labels.POOL: kopf.PRESENT}, registry=handlers)
-    async def pool(namespace: str | None, name: str, meta: kopf.Meta, type: str | None, **_: Any) -> None:  # noqa: A002
-        assert namespace is not None
-        runtime = meta["labels"][labels.POOL]
-        context.queue.add(Key("Runtime", "", runtime), changes.COUNT_DELAY_S)
-        generation = meta["generation"]
+    @kopf.on.event(resource.group, resource.version, resource.plural, id=resource.plural, registry=handlers, **selected)
+    async def changed(namespace: str | None, name: str, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002
+        context.watching.last_event[watch] = time.monotonic()
         if type == "DELETED":
-            generations.pop((namespace, name), None)
-            context.queue.add(Key("Pool", namespace, runtime))
-        elif generations.get((namespace, name)) != generation:  # somebody, maybe ourselves, changed its spec
-            generations[namespace, name] = generation
-            context.queue.add(Key("Pool", namespace, runtime))
+            changes.forget(context, watch, namespace or "", name)
+        else:
+            await changes.observe(context, watch, dict(body))
 
 
 def configure_settings(settings: kopf.OperatorSettings) -> None:
@@ -75,11 +61,11 @@ def configure_settings(settings: kopf.OperatorSettings) -> None:
     settings.posting.enabled = False  # our own recorder writes transitions only
     settings.peering.standalone = True  # a Lease elects the leader
     settings.scanning.disabled = True  # the definitions are installed before us
-    settings.watching.chunk_size = 500  # a list of thousands is never in memory at once
-    settings.watching.label_selectors["apps", "v1", "deployments"] = labels.POOL  # other people's never reach us
+    settings.watching.chunk_size = PAGE  # a list of thousands is never in memory at once
     settings.watching.server_timeout = 600  # a second belt beside the timeout for inactivity
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
+    settings.queueing.idle_timeout = FORGET_S  # until then the last body of every object stays in memory
     # Nothing is kept on objects, but what kopf would write carries our name and not everybody's.
     settings.persistence.finalizer = f"{labels.GROUP}/kopf"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"kopf.{labels.GROUP}")

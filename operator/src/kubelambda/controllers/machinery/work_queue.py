@@ -53,6 +53,7 @@ class WorkQueue:
         self._running: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._changed = asyncio.Event()
+        self._finished = time.monotonic()
         self._bucket = full(BURST, RATE_PER_S, time.monotonic())
 
     def add(self, key: Key, delay: float = 0.0) -> None:
@@ -73,6 +74,10 @@ class WorkQueue:
         now = time.monotonic()
         waiting = (due for key, due in self._due.items() if key not in self._running)
         return max(0.0, now - min(waiting, default=now))
+
+    def stuck_for(self) -> float:
+        """Seconds since a key was finished, or became due, while some are due; 0 while none is."""
+        return min(self.oldest_age(), time.monotonic() - self._finished)
 
     def is_running(self, key: Key) -> bool:
         """Whether `key` is being worked on."""
@@ -130,6 +135,7 @@ class WorkQueue:
                 continue
 
     def _finish(self, key: Key) -> None:
+        self._finished = time.monotonic()
         self._running.discard(key)
         due = self._due.get(key)
         if due is not None:

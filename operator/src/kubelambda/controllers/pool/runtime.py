@@ -1,35 +1,41 @@
 """Reconciles a Runtime: counts what uses it, and says whether its pools can start."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from kubelambda.api import labels
 from kubelambda.api.kinds.runtime import RuntimeStatus
+from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
-from kubelambda.core.pool.runtime_status import PoolFacts, decide
-from kubelambda.kube.errors import NotFound
+from kubelambda.controllers.pool.pool_facts import WATCHED_POOLS, PoolDeploymentFacts
+from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES, RuntimeFacts
+from kubelambda.core.pool.runtime_status import decide
 from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import DEPLOYMENTS, RUNTIMES
+from kubelambda.kube.resources import RUNTIMES
+
+KIND = "Runtime"
+COUNT_DELAY_S = 2.0
+"""Counts in the status of a Runtime may lag: many changes, one write."""
 
 
 async def reconcile(context: Context, key: Key) -> Outcome:
     """The Runtime `key.name`."""
-    try:
-        body = await context.client.get(RUNTIMES, key.name)
-    except NotFound:
-        changes.take_in_runtime(context, key.name, None)
+    body = await context.client.find(RUNTIMES, key.name)
+    if body is None:
+        changes.forget(context, WATCHED_RUNTIMES, "", key.name, by=key)
         return None
-    changes.take_in_runtime(context, key.name, body)
+    await changes.observe(context, WATCHED_RUNTIMES, body, by=key)
     before = _status(body)
-    pools = await context.client.list(DEPLOYMENTS, label_selector=f"{labels.POOL}={key.name}")
+    cluster = context.cluster
     status = decide(
         generation=body["metadata"]["generation"],
         before=before,
-        functions=len(context.state.functions_of_runtime(key.name)),
-        pools=[_pool(item) for item in pools["items"]],
+        functions=sum(facts.runtime == key.name for _, facts in cluster[WATCHED_FUNCTIONS]),
+        pools=[facts.pool for _, facts in cluster[WATCHED_POOLS] if facts.runtime == key.name],
         now=datetime.now(UTC),
     )
     if status != before:
@@ -49,9 +55,29 @@ def _status(body: Object) -> RuntimeStatus:
         return RuntimeStatus()
 
 
-def _pool(deployment: Object) -> PoolFacts:
-    status = deployment.get("status") or {}
-    found = {condition["type"]: condition for condition in status.get("conditions") or []}
-    stuck, refused = found.get("Progressing", {}), found.get("ReplicaFailure", {})
-    failing = refused if refused.get("status") == "True" else stuck if stuck.get("status") == "False" else {}
-    return PoolFacts(deployment["metadata"]["namespace"], status.get("readyReplicas", 0), failing.get("message"))
+def _itself(change: Change[RuntimeFacts]) -> Iterable[Key]:
+    yield Key(KIND, "", change.name)
+
+
+def _counted(change: Change[FunctionFacts]) -> Iterable[Key]:
+    """The runtimes that it used and uses, when that is another."""
+    used = {facts.runtime for facts in change.either}
+    if change.before is None or change.after is None or len(used) > 1:
+        for runtime in used:
+            if runtime:
+                yield Key(KIND, "", runtime)
+
+
+def _of_pool(change: Change[PoolDeploymentFacts]) -> Iterable[Key]:
+    yield Key(KIND, "", change.either[0].runtime)
+
+
+CONTROLLER = Controller(
+    KIND,
+    reconcile,
+    follows=(
+        Follow(WATCHED_RUNTIMES, _itself, resync=True),
+        Follow(WATCHED_FUNCTIONS, _counted, delay=COUNT_DELAY_S),
+        Follow(WATCHED_POOLS, _of_pool, delay=COUNT_DELAY_S),
+    ),
+)

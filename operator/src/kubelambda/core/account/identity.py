@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kubelambda.api import labels
@@ -60,6 +61,35 @@ def account_id(namespace_uid: str, annotation: str | None = None) -> str:
 def namespace_account_id(uid: str, annotations: dict[str, str]) -> str:
     """`account_id` of a namespace object's uid and annotations."""
     return account_id(uid, annotations.get(labels.ACCOUNT_ID))
+
+
+@dataclass(frozen=True, slots=True)
+class AccountClaim:
+    """A namespace as an account: the id that it names, if any."""
+
+    uid: str
+    created: str
+    """RFC 3339."""
+    annotation: str | None
+
+    @property
+    def id(self) -> str:
+        """The account id that it claims."""
+        return account_id(self.uid, self.annotation)
+
+    @property
+    def rank(self) -> tuple[bool, str, str]:
+        """Order among those who claim one id: whom it is derived from, then the oldest."""
+        return self.id != account_id(self.uid), self.created, self.uid
+
+
+def rightful_account_id(claim: AccountClaim, others: Iterable[AccountClaim]) -> str:
+    """The id that a namespace may have: the one it claims, or its own when another has more right to that.
+
+    An annotation that was copied with a manifest never takes an account away from the namespace that had it.
+    """
+    rivals = (other for other in others if other.id == claim.id)
+    return account_id(claim.uid) if any(other.rank < claim.rank for other in rivals) else claim.id
 
 
 def function_arn(region: str, account: str, name: str, qualifier: str | None = None) -> str:

@@ -1,19 +1,18 @@
 """The status of a Function out of what was observed: pure, the same for the same observation (§1.4).
 
 ```
-            no deployment yet                      a deployment serves
-  fetching  Pending                                Active, update InProgress
-  problem   Failed (Pending when it is ours)       Active, update Failed: the previous deployment stays
-  none      Active, update Successful              Active, update Successful
+            no deployment yet       a deployment serves
+  waiting   Pending                 Active, update InProgress: the code is fetched, or the platform is at fault
+  problem   Failed                  Active, update Failed: the previous deployment stays
+  none      Active, Successful      Active, update Successful
 ```
 """
 
 import base64
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from kubelambda.api.conditions import Condition, ConditionStatus, merge, timestamp
+from kubelambda.api.conditions import Condition, merge, timestamp
 from kubelambda.api.kinds.function import (
     DeployedCode,
     DeployedConfiguration,
@@ -25,35 +24,11 @@ from kubelambda.api.kinds.function import (
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.reasons import Reason
 from kubelambda.core.account.reserved_concurrency import Grant
+from kubelambda.core.function.problems import Finding, Problem, findings, first_fault
 from kubelambda.core.function.revision import revision
 
 CREATING = "The function is being created."
-FETCHING = "the code is being fetched"
 _MESSAGE_MAX_CHARS = 1024
-_STATE_REASON_CODES = {
-    Reason.RUNTIME_NOT_FOUND: "InvalidRuntime",
-    Reason.INVALID_CODE: "InvalidZipFileException",
-    Reason.CODE_UNAVAILABLE: "InvalidZipFileException",
-    Reason.CODE_STORE_UNAVAILABLE: "InternalError",
-}
-
-type Fact = tuple[str, ConditionStatus, Reason, str]
-"""A condition's type, status, reason and message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a Function cannot be deployed as it stands."""
-
-    reason: Reason
-    message: str
-    terminal: bool = False
-    """Whether nothing but a change of the spec can help; otherwise it is tried again."""
-
-    @property
-    def code(self) -> str:
-        """Lambda's word for it (§1.4.6)."""
-        return _STATE_REASON_CODES.get(self.reason, "InvalidConfiguration")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +44,6 @@ class Observation:
     runtime: RuntimeSpec | Problem | None = None
     code: DeployedCode | Problem | None = None
     references: Problem | None = None
-
-    @property
-    def problem(self) -> Problem | None:
-        """The first thing that is in the way."""
-        found = (self.spec, self.runtime, self.code, self.references)
-        return next((each for each in found if isinstance(each, Problem)), None)
 
 
 def deployed_configuration(
@@ -101,30 +70,28 @@ def deployed_configuration(
 
 def decide(observed: Observation, now: datetime) -> FunctionStatus:
     """The status to report. A failed update leaves the previous deployment serving (§1.4.3)."""
-    before, problem = observed.before, observed.problem
+    before, found = observed.before, findings(observed)
     deployed = _deployed(observed)
-    fetching = problem is None and observed.code is None
-    state, state_problem = _state(deployed, problem, fetching=fetching)
-    update = LastUpdateStatus.FAILED if problem else LastUpdateStatus.SUCCESSFUL
-    if fetching:
-        update = LastUpdateStatus.IN_PROGRESS
-    update_problem = problem or (Problem(Reason.IN_PROGRESS, CREATING) if fetching else None)
+    fault = next((finding for finding in found if finding.blocks and not finding.good), None)
+    state, update = _states(fault, deployed=deployed is not None)
+    reason = None if fault is None else CREATING if fault.reason is Reason.IN_PROGRESS else fault.message
+    code = fault.code if fault else None
     return FunctionStatus(
         observed_generation=observed.generation,
         state=state,
-        state_reason=state_problem.message if state_problem else None,
-        state_reason_code=_code(state_problem),
-        # Lambda reports no update of a function that was never there.
-        last_update_status=update if deployed else None,
-        last_update_status_reason=update_problem.message if deployed and update_problem else None,
-        last_update_status_reason_code=_code(update_problem) if deployed else None,
-        last_modified=_lambda_time(now) if _modified(before.deployed, deployed) else before.last_modified,
+        state_reason=reason if state is not State.ACTIVE else None,
+        state_reason_code=code if state is not State.ACTIVE else None,
+        last_update_status=update,
+        last_update_status_reason=reason if update else None,
+        last_update_status_reason_code=code if update else None,
+        last_modified=lambda_time(now) if _modified(before.deployed, deployed) else before.last_modified,
         function_arn=observed.arn,
         code_size=deployed.code.size if deployed else None,
-        code_sha256=base64.b64encode(bytes.fromhex(deployed.code.sha256)).decode() if deployed else None,
+        code_sha256=code_sha256(deployed.code) if deployed else None,
         reserved_concurrent_executions=observed.grant.granted,
         deployed=deployed,
-        conditions=merge(before.conditions, _conditions(observed, now)),
+        last_published=before.last_published,
+        conditions=merge(before.conditions, _conditions(observed, found, now)),
     )
 
 
@@ -135,20 +102,13 @@ def _deployed(observed: Observation) -> DeployedConfiguration | None:
     return observed.before.deployed
 
 
-def _state(
-    deployed: DeployedConfiguration | None, problem: Problem | None, *, fetching: bool
-) -> tuple[State, Problem | None]:
+def _states(fault: Finding | None, *, deployed: bool) -> tuple[State, LastUpdateStatus | None]:
+    """Whether it can be invoked, and how the update went: Lambda reports none of a function that was never there."""
+    if fault is None:
+        return (State.ACTIVE, LastUpdateStatus.SUCCESSFUL) if deployed else (State.PENDING, None)
     if deployed:
-        return State.ACTIVE, None
-    if fetching or problem is None or problem.reason is Reason.CODE_STORE_UNAVAILABLE:
-        return State.PENDING, problem or Problem(Reason.IN_PROGRESS, CREATING)
-    return State.FAILED, problem
-
-
-def _code(problem: Problem | None) -> str | None:
-    if problem is None:
-        return None
-    return "Creating" if problem.reason is Reason.IN_PROGRESS else problem.code
+        return State.ACTIVE, LastUpdateStatus.IN_PROGRESS if fault.ours else LastUpdateStatus.FAILED
+    return State.PENDING if fault.ours else State.FAILED, None
 
 
 def _modified(before: DeployedConfiguration | None, after: DeployedConfiguration | None) -> bool:
@@ -158,61 +118,33 @@ def _modified(before: DeployedConfiguration | None, after: DeployedConfiguration
     return before.model_copy(update={"revision": after.revision}) != after
 
 
-def _conditions(observed: Observation, now: datetime) -> list[Condition]:
-    facts = [_ready(observed), *_parts(observed), _concurrency(observed.grant)]
-    _, status, reason, message = facts[0]
-    if status == "False":
-        problem = observed.problem
-        hopeless = problem.terminal if problem else observed.grant.refusal is not None
-        facts.append(("Stalled" if hopeless else "Reconciling", "True", reason, message))
+def _conditions(observed: Observation, found: list[Finding], now: datetime) -> list[Condition]:
+    fault = first_fault(found)
+    ready = Finding("Ready", "True", Reason.DEPLOYED, "environments run this configuration")
+    if fault is not None:
+        ready = Finding("Ready", "False", fault.reason, fault.message)
+    told = [ready, *found]
+    if fault is not None:
+        told.append(Finding("Stalled" if fault.hopeless else "Reconciling", "True", fault.reason, fault.message))
     return [
         Condition(
-            type=kind,
-            status=status,
-            reason=reason,
-            message=message[:_MESSAGE_MAX_CHARS],
+            type=finding.condition,
+            status=finding.status,
+            reason=finding.reason,
+            message=finding.message[:_MESSAGE_MAX_CHARS],
             observed_generation=observed.generation,
             last_transition_time=timestamp(now),
         )
-        for kind, status, reason, message in facts
+        for finding in told
+        if finding.condition is not None
     ]
 
 
-def _ready(observed: Observation) -> Fact:
-    """The summary: the first thing that is in the way."""
-    if observed.problem:
-        return "Ready", "False", observed.problem.reason, observed.problem.message
-    if observed.code is None:
-        return "Ready", "False", Reason.IN_PROGRESS, FETCHING
-    if observed.grant.refusal:
-        return "Ready", "False", Reason.REFUSED, observed.grant.refusal
-    return "Ready", "True", Reason.DEPLOYED, "environments run this configuration"
+def code_sha256(code: DeployedCode) -> str:
+    """The digest as Lambda writes it: base64."""
+    return base64.b64encode(bytes.fromhex(code.sha256)).decode()
 
 
-def _parts(observed: Observation) -> Iterator[Fact]:
-    """Runtime and code, as far as they were looked at; what was not has no condition."""
-    match observed.runtime:
-        case Problem() as missing:
-            yield "RuntimeReady", "False", missing.reason, missing.message
-        case RuntimeSpec():
-            yield "RuntimeReady", "True", Reason.RUNTIME_FOUND, ""
-    match observed.code:
-        case Problem() as unusable:
-            yield "CodeReady", "False", unusable.reason, unusable.message
-        case DeployedCode() as code:
-            yield "CodeReady", "True", Reason.CODE_PUBLISHED, f"{code.size} bytes, sha256 {code.sha256}"
-        case None if isinstance(observed.runtime, RuntimeSpec):
-            yield "CodeReady", "Unknown", Reason.IN_PROGRESS, FETCHING
-
-
-def _concurrency(grant: Grant) -> Fact:
-    if grant.refusal:
-        return "ConcurrencyGranted", "False", Reason.REFUSED, grant.refusal
-    if grant.granted is None:
-        message = "the function shares the unreserved concurrency of its account"
-        return "ConcurrencyGranted", "True", Reason.NOT_REQUESTED, message
-    return "ConcurrencyGranted", "True", Reason.GRANTED, f"{grant.granted} concurrent executions are reserved"
-
-
-def _lambda_time(now: datetime) -> str:
+def lambda_time(now: datetime) -> str:
+    """A time as Lambda writes it."""
     return now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}+0000"

@@ -1,0 +1,54 @@
+"""What others may know of a Function: whether it needs work, and what decisions about other objects need."""
+
+from dataclasses import dataclass
+from sys import intern
+
+from kubelambda.api import limits
+from kubelambda.controllers.machinery.declaration import Watch
+from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import FUNCTIONS
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionFacts:
+    """The parts of a Function that others decide by."""
+
+    uid: str
+    generation: int
+    created: str
+    runtime: str | None
+    pooled: bool
+    """Whether a generic pool pod can serve it."""
+    requested: int | None
+    """Reserved concurrency that it asks for."""
+    granted: int | None
+    """Reserved concurrency that its status says it has."""
+    sha256: str | None
+    """The archive that is deployed."""
+    stored: str | None
+    """Digest of an archive that came by the control API: nothing but the store has it."""
+    settled: bool
+    """Whether its status speaks of its spec and says Ready."""
+
+
+def function_facts(body: Object) -> FunctionFacts:
+    """The facts of a Function object, whatever state it is in."""
+    metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+    code = (status.get("deployed") or {}).get("code") or {}
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
+    runtime, storage = spec.get("runtime"), spec.get("ephemeralStorage") or {}
+    return FunctionFacts(
+        uid=metadata["uid"],
+        generation=metadata["generation"],
+        created=metadata["creationTimestamp"],
+        runtime=intern(runtime) if runtime else None,
+        pooled=storage.get("size", 0) <= limits.EPHEMERAL_STORAGE_MIN_MB,
+        requested=spec.get("reservedConcurrentExecutions"),
+        granted=status.get("reservedConcurrentExecutions"),
+        sha256=code.get("sha256"),
+        stored=((spec.get("code") or {}).get("stored") or {}).get("sha256"),
+        settled=ready and status.get("observedGeneration") == metadata["generation"],
+    )
+
+
+WATCHED_FUNCTIONS = Watch(FUNCTIONS, function_facts)

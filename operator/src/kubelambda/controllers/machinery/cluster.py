@@ -1,0 +1,71 @@
+"""What the operator knows of the cluster: facts of each declared kind, kept current by events, replaced by a resync."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubelambda.controllers.machinery.declaration import Name, Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Seen[F]:
+    """One object as it was last seen."""
+
+    uid: str
+    version: int
+    """Resource version: of two views of one object, the one with the higher number is the newer."""
+    facts: F
+
+
+class Known[F]:
+    """The facts of all objects of one kind."""
+
+    def __init__(self) -> None:
+        self._seen: defaultdict[str, dict[str, Seen[F]]] = defaultdict(dict)
+
+    def get(self, namespace: str, name: str) -> F | None:
+        """The facts of an object."""
+        seen = self._seen.get(namespace, {}).get(name)
+        return None if seen is None else seen.facts
+
+    def within(self, namespace: str) -> Iterator[tuple[str, F]]:
+        """Name and facts of the objects of a namespace."""
+        return ((name, seen.facts) for name, seen in self._seen.get(namespace, {}).items())
+
+    def namespaces(self) -> set[str]:
+        """Namespaces that have any."""
+        return set(self._seen)
+
+    def names(self) -> set[Name]:
+        """Every object."""
+        return {(namespace, name) for namespace, found in self._seen.items() for name in found}
+
+    def __iter__(self) -> Iterator[tuple[Name, F]]:
+        for namespace, found in self._seen.items():
+            for name, seen in found.items():
+                yield (namespace, name), seen.facts
+
+    def replace(self, name: Name, seen: Seen[F] | None) -> bool:
+        """Takes an object in, or None for one that is gone. False when a newer view of it is known already."""
+        namespace, plain = name
+        if seen is None:
+            self._seen[namespace].pop(plain, None)
+            if not self._seen[namespace]:
+                del self._seen[namespace]
+            return True
+        known = self._seen.get(namespace, {}).get(plain)
+        if known is not None and known.uid == seen.uid and known.version > seen.version:
+            return False
+        self._seen[namespace][plain] = seen
+        return True
+
+
+@dataclass(slots=True)
+class Cluster:
+    """What is known, kind by kind."""
+
+    _known: dict[Watch[Any], Known[Any]] = field(default_factory=dict)
+
+    def __getitem__[F](self, watch: Watch[F]) -> Known[F]:
+        return self._known.setdefault(watch, Known())

@@ -1,0 +1,53 @@
+"""Leading: what the operator that has the lease does, with kopf as its host for watches and signals."""
+
+import asyncio
+import logging
+
+import kopf
+
+from kubelambda.controllers.machinery import resync, watches
+from kubelambda.controllers.machinery.context import Context
+from kubelambda.controllers.machinery.work_queue import Key, Outcome
+from kubelambda.kube.errors import KubeError
+from kubelambda.kube.lease import LeaderLease
+
+log = logging.getLogger(__name__)
+
+
+async def lead(context: Context, lease: LeaderLease, kubeconfig: str | None, stop: asyncio.Event) -> None:
+    """Waits for the lease, reads the cluster, then works off what changes. Returns only by being cancelled."""
+    await lease.acquire()
+    reconcilers = {controller.kind: controller.reconcile for controller in context.controllers}
+
+    async def reconcile(key: Key) -> Outcome:
+        if not lease.held:
+            raise RuntimeError("the lease is not ours any more")
+        return await reconcilers[key.kind](context, key)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(lease.hold())
+        await _load(context)
+        for controller in context.controllers:
+            for key in controller.first_keys:
+                context.queues.add(key)
+        group.create_task(resync.run(context))
+        for run in context.queues.runs(reconcile):
+            group.create_task(run)
+        group.create_task(_watch(context, kubeconfig, stop))
+
+
+async def _load(context: Context) -> None:
+    while True:
+        try:
+            await resync.load(context)
+        except KubeError as error:
+            log.warning("waiting for the API server: %s", error)
+            await asyncio.sleep(1)
+        else:
+            return
+
+
+async def _watch(context: Context, kubeconfig: str | None, stop: asyncio.Event) -> None:
+    """Hosts kopf, which takes over the signals: it returns when one asks it to end, and raises when a watch fails."""
+    await kopf.operator(registry=watches.registry(context, kubeconfig), standalone=True, clusterwide=True)
+    stop.set()

@@ -1,0 +1,20 @@
+"""Every controller of the operator: a new kind adds its line here, and its definition to `resources/definitions`."""
+
+from kubelambda.controllers.account import namespace
+from kubelambda.controllers.code import code_collection, download
+from kubelambda.controllers.code.code_state import CodeState
+from kubelambda.controllers.function import function
+from kubelambda.controllers.machinery.declaration import Controller
+from kubelambda.controllers.pool import pool, runtime
+
+
+def controllers(code: CodeState) -> tuple[Controller, ...]:
+    """What others depend on comes first: that is also the order in which the cluster is read."""
+    return (
+        namespace.CONTROLLER,
+        runtime.CONTROLLER,
+        function.controller(code),
+        pool.CONTROLLER,
+        code_collection.controller(code),
+        download.controller(code),
+    )

@@ -1,0 +1,130 @@
+"""What may keep a Function from being deployed as it stands: an ordered chain of checks, one function each: pure.
+
+What one check finds is also a condition of the Function, if it has a name. The first finding that is not good is what
+the Function's Ready condition, its state and its update status speak of. A new requirement is one more check.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kubelambda.api.conditions import ConditionStatus
+from kubelambda.api.kinds.function import DeployedCode
+from kubelambda.api.kinds.runtime import RuntimeSpec
+from kubelambda.api.reasons import Reason
+
+if TYPE_CHECKING:
+    from kubelambda.core.function.function_status import Observation
+
+FETCHING = "the code is being fetched"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why something cannot be used as it stands, as whoever looked at it says it."""
+
+    reason: Reason
+    message: str
+    terminal: bool = False
+    """Whether nothing but a change of the spec can help; otherwise it is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found."""
+
+    condition: str | None
+    """Type of the condition that tells it; None: only Ready does."""
+    status: ConditionStatus
+    reason: Reason
+    message: str
+    code: str = ""
+    """Lambda's word for it where it is not good (§1.4.6)."""
+    hopeless: bool = False
+    """Whether nothing but a change of the spec can help."""
+    blocks: bool = True
+    """Whether the previous deployment stays as long as it is not good."""
+    ours: bool = False
+    """Whether it is the platform's to mend: the function waits and has not failed."""
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is in the way."""
+        return self.status == "True"
+
+
+type Check = Callable[["Observation"], Finding | None]
+"""Looks at one thing; None while that was not looked at."""
+
+
+def spec_is_valid(observed: "Observation") -> Finding | None:
+    """What the schema cannot express."""
+    if isinstance(observed.spec, Problem):
+        return _problem(None, observed.spec, "InvalidConfiguration")
+    return None
+
+
+def runtime_exists(observed: "Observation") -> Finding | None:
+    """The Runtime that the function names."""
+    match observed.runtime:
+        case Problem() as missing:
+            return _problem("RuntimeReady", missing, "InvalidRuntime")
+        case RuntimeSpec():
+            return Finding("RuntimeReady", "True", Reason.RUNTIME_FOUND, "")
+    return None
+
+
+def code_is_published(observed: "Observation") -> Finding | None:
+    """The archive, verified and in the code store."""
+    match observed.code:
+        case Problem(reason=Reason.CODE_STORE_UNAVAILABLE) as away:
+            return _problem("CodeReady", away, "InternalError", ours=True)
+        case Problem() as unusable:
+            return _problem("CodeReady", unusable, "InvalidZipFileException")
+        case DeployedCode() as code:
+            return Finding("CodeReady", "True", Reason.CODE_PUBLISHED, f"{code.size} bytes, sha256 {code.sha256}")
+        case None if isinstance(observed.runtime, RuntimeSpec):
+            return Finding("CodeReady", "Unknown", Reason.IN_PROGRESS, FETCHING, code="Creating", ours=True)
+    return None
+
+
+def references_exist(observed: "Observation") -> Finding | None:
+    """Secrets and ConfigMaps that variables are taken from."""
+    if observed.references is None:
+        return None
+    return _problem(None, observed.references, "InvalidConfiguration")
+
+
+def concurrency_is_granted(observed: "Observation") -> Finding | None:
+    """The reservation; one that is refused keeps nothing from running."""
+    kind, grant = "ConcurrencyGranted", observed.grant
+    if grant.refusal:
+        return Finding(kind, "False", Reason.REFUSED, grant.refusal, hopeless=True, blocks=False)
+    if grant.granted is None:
+        message = "the function shares the unreserved concurrency of its account"
+        return Finding(kind, "True", Reason.NOT_REQUESTED, message)
+    return Finding(kind, "True", Reason.GRANTED, f"{grant.granted} concurrent executions are reserved")
+
+
+CHECKS: tuple[Check, ...] = (
+    spec_is_valid,
+    runtime_exists,
+    code_is_published,
+    references_exist,
+    concurrency_is_granted,
+)
+"""In the order in which a person would want to hear of them."""
+
+
+def findings(observed: "Observation") -> list[Finding]:
+    """What was looked at, in order."""
+    return [finding for check in CHECKS if (finding := check(observed)) is not None]
+
+
+def first_fault(found: list[Finding]) -> Finding | None:
+    """The first thing that is in the way."""
+    return next((finding for finding in found if not finding.good), None)
+
+
+def _problem(condition: str | None, problem: Problem, code: str, *, ours: bool = False) -> Finding:
+    return Finding(condition, "False", problem.reason, problem.message, code=code, hopeless=problem.terminal, ours=ours)
