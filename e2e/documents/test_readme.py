@@ -50,7 +50,20 @@ def test_the_first_block_names_what_ci_runs() -> None:
         assert command in steps
 
 
-@pytest.mark.parametrize("folder", re.findall(r"^\| `([^`]+)`", README, re.MULTILINE))
+MAP = [name for row in re.findall(r"^\| (`[^|]+) \|", README, re.MULTILINE) for name in re.findall(r"`([^`]+)`", row)]
+
+
+@pytest.mark.parametrize("folder", MAP)
 def test_the_map_names_folders_that_exist(folder: str) -> None:
     """No room of the map is imaginary."""
     assert (ROOT / folder).is_dir()
+
+
+def test_the_map_omits_no_folder() -> None:
+    """Every layer of the package and every folder of the repository has a line."""
+    layers = [path for path in (ROOT / "operator" / "src" / "kubelambda").iterdir() if (path / "__init__.py").exists()]
+    folders = [
+        path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".") and path.name != "dist"
+    ]
+    wanted = {str(path.relative_to(ROOT)) for path in [*layers, *folders]} - {"operator"}
+    assert wanted <= {folder.removesuffix("/kubelambda") if folder.startswith("charts") else folder for folder in MAP}

@@ -113,3 +113,28 @@ def test_documents_name_files_that_exist(document: Path) -> None:
     """Paths of the package, as `agent/apis/control.py`, and of the repository."""
     for name in re.findall(r"`([\w./-]+/[\w.-]+\.(?:py|md|yaml|json))`", document.read_text()):
         assert (PACKAGE / name).exists() or (ROOT / name).exists(), name
+
+
+def _sections(document: str) -> set[str]:
+    """Numbers of a document's headings, rules and appendices."""
+    text = (ROOT / "docs" / document).read_text()
+    return set(re.findall(r"^(?:#+|-) (\d+(?:\.\d+)*[a-z]?)\b", text, re.MULTILINE)) | {
+        f"Appendix {letter}" for letter in re.findall(r"^## Appendix ([A-Z])\.", text, re.MULTILINE)
+    }
+
+
+def _cited(section: str, known: set[str]) -> bool:
+    """A section, or a numbered line within one that has no numbers below it."""
+    return section in known or section.rpartition(".")[0] in known
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_what_the_code_cites_can_be_looked_up(path: Path) -> None:
+    """§5.8 is in docs/semantics.md, DESIGN §4 in docs/design.md; no other document is cited by number."""
+    text = path.read_text()
+    design, semantics = _sections("design.md"), _sections("semantics.md")
+    for document, section in re.findall(r"(?:([A-Z]+) )?§(\d+(?:\.\d+)*[a-z]?)", text):
+        assert document in ("", "DESIGN"), f"{document} §{section}"
+        assert _cited(section, design if document else semantics), f"{document} §{section}"
+    for letter in re.findall(r"Appendix ([A-Z])\b", text):
+        assert f"Appendix {letter}" in semantics

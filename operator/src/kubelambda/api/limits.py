@@ -1,4 +1,4 @@
-"""Quotas of Lambda as named constants (`lambda-semantics.md` §1.3, §2.1.3, §3.3, §5). Bytes, seconds, MB as named."""
+"""Quotas of Lambda as named constants (`docs/semantics.md` §1.3, §2.1.3, §3.3, §5). Bytes, seconds, MB as named."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""A cache of one resource type: list, then watch; every re-list replaces it, so that no ghost can stay (KOPF §7)."""
+"""A cache of one resource type: list, then watch; every re-list replaces it, so that no ghost can stay."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The runtime's state machine (`lambda-semantics.md` Appendix B): pure, every edge that is not listed is a 403."""
+"""The runtime's state machine (`docs/semantics.md` Appendix B): pure, every edge that is not listed is a 403."""
 
 from enum import Enum
 

@@ -1,4 +1,4 @@
-"""Account ids, ARNs and function names: who a request speaks of (`lambda-semantics.md` §1.2, DESIGN §10)."""
+"""Account ids, ARNs and function names: who a request speaks of (`docs/semantics.md` §1.2, DESIGN §10)."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Memory and CPU of an environment's container (`lambda-semantics.md` §1.3, DESIGN §4)."""
+"""Memory and CPU of an environment's container (`docs/semantics.md` §1.3, DESIGN §4)."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""Lambda's metrics by their names, with bounded labels; rendered in a thread (KOPF §16)."""
+"""Lambda's metrics by their names, with bounded labels; rendered in a thread."""
 
 import threading
 from wsgiref.simple_server import WSGIServer

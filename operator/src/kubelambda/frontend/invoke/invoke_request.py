@@ -1,4 +1,4 @@
-"""The Invoke API: what callers send, checked and understood (`lambda-semantics.md` §2.1)."""
+"""The Invoke API: what callers send, checked and understood (`docs/semantics.md` §2.1)."""
 
 import base64
 import random
