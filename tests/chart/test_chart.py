@@ -21,6 +21,7 @@ EVERYTHING = (
     "metrics.dashboards.enabled=true",
     "codeStore.persistence.enabled=false",
     "environments.runtimeClassName=gvisor",
+    "environments.userNamespaces=true",
     "endpointDomain=lambda.example.com",
     "image.pullSecrets={registry}",
     "operator.nodeSelector.disk=fast",

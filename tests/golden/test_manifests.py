@@ -42,7 +42,10 @@ def pool() -> dict[str, Any]:
 def own_pod() -> dict[str, Any]:
     """A pod that a pool cannot provide, with everything set."""
     settings = EnvironmentSettings(
-        runtime_class_name="gvisor", node_selector={"disk": "fast"}, image_pull_secrets=["registry"]
+        runtime_class_name="gvisor",
+        user_namespaces=True,
+        node_selector={"disk": "fast"},
+        image_pull_secrets=["registry"],
     )
     return pod_spec(
         "python3.13",

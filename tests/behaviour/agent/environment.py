@@ -60,9 +60,14 @@ def zipped(files: dict[str, str]) -> bytes:
 
 
 class Environment:
-    """One agent process with folders of its own. `output` takes its log; without one a file does."""
+    """One agent process with folders of its own. `output` takes its log; without one a file does.
 
-    def __init__(self, root: Path, prestart: str = "python", output: int | None = None) -> None:
+    `within` is a command that runs it, `unshare` with its options.
+    """
+
+    def __init__(
+        self, root: Path, prestart: str = "python", output: int | None = None, within: tuple[str, ...] = ()
+    ) -> None:
         for folder in ("var/task", "opt", "var/runtime"):
             (root / folder).mkdir(parents=True, exist_ok=True)
         self.root = root
@@ -79,7 +84,7 @@ class Environment:
             "KUBELAMBDA_RUNTIME_API_PORT": str(self.api_port),
         }
         with self.log_file.open("wb") as log:
-            command = [sys.executable, "-P", "-m", "kubelambda.agent"]
+            command = [*within, sys.executable, "-P", "-m", "kubelambda.agent"]
             self.process = subprocess.Popen(command, env=environment, stdout=output or log, stderr=log)
         self._requests = 0
 

@@ -31,6 +31,8 @@ class EnvironmentSettings(Model):
     """Names of Secrets in the functions' namespaces."""
     runtime_class_name: str | None = None
     """gVisor, Kata, …; none: the cluster's default."""
+    user_namespaces: bool = False
+    """Whether each pod has user ids of its own (`hostUsers: false`): the kernel then counts its processes apart."""
     node_selector: dict[str, str] = {}
     """Nodes that may run environments."""
     pod_annotations: dict[str, str] = {}

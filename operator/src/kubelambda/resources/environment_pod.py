@@ -166,6 +166,8 @@ def _downward(name: str, path: str) -> Manifest:
 
 def _placement(settings: EnvironmentSettings) -> Manifest:
     spec: Manifest = {}
+    if settings.user_namespaces:
+        spec["hostUsers"] = False
     if settings.runtime_class_name is not None:
         spec["runtimeClassName"] = settings.runtime_class_name
     if settings.node_selector:
