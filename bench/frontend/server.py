@@ -9,7 +9,8 @@ import uvloop
 from kubelambda.api.kinds.function import DeployedCode, DeployedConfiguration
 from kubelambda.api.settings import Settings
 from kubelambda.frontend.cluster.views import FunctionView, NamespaceView
-from kubelambda.frontend.cold_start.starter import Started, Starter, Target, Watcher
+from kubelambda.frontend.cold_start.start import Started, Target, Watcher
+from kubelambda.frontend.cold_start.starter import Starter
 from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.api_server import Server
 from kubelambda.kube.kube_client import KubeClient

@@ -14,7 +14,6 @@ from kubelambda.resources.environment_network_policy import environment_network_
 from kubelambda.resources.environment_pod import (
     configured_resources,
     function_labels,
-    needs_own_pod,
     pod_metadata,
     pod_spec,
 )
@@ -82,9 +81,3 @@ def test_requests_stay_below_limits_at_every_size() -> None:
         found = configured_resources(memory, EnvironmentSettings())
         assert found.memory_request_mb < found.memory_limit_mb
         assert found.cpu_request_milli < found.cpu_limit_milli
-
-
-def test_a_larger_tmp_needs_a_pod_of_its_own() -> None:
-    """The size of /tmp is fixed when a pod is made."""
-    assert not needs_own_pod(CONFIGURATION)
-    assert needs_own_pod(CONFIGURATION.model_copy(update={"ephemeral_storage": 513}))

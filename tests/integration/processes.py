@@ -72,6 +72,11 @@ class Installation:
         }
         (folder / "settings.json").write_text(json.dumps(content))
 
+    @property
+    def store_url(self) -> str:
+        """Where the code store is."""
+        return f"http://127.0.0.1:{self._store_port}"
+
     def code_store(self) -> Component:
         """Starts the code store and returns once it answers."""
         port = str(self._store_port)

@@ -42,7 +42,7 @@ class EnvironmentSettings(Model):
     start_timeout_seconds: Annotated[float, Field(gt=0)] = 50
     """How long a request waits for an environment that the cluster cannot start, before it is throttled."""
     concurrent_pod_creations: Annotated[int, Field(ge=1)] = 8
-    """Pods that one frontend has in creation at once; more only slow each other down."""
+    """Pods without an address that a frontend has in creation at once in a namespace."""
     memory_overhead_mb: Annotated[int, Field(ge=0)] = 48
     """Added to memorySize for the agent, so that the function gets all it asked for."""
     memory_request_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.5

@@ -1,39 +1,41 @@
 """The frontend: from a request to the dispatcher of its function, here or on the frontend that owns it."""
 
 import asyncio
-import hmac
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 
 from kubelambda.api.settings import Settings
-from kubelambda.core.account import identity, ownership
-from kubelambda.core.account.ledger import Account
-from kubelambda.core.account.reserved_concurrency import account_quota
-from kubelambda.core.environment import tokens
+from kubelambda.core.account import identity
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.frontend.account import ledger_check, stray_collection
-from kubelambda.frontend.account.adoption import Adoption
-from kubelambda.frontend.account.forwarder import HEADER, Forwarder
+from kubelambda.frontend.account.forwarder import Forward, Forwarder, Hop
 from kubelambda.frontend.account.ledger_check import LedgerCheck
+from kubelambda.frontend.account.owned_functions import OwnedFunctions
+from kubelambda.frontend.account.owners import Owners
 from kubelambda.frontend.account.pool_scaling import PoolScaling
 from kubelambda.frontend.account.stray_collection import StrayCollection
 from kubelambda.frontend.cluster.caches import Caches
+from kubelambda.frontend.cluster.unseen_functions import UnseenFunctions
 from kubelambda.frontend.cluster.views import FunctionView, NamespaceView, PodView
 from kubelambda.frontend.cold_start.archive_cache import Archives
-from kubelambda.frontend.cold_start.starter import Starter, Target
+from kubelambda.frontend.cold_start.starter import Starter
 from kubelambda.frontend.cold_start.variable_values import Variables
 from kubelambda.frontend.control_api.control_api_proxy import ControlApiProxy
-from kubelambda.frontend.dispatch.dispatcher import Dispatcher
-from kubelambda.frontend.dispatch.environment_handle import invoke_head
+from kubelambda.frontend.dispatch.environment_handle import GRACE_S, invoke_head
 from kubelambda.frontend.dispatch.invocation import Invocation, refuse
 from kubelambda.frontend.dispatch.metrics import Metrics
 from kubelambda.frontend.invoke import invoke_request
-from kubelambda.frontend.invoke.invoke_request import AnotherOperation
+from kubelambda.frontend.invoke.invoke_request import AnotherOperation, InvokeCall
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.reflector import Name
 from kubelambda.store.code.code_store import CodeStore
 from kubelambda.wire.server import Request
+
+_QUICK_HOPS = 2
+_HOPS_MAX = 16
+_SETTLE_S = 0.25
+"""Between two hops of a request on whose owner the frontends do not agree yet."""
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,6 @@ class Frontend:
     ) -> None:
         self._settings = settings
         self._address = address
-        self._token = tokens.forward_token(key).encode()
         self.metrics = Metrics()
         self._archives = Archives(store)
         self._variables = Variables(client)
@@ -65,9 +66,11 @@ class Frontend:
             on_function=self._function_changed,
             on_pod=self._pod_changed,
             on_namespace=self._namespace_changed,
-            on_members=self._members_changed,
+            on_members=self.members_changed,
         )
-        self._pools = PoolScaling(client, self.caches, self._owns)
+        self._unseen = UnseenFunctions(client)
+        self._owners = Owners(address, port, self.caches.ready_members, self._owners_changed)
+        self._pools = PoolScaling(client, self.caches, self._owners.owns)
         self._starter = Starter(
             client,
             self.caches,
@@ -77,15 +80,19 @@ class Frontend:
             key=key,
             on_claim=self._pools.claimed,
         )
-        self._reconciliation = LedgerCheck(self.caches, key, self.metrics)
-        self._adoption = Adoption(self.caches, key)
-        self._orphans = StrayCollection(self.caches, self._own_dispatcher, self._starter.delete_soon)
+        self.owned = OwnedFunctions(
+            self.caches,
+            self._starter,
+            settings,
+            key,
+            self.metrics,
+            owners=self._owners,
+            elsewhere=lambda invocation: self._handle(invocation.request, invocation.id),
+        )
+        self._ledger_check = LedgerCheck(self.caches, key, self.metrics)
+        self._strays = StrayCollection(self.caches, self.owned.known, self.owned.adoption, self._starter)
         self._control_api = ControlApiProxy(settings.control_api_url)
-        self._forwarder = Forwarder(port, self._token.decode())
-        self._dispatchers: dict[Name, Dispatcher] = {}
-        self._released: list[Dispatcher] = []
-        self._accounts: dict[str, Account] = {}
-        self._owners: dict[str, list[str]] = {}
+        self._forwarder = Forwarder(port, key, self._owners.suspect)
         self.draining = False
 
     # -- requests ---------------------------------------------------------------------------------------------------
@@ -98,10 +105,12 @@ class Frontend:
         if request.target == b"/readyz":
             request.respond(*((200, b"ok") if self.ready else (503, b"draining" if self.draining else b"syncing")))
             return
-        forwarded = hmac.compare_digest(request.headers.get(HEADER, b""), self._token)
-        request_id = invoke_request.new_request_id(request, trusted=forwarded)
+        self._handle(request, invoke_request.new_request_id(request, trusted=self._forwarder.hop(request) is not None))
+
+    def _handle(self, request: Request, request_id: str) -> None:
+        """Answers a request, or has somebody answer it."""
         try:
-            self._invoke(request, request_id, forwarded=forwarded)
+            self._invoke(request, request_id, self._forwarder.hop(request))
         except InvokeError as error:
             refuse(request, request_id, error)
         except AnotherOperation:
@@ -110,7 +119,7 @@ class Frontend:
             log.exception("request %s failed", request_id)
             refuse(request, request_id, invoke_error.service("the request failed; the frontend's log says why"))
 
-    def _invoke(self, request: Request, request_id: str, *, forwarded: bool) -> None:
+    def _invoke(self, request: Request, request_id: str, hop: Hop | None) -> None:
         call = invoke_request.parse_call(request)
         region = call.reference.region
         if region is not None and region != self._settings.region:
@@ -118,16 +127,17 @@ class Frontend:
         namespace = self._namespace(call.reference.account, request)
         name = self.caches.object_name(namespace, call.reference.name)
         view = self.caches.functions.items.get((namespace, name))
+        if view is None:
+            name, view = self._unseen.found((namespace, call.reference.name)) or (name, None)
         found = self.caches.namespaces.items.get(("", namespace))
         account = found.account_id if found else call.reference.account or "0" * 12
         arn = identity.function_arn(self._settings.region, account, call.reference.name)
-        if (
-            view is None
-            or (view.function_name or name) != call.reference.name
-            or call.qualifier not in (None, invoke_request.LATEST)
-        ):
+        if view is None:
+            self._look_up((namespace, call.reference.name), request, request_id, arn, call)
+            return
+        if (view.function_name or name) != call.reference.name or call.qualifier not in (None, invoke_request.LATEST):
             raise invoke_error.not_found(f"{arn}:{call.qualifier or invoke_request.LATEST}")
-        if not forwarded:  # whoever forwarded it has looked at it
+        if hop is None:  # whoever forwarded it has looked at it
             invoke_request.check_event(request)
             invoke_request.complete_trace(request)
         if call.dry_run:
@@ -135,15 +145,31 @@ class Frontend:
             return
         if view.deployed is None:
             raise _not_invocable(view)
-        if not forwarded or self.draining:
-            owners = self._owners_of(namespace)
-            if owners and owners[0] != self._address:
-                self._forward(request, request_id, owners)
-                return
+        for away in hop.without if hop is not None else ():
+            self._owners.suspect(away)
+        if not self._owners.owns(namespace):
+            self._pass_on(request, request_id, hop.count if hop else 0, namespace, view.deployed.timeout)
+            return
         invoked = f"{arn}:{call.qualifier}" if call.qualifier else arn
         invocation = Invocation(request, request_id, invoked, invoke_request.now())
         invocation.environment_head = invoke_head(invocation)
-        self._dispatcher(namespace, name, view, account).invoke(invocation)
+        self.owned.dispatcher(namespace, name, view, account).invoke(invocation)
+
+    def _look_up(self, name: Name, request: Request, request_id: str, arn: str, call: InvokeCall) -> None:
+        """The cache does not have the function. It is not said to be absent before Kubernetes says so."""
+        if not self.synced:
+            raise invoke_error.not_synced()
+        if not name[0] or self._unseen.absent(name):
+            raise invoke_error.not_found(f"{arn}:{call.qualifier or invoke_request.LATEST}")
+
+        def answered(known: bool) -> None:
+            if known:
+                self._handle(request, request_id)
+            else:
+                refuse(request, request_id, invoke_error.not_synced())
+
+        if not self._unseen.look(name, answered):
+            raise invoke_error.not_synced()
 
     def _namespace(self, account: str | None, request: Request) -> str:
         if account is not None:
@@ -155,165 +181,104 @@ class Frontend:
                 return host.removesuffix(f".{domain}")
         return self._settings.default_namespace
 
-    def _forward(self, request: Request, request_id: str, owners: list[str]) -> None:
+    def _pass_on(self, request: Request, request_id: str, hops: int, namespace: str, timeout: int) -> None:
+        """Has the owner answer, after a pause once the request has been to several who did not own it."""
+        if hops >= _HOPS_MAX:
+            raise invoke_error.service("the frontends do not agree on who runs the function; try again")
+        if hops >= _QUICK_HOPS:
+            loop = asyncio.get_running_loop()
+            loop.call_later(_SETTLE_S, self._forward_or_handle, request, request_id, hops, namespace, timeout)
+        else:
+            self._forward(request, request_id, hops, namespace, timeout)
+
+    def _forward_or_handle(self, request: Request, request_id: str, hops: int, namespace: str, timeout: int) -> None:
+        if self._owners.owns(namespace):
+            self._handle(request, request_id)
+        else:
+            self._forward(request, request_id, hops, namespace, timeout)
+
+    def _forward(self, request: Request, request_id: str, hops: int, namespace: str, timeout: int) -> None:
         self.metrics.forwards.inc()
-        others = [owner for owner in owners if owner != self._address]
         self._forwarder.forward(
-            request, request_id, others, lambda why: refuse(request, request_id, invoke_error.service(why))
+            Forward(
+                request,
+                request_id,
+                owners=[owner for owner in self._owners.ranked(namespace) if owner != self._address],
+                hops=hops + 1,
+                without=self._owners.away,
+                seconds=timeout + self._settings.environments.start_timeout_seconds + 2 * GRACE_S,
+                fail=lambda why: refuse(request, request_id, invoke_error.service(why)),
+            )
         )
 
     # -- state ------------------------------------------------------------------------------------------------------
 
     @property
+    def synced(self) -> bool:
+        """Whether the caches have seen the cluster once."""
+        return all(found.synced.is_set() for found in self.caches.reflectors())
+
+    @property
     def ready(self) -> bool:
         """Whether requests should come here."""
-        return not self.draining and all(found.synced.is_set() for found in self.caches.reflectors())
+        return not self.draining and self.synced
 
     @property
     def in_flight(self) -> int:
         """Invocations that are not answered yet."""
-        dispatchers = [*self._dispatchers.values(), *self._released]
-        return sum(dispatcher.in_flight for dispatcher in dispatchers)
+        return self.owned.in_flight
 
     def drain(self) -> None:
-        """Takes nothing new; what comes all the same goes to the frontends that stay."""
+        """Takes nothing new; what comes all the same goes to the frontends that stay, and so does what waits."""
         self.draining = True
-        self._members_changed()
+        self._owners.leave()
 
     def background(self) -> list[Coroutine[None, None, None]]:
         """What goes on beside requests, until cancelled. What waits for others is never in the way of `_tick`."""
         return [
             _every(1, self._tick),
             _every(1, self._size_pools),
-            _every(ledger_check.INTERVAL_S, self._reconcile),
-            _every(stray_collection.INTERVAL_S, self._look_for_orphans),
+            _every(ledger_check.INTERVAL_S, self._check_ledger),
+            _every(stray_collection.INTERVAL_S, self._look_for_strays),
         ]
 
     async def _tick(self) -> None:
-        settings = self._settings.environments
-        for dispatcher in [*self._dispatchers.values(), *self._released]:
-            dispatcher.check()
-        for dispatcher in list(self._dispatchers.values()):
-            dispatcher.tick(settings.idle_timeout_seconds, settings.start_timeout_seconds)
-        self._released = [dispatcher for dispatcher in self._released if not dispatcher.idle]
+        self.owned.tick()
 
     async def _size_pools(self) -> None:
         if self.ready:
             await self._pools.resize()
 
-    async def _reconcile(self) -> None:
-        await self._reconciliation.run([*self._dispatchers.values(), *self._released])
+    async def _check_ledger(self) -> None:
+        await self._ledger_check.run(list(self.owned))
 
-    async def _look_for_orphans(self) -> None:
+    async def _look_for_strays(self) -> None:
         if self.ready:
-            self._orphans.look()
-
-    def _owners_of(self, namespace: str) -> list[str]:
-        owners = self._owners.get(namespace)
-        if owners is None:
-            members = self.caches.ready_members()
-            if self.draining:
-                members -= {self._address}
-            owners = self._owners[namespace] = ownership.ranked(namespace, members)
-        return owners
-
-    def _owns(self, namespace: str) -> bool:
-        owners = self._owners_of(namespace)
-        return not owners or owners[0] == self._address
-
-    def _dispatcher(self, namespace: str, name: str, view: FunctionView, account: str) -> Dispatcher:
-        dispatcher = self._dispatchers.get((namespace, name))
-        if dispatcher is None:
-            dispatcher = self._new_dispatcher(namespace, name, view, account)
-        return dispatcher
-
-    def _own_dispatcher(self, namespace: str, name: str) -> Dispatcher | None:
-        """The dispatcher of a function, made if need be; None when another frontend owns it or nothing is deployed."""
-        view = self.caches.functions.items.get((namespace, name))
-        found = self.caches.namespaces.items.get(("", namespace))
-        if view is None or view.deployed is None or found is None or not self._owns(namespace):
-            return None
-        return self._dispatcher(namespace, name, view, found.account_id)
-
-    def _new_dispatcher(self, namespace: str, name: str, view: FunctionView, account: str) -> Dispatcher:
-        assert view.deployed is not None
-        dispatcher = Dispatcher(
-            Target(namespace, name, view.uid, account, view.deployed),
-            account=self._account(namespace),
-            reserved=view.reserved,
-            starter=self._starter,
-            metrics=self.metrics.function(namespace, name),
-            killed_by_memory=self._killed_by_memory,
-        )
-        self._dispatchers[namespace, name] = dispatcher
-        self._adoption.adopt_all(dispatcher)
-        return dispatcher
-
-    def _account(self, namespace: str) -> Account:
-        account = self._accounts.get(namespace)
-        if account is None:
-            found = self.caches.namespaces.items.get(("", namespace))
-            quota = account_quota(found.quota_annotation if found else None, self._settings.account_concurrency)
-            account = self._accounts[namespace] = Account(quota)
-            for (other, name), view in self.caches.functions.items.items():
-                if other == namespace and view.reserved is not None:
-                    account.reserved[name] = view.reserved
-        return account
-
-    def _killed_by_memory(self, namespace: str, pod: str) -> bool:
-        found = self.caches.pods.items.get((namespace, pod))
-        return found is not None and found.out_of_memory
+            self._strays.look()
 
     # -- changes ----------------------------------------------------------------------------------------------------
 
     def _function_changed(self, name: Name, before: FunctionView | None, after: FunctionView | None) -> None:
-        account = self._accounts.get(name[0])
-        if account is not None:
-            account.reserved.pop(name[1], None)
-            if after is not None and after.reserved is not None:
-                account.reserved[name[1]] = after.reserved
+        self._unseen.forget((name[0], after.function_name if after and after.function_name else name[1]))
         if before is not None and before.deployed is not None:
             self._variables.forget(name[0], before.deployed.revision)
-        dispatcher = self._dispatchers.get(name)
-        if after is None or after.deployed is None or (before is not None and before.uid != after.uid):
-            if dispatcher is not None:
-                del self._dispatchers[name]
-                dispatcher.remove()
-                self._released.append(dispatcher)
-                self.metrics.function(*name).remove()
-        elif dispatcher is not None:
-            target = Target(name[0], name[1], after.uid, dispatcher.target.account, after.deployed)
-            dispatcher.configure(target, after.reserved)
-        if after is not None and after.deployed is not None and self._owns(name[0]):
-            self._archives.prefetch(after.deployed.code)
+        self.owned.function_changed(name, after)
+        if after is not None and after.deployed is not None and self._owners.owns(name[0]):
+            self._archives.prefetch(name[0], after.deployed.code)
             self._variables.prefetch(name[0], after.deployed.revision, after.deployed.environment)
 
     def _pod_changed(self, name: Name, before: PodView | None, after: PodView | None) -> None:
-        seen = after or before
-        if seen is None or not seen.function:
-            return
-        dispatcher = self._dispatchers.get((name[0], seen.function))
-        if dispatcher is None:
-            return
-        if after is None or after.ending or after.restarts > 0:
-            dispatcher.pod_ending(seen.uid)
-        elif after.resize_refused and not (before and before.resize_refused):
-            log.info("pod %s/%s: resize %s", *name, after.resize_refused)
-            dispatcher.resize_refused(seen.uid)
+        self.owned.pod_changed(name, before, after)
 
     def _namespace_changed(self, name: Name, before: NamespaceView | None, after: NamespaceView | None) -> None:  # noqa: ARG002
-        account = self._accounts.get(name[1])
-        if account is not None and after is not None:
-            account.change_quota(account_quota(after.quota_annotation, self._settings.account_concurrency))
+        self.owned.namespace_changed(name[1], after)
 
-    def _members_changed(self) -> None:
-        self._owners.clear()
-        for name, dispatcher in list(self._dispatchers.items()):
-            if not self._owns(name[0]):
-                del self._dispatchers[name]
-                self._accounts.pop(name[0], None)
-                dispatcher.release()
-                self._released.append(dispatcher)
+    def members_changed(self) -> None:
+        """Other frontends are ready than before."""
+        self._owners.members_changed()
+
+    def _owners_changed(self) -> None:
+        self.owned.release_foreign()
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -1,17 +1,16 @@
 """Taking a pool pod for a function, and giving it the function's size (DESIGN §4)."""
 
-import asyncio
 from datetime import datetime
 from typing import Any
 
 from kubelambda.api import labels
 from kubelambda.api.conditions import timestamp
-from kubelambda.kube.errors import Conflict, KubeError, NotFound, Overloaded, Unreachable
-from kubelambda.kube.kube_client import STRATEGIC_MERGE_PATCH, KubeClient
+from kubelambda.kube.errors import Conflict, NotFound
+from kubelambda.kube.kube_client import STRATEGIC_MERGE_PATCH, KubeClient, Object
+from kubelambda.kube.outage import through_outage
 from kubelambda.kube.resources import PODS
 
-_ATTEMPTS = 20
-_PAUSE_S = 0.25
+_CONFLICTS_MAX = 20
 
 
 class ClaimLost(Exception):
@@ -28,45 +27,46 @@ async def claim(
     owner: dict[str, Any],
     now: datetime,
 ) -> None:
-    """One conditional PATCH: out of the pool, into the function. Raises `ClaimLost`, or `KubeError` when it stays away.
+    """One conditional PATCH: out of the pool, into the function. Raises `ClaimLost`, or `KubeError` for a refusal.
 
-    A conflict because the kubelet reported a status in the meantime is tried again with what the pod is now.
+    A conflict because the kubelet reported a status in the meantime is tried again with what the pod is now; while the
+    API server is away the claim waits for it. A pod that says it is this function's is claimed: an answer was lost.
     """
-    patch_labels: dict[str, str | None] = {labels.POOL: None, **function_labels}
-    annotations = {labels.CLAIMED_AT: timestamp(now)}
-    last: KubeError | None = None
-    for _ in range(_ATTEMPTS):
-        metadata = {
-            "resourceVersion": resource_version,
-            "labels": patch_labels,
-            "annotations": annotations,
-            "ownerReferences": [owner],
-        }
+    metadata = {
+        "labels": {labels.POOL: None, **function_labels},
+        "annotations": {labels.CLAIMED_AT: timestamp(now)},
+        "ownerReferences": [owner],
+    }
+    for _ in range(_CONFLICTS_MAX):
+        patch = {"metadata": {"resourceVersion": resource_version, **metadata}}
         try:
-            await client.patch(PODS, pod, {"metadata": metadata}, namespace)
+            await through_outage(lambda patch=patch: client.patch(PODS, pod, patch, namespace))  # type: ignore[misc]
             return
         except NotFound as error:
             raise ClaimLost(f"pod {pod} is gone") from error
         except Conflict:
-            resource_version = await _current_version(client, namespace, pod)
-        except (Unreachable, Overloaded) as error:
-            last = error
-            await asyncio.sleep(_PAUSE_S)
-    raise last or ClaimLost(f"pod {pod} changes faster than it can be claimed")
+            found = await _current(client, namespace, pod)
+            if found["labels"].get(labels.FUNCTION_UID) == function_labels[labels.FUNCTION_UID]:
+                return
+            if labels.POOL not in found["labels"]:
+                raise ClaimLost(f"pod {pod} is not in a pool any more") from None
+            resource_version = found["resourceVersion"]
+    raise ClaimLost(f"pod {pod} changes faster than it can be claimed")
 
 
-async def _current_version(client: KubeClient, namespace: str, pod: str) -> str:
+async def _current(client: KubeClient, namespace: str, pod: str) -> Object:
     try:
-        metadata = (await client.get(PODS, pod, namespace))["metadata"]
+        metadata: Object = (await through_outage(lambda: client.get(PODS, pod, namespace)))["metadata"]
     except NotFound as error:
         raise ClaimLost(f"pod {pod} is gone") from error
-    if labels.POOL not in metadata["labels"] or "deletionTimestamp" in metadata:
-        raise ClaimLost(f"pod {pod} is not in a pool any more")
-    version: str = metadata["resourceVersion"]
-    return version
+    if "deletionTimestamp" in metadata:
+        raise ClaimLost(f"pod {pod} ends")
+    return {"labels": {}, **metadata}
 
 
 async def resize(client: KubeClient, namespace: str, pod: str, resources: dict[str, dict[str, str]]) -> None:
-    """Asks for an in-place resize of the environment's container. Raises `KubeError`."""
+    """Asks for an in-place resize of the environment's container. Raises `KubeError` for a refusal."""
     patch = {"spec": {"containers": [{"name": labels.CONTAINER, "resources": resources}]}}
-    await client.patch(PODS, pod, patch, namespace, subresource="resize", content_type=STRATEGIC_MERGE_PATCH)
+    await through_outage(
+        lambda: client.patch(PODS, pod, patch, namespace, subresource="resize", content_type=STRATEGIC_MERGE_PATCH)
+    )

@@ -12,6 +12,7 @@ import aiohttp
 
 from kubelambda.kube.api_server import Server, from_kubeconfig, in_cluster
 from kubelambda.kube.errors import NotFound, Unreachable, status_error
+from kubelambda.kube.fair_slots import FairSlots
 from kubelambda.kube.resources import Resource
 
 type Object = dict[str, Any]
@@ -23,6 +24,9 @@ _TIMEOUT_S = 30.0
 _QUIET_S = 75.0
 """Longer than the minute between two bookmarks of objects that do change."""
 _CONNECTIONS = 64
+_CALLS = 48
+"""At once; the rest of the connections is for watches."""
+_CALLS_PER_NAMESPACE = 16
 _PAGE = 250
 
 
@@ -33,6 +37,7 @@ class KubeClient:
         self._server = server
         connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=server.tls or True)
         self._session = aiohttp.ClientSession(connector=connector)
+        self._slots: FairSlots[str] = FairSlots(_CALLS_PER_NAMESPACE, _CALLS)
 
     @classmethod
     async def connect(cls, kubeconfig: str | None = None) -> Self:
@@ -184,9 +189,10 @@ class KubeClient:
         content_type: str = "application/json",
     ) -> Object:
         try:
-            response = await self._send(method, path, query, body=body, content_type=content_type)
-            return json.loads(await response.read())  # type: ignore[no-any-return]
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            async with self._slots.hold(_namespace(path)):
+                response = await self._send(method, path, query, body=body, content_type=content_type)
+                return json.loads(await response.read())  # type: ignore[no-any-return]
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:  # a proxy may answer in HTML
             raise Unreachable(f"{method} {path}: {error or type(error).__name__}") from error
 
     async def _send(
@@ -214,6 +220,12 @@ class KubeClient:
         if response.status >= 400:
             raise status_error(response.status, _message(await response.text()))
         return response
+
+
+def _namespace(path: str) -> str:
+    """The namespace that a call is about; empty for those that are about none."""
+    _, found, rest = path.partition("/namespaces/")
+    return rest.partition("/")[0] if found else ""
 
 
 def _selector(label_selector: str) -> dict[str, str]:

@@ -79,11 +79,6 @@ def pool_resources(settings: EnvironmentSettings) -> Resources:
     )
 
 
-def needs_own_pod(configuration: DeployedConfiguration) -> bool:
-    """Whether a generic pool pod cannot serve the function: the size of /tmp is fixed when a pod is made."""
-    return configuration.ephemeral_storage > limits.EPHEMERAL_STORAGE_MIN_MB
-
-
 def pod_spec(
     runtime_name: str,
     runtime: RuntimeSpec,

@@ -9,7 +9,11 @@ KEY = b"k" * 32
 
 def test_no_token_of_one_domain_is_one_of_another() -> None:
     """Whatever a tenant calls its namespace."""
-    found = [tokens.forward_token(KEY), tokens.code_store_token(KEY), tokens.code_signature(KEY, "0" * 64, 1)]
+    found = [
+        tokens.caller_token(KEY, "frontend"),
+        tokens.code_store_token(KEY),
+        tokens.code_signature(KEY, "0" * 64, 1),
+    ]
     for name in ("forward", "code-store", "environment", "pool", "code", ""):
         found += [tokens.pool_token(KEY, name), tokens.environment_token(KEY, name)]
     assert len(set(found)) == len(found)

@@ -39,9 +39,9 @@ def environment_token(key: bytes, pod_uid: str) -> str:
     return _derived(key, "environment", pod_uid)
 
 
-def forward_token(key: bytes) -> str:
-    """By which frontends know requests that another frontend forwards."""
-    return _derived(key, "forward")
+def caller_token(key: bytes, role: str) -> str:
+    """What proves that a caller of the Invoke API is one of our components, in that role."""
+    return _derived(key, "caller", role)
 
 
 def code_signature(key: bytes, sha256: str, expires: int) -> str:

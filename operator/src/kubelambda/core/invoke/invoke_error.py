@@ -95,6 +95,12 @@ def not_ready(message: str) -> InvokeError:
     return InvokeError(502, "ResourceNotReadyException", message)
 
 
+def not_synced() -> InvokeError:
+    """Nobody knows yet whether the function exists: the cluster's state is still being read, or cannot be."""
+    text = "The service does not know yet which functions there are; try again."
+    return InvokeError(503, "ServiceUnavailableException", text, retry_after=1)
+
+
 def service(message: str) -> InvokeError:
     """Something of ours failed."""
     return InvokeError(500, "ServiceException", message)

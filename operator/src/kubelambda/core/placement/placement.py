@@ -186,6 +186,13 @@ class FunctionPlacement:
             return found.id, []
         return found.id, self._freed(found, now)
 
+    def expect(self, now: float) -> int:
+        """Takes over an environment of the present revision that is starting: it counts as coming until `ready`."""
+        found = PlacedEnvironment(self._next_id(), self.revision, Status.STARTING, now)
+        self.environments[found.id] = found
+        self.coming[found.id] = found
+        return found.id
+
     def start_failed(self, environment: int, now: float, failure: Any = None) -> list[Action]:
         """A start came to nothing. `failure`, an initialization's, goes to one waiting request; else another start."""
         replaced = self.replacing.pop(environment, None)

@@ -1,23 +1,33 @@
-"""Taking over environments that another frontend started, or that outlived this one (DESIGN §5, Ownership)."""
+"""Taking over environments that another frontend started, or that outlived this one (DESIGN §5, Ownership).
+
+An environment is what it says of itself: of which function and revision it is, whether it runs something, and whether
+it is still in its INIT. Its labels only say whom to ask.
+"""
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 
 from kubelambda.api import environment_protocol
+from kubelambda.api.environment_protocol import EnvironmentState
 from kubelambda.core.environment import tokens
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cluster.views import PodView
-from kubelambda.frontend.cold_start.starter import Started
+from kubelambda.frontend.cold_start.start import Started
+from kubelambda.frontend.cold_start.starter import Starter
 from kubelambda.frontend.dispatch.agent_state import ANSWER_S, agent_state
 from kubelambda.frontend.dispatch.dispatcher import Dispatcher
-from kubelambda.wire.client import ClientConnection, connect
+from kubelambda.resources.environment_pod import GRACE_PERIOD_S
+from kubelambda.wire.background_tasks import BackgroundTasks
+from kubelambda.wire.client import connect
 
 _WAIT_S = 20
 _PAUSE_S = 0.25
 """Before an environment is asked again: an agent of an earlier release does not wait."""
 _HOLD_S = 1.0
 """Requests wait this long for environments to be adopted: one that does not answer by then is found later, or never."""
+_AGAIN_S = 1.0
+_ATTEMPTS = 15
+"""A former owner may have labelled a pod whose agent knows nothing of it yet."""
 
 log = logging.getLogger(__name__)
 
@@ -25,85 +35,137 @@ log = logging.getLogger(__name__)
 class Adoption:
     """Looks for environments of a function that its dispatcher does not know."""
 
-    def __init__(self, caches: Caches, key: bytes) -> None:
+    def __init__(self, caches: Caches, starter: Starter, key: bytes) -> None:
         self._caches = caches
+        self._starter = starter
         self._key = key
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._asked: set[str] = set()
+        self._tasks = BackgroundTasks()
 
     def adopt_all(self, dispatcher: Dispatcher) -> None:
-        """Adopts every environment of the dispatcher's present revision.
+        """Adopts every environment of the dispatcher's function, those of other revisions and those that end too.
 
         Until it is known which of them are idle and which are busy, the dispatcher holds what arrives: else it would
         start another environment beside an idle one, or admit more than the former owner's invocations leave room for.
         """
-        target = dispatcher.target
         found = [
-            self._spawn(self._adopt(dispatcher, name, pod))
-            for (namespace, name), pod in self._caches.pods.items.items()
-            if namespace == target.namespace
-            and pod.function_uid == target.uid
-            and pod.revision == target.configuration.revision
-            and pod.ip
-            and not pod.ending
+            task
+            for (namespace, name), pod in list(self._caches.pods.items.items())
+            if namespace == dispatcher.target.namespace and (task := self.adopt(dispatcher, name, pod)) is not None
         ]
         if found:
             dispatcher.hold()
-            self._spawn(self._let_go(dispatcher, found))
+            self._tasks.start(self._let_go(dispatcher, found))
 
-    async def _let_go(self, dispatcher: Dispatcher, adopting: list[asyncio.Task[None]]) -> None:
+    def adopt(self, dispatcher: Dispatcher, name: str, pod: PodView) -> "asyncio.Task[None] | None":
+        """Adopts one pod in the background; None when it is none to adopt, or known, or being asked already."""
+        if (
+            pod.function_uid != dispatcher.target.uid
+            or not pod.ip
+            or pod.uid in self._asked
+            or dispatcher.released
+            or dispatcher.knows(pod.uid)
+            or self._starter.starting(pod.uid)
+            or self._starter.deletions.pending(pod.uid)
+        ):
+            return None
+        self._asked.add(pod.uid)
+        return self._tasks.start(self._adopt(dispatcher, name, pod, _ATTEMPTS))
+
+    async def _let_go(self, dispatcher: Dispatcher, adopting: "list[asyncio.Task[None]]") -> None:
         await asyncio.wait(adopting, timeout=_HOLD_S)
         dispatcher.let_go()
 
-    async def _adopt(self, dispatcher: Dispatcher, name: str, pod: PodView) -> None:
-        token = tokens.environment_token(self._key, pod.uid)
-        number = 0
-
-        def lost(in_flight: bool) -> None:
-            found = dispatcher.environments.get(number)
-            if found is not None:
-                found.lost(in_flight)
-
+    async def _adopt(self, dispatcher: Dispatcher, name: str, pod: PodView, attempts: int) -> None:
+        """Asks once; an agent that cannot say yet is asked again in the background."""
         try:
-            connection = await connect(pod.ip, environment_protocol.CONTROL_PORT, lost, ANSWER_S)
-            busy = await self._busy(connection, pod.ip, token)
+            adopted = await self._ask(dispatcher, name, pod)
         except (OSError, TimeoutError) as error:
-            log.info("pod %s/%s was not adopted: %s", dispatcher.target.namespace, name, error)
-            return
-        if busy is None or dispatcher.knows(pod.uid) or dispatcher.released:
+            log.info("pod %s/%s was not adopted: %s", dispatcher.target.namespace, name, error or type(error).__name__)
+            adopted = False
+        if adopted or attempts <= 1 or pod.ending:
+            self._asked.discard(pod.uid)
+        else:
+            self._tasks.start(self._again(dispatcher, name, pod, attempts - 1))
+
+    async def _again(self, dispatcher: Dispatcher, name: str, pod: PodView, attempts: int) -> None:
+        await asyncio.sleep(_AGAIN_S)
+        known = self._caches.pods.items.get((dispatcher.target.namespace, name))
+        if known is None or known.uid != pod.uid or dispatcher.released:
+            self._asked.discard(pod.uid)
+        else:
+            await self._adopt(dispatcher, name, known, attempts)
+
+    async def _ask(self, dispatcher: Dispatcher, name: str, pod: PodView) -> bool:
+        """Whether the environment has said what it is. Raises `OSError` or `TimeoutError`."""
+        token = tokens.environment_token(self._key, pod.uid)
+        number: int | None = None
+
+        def lost(_: bool) -> None:
+            if number is not None:
+                dispatcher.connection_lost(number)
+
+        connection = await connect(pod.ip, environment_protocol.CONTROL_PORT, lost, ANSWER_S)
+        started = Started(name, pod.uid, token, connection)
+        try:
+            state = await agent_state(connection, pod.ip, token)
+        except BaseException:
             connection.close()
-            return
-        number = dispatcher.adopt(Started(name, pod.uid, token, connection), busy=busy)
-        if busy:
-            self._spawn(self._follow(dispatcher, number, connection, pod.ip, token))
+            raise
+        if state is None or not state.specialized:
+            connection.close()
+            return False
+        if self._useless(dispatcher, pod, state) or dispatcher.knows(pod.uid) or dispatcher.released:
+            connection.close()
+            return True
+        revision = state.revision or ""
+        if state.initializing and revision == dispatcher.target.configuration.revision:
+            number = dispatcher.expect(started)
+            self._tasks.start(self._follow(dispatcher, number, pod, started, initializing=True))
+        elif state.initializing:
+            connection.close()  # of no use any more: whoever started it ends it, or it is found later
+        else:
+            number = dispatcher.adopt(started, revision, busy=state.busy)
+            if state.busy:
+                self._tasks.start(self._follow(dispatcher, number, pod, started, initializing=False))
+            if pod.ending or state.draining:
+                dispatcher.pod_ending(pod.uid)
+        return True
+
+    def _useless(self, dispatcher: Dispatcher, pod: PodView, state: EnvironmentState) -> bool:
+        """Whether nothing can come of the environment; it goes then, as soon as it has finished what it runs."""
+        target = dispatcher.target
+        name = target.configuration.function_name or target.name
+        other = state.function_uid != target.uid if state.function_uid else state.function != name
+        if other or (state.finished and not state.busy):
+            found = next((name for name, known in self._caches.pods.items.items() if known.uid == pod.uid), None)
+            if found is not None:
+                self._starter.deletions.soon(*found, pod.uid, GRACE_PERIOD_S if other else 0)
+            return True
+        return (state.draining or pod.ending) and not state.busy
 
     async def _follow(
-        self, dispatcher: Dispatcher, number: int, connection: ClientConnection, ip: str, token: str
+        self, dispatcher: Dispatcher, number: int, pod: PodView, started: Started, *, initializing: bool
     ) -> None:
-        """Waits until an environment has finished what it runs for its former owner.
+        """Waits until an environment has finished its INIT, or what it runs for its former owner.
 
         The agent tells us before it answers the former owner: whoever calls again at once finds the concurrency free.
         """
-        busy: bool | None = True
-        while busy:
+        state: EnvironmentState | None = None
+        while state is None or state.busy or state.initializing:
             try:
-                busy = await self._busy(connection, ip, token, wait_s=_WAIT_S)
+                state = await agent_state(started.connection, pod.ip, started.token, wait_s=_WAIT_S)
             except (OSError, TimeoutError):
-                connection.close()  # which ends the environment here, unless it ended by itself
+                started.connection.close()  # which ends the environment here, unless it ended by itself
                 return
-            if busy:
+            if state is None:
+                started.connection.close()
+                return
+            if state.busy or state.initializing:
                 await asyncio.sleep(_PAUSE_S)
-        if busy is False:
+        if not initializing:
             dispatcher.freed(number)
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def _busy(self, connection: ClientConnection, ip: str, token: str, wait_s: int = 0) -> bool | None:
-        """Whether the environment runs something, in `wait_s` or as soon as not; None when it cannot be used."""
-        state = await agent_state(connection, ip, token, wait_s=wait_s)
-        if state is None or not state.specialized or state.draining or state.finished:
-            return None
-        return state.busy
+        elif state.finished or not state.specialized:
+            dispatcher.give_up(number)
+        else:
+            dispatcher.ready(number)

@@ -1,13 +1,24 @@
 """Passing a request on to the frontend that owns its account (DESIGN §5, Ownership)."""
 
 import asyncio
+import hmac
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from kubelambda.core.environment import tokens
+from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.client import ClientConnection, connect
 from kubelambda.wire.server import Request
 
-HEADER = b"x-kubelambda-forwarded"
+CALLER = b"x-kubelambda-caller"
+"""What the caller is, proven by the token of that role."""
+HOPS = b"x-kubelambda-hops"
+"""How many frontends have passed the request on."""
+WITHOUT = b"x-kubelambda-without"
+"""Frontends that the caller passes over: they drain, or cannot be reached."""
+ROLE = "frontend"
+_CONNECT_S = 1.0
 _RELAYED = (
     b"content-type",
     b"x-amz-executed-version",
@@ -27,64 +38,102 @@ _PASSED_ON = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """How a request came here from another frontend."""
+
+    count: int
+    without: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Forward:
+    """A request that another frontend answers, and what becomes of it here."""
+
+    request: Request
+    request_id: str
+    owners: list[str]
+    """Who may take it, in this order."""
+    hops: int
+    """Including this one."""
+    without: list[str]
+    seconds: float
+    """How long the answer may take."""
+    fail: Callable[[str], None]
+    """Called with what went wrong, instead of an answer."""
+
+
 class Forwarder:
-    """Keep-alive connections to the other frontends."""
+    """Keep-alive connections to the other frontends. `unreachable` is told whom no connection leads to."""
 
-    def __init__(self, port: int, token: str) -> None:
+    def __init__(self, port: int, key: bytes, unreachable: Callable[[str], None]) -> None:
         self._port = port
-        self._token = token.encode()
+        self._token = f"{ROLE} {tokens.caller_token(key, ROLE)}".encode()
+        self._unreachable = unreachable
         self._idle: defaultdict[str, list[ClientConnection]] = defaultdict(list)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
 
-    def forward(self, request: Request, request_id: str, owners: list[str], fail: Callable[[str], None]) -> None:
-        """Passes the request to the first of `owners` that can be reached. `fail` is called with what went wrong."""
-        idle = self._idle[owners[0]]
+    def hop(self, request: Request) -> Hop | None:
+        """How the request came from another frontend; None when it did not."""
+        if not hmac.compare_digest(request.headers.get(CALLER, b""), self._token):
+            return None
+        hops = request.headers.get(HOPS, b"")
+        without = request.headers.get(WITHOUT, b"").decode(errors="replace")
+        return Hop(int(hops) if hops.isdigit() and len(hops) < 4 else 1, tuple(filter(None, without.split(","))))
+
+    def forward(self, forward: Forward) -> None:
+        """Passes the request to the first of its owners that can be reached."""
+        idle = self._idle[forward.owners[0]]
         while idle:
             connection = idle.pop()
             if connection.open:
-                self._send(connection, owners[0], request, request_id, fail)
+                self._send(connection, forward.owners[0], forward)
                 return
-        task = asyncio.get_running_loop().create_task(self._connect(request, request_id, owners, fail))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._connect(forward))
 
-    async def _connect(self, request: Request, request_id: str, owners: list[str], fail: Callable[[str], None]) -> None:
+    async def _connect(self, forward: Forward) -> None:
         error: Exception | None = None
-        for owner in owners:
+        for owner in forward.owners:
             try:
                 # Nothing was sent yet: the next owner may take it.
-                connection = await connect(owner, self._port, lambda _: None, 1.0)
+                connection = await connect(owner, self._port, lambda _: None, _CONNECT_S)
             except (OSError, TimeoutError) as refused:
                 error = refused
+                forward.without.append(owner)
+                self._unreachable(owner)
                 continue
-            self._send(connection, owner, request, request_id, fail)
+            self._send(connection, owner, forward)
             return
-        fail(f"no frontend can be reached: {error or type(error).__name__}")
+        forward.fail(f"no frontend can be reached: {error or type(error).__name__}")
 
-    def _send(
-        self,
-        connection: ClientConnection,
-        owner: str,
-        request: Request,
-        request_id: str,
-        fail: Callable[[str], None],
-    ) -> None:
+    def _send(self, connection: ClientConnection, owner: str, forward: Forward) -> None:
         def answered(status: int, headers: dict[bytes, bytes], body: bytes) -> None:
+            timer.cancel()
             lines = b"".join(b"%b: %b\r\n" % (name, headers[name]) for name in _RELAYED if name in headers)
             if headers.get(b"connection") != b"close":
                 self._idle[owner].append(connection)
-            request.respond(status, body, lines)
+            forward.request.respond(status, body, lines)
 
         def lost(in_flight: bool) -> None:
+            timer.cancel()
             if in_flight:
-                fail("the frontend that ran the request ended")
+                self._unreachable(owner)  # it is asked whether it is there, and used again as soon as it says so
+                forward.fail("the frontend that ran the request ended")
 
         connection.on_lost = lost
+        timer = asyncio.get_running_loop().call_later(forward.seconds, connection.close)
+        connection.send(self._head(forward), forward.request.body, answered)
+
+    def _head(self, forward: Forward) -> bytes:
+        request = forward.request
         lines = [
             request.method + b" " + request.target + b" HTTP/1.1",
             b"content-length: %d" % len(request.body),
-            HEADER + b": " + self._token,
+            CALLER + b": " + self._token,
+            HOPS + b": %d" % forward.hops,
         ]
-        headers = request.headers | {b"x-amzn-requestid": request_id.encode()}
+        if forward.without:
+            lines.append(WITHOUT + b": " + ",".join(forward.without).encode())
+        headers = request.headers | {b"x-amzn-requestid": forward.request_id.encode()}
         lines += [name + b": " + headers[name] for name in _PASSED_ON if name in headers]
-        connection.send(b"\r\n".join(lines) + b"\r\n\r\n", request.body, answered)
+        return b"\r\n".join(lines) + b"\r\n\r\n"

@@ -1,5 +1,6 @@
 """Sizes the pools of the namespaces that this frontend owns: it is the one that sees every claim (DESIGN §4)."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -29,27 +30,28 @@ class PoolScaling:
         self._of(namespace, runtime).claimed(time.monotonic())
 
     async def resize(self) -> None:
-        """Scales what has another size than it should."""
-        for (namespace, deployment), pool in list(self._caches.pools.items.items()):
-            if pool.runtime and self._owns(namespace) and deployment == pool_name(pool.runtime):
-                await self._resize(namespace, pool.runtime, pool.replicas)
+        """Scales what has another size than it should, all namespaces side by side: none waits for another."""
+        async with asyncio.TaskGroup() as tasks:
+            for (namespace, deployment), pool in list(self._caches.pools.items.items()):
+                if pool.runtime and self._owns(namespace) and deployment == pool_name(pool.runtime):
+                    wanted = self._wanted(namespace, pool.runtime)
+                    if wanted is not None and wanted != pool.replicas:
+                        tasks.create_task(self._scale(namespace, pool.runtime, wanted))
         for name in [name for name in self._demand if not self._exists(*name)]:
             del self._demand[name]
 
-    async def _resize(self, namespace: str, runtime: str, replicas: int) -> None:
+    def _wanted(self, namespace: str, runtime: str) -> int | None:
         size = self._range(namespace, runtime)
-        if size is None:
-            return
-        wanted = self._of(namespace, runtime).wanted(size, time.monotonic())
-        if wanted == replicas:
-            return
+        return None if size is None else self._of(namespace, runtime).wanted(size, time.monotonic())
+
+    async def _scale(self, namespace: str, runtime: str, wanted: int) -> None:
         try:
             scale = {"spec": {"replicas": wanted}}
             await self._client.patch(DEPLOYMENTS, pool_name(runtime), scale, namespace, subresource="scale")
         except NotFound:
             return
         except KubeError as error:
-            log.info("pool %s of %s stays at %d: %s", runtime, namespace, replicas, error)
+            log.info("pool %s of %s does not get its size of %d: %s", runtime, namespace, wanted, error)
 
     def _range(self, namespace: str, runtime: str) -> PoolRange | None:
         spec = self._caches.runtimes.items.get(("", runtime))

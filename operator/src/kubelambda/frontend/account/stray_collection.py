@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 
 from kubelambda.core.environment.strays import Unknown
+from kubelambda.frontend.account.adoption import Adoption
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cluster.views import PodView
+from kubelambda.frontend.cold_start.starter import Starter
 from kubelambda.frontend.dispatch.dispatcher import Dispatcher
 from kubelambda.kube.reflector import Name
 
@@ -19,21 +21,23 @@ log = logging.getLogger(__name__)
 
 
 class StrayCollection:
-    """`dispatcher_of` gives the dispatcher of a function of this frontend; making one adopts what can be adopted."""
+    """`dispatcher_of` gives the dispatcher of a function of this frontend, and makes one if need be."""
 
     def __init__(
         self,
         caches: Caches,
         dispatcher_of: Callable[[str, str], Dispatcher | None],
-        delete: Callable[[str, str, float], None],
+        adoption: Adoption,
+        starter: Starter,
     ) -> None:
         self._caches = caches
         self._dispatcher_of = dispatcher_of
-        self._delete = delete
+        self._adoption = adoption
+        self._starter = starter
         self._unknown = Unknown()
 
     def look(self) -> None:
-        """Looks at every claimed pod; one that no dispatcher wants to know for long is deleted."""
+        """Looks at every claimed pod: it is adopted, or deleted when that came to nothing for long."""
         unknown: dict[str, tuple[Name, PodView, Dispatcher]] = {}
         for name, pod in list(self._caches.pods.items.items()):
             if pod.function and not pod.deleting:
@@ -42,10 +46,13 @@ class StrayCollection:
                     dispatcher is not None
                     and dispatcher.target.uid == pod.function_uid
                     and not dispatcher.knows(pod.uid)
+                    and not self._starter.starting(pod.uid)
                 ):
                     unknown[pod.uid] = (name, pod, dispatcher)
+                    self._adoption.adopt(dispatcher, name[1], pod)
         for uid in self._unknown.overdue(unknown, time.monotonic()):
             (namespace, pod_name), pod, dispatcher = unknown[uid]
             log.warning("pod %s/%s of function %s is nobody's: it is deleted", namespace, pod_name, pod.function)
             # It may still run something for a former owner: it gets as long as that may take.
-            self._delete(namespace, pod_name, dispatcher.target.configuration.timeout)
+            self._starter.deletions.soon(namespace, pod_name, uid, dispatcher.target.configuration.timeout)
+        self._starter.purge_pools()

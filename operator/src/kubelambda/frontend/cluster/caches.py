@@ -37,7 +37,7 @@ class Caches:
         self._pools: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
         self._accounts: dict[str, str] = {}
         self._objects: dict[Name, str] = {}
-        self._waiters: dict[Name, asyncio.Future[None]] = {}
+        self._waiters: dict[tuple[str, str, str], asyncio.Future[None]] = {}
         self.functions = Reflector(client, FUNCTIONS, views.function_view, on_change=self._function_changed)
         self.runtimes: Reflector[RuntimeSpec] = Reflector(
             client, RUNTIMES, views.runtime_view, on_change=lambda *_: None
@@ -76,12 +76,28 @@ class Caches:
         """Names of the unclaimed pods of a pool."""
         return list(self._pools[namespace, runtime])
 
-    async def pod_changed(self, namespace: str, name: str) -> None:
-        """Returns after the next change of a pod."""
-        waiter = self._waiters.get((namespace, name))
+    async def changed(self, *others: "asyncio.Future[None]", pod: Name | None = None, pool: Name | None = None) -> None:
+        """Returns after the next change of a pod, after a pod of a pool became ready, or once one of `others` is done.
+
+        A pod is named by its namespace and name, a pool by its namespace and runtime.
+        """
+        awaited = set(others)
+        if pod is not None:
+            awaited.add(self._waiter("pod", pod))
+        if pool is not None:
+            awaited.add(self._waiter("pool", pool))
+        await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+
+    def _waiter(self, kind: str, name: Name) -> "asyncio.Future[None]":
+        waiter = self._waiters.get((kind, *name))
         if waiter is None:
-            waiter = self._waiters[namespace, name] = asyncio.get_running_loop().create_future()
-        await asyncio.shield(waiter)
+            waiter = self._waiters[(kind, *name)] = asyncio.get_running_loop().create_future()
+        return waiter
+
+    def _wake(self, kind: str, name: Name) -> None:
+        waiter = self._waiters.pop((kind, *name), None)
+        if waiter is not None:
+            waiter.set_result(None)
 
     def _function_changed(self, name: Name, before: FunctionView | None, after: FunctionView | None) -> None:
         if before is not None and before.function_name:
@@ -95,9 +111,9 @@ class Caches:
             self._pools[name[0], before.pool].pop(name[1], None)
         if after is not None and after.pool:
             self._pools[name[0], after.pool][name[1]] = None
-        waiter = self._waiters.pop(name, None)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+            if after.ready:
+                self._wake("pool", (name[0], after.pool))
+        self._wake("pod", name)
         self._on_pod(name, before, after)
 
     def _namespace_changed(self, name: Name, before: NamespaceView | None, after: NamespaceView | None) -> None:

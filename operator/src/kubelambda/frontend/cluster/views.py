@@ -63,6 +63,8 @@ class PodView:
     function: str
     function_uid: str
     revision: str
+    node: str
+    """Where it runs."""
 
 
 def function_view(body: dict[str, Any]) -> FunctionView | None:
@@ -104,10 +106,10 @@ def pod_view(body: dict[str, Any]) -> PodView | None:
     """The view of an environment's pod."""
     metadata, status = body["metadata"], body.get("status") or {}
     found = metadata.get("labels") or {}
-    containers = status.get("containerStatuses") or [{}]
-    last = (containers[0].get("lastState") or {}).get("terminated") or {}
-    now = (containers[0].get("state") or {}).get("terminated") or {}
-    in_force = containers[0].get("resources") or {}
+    environment = _environment_container(status)
+    last = (environment.get("lastState") or {}).get("terminated") or {}
+    now = (environment.get("state") or {}).get("terminated") or {}
+    in_force = environment.get("resources") or {}
     conditions = status.get("conditions") or []
     return PodView(
         uid=metadata["uid"],
@@ -116,7 +118,7 @@ def pod_view(body: dict[str, Any]) -> PodView | None:
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in conditions),
         ending="deletionTimestamp" in metadata or status.get("phase") in ("Failed", "Succeeded"),
         deleting="deletionTimestamp" in metadata,
-        restarts=containers[0].get("restartCount", 0),
+        restarts=environment.get("restartCount", 0),
         out_of_memory="OOMKilled" in (last.get("reason"), now.get("reason")),
         resize_refused=next((c.get("reason", "") for c in conditions if c["type"] == "PodResizePending"), ""),
         memory_limit_mb=megabytes((in_force.get("limits") or {}).get("memory", "")),
@@ -124,7 +126,14 @@ def pod_view(body: dict[str, Any]) -> PodView | None:
         function=found.get(labels.FUNCTION, ""),
         function_uid=found.get(labels.FUNCTION_UID, ""),
         revision=found.get(labels.REVISION, ""),
+        node=(body.get("spec") or {}).get("nodeName", ""),
     )
+
+
+def _environment_container(status: dict[str, Any]) -> dict[str, Any]:
+    """The status of the container that runs the function; what others beside it do is not the function's end."""
+    found = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
+    return next((each for each in found if each.get("name") == labels.CONTAINER), {})
 
 
 def ready_addresses(body: dict[str, Any]) -> frozenset[str] | None:

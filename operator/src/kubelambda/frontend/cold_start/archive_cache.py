@@ -2,58 +2,72 @@
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 from kubelambda.api.kinds.function import DeployedCode
+from kubelambda.kube.fair_slots import FairSlots
 from kubelambda.store.code.code_store import CodeStore, CodeStoreUnavailable
 
 INLINE_MAX_BYTES = 1 << 20
 CACHE_MAX_BYTES = 32 << 20
+_FETCHES = 16
+_FETCHES_PER_NAMESPACE = 4
 
 log = logging.getLogger(__name__)
 
 
 class Archives:
-    """Archives by digest, least recently used ones dropped first."""
+    """Archives by digest. Of the namespace that has the most bytes here, the least recently used is dropped first."""
 
     def __init__(self, store: CodeStore) -> None:
         self._store = store
-        self._cache: OrderedDict[str, bytes] = OrderedDict()
-        self._size = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._cache: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
+        self._bytes: Counter[str] = Counter()
+        self._fetching: dict[str, asyncio.Task[bytes]] = {}
+        self._slots: FairSlots[str] = FairSlots(_FETCHES_PER_NAMESPACE, _FETCHES)
 
-    async def get(self, code: DeployedCode) -> tuple[bytes, str | None]:
+    async def get(self, namespace: str, code: DeployedCode) -> tuple[bytes, str | None]:
         """The archive itself when it is small, else no bytes and its address. Raises `CodeStoreUnavailable`."""
         if code.size > INLINE_MAX_BYTES:
             return b"", self._store.address(code.sha256)
         known = self._cache.get(code.sha256)
-        if known is None:
-            known = await self._store.get(code.sha256)
-            self._keep(code.sha256, known)
-        else:
+        if known is not None:
             self._cache.move_to_end(code.sha256)
-        return known, None
+            return known[1], None
+        return await asyncio.shield(self._fetch(namespace, code.sha256)), None
 
-    def prefetch(self, code: DeployedCode) -> None:
+    def prefetch(self, namespace: str, code: DeployedCode) -> None:
         """Fetches a small archive in the background."""
-        if code.size > INLINE_MAX_BYTES or code.sha256 in self._cache:
-            return
+        if code.size <= INLINE_MAX_BYTES and code.sha256 not in self._cache:
+            self._fetch(namespace, code.sha256)
 
-        async def fetch() -> None:
-            try:
-                await self.get(code)
-            except CodeStoreUnavailable as error:
-                log.info("prefetch: %s", error)
+    def _fetch(self, namespace: str, digest: str) -> "asyncio.Task[bytes]":
+        """The one fetch of an archive that is on its way, whoever asked for it."""
+        task = self._fetching.get(digest)
+        if task is None:
+            task = self._fetching[digest] = asyncio.get_running_loop().create_task(self._fetched(namespace, digest))
+            task.add_done_callback(lambda done: self._ended(digest, done))
+        return task
 
-        task = asyncio.get_running_loop().create_task(fetch())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _ended(self, digest: str, task: "asyncio.Task[bytes]") -> None:
+        del self._fetching[digest]
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.log(logging.INFO if isinstance(error, CodeStoreUnavailable) else logging.ERROR, "%s", error)
 
-    def _keep(self, digest: str, data: bytes) -> None:
-        if digest in self._cache:
-            return
-        self._cache[digest] = data
-        self._size += len(data)
-        while self._size > CACHE_MAX_BYTES:
-            _, dropped = self._cache.popitem(last=False)
-            self._size -= len(dropped)
+    async def _fetched(self, namespace: str, digest: str) -> bytes:
+        async with self._slots.hold(namespace):
+            data = await self._store.get(digest)
+        self._cache[digest] = (namespace, data)
+        self._bytes[namespace] += len(data)
+        while self._bytes.total() > CACHE_MAX_BYTES:
+            self._drop()
+        return data
+
+    def _drop(self) -> None:
+        largest = self._bytes.most_common(1)[0][0]
+        digest = next(digest for digest, (namespace, _) in self._cache.items() if namespace == largest)
+        _, data = self._cache.pop(digest)
+        self._bytes[largest] -= len(data)
+        if not self._bytes[largest]:
+            del self._bytes[largest]

@@ -59,7 +59,7 @@ class Resizer:
                         raise ResizeRefused(found.resize_refused if found and found.resize_refused else "the pod ended")
                     if found.memory_limit_mb >= needed:
                         return
-                    await self._caches.pod_changed(namespace, pod)
+                    await self._caches.changed(pod=(namespace, pod))
         except TimeoutError as error:
             raise ResizeRefused(f"its node did nothing for {_RESIZE_S:.0f} s") from error
 

@@ -1,22 +1,23 @@
 """Values of environment variables, out of Secrets and ConfigMaps: fetched ahead, so that a cold start need not wait."""
 
-import asyncio
 import base64
+import binascii
 import logging
 import time
 
 from kubelambda.api.kinds.function import EnvironmentVariables, VariableSource
-from kubelambda.kube.errors import KubeError, NotFound
-from kubelambda.kube.kube_client import KubeClient
+from kubelambda.kube.errors import Forbidden, Invalid, KubeError, NotFound
+from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import CONFIG_MAPS, SECRETS
+from kubelambda.wire.background_tasks import BackgroundTasks
 
 FRESH_S = 60.0
 
 log = logging.getLogger(__name__)
 
 
-class MissingVariable(Exception):
-    """A variable has no value; the message names the object and the key."""
+class VariableUnavailable(Exception):
+    """A variable has no value, or one that no process can have; the message names variable, object and key."""
 
 
 class Variables:
@@ -25,10 +26,10 @@ class Variables:
     def __init__(self, client: KubeClient) -> None:
         self._client = client
         self._known: dict[tuple[str, str], tuple[float, dict[str, str]]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
 
     async def resolve(self, namespace: str, revision: str, environment: EnvironmentVariables) -> dict[str, str]:
-        """All variables. Raises `MissingVariable`."""
+        """All variables. Raises `VariableUnavailable`, or `KubeError` when they cannot be read now."""
         if not environment.from_:
             return dict(environment.variables)
         known = self._known.get((namespace, revision))
@@ -40,22 +41,21 @@ class Variables:
 
     def prefetch(self, namespace: str, revision: str, environment: EnvironmentVariables) -> None:
         """Fetches in the background."""
-        if not environment.from_:
-            return
-
-        async def fetch() -> None:
-            try:
-                await self._fetch(namespace, revision, environment)
-            except (MissingVariable, KubeError) as error:
-                log.info("variables in %s: %s", namespace, error)
-
-        task = asyncio.get_running_loop().create_task(fetch())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if environment.from_:
+            self._tasks.start(self._prefetch(namespace, revision, environment))
 
     def forget(self, namespace: str, revision: str) -> None:
         """Drops the values of a revision that nobody runs any more."""
         self._known.pop((namespace, revision), None)
+
+    async def _prefetch(self, namespace: str, revision: str, environment: EnvironmentVariables) -> None:
+        try:
+            await self._fetch(namespace, revision, environment)
+        except VariableUnavailable as error:
+            self.forget(namespace, revision)  # what was there is gone: the next start says so
+            log.info("variables in %s: %s", namespace, error)
+        except KubeError as error:
+            log.info("variables in %s: %s", namespace, error)
 
     async def _fetch(self, namespace: str, revision: str, environment: EnvironmentVariables) -> dict[str, str]:
         values = dict(environment.variables)
@@ -72,13 +72,32 @@ class Variables:
         if reference is None:
             return None
         resource = SECRETS if secret else CONFIG_MAPS
+        where = f"{variable.name}: {resource.kind} {reference.name}"
         try:
-            data = (await self._client.get(resource, reference.name, namespace)).get("data") or {}
+            found = await self._client.get(resource, reference.name, namespace)
         except NotFound:
-            data = {}
-        value = data.get(reference.key)
-        if value is None:
-            if reference.optional:
-                return None
-            raise MissingVariable(f"{variable.name}: {resource.kind} {reference.name} has no key {reference.key}")
-        return base64.b64decode(value).decode() if secret else str(value)
+            found = {}
+        except (Forbidden, Invalid) as error:
+            raise VariableUnavailable(f"{where} cannot be read: {error}") from error
+        value = (found.get("data") or {}).get(reference.key)
+        if value is not None:
+            return _decoded(value, f"{where}, key {reference.key}") if secret else str(value)
+        if reference.key in (found.get("binaryData") or {}):
+            raise VariableUnavailable(f"{where} has key {reference.key} in its binaryData: a variable is text")
+        if reference.optional:
+            return None
+        raise VariableUnavailable(_missing(where, reference.key, found))
+
+
+def _missing(where: str, key: str, found: Object) -> str:
+    return f"{where} has no key {key}" if found else f"{where} does not exist"
+
+
+def _decoded(value: str, where: str) -> str:
+    try:
+        text = base64.b64decode(value).decode()
+    except (UnicodeDecodeError, binascii.Error) as error:
+        raise VariableUnavailable(f"{where}: the value is no UTF-8 text") from error
+    if "\0" in text:
+        raise VariableUnavailable(f"{where}: the value has a NUL character, which no variable can have")
+    return text

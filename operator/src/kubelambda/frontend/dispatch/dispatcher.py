@@ -3,12 +3,15 @@
 import asyncio
 import json
 import logging
+import math
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from kubelambda.api import environment_protocol
 from kubelambda.core.account.ledger import Account
 from kubelambda.core.invoke import invoke_error
+from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.core.placement.placement import (
     Action,
     Cancel,
@@ -21,22 +24,40 @@ from kubelambda.core.placement.placement import (
     Throttle,
     place,
 )
-from kubelambda.frontend.cold_start.starter import InitializationFailed, NotStarted, Started, Starter, Target, Watcher
+from kubelambda.frontend.cold_start.start import FailureAnswer, Started, Target
+from kubelambda.frontend.cold_start.starter import Starter
+from kubelambda.frontend.dispatch import environment_end
+from kubelambda.frontend.dispatch.environment_end import EnvironmentEnd
 from kubelambda.frontend.dispatch.environment_handle import EnvironmentHandle
+from kubelambda.frontend.dispatch.environment_starts import EnvironmentStarts
 from kubelambda.frontend.dispatch.invocation import Invocation
 from kubelambda.frontend.dispatch.metrics import FunctionMetrics
+from kubelambda.wire.background_tasks import BackgroundTasks
 
-_RETRY_S = 0.5
 _OOM_WAIT_S = 1.0
 _BILLED_MS = environment_protocol.BILLED_MS.lower().encode()
 _RETIRE = environment_protocol.RETIRE.lower().encode()
-HANDED_OVER = "handed over"
+_HANDED_OVER = "handed over"
+_DELETED = "the function was deleted"
+_UPDATED = "the function was updated"
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a dispatcher asks of the frontend around it."""
+
+    killed_by_memory: Callable[[str, str], bool]
+    """Whether Kubernetes says of a pod that the kernel killed it for its memory."""
+    elsewhere: Callable[[Invocation], None]
+    """Takes an invocation that reached nobody, to whoever runs the function now."""
+    silent_node: Callable[[str, str], None]
+    """An environment ended in a way that others on its node may have shared."""
+
+
 class Dispatcher:
-    """One function on the frontend that owns its account. Implements `EnvironmentEvents`."""
+    """One function on the frontend that owns its account. Implements `EnvironmentEvents` and `StartEvents`."""
 
     def __init__(
         self,
@@ -46,7 +67,7 @@ class Dispatcher:
         reserved: int | None,
         starter: Starter,
         metrics: FunctionMetrics,
-        killed_by_memory: Callable[[str, str], bool],
+        surroundings: Surroundings,
     ) -> None:
         self.target = target
         self.placement: FunctionPlacement = place(
@@ -54,11 +75,12 @@ class Dispatcher:
         )
         self.environments: dict[int, EnvironmentHandle] = {}
         self._starter = starter
+        self._starts = EnvironmentStarts(starter, self)
         self._metrics = metrics
-        self._killed_by_memory = killed_by_memory
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._surroundings = surroundings
+        self._tasks = BackgroundTasks()
         self._held: list[Invocation] | None = None
-        self.released = False
+        self._parting = ""
 
     # -- what the frontend asks -------------------------------------------------------------------------------------
 
@@ -94,33 +116,68 @@ class Dispatcher:
         """What time alone decides."""
         actions = self.placement.tick(time.monotonic(), idle_timeout=idle_timeout, start_timeout=start_timeout)
         self._execute(actions)
-        self._metrics.concurrent.set(self.placement.in_flight)
-        self._metrics.environments.set(len(self.environments))
+        if not self._parting:
+            self._metrics.concurrent.set(self.placement.in_flight)
+            self._metrics.environments.set(len(self.environments))
 
-    def adopt(self, started: Started, *, busy: bool) -> int:
-        """Takes over an environment of the present revision."""
-        revision = self.target.configuration.revision
+    def adopt(self, started: Started, revision: str, *, busy: bool) -> int:
+        """Takes over an environment that says that it is of `revision`, and whether it runs something."""
         number, actions = self.placement.adopt(revision, time.monotonic(), busy=busy)
-        self._keep(number, started)
+        self._keep(number, started, self.target)
         self._execute(actions)
         return number
+
+    def expect(self, started: Started) -> int:
+        """Takes over an environment of the present revision that is still in its INIT: `ready` or `give_up` follows."""
+        number = self.placement.expect(time.monotonic())
+        self._keep(number, started, self.target)
+        return number
+
+    def ready(self, number: int) -> None:
+        """An environment finished its INIT."""
+        self._execute(self.placement.ready(number, time.monotonic()))
+
+    def give_up(self, number: int) -> None:
+        """An expected environment did not become one."""
+        self._retire(number, "its INIT failed")
+        self._execute(self.placement.start_failed(number, time.monotonic()))
 
     def freed(self, number: int) -> None:
         """An adopted environment finished what it ran for its former owner."""
         self._execute(self.placement.finished(number, time.monotonic()))
 
     def release(self) -> None:
-        """Another frontend owns the function now: environments stay, invocations in flight finish here."""
-        self.released = True
-        for number in list(self.environments):
-            self._execute(self.placement.retire(number, HANDED_OVER))
+        """Another frontend owns the function now: environments stay there, and invocations in flight finish here.
+
+        What waits goes to the new owner, who starts what it needs for it.
+        """
+        waiting = self._part(_HANDED_OVER)
+        self._metrics.remove_gauges()
+        for invocation in waiting:
+            self._surroundings.elsewhere(invocation)
 
     def remove(self) -> None:
         """The function was deleted: who still waits for an environment is told so."""
-        held, self._held = self._held or [], None
-        for invocation in [*self.placement.abandon(), *held]:
+        waiting = self._part(_DELETED)
+        self._metrics.remove()
+        for invocation in waiting:
             invocation.fail(invoke_error.not_found(f"{invocation.arn}:$LATEST"))
-        self.release()
+
+    @property
+    def released(self) -> bool:
+        """Whether this frontend does not run the function any more."""
+        return bool(self._parting)
+
+    def _part(self, why: str) -> list[Invocation]:
+        """Takes nothing new; what waited until now is the caller's."""
+        self._parting = why
+        held, self._held = self._held or [], None
+        waiting = [*self.placement.abandon(), *held]
+        for number in list(self.environments):
+            self._execute(self.placement.retire(number, why))
+        # Whatever has not begun to start need not.
+        self._execute(self.placement.tick(time.monotonic(), idle_timeout=math.inf, start_timeout=math.inf))
+        return waiting
 
     def pod_ending(self, uid: str) -> None:
         """A pod is asked to end: nothing new for it."""
@@ -132,7 +189,13 @@ class Dispatcher:
         """A pod's node cannot grant the size of the function."""
         for found in list(self.environments.values()):
             if found.uid == uid:
-                self._misplaced(found.id)
+                self.misplaced(found.id)
+
+    def silent(self, number: int) -> None:
+        """An environment does not answer when it is asked how it is."""
+        found = self.environments.get(number)
+        if found is not None:
+            found.end(environment_end.SILENT)
 
     def running(self) -> dict[int, str | None]:
         """The request that each environment runs, by the ledger; not those that run something for a former owner."""
@@ -147,7 +210,7 @@ class Dispatcher:
         """An environment's agent runs something else than the ledger has: nobody waits for it any longer."""
         found = self.environments.get(number)
         if found is not None and found.invocation is not None:
-            found.abandon()
+            found.end(environment_end.FORGOTTEN)
         else:
             self._execute(self.placement.retire(number, "it runs what it was not given"))
 
@@ -181,36 +244,81 @@ class Dispatcher:
 
     def rejected(self, environment: EnvironmentHandle, invocation: Invocation) -> None:
         """The event reached nobody: another environment takes it, invisibly (rule 4)."""
-        self.environments.pop(environment.id, None)
-        environment.close()
-        self._starter.delete_soon(self.target.namespace, environment.pod, self.target.configuration.timeout)
-        self._execute(self.placement.rejected(environment.id, invocation, invocation.started, time.monotonic()))
-
-    def failed(self, environment: EnvironmentHandle, invocation: Invocation | None, why: str) -> None:
-        """The environment is gone; its invocation is answered with a Lambda error, never sent again (rule 4)."""
-        self.environments.pop(environment.id, None)
-        environment.close()
-        if invocation is not None:
-            self._metrics.invocations.inc()
-            self._metrics.errors.inc()
-            self._spawn(self._explain(environment, invocation, why))
+        self._drop(environment, self.target.configuration.timeout)
+        now = time.monotonic()
+        if self._parting:
+            self._execute(self.placement.lost(environment.id, now))
+            self._surroundings.elsewhere(invocation)
         else:
-            self._starter.delete_soon(self.target.namespace, environment.pod, 0)
-            self._execute(self.placement.lost(environment.id, time.monotonic()))
+            self._execute(self.placement.rejected(environment.id, invocation, invocation.started, now))
 
-    async def _explain(self, environment: EnvironmentHandle, invocation: Invocation, why: str) -> None:
+    def failed(self, environment: EnvironmentHandle, invocation: Invocation | None, end: EnvironmentEnd) -> None:
+        """The environment is gone; its invocation is answered with a Lambda error, never sent again (rule 4)."""
+        if end.may_be_node:
+            self._surroundings.silent_node(self.target.namespace, environment.pod)
+        if invocation is None:
+            self._drop(environment, 0)
+            self._execute(self.placement.lost(environment.id, time.monotonic()))
+            return
+        self.environments.pop(environment.id, None)
+        environment.close()
+        self._metrics.invocations.inc()
+        self._metrics.errors.inc()
+        self._tasks.start(self._explain(environment, invocation, end))
+
+    async def _explain(self, environment: EnvironmentHandle, invocation: Invocation, end: EnvironmentEnd) -> None:
         """Answers with what ended the environment; Kubernetes needs a moment to say that it was the memory."""
         deadline = time.monotonic() + _OOM_WAIT_S
         killed = False
-        while not killed and time.monotonic() < deadline and "ended" in why:
+        while not killed and time.monotonic() < deadline and end.may_be_memory:
             await asyncio.sleep(0.1)
-            killed = self._killed_by_memory(self.target.namespace, environment.pod)
+            killed = self._surroundings.killed_by_memory(self.target.namespace, environment.pod)
         if killed:
             invocation.function_error(invoke_error.out_of_memory(invocation.id))
         else:
-            invocation.function_error(invoke_error.sandbox_failure(invocation.id, why))
-        self._starter.delete_soon(self.target.namespace, environment.pod, 0)
+            invocation.function_error(invoke_error.sandbox_failure(invocation.id, end.text))
+        self._drop(environment, 0)
         self._execute(self.placement.lost(environment.id, time.monotonic()))
+
+    # -- StartEvents ------------------------------------------------------------------------------------------------
+
+    def begun(self, number: int) -> bool:
+        """A pod is about to be taken or made for a start."""
+        return self.placement.begun(number)
+
+    def started(self, number: int, started: Started, target: Target) -> None:
+        """An environment is ready."""
+        self._metrics.cold_starts.inc()
+        self._keep(number, started, target)
+        if number not in self.placement.environments:
+            self._retire(number, _UPDATED)
+            return
+        self.ready(number)
+        if self._starter.refused_size(target.namespace, started.pod):
+            self.misplaced(number)
+        if self._parting:
+            self._execute(self.placement.retire(number, self._parting))
+
+    def start_failed(self, number: int, answer: FailureAnswer | None) -> None:
+        """No environment came of a start."""
+        self._execute(self.placement.start_failed(number, time.monotonic(), answer))
+
+    def connection_lost(self, number: int) -> None:
+        """The connection to an environment ended."""
+        found = self.environments.get(number)
+        if found is not None:
+            found.lost()
+
+    def claim_lost(self, number: int) -> None:
+        """The pod of an environment is somebody else's."""
+        self._execute(self.placement.retire(number, "the claim was lost"))
+
+    def misplaced(self, number: int) -> None:
+        """Limits of the function at once; a pod that the scheduler finds a place for as soon as there is one."""
+        found = self.environments.get(number)
+        if found is not None and not self._parting:
+            self._starter.limit_soon(self.target, found.pod)
+            self._execute(self.placement.misplace(number, time.monotonic()))
 
     # -- carrying out -----------------------------------------------------------------------------------------------
 
@@ -223,78 +331,41 @@ class Dispatcher:
                     self._metrics.throttled(reason.value)
                     invocation.fail(invoke_error.throttled(reason.value))
                 case Start(environment=number, own_pod=own_pod):
-                    self._spawn(self._start(number, own_pod=own_pod))
+                    self._starts.begin(number, self.target, own_pod=own_pod)
                 case Retire(environment=number, why=why):
                     self._retire(number, why)
                 case Fail(request=invocation, failure=failure):
-                    self._metrics.invocations.inc()
-                    self._metrics.errors.inc()
-                    invocation.function_error(json.dumps(failure).encode())
+                    self._fail(invocation, failure)
                 case Cancel():
                     pass  # the start finds out by itself when it is about to begin
 
-    async def _start(self, number: int, *, own_pod: bool) -> None:
-        target = self.target
-
-        def lost(in_flight: bool) -> None:
-            found = self.environments.get(number)
-            if found is not None:
-                found.lost(in_flight)
-
-        def claim_lost() -> None:
-            self._execute(self.placement.retire(number, "the claim was lost"))
-
-        watcher = Watcher(
-            begin=lambda: self.placement.begun(number),
-            lost=lost,
-            claim_lost=claim_lost,
-            misplaced=lambda: self._misplaced(number),
-        )
-        try:
-            started = await self._starter.start(target, watcher, own_pod=own_pod)
-        except InitializationFailed as error:
-            self._execute(self.placement.start_failed(number, time.monotonic(), error.error))
+    def _fail(self, invocation: Invocation, failure: FailureAnswer) -> None:
+        """An environment could not start: the function's own fault is a function error, all else is Lambda's."""
+        if isinstance(failure, InvokeError):
+            invocation.fail(failure)
             return
-        except NotStarted as error:
-            log.warning("function %s/%s: %s", target.namespace, target.name, error)
-            await asyncio.sleep(_RETRY_S)
-            self._execute(self.placement.start_failed(number, time.monotonic()))
-            return
-        if started is None:
-            return
-        self._metrics.cold_starts.inc()
-        self._keep(number, started)
-        if number not in self.placement.environments:
-            self._retire(number, "the function was updated")
-            return
-        self._execute(self.placement.ready(number, time.monotonic()))
-        if self._starter.refused_size(target.namespace, started.pod):
-            self._misplaced(number)
-        if self.released:
-            self._execute(self.placement.retire(number, HANDED_OVER))
+        self._metrics.invocations.inc()
+        self._metrics.errors.inc()
+        invocation.function_error(json.dumps(failure).encode())
 
-    def _misplaced(self, number: int) -> None:
-        """Limits of the function at once; a pod that the scheduler finds a place for as soon as there is one."""
-        found = self.environments.get(number)
-        if found is not None and not self.released:
-            self._starter.limit_soon(self.target, found.pod)
-            self._execute(self.placement.misplace(number, time.monotonic()))
-
-    def _keep(self, number: int, started: Started) -> None:
-        timeout = float(self.target.configuration.timeout)
+    def _keep(self, number: int, started: Started, target: Target) -> None:
+        timeout = float(target.configuration.timeout)
         self.environments[number] = EnvironmentHandle(
             number, started.pod, started.uid, started.token, timeout, self, started.connection
         )
 
     def _retire(self, number: int, why: str) -> None:
-        found = self.environments.pop(number, None)
+        found = self.environments.get(number)
         if found is None:
             return
-        found.close()
-        if why != HANDED_OVER:
-            self._starter.delete_soon(self.target.namespace, found.pod, found.timeout)
+        if why == _HANDED_OVER:
+            del self.environments[number]
+            found.close()
+        else:
+            self._drop(found, found.timeout)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _drop(self, environment: EnvironmentHandle, grace_seconds: float) -> None:
+        """The pod goes, once it has finished what it runs or `grace_seconds` are over."""
+        self.environments.pop(environment.id, None)
+        environment.close()
+        self._starter.deletions.soon(self.target.namespace, environment.pod, environment.uid, grace_seconds)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kubelambda.api import environment_protocol
+from kubelambda.frontend.dispatch import environment_end
+from kubelambda.frontend.dispatch.environment_end import EnvironmentEnd
 from kubelambda.frontend.dispatch.invocation import Invocation
 from kubelambda.wire.client import ClientConnection
 
@@ -27,7 +29,7 @@ class EnvironmentEvents(Protocol):
     def rejected(self, environment: "EnvironmentHandle", invocation: Invocation) -> None:
         """The agent refused an invocation before any of it reached the runtime."""
 
-    def failed(self, environment: "EnvironmentHandle", invocation: Invocation | None, why: str) -> None:
+    def failed(self, environment: "EnvironmentHandle", invocation: Invocation | None, end: EnvironmentEnd) -> None:
         """The environment is unusable; `invocation` was in flight and its event must not be sent again."""
 
 
@@ -56,20 +58,15 @@ class EnvironmentHandle:
         self._sent = time.monotonic()
         connection.send(invocation.environment_head % self.token.encode(), invocation.request.body, self._answer)
 
-    def lost(self, in_flight: bool) -> None:  # noqa: ARG002 - the invocation says the same
+    def lost(self) -> None:
         """The connection ended."""
-        if self.closed:
-            return
-        self._end("the environment ended before it answered")
-
-    def abandon(self) -> None:
-        """Its agent does not run what it was given: no answer will come."""
-        self._end("the answer of the environment was lost")
+        if not self.closed:
+            self.end(environment_end.CLOSED)
 
     def check(self, now: float) -> None:
         """Asked about once a second; a timer for every invocation would cost more than the rest of sending it."""
         if self.invocation is not None and now - self._sent > self.timeout + GRACE_S:
-            self._end("the environment did not answer in time")
+            self.end(environment_end.OVERDUE)
 
     def close(self) -> None:
         """Lets go of the connection on purpose."""
@@ -87,14 +84,15 @@ class EnvironmentHandle:
         elif status == 409:
             self.events.rejected(self, invocation)
         else:
-            self.events.failed(self, invocation, f"the agent answered {status}")
+            self.events.failed(self, invocation, environment_end.faulty(status))
 
-    def _end(self, why: str) -> None:
+    def end(self, end: EnvironmentEnd) -> None:
+        """No answer will come of it any more."""
         self.closed = True
         invocation, self.invocation = self.invocation, None
         if self.connection is not None:
             self.connection.close()
-        self.events.failed(self, invocation, why)
+        self.events.failed(self, invocation, end)
 
 
 def invoke_head(invocation: Invocation) -> bytes:

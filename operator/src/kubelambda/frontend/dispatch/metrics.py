@@ -1,9 +1,12 @@
 """Lambda's metrics by their names, with bounded labels; rendered in a thread."""
 
+import contextlib
 import threading
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from kubelambda.core.placement.placement import ThrottleReason
 
 _LABELS = ["namespace", "function"]
 _DURATIONS = (0.001, 0.005, 0.02, 0.1, 0.5, 2, 10)
@@ -15,6 +18,7 @@ class FunctionMetrics:
     def __init__(self, metrics: "Metrics", namespace: str, function: str) -> None:
         self._metrics = metrics
         self._names = (namespace, function)
+        self._gone = False
         self.invocations = metrics.invocations.labels(namespace, function)
         self.errors = metrics.errors.labels(namespace, function)
         self.duration = metrics.durations.labels(namespace, function)
@@ -25,13 +29,17 @@ class FunctionMetrics:
 
     def throttled(self, reason: str) -> None:
         """Counts a 429."""
-        self._metrics.throttles.labels(*self._names, reason).inc()
+        if not self._gone:
+            self._metrics.throttles.labels(*self._names, reason).inc()
 
     def remove(self) -> None:
         """Forgets the series of a function that is gone."""
-        namespace, function = self._names
-        for metric in self._metrics.per_function:
-            metric.remove_by_labels({"namespace": namespace, "function": function})
+        self._gone = True
+        self._metrics.forget(*self._names)
+
+    def remove_gauges(self) -> None:
+        """Says no more what the function does now: another frontend does."""
+        self._metrics.forget_gauges(*self._names)
 
 
 class Metrics:
@@ -67,21 +75,30 @@ class Metrics:
         self.reconciliations = Counter(
             "kubelambda_ledger_reconciliations_total", "Comparisons of the ledger with the agents", registry=registry
         )
-        self.per_function = (
-            self.invocations,
-            self.errors,
-            self.throttles,
-            self.durations,
-            self.concurrent,
-            self.cold_starts,
-            self.environments,
-            self.billed_gb_seconds,
-        )
+        self._counters = (self.invocations, self.errors, self.durations, self.cold_starts, self.billed_gb_seconds)
 
     def function(self, namespace: str, function: str) -> FunctionMetrics:
         """The series of one function."""
         return FunctionMetrics(self, namespace, function)
 
+    def forget(self, namespace: str, function: str) -> None:
+        """Drops the series of a function that is gone."""
+        self.forget_gauges(namespace, function)
+        for metric in self._counters:
+            _remove(metric, namespace, function)
+        for reason in ThrottleReason:
+            _remove(self.throttles, namespace, function, reason.value)
+
+    def forget_gauges(self, namespace: str, function: str) -> None:
+        """Drops what says how a function is now."""
+        for gauge in (self.concurrent, self.environments):
+            _remove(gauge, namespace, function)
+
     def serve(self, port: int) -> tuple[WSGIServer, threading.Thread]:
         """Serves /metrics from a thread of its own."""
         return start_http_server(port, registry=self.registry)
+
+
+def _remove(metric: Counter | Gauge | Histogram, *values: str) -> None:
+    with contextlib.suppress(KeyError):
+        metric.remove(*values)

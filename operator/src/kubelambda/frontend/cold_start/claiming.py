@@ -1,0 +1,152 @@
+"""From an idle pool pod to an environment of a function (DESIGN §4)."""
+
+import asyncio
+import logging
+import time
+from datetime import UTC, datetime
+
+from kubelambda.core.environment.shape import StartPlan
+from kubelambda.frontend.cluster.caches import Caches
+from kubelambda.frontend.cluster.views import PodView
+from kubelambda.frontend.cold_start.pod_deletion import PodDeletions
+from kubelambda.frontend.cold_start.resizer import Resizer, ResizeRefused
+from kubelambda.frontend.cold_start.specializer import AgentAddress, Prepared, Specializer
+from kubelambda.frontend.cold_start.start import NotStarted, Started, Taken, Target, TooSmall, Watcher
+from kubelambda.kube import claim
+from kubelambda.kube.claim import ClaimLost
+from kubelambda.kube.errors import KubeError
+from kubelambda.kube.kube_client import KubeClient
+from kubelambda.kube.reflector import Name
+from kubelambda.resources import environment_pod as rendering
+from kubelambda.wire.background_tasks import BackgroundTasks
+
+_CLAIM_S = 10.0
+"""For a claim that has to be in force before anything runs in the pod."""
+_POISONED_S = 60.0
+"""A pod that its agent says is taken, and that is still in the pool after this long, was never claimed by anybody."""
+
+log = logging.getLogger(__name__)
+
+type TakenPod = tuple[str, PodView]
+"""Name and view of a pool pod that a start has taken."""
+
+
+class Claiming:
+    """Takes pool pods: the agent is the lock, and what Kubernetes knows follows."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        caches: Caches,
+        specializer: Specializer,
+        resizer: Resizer,
+        deletions: PodDeletions,
+    ) -> None:
+        self._client = client
+        self._caches = caches
+        self._specializer = specializer
+        self._resizer = resizer
+        self._deletions = deletions
+        self._taken: dict[str, Name] = {}
+        self._refused: dict[str, float] = {}
+        self._tasks = BackgroundTasks()
+
+    def take(self, target: Target) -> TakenPod | None:
+        """A pod of the pool that nobody else on this frontend gets any more."""
+        found = self._candidate(target)
+        if found is not None:
+            self._taken[found[1].uid] = (target.namespace, found[0])
+        return found
+
+    def put_back(self, pod: PodView) -> None:
+        """What was taken is not needed."""
+        self._taken.pop(pod.uid, None)
+
+    def forget(self, uid: str) -> None:
+        """A pod is gone, or in no pool any more: nobody will take it again."""
+        self._taken.pop(uid, None)
+        self._refused.pop(uid, None)
+
+    def purge(self, now: float) -> None:
+        """Deletes what is in a pool and can never be taken: their agents are specialized, and nobody claims them."""
+        for uid, since in list(self._refused.items()):
+            name = self._taken.get(uid)
+            pod = self._caches.pods.items.get(name) if name else None
+            if name is None or pod is None or pod.uid != uid or not pod.pool:
+                self.forget(uid)
+            elif now - since > _POISONED_S and not self._deletions.pending(uid):
+                log.warning("pod %s/%s is in a pool and serves a function: it is deleted", *name)
+                self._deletions.soon(*name, uid, rendering.GRACE_PERIOD_S)
+
+    async def claim(
+        self, target: Target, plan: StartPlan, prepared: Prepared, taken: TakenPod, watcher: Watcher
+    ) -> Started:
+        """An environment out of a pod that `take` gave. Raises as `Starter.start`; the pod is deleted then.
+
+        Except `Taken`: then it is somebody else's.
+        """
+        name, pod = taken
+        claiming = self._tasks.start(self._known_to_kubernetes(target, name, pod))
+        claiming.add_done_callback(lambda task: task.cancelled() or task.exception())
+        try:
+            if plan.enlarge_first:
+                # The pool's limit is too small to run in: the pod is the function's, and of its size, before it begins.
+                await self._enlarged(target, name, claiming)
+            started = await self._specializer.specialize(target, prepared, AgentAddress(name, pod.uid, pod.ip), watcher)
+        except Taken:
+            claiming.cancel()
+            self._refused.setdefault(pod.uid, time.monotonic())
+            raise
+        except BaseException:
+            claiming.cancel()
+            self._deletions.soon(target.namespace, name, pod.uid, 0)
+            raise
+        if not plan.enlarge_first:
+            self._tasks.start(self._finish(claiming, target, name, watcher))
+        return started
+
+    async def _enlarged(self, target: Target, name: str, claiming: "asyncio.Task[None]") -> None:
+        try:
+            async with asyncio.timeout(_CLAIM_S):
+                await claiming
+        except ClaimLost as error:
+            raise Taken(str(error)) from error
+        except (KubeError, TimeoutError) as error:
+            raise NotStarted(f"pod {name} cannot be claimed: {error or type(error).__name__}") from error
+        try:
+            await self._resizer.enlarge(target.namespace, name, target.configuration.memory_size)
+        except ResizeRefused as error:
+            raise TooSmall(f"pod {name}: {error}") from error
+
+    async def _finish(self, claiming: "asyncio.Task[None]", target: Target, name: str, watcher: Watcher) -> None:
+        """The claim is known to Kubernetes, or lost; then the size follows, off the path of the first invocation."""
+        try:
+            await claiming
+        except (ClaimLost, KubeError) as error:
+            log.warning("a claim was lost: %s", error)
+            watcher.claim_lost()
+            return
+        try:
+            await self._resizer.resize(target.namespace, name, target.configuration.memory_size)
+        except ResizeRefused as refused:
+            log.warning("pod %s/%s keeps its size: %s", target.namespace, name, refused)
+            watcher.misplaced()
+
+    async def _known_to_kubernetes(self, target: Target, name: str, pod: PodView) -> None:
+        await claim.claim(
+            self._client,
+            target.namespace,
+            name,
+            resource_version=pod.resource_version,
+            function_labels=rendering.function_labels(target.name, target.uid, target.configuration),
+            owner=rendering.owner_reference(target.name, target.uid),
+            now=datetime.now(UTC),
+        )
+
+    def _candidate(self, target: Target) -> TakenPod | None:
+        for name in self._caches.pool(target.namespace, target.configuration.runtime):
+            pod = self._caches.pods.items[target.namespace, name]
+            usable = pod.ready and not pod.ending and pod.restarts == 0
+            if usable and pod.uid not in self._taken and not self._deletions.pending(pod.uid):
+                return name, pod
+        return None

@@ -1,0 +1,147 @@
+"""Handing a function over to the agent of a pod (`docs/environment-protocol.md`, /specialize)."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+
+from kubelambda.api import environment_protocol
+from kubelambda.api.environment_protocol import ArchiveReference, Specialization
+from kubelambda.api.settings import Settings
+from kubelambda.core.account import identity
+from kubelambda.core.environment import tokens
+from kubelambda.core.invoke import invoke_error
+from kubelambda.frontend.cold_start.archive_cache import Archives
+from kubelambda.frontend.cold_start.start import NotStarted, Started, StartFailed, Taken, Target, Watcher
+from kubelambda.frontend.cold_start.variable_values import Variables, VariableUnavailable
+from kubelambda.kube.errors import KubeError
+from kubelambda.store.code.code_store import CodeStoreUnavailable
+from kubelambda.wire.client import connect, request_head
+
+_DIAL_PAUSE_S = 0.02
+_DIAL_S = 0.1
+"""A packet to an address that is not wired yet is lost without a word, and TCP repeats it only after a second."""
+_SPECIALIZE_S = 130.0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAddress:
+    """A pod whose agent can be spoken to."""
+
+    name: str
+    uid: str
+    ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a pod is told: all of it is here before a pod is taken or made."""
+
+    archive: bytes
+    url: str | None
+    variables: dict[str, str]
+
+
+class Specializer:
+    """Speaks to the agents of pods that belong to nobody yet."""
+
+    def __init__(self, archives: Archives, variables: Variables, key: bytes, settings: Settings) -> None:
+        self._archives = archives
+        self._variables = variables
+        self._key = key
+        self._settings = settings
+
+    async def prepare(self, target: Target) -> Prepared:
+        """What has to be fetched. Raises `NotStarted`, or `StartFailed` when the function lacks something."""
+        configuration = target.configuration
+        try:
+            archive, url = await self._archives.get(target.namespace, configuration.code)
+            variables = await self._variables.resolve(
+                target.namespace, configuration.revision, configuration.environment
+            )
+        except VariableUnavailable as error:
+            raise _unusable(str(error)) from error
+        except (CodeStoreUnavailable, KubeError) as error:
+            raise NotStarted(str(error)) from error
+        return Prepared(archive, url, variables)
+
+    async def dial(self, ip: str, seconds: float) -> None:
+        """Returns once the agent listens; quicker to notice than any readiness probe. Raises `TimeoutError`."""
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    connection = await connect(ip, environment_protocol.CONTROL_PORT, lambda _: None, _DIAL_S)
+                except (OSError, TimeoutError):
+                    await asyncio.sleep(_DIAL_PAUSE_S)
+                    continue
+                connection.close()
+                return
+
+    async def specialize(self, target: Target, prepared: Prepared, pod: AgentAddress, watcher: Watcher) -> Started:
+        """An environment that is ready. Raises `NotStarted`, `Taken`, or `StartFailed` when INIT failed."""
+        token = tokens.environment_token(self._key, pod.uid)
+        config = _message(target, token, prepared, self._settings).encode()
+        headers = {
+            "Authorization": f"Bearer {tokens.pool_token(self._key, target.namespace)}",
+            environment_protocol.CONFIG_LENGTH: len(config),
+        }
+        head = request_head(
+            "POST", environment_protocol.SPECIALIZE, pod.ip, headers, len(config) + len(prepared.archive)
+        )
+        try:
+            connection = await connect(pod.ip, environment_protocol.CONTROL_PORT, watcher.lost)
+        except (OSError, TimeoutError) as error:
+            raise NotStarted(f"pod {pod.name} cannot be reached: {error or type(error).__name__}") from error
+        try:
+            async with asyncio.timeout(_SPECIALIZE_S):
+                status, _, body = await connection.call(head, config + prepared.archive)
+            _check(pod.name, status, body)
+        except (OSError, TimeoutError) as error:
+            connection.close()
+            raise NotStarted(f"pod {pod.name} does not answer: {error or type(error).__name__}") from error
+        except BaseException:
+            connection.close()
+            raise
+        return Started(pod.name, pod.uid, token, connection)
+
+
+def _check(pod: str, status: int, body: bytes) -> None:
+    """Returns when the environment can be used."""
+    if status == 409:
+        raise Taken(f"pod {pod} is taken")
+    try:
+        answer = json.loads(body)
+        if status == 200 and answer["status"] == "init-error":
+            raise StartFailed(answer["error"])
+        if status == 400:
+            raise _unusable(answer["message"])
+    except (ValueError, KeyError, TypeError):
+        status = status if status != 200 else 502
+    if status != 200:
+        raise NotStarted(f"pod {pod} answered {status}: {body[:300].decode(errors='replace')}")
+
+
+def _unusable(why: str) -> StartFailed:
+    return StartFailed(invoke_error.not_ready(f"The function cannot start: {why}"))
+
+
+def _message(target: Target, token: str, prepared: Prepared, settings: Settings) -> Specialization:
+    found = target.configuration
+    name = found.function_name or target.name
+    return Specialization(
+        token=token,
+        name=name,
+        uid=target.uid,
+        arn=identity.function_arn(settings.region, target.account, name),
+        account_id=target.account,
+        version=found.version,
+        revision=found.revision,
+        runtime=found.runtime,
+        handler=found.handler,
+        memory_size=found.memory_size,
+        timeout=found.timeout,
+        log_group=found.log_group,
+        region=settings.region,
+        code=ArchiveReference(found.code.sha256, found.code.size, prepared.url),
+        billing_increment_ms=settings.billing_increment_ms,
+        variables=prepared.variables,
+    )

@@ -1,0 +1,31 @@
+"""Work that goes on beside whoever asked for it: kept until it is done, and never silent about how it failed."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+class BackgroundTasks:
+    """Tasks of one owner. asyncio itself keeps only weak references to tasks, and tells of failures late or never."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begins `work`. What it raises is logged, unless whoever holds the task asks for it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("%s failed", task.get_coro(), exc_info=error)

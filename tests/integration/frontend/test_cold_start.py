@@ -1,0 +1,222 @@
+"""From nothing to an answer, and what is left when it comes to nothing: real API server, code store and agents."""
+
+import asyncio
+
+import pytest
+from tests.integration.loopback import Cluster, Relay, eventually
+from tests.integration.processes import KEY
+
+from kubelambda.frontend.account import stray_collection
+from kubelambda.frontend.cold_start import claiming
+from kubelambda.kube.kube_client import KubeClient
+from kubelambda.kube.resources import CONFIG_MAPS, FUNCTIONS, SECRETS
+from kubelambda.store.code.code_store import CodeStore
+
+ECHO = "def handler(event, context): return event"
+BROKEN = "raise RuntimeError('no luck')\ndef handler(event, context): return event"
+
+
+async def test_a_pool_pod_answers_the_first_call(cluster: Cluster) -> None:
+    """And is the function's from then on."""
+    await cluster.function("echo", ECHO)
+    (pod,) = await cluster.pool(1)
+    await cluster.frontend()
+    answer = await cluster.invoke("echo", {"n": 1})
+    assert (answer.status, answer.json) == (200, {"n": 1})
+
+    async def claimed() -> bool:
+        return await cluster.claimed_pods() == [pod]
+
+    await eventually(claimed)
+
+
+async def test_a_failed_init_leaves_no_pod_and_is_not_repeated_for_every_call(cluster: Cluster) -> None:
+    """Every caller hears why; the pool keeps its pods though the function is called again and again."""
+    await cluster.function("broken", BROKEN)
+    await cluster.pool(6)
+    await cluster.frontend()
+    for _ in range(20):
+        answer = await cluster.invoke("broken")
+        assert answer.headers["X-Amz-Function-Error"] == "Unhandled"
+        assert answer.json["errorMessage"] == "no luck"
+
+    async def cleaned() -> bool:
+        return await cluster.claimed_pods() == []
+
+    await eventually(cleaned)
+    assert len(await cluster.pool_pods()) >= 2
+
+
+async def test_a_function_that_is_mended_starts_at_once(cluster: Cluster) -> None:
+    """What failed was another revision."""
+    await cluster.function("mended", BROKEN)
+    await cluster.pool(6)
+    await cluster.frontend()
+    for _ in range(5):
+        assert "X-Amz-Function-Error" in (await cluster.invoke("mended")).headers
+    await cluster.function("mended", ECHO, revision="b" * 16)
+
+    async def works() -> bool:
+        return "X-Amz-Function-Error" not in (await cluster.invoke("mended")).headers
+
+    await eventually(works)
+
+
+async def test_no_pool_pod_is_taken_while_the_code_store_is_away(cluster: Cluster) -> None:
+    """The request waits for the store, and is answered when that is back."""
+    await cluster.function("patient", ECHO)
+    await cluster.pool(3)
+    real, missing = cluster.store, CodeStore("http://127.0.0.1:9", KEY)
+    async with missing:
+        cluster.store = missing
+        frontend = await cluster.frontend()
+        call = cluster.calls("patient", 1)[0]
+        await asyncio.sleep(2)
+        assert not call.done()
+        assert len(await cluster.pool_pods()) == 3
+        frontend._archives._store = real
+        assert (await call).status == 200
+
+
+async def test_a_variable_without_a_value_is_an_error_of_its_own(cluster: Cluster) -> None:
+    """At once, with what is missing, and without a pod; and no error any more once it is there."""
+    reference = {"name": "TOKEN", "secretKeyRef": {"name": "api", "key": "token"}}
+    await cluster.function("secretive", ECHO, environment={"from": [reference]})
+    await cluster.pool(1)
+    await cluster.frontend()
+    answer = await cluster.invoke("secretive")
+    assert answer.status == 502
+    assert answer.json["Message"] == "The function cannot start: TOKEN: Secret api does not exist"
+    assert len(await cluster.pool_pods()) == 1
+    await cluster.client.create(SECRETS, {"metadata": {"name": "api"}, "data": {"token": "/w=="}}, cluster.namespace)
+    assert "no UTF-8" in (await cluster.invoke("secretive")).json["Message"]
+    await cluster.client.patch(SECRETS, "api", {"data": {"token": "c2VzYW1l"}}, cluster.namespace)
+
+    async def works() -> bool:
+        return (await cluster.invoke("secretive")).status == 200
+
+    await eventually(works)
+
+
+async def test_binary_data_of_a_config_map_is_no_variable(cluster: Cluster) -> None:
+    """And the error says where it is."""
+    reference = {"name": "BLOB", "configMapKeyRef": {"name": "blobs", "key": "one"}}
+    manifest = {"metadata": {"name": "blobs"}, "binaryData": {"one": "/w=="}}
+    await cluster.client.create(CONFIG_MAPS, manifest, cluster.namespace)
+    await cluster.function("binary", ECHO, environment={"from": [reference]})
+    await cluster.frontend()
+    assert "key one in its binaryData" in (await cluster.invoke("binary")).json["Message"]
+
+
+async def test_a_start_that_waits_takes_the_pool_pod_that_appears(cluster: Cluster) -> None:
+    """Though it has made a pod of its own, which finds no place; that one goes."""
+    await cluster.function("waiting", ECHO)
+    cluster.agents.schedules = lambda pod: "kubelambda.dev/pool" in pod["metadata"]["labels"]
+    await cluster.frontend()
+    call = cluster.calls("waiting", 1)[0]
+
+    async def own() -> bool:
+        return len(await cluster.claimed_pods()) == 1
+
+    await eventually(own)
+    (pooled,) = await cluster.pool(1)
+    assert (await call).status == 200
+
+    async def only_that() -> bool:
+        return await cluster.claimed_pods() == [pooled]
+
+    await eventually(only_that)
+
+
+async def test_an_api_server_that_is_away_poisons_no_pool(cluster: Cluster, relay: Relay, relayed: KubeClient) -> None:
+    """Calls are answered meanwhile; claims and deletions are made up for when it is back."""
+    await cluster.function("echo", ECHO)
+    await cluster.function("broken", BROKEN)
+    await cluster.pool(2)
+    await cluster.frontend(client=relayed)
+    relay.cut()
+    assert (await cluster.invoke("echo", 7)).json == 7
+    assert "X-Amz-Function-Error" in (await cluster.invoke("broken")).headers
+    await asyncio.sleep(1)
+    assert len(await cluster.pool_pods()) == 2
+    relay.mend()
+
+    async def settled() -> bool:
+        return len(await cluster.claimed_pods()) == 1 and await cluster.pool_pods() == []
+
+    await eventually(settled)
+    assert (await cluster.invoke("echo", 8)).json == 8
+
+
+async def test_a_pool_pod_that_serves_already_is_passed_over_and_goes(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever specialized it never told Kubernetes: the next start takes another one at once."""
+    monkeypatch.setattr(claiming, "_POISONED_S", 0.5)
+    monkeypatch.setattr(stray_collection, "INTERVAL_S", 0.5)
+    await cluster.function("echo", ECHO)
+    await cluster.function("other", ECHO)
+    taken = await cluster.pool(2)
+    frontend = await cluster.frontend()
+    for pod in taken:
+        await cluster.specialize(frontend, "other", pod)
+    (fresh,) = await cluster.pool(1)
+    assert (await cluster.invoke("echo", 1)).json == 1
+
+    async def purged() -> bool:
+        return await cluster.pool_pods() == [] and await cluster.claimed_pods() == [fresh]
+
+    await eventually(purged)
+
+
+async def test_a_function_that_nobody_has_seen_yet_is_looked_up(
+    cluster: Cluster, relay: Relay, relayed: KubeClient
+) -> None:
+    """Deployed and called at once: never a 404; and one that does not exist is asked for once a second at most."""
+    frontend = await cluster.frontend(client=relayed)
+    assert (await cluster.invoke("absent")).status == 404
+    gets = []
+    get = relayed.get
+
+    async def counted(*arguments: object) -> object:
+        gets.append(arguments)
+        return await get(*arguments)  # type: ignore[arg-type]
+
+    relayed.get = counted  # type: ignore[assignment]
+    answers = await asyncio.gather(*cluster.calls("nowhere", 20))
+    assert {answer.status for answer in answers} == {404}
+    assert len(gets) < 4
+    frontend.caches.functions._replace = lambda *_: None  # type: ignore[method-assign]
+    await cluster.function("new", ECHO)
+    await cluster.pool(1)
+    assert (await cluster.invoke("new", 1)).status == 200
+
+
+async def test_before_the_first_look_nobody_is_told_that_a_function_does_not_exist(
+    cluster: Cluster, relay: Relay, relayed: KubeClient
+) -> None:
+    """503 with Retry-After, as long as nothing is known; and after an outage begins, too."""
+    await cluster.function("echo", ECHO)
+    frontend = await cluster.frontend(client=relayed)
+    relay.cut()
+    answer = await cluster.invoke("unknown")
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    frontend.caches.functions.synced.clear()
+    assert (await cluster.invoke("unknown")).status == 503
+    relay.mend()
+
+
+async def test_a_deleted_function_starts_nothing_any_more(cluster: Cluster) -> None:
+    """Who waits is told that it is gone, and no pod is made for it again."""
+    await cluster.function("going", ECHO)
+    cluster.agents.schedules = lambda _: False
+    frontend = await cluster.frontend()
+    call = cluster.calls("going", 1)[0]
+
+    async def made() -> bool:
+        return len(await cluster.claimed_pods()) == 1
+
+    await eventually(made)
+    await cluster.client.delete(FUNCTIONS, "going", cluster.namespace)
+    assert (await call).status == 404
+    await eventually(lambda: frontend.in_flight == 0)

@@ -1,0 +1,71 @@
+"""How often a function is started that does not come up."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubelambda.core.environment.start_backoff import FREE_FAILURES, PAUSE_MAX_S, StartBackoff
+
+
+def failing(times: int) -> tuple[StartBackoff, float]:
+    """A function whose last starts failed one after the other, and the time of the last failure."""
+    backoff, now = StartBackoff(), 0.0
+    for _ in range(times):
+        now += 2 * PAUSE_MAX_S
+        assert backoff.refusal(now) is None
+        backoff.failed("why", now, now)
+    return backoff, now
+
+
+def test_the_first_failures_delay_nothing() -> None:
+    """They may have been bad luck."""
+    backoff, now = failing(FREE_FAILURES)
+    assert backoff.refusal(now) is None
+    assert not backoff.probing
+
+
+def test_then_callers_get_the_last_failure_and_one_start_tries_again() -> None:
+    """After a pause; the others wait for what becomes of that one."""
+    backoff, now = failing(FREE_FAILURES + 1)
+    assert backoff.refusal(now) == "why"
+    assert backoff.refusal(now + PAUSE_MAX_S) is None
+    assert backoff.probing
+    assert backoff.refusal(now + PAUSE_MAX_S) == "why"
+
+
+def test_a_success_forgets_all_failures() -> None:
+    """It works again."""
+    backoff, now = failing(FREE_FAILURES + 5)
+    assert backoff.refusal(now + PAUSE_MAX_S) is None
+    backoff.succeeded()
+    assert backoff.refusal(now + PAUSE_MAX_S) is None
+    assert not backoff.probing
+
+
+def test_a_try_that_said_nothing_of_the_function_lets_another_try() -> None:
+    """No pod, no answer: the next one may begin."""
+    backoff, now = failing(FREE_FAILURES + 1)
+    later = now + PAUSE_MAX_S
+    assert backoff.refusal(later) is None
+    backoff.ended()
+    assert backoff.refusal(later) is None
+
+
+def test_starts_that_fail_side_by_side_count_as_one() -> None:
+    """A burst of callers is no worse than one."""
+    backoff = StartBackoff()
+    for n in range(50):
+        backoff.failed(n, begun=1.0, now=2.0 + n / 100)
+    assert backoff.failures == 1
+    assert backoff.failure == 49
+
+
+@given(st.lists(st.floats(0.01, 5.0), min_size=1, max_size=300))
+def test_starts_are_rare_however_often_it_is_called(gaps: list[float]) -> None:
+    """Every call is answered; the number of starts follows the time that passed, not the calls."""
+    backoff, now, starts = StartBackoff(), 0.0, 0
+    for gap in gaps:
+        now += gap
+        if backoff.refusal(now) is None:
+            starts += 1
+            backoff.failed("why", now, now)
+    assert starts <= FREE_FAILURES + 1 + 6 + now / PAUSE_MAX_S
