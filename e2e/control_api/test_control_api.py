@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from installation.account import Account
+from installation.account import Account, lambda_client
 from installation.kubectl import kubectl
 
 ROLE = "arn:aws:iam::123456789012:role/lambda"
@@ -67,7 +67,7 @@ def test_a_function_is_invoked_as_soon_as_it_is_active(account: Account) -> None
 
 def test_the_paginator_lists_functions_of_the_callers_account() -> None:
     """ListFunctions speaks of the account that a caller without an ARN is in: the default one."""
-    default = Account("default", _client())
+    default = Account("default", lambda_client())
     names = [f"listed-{number}" for number in range(3)]
     try:
         for name in names:
@@ -83,12 +83,6 @@ def test_the_paginator_lists_functions_of_the_callers_account() -> None:
         assert set(names) <= set(found)
     finally:
         kubectl("--namespace", "default", "delete", "function", *names, "--ignore-not-found")
-
-
-def _client() -> Any:
-    from installation.account import lambda_client
-
-    return lambda_client()
 
 
 def aws(*arguments: str) -> Any:
@@ -139,8 +133,7 @@ def test_what_is_not_served_says_so(account: Account) -> None:
 
 def test_lambdas_own_words_for_a_wrong_parameter(account: Account) -> None:
     """Several violations in one answer."""
-    client = account.client
-    client.meta.config.parameter_validation = False
+    client = lambda_client(parameter_validation=False)  # else boto3 itself refuses
     with pytest.raises(ClientError) as raised:
         client.update_function_configuration(FunctionName=account.arn("by-boto3"), MemorySize=1, Timeout=1000)
     error = raised.value.response["Error"]

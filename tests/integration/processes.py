@@ -38,6 +38,14 @@ class Component:
         assert found is not None
         return int(found.group(1)) / 1024
 
+    @property
+    def peak_mb(self) -> float:
+        """The most memory that was ever resident."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found.group(1)) / 1024
+
     def kill(self) -> None:
         """Ends it as a crash does."""
         self.process.send_signal(signal.SIGKILL)

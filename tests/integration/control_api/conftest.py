@@ -19,7 +19,7 @@ def serving(
 ) -> Iterator[tuple[Installation, str]]:
     """An installation whose code store, operator and control API run, and the address of the last."""
     folder = tmp_path_factory.mktemp("installation")
-    found = Installation(folder, control_plane, SYSTEM_NAMESPACE, endpointDomain=DOMAIN)
+    found = Installation(folder, control_plane, SYSTEM_NAMESPACE, endpointDomain=DOMAIN, codeRetentionSeconds=2)
     found.code_store()
     found.operator()
     _, address = found.control_api()

@@ -85,9 +85,9 @@ class Api:
         """A call about one function."""
         return self.call(method, f"/{date}/functions/{quote(name, safe='')}{rest}", body)
 
-    def active(self, name: str, **more: Any) -> None:
+    def active(self, name: str, code: bytes = HELLO, **more: Any) -> None:
         """Creates a function and waits until it is active."""
-        created = self.create(name, **more)
+        created = self.create(name, code, **more)
         assert created.status == 201, created
         self.settled(name)
 

@@ -6,6 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -20,6 +21,7 @@ from kubelambda.awsapi.api_error import ApiError, not_served, unavailable
 from kubelambda.awsapi.call import Answer, Call, Services
 from kubelambda.awsapi.function.function_reads import CODE_PATH
 from kubelambda.awsapi.model import constraints, parameters
+from kubelambda.awsapi.model.body_receiver import BodyReceiver, BodyTooLarge
 from kubelambda.awsapi.model.parameters import Parts
 from kubelambda.awsapi.model.service_model import Route, ServiceModel
 from kubelambda.kube.errors import KubeError
@@ -80,7 +82,8 @@ class ControlApi:
         try:
             route = self._route(request)
             name = route.operation.name
-            answer = await self._answer(request, route)
+            with closing(BodyReceiver()) as receiver:
+                answer = await self._answer(request, route, receiver)
             status, resource = answer.status or route.operation.status, answer.resource
             body = b"" if answer.members is None else json.dumps(answer.members).encode()
         except ApiError as error:
@@ -108,12 +111,12 @@ class ControlApi:
             raise ApiError("UnknownOperationException", f"no operation at {request.method} {path}")
         return route
 
-    async def _answer(self, request: Request, route: Route) -> Answer:
+    async def _answer(self, request: Request, route: Route, receiver: BodyReceiver) -> Answer:
         handler = operations.LAMBDA.get(route.operation.name)
         if handler is None:
             raise not_served(route.operation.name)
         query = parse_qs(request.url.query, keep_blank_values=True)
-        body = await _body(request, route)
+        body = await _receive(request, receiver, route.operation.name)
         parts = Parts(route.labels, query, request.headers, body)
         found = parameters.collect(self._model, route.operation, parts)
         wrong = constraints.violations(self._model, route.operation.input, found)
@@ -136,22 +139,17 @@ class ControlApi:
         return found
 
 
-async def _body(request: Request, route: Route) -> Mapping[str, Any]:
+async def _receive(request: Request, receiver: BodyReceiver, operation: str) -> Mapping[str, Any]:
     """The JSON object of the body; of none, an empty one. Raises `ApiError`."""
-    chunks = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size >= REQUEST_MAX_BYTES:
-            text = f"Request must be smaller than {REQUEST_MAX_BYTES} bytes for the {route.operation.name} operation"
-            raise ApiError("RequestEntityTooLargeException", text)
-        chunks.append(chunk)
-    if not size:
-        return {}
     try:
-        found = json.loads(b"".join(chunks))
+        async for piece in request.stream():
+            receiver.feed(piece)
+            if receiver.size >= REQUEST_MAX_BYTES:
+                raise BodyTooLarge
+    except BodyTooLarge as error:
+        text = f"Request must be smaller than {REQUEST_MAX_BYTES} bytes for the {operation} operation"
+        raise ApiError("RequestEntityTooLargeException", text) from error
+    try:
+        return receiver.document()
     except ValueError as error:
         raise ApiError("SerializationException", f"Could not parse request body into json: {error}") from error
-    if not isinstance(found, dict):
-        raise ApiError("SerializationException", "Could not parse request body into json: it is no object")
-    return found

@@ -34,6 +34,8 @@ async def create_function(services: Services, call: Call) -> Answer:
         if call.parameters.get(member):
             spec[field] = call.parameters[member]
     body = await _created(services, name, spec)
+    if code is not None:
+        await received_code.upload(services, code)  # again: it may have been collected before the object named it
     return Answer(configuration(body, name.region, name.account.id), resource=name.arn)
 
 
@@ -112,6 +114,8 @@ async def update_function_code(services: Services, call: Call) -> Answer:
     if code is not None:
         await received_code.upload(services, code)
     body = await write(services, name, spec, revision=parameters.get("RevisionId"))
+    if code is not None:
+        await received_code.upload(services, code)
     return Answer(configuration(body, name.region, name.account.id), resource=name.arn)
 
 

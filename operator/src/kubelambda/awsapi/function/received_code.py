@@ -1,63 +1,73 @@
 """Code that comes by the API: checked, put into the code store, and named in the spec by what proves its origin."""
 
 import asyncio
-import base64
-import binascii
 import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from kubelambda.api import limits
 from kubelambda.awsapi.api_error import ApiError, invalid_parameter, unavailable
 from kubelambda.awsapi.call import Services
+from kubelambda.awsapi.model.body_receiver import LargeBlob
+from kubelambda.awsapi.model.constraints import decoded
 from kubelambda.core.code import archive
 from kubelambda.core.code.invalid_archive import UNREADABLE, InvalidArchive
 from kubelambda.store.code.code_store import CodeStoreUnavailable
 
 _checking = asyncio.Lock()
+"""One archive is checked at a time: it takes a core, and memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedCode:
     """An archive that fits, not yet in the store."""
 
-    data: bytes
+    file: IO[bytes]
+    size: int
     sha256: str
 
     def stored(self, services: Services, namespace: str) -> dict[str, Any]:
         """As `spec.code.stored` names it."""
         signature = services.store.upload_signature(namespace, self.sha256)
-        return {"sha256": self.sha256, "size": len(self.data), "signature": signature}
+        return {"sha256": self.sha256, "size": self.size, "signature": signature}
 
 
 async def received(code: Mapping[str, Any]) -> ReceivedCode | None:
     """The archive of `ZipFile`; None when the code is somewhere else. Raises `ApiError`."""
-    text = code.get("ZipFile")
-    if text is None:
+    given = code.get("ZipFile")
+    if given is None:
         return None
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise invalid_parameter(UNREADABLE) from error
-    if len(data) >= limits.ZIP_MAX_BYTES:
-        raise ApiError(
-            "RequestEntityTooLargeException", f"Zipped size must be smaller than {limits.ZIP_MAX_BYTES} bytes"
-        )
+    found = _content(given)
+    if found is None:
+        raise invalid_parameter(UNREADABLE)
+    if found.size >= limits.ZIP_MAX_BYTES:
+        text = f"Zipped size must be smaller than {limits.ZIP_MAX_BYTES} bytes"
+        raise ApiError("RequestEntityTooLargeException", text)
     try:
         async with _checking:
-            await asyncio.to_thread(archive.check, io.BytesIO(data))
+            await asyncio.to_thread(archive.check, found.file)
     except InvalidArchive as error:
         raise invalid_parameter(str(error)) from error
-    return ReceivedCode(data, hashlib.sha256(data).hexdigest())
+    return found
+
+
+def _content(given: str | LargeBlob) -> ReceivedCode | None:
+    if isinstance(given, LargeBlob):
+        return ReceivedCode(given.file, given.size, given.sha256) if given.valid else None
+    data = decoded(given)
+    return None if data is None else ReceivedCode(io.BytesIO(data), len(data), hashlib.sha256(data).hexdigest())
 
 
 async def upload(services: Services, code: ReceivedCode) -> None:
-    """Puts an archive into the store. One that no Function comes to name is collected there. Raises `ApiError`."""
+    """Puts an archive into the store unless it is there. One that no Function comes to name is collected there.
+
+    Raises `ApiError`.
+    """
     try:
         if await services.store.size(code.sha256) is None:
-            await services.store.put(code.sha256, code.data)
+            await services.store.put(code.sha256, code.file)
     except CodeStoreUnavailable as error:
         raise unavailable(f"The code could not be stored: {error}") from error
 

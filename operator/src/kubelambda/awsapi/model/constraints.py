@@ -1,11 +1,14 @@
 """Whether parameters fit their shapes, and Lambda's words for it when they do not (§0.4): all of it in one answer."""
 
+import base64
+import binascii
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from kubelambda.awsapi.model.body_receiver import LargeBlob
 from kubelambda.awsapi.model.service_model import ServiceModel, Shape
 
 NOT_NULL: Final = "Member must not be null"
@@ -142,7 +145,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "double": (int, float),
     "float": (int, float),
     "boolean": (bool,),
-    "blob": (str,),
+    "blob": (str, LargeBlob),
     "timestamp": (int, float, str),
     "list": (list,),
     "map": (Mapping,),
@@ -180,6 +183,14 @@ def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{name}={_shown(found)}" for name, found in value.items()) + "}"
     return str(value)
+
+
+def decoded(text: str) -> bytes | None:
+    """The bytes of a blob; None when it is no base64."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
 
 
 def _lower(name: str) -> str:
