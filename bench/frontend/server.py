@@ -16,6 +16,7 @@ from kubelambda.kube.api_server import Server
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.store.code.code_store import CodeStore
 from kubelambda.wire.client import connect
+from kubelambda.wire.connections import Bounds, Connections
 from kubelambda.wire.protocol import ServerProtocol
 
 ACCOUNT = "123456789012"
@@ -64,7 +65,13 @@ async def main() -> None:
     frontend.caches.namespaces.items["", "default"] = NamespaceView(ACCOUNT, None, {})
     frontend.caches.functions.items["default", "hello"] = FunctionView("uid", "Active", "", None, configuration)
     loop = asyncio.get_running_loop()
-    await loop.create_server(lambda: ServerProtocol(frontend.serve, max_body=6 << 20), "127.0.0.1", port, backlog=1024)
+    connections = Connections(Bounds(), loop.call_later)
+    await loop.create_server(
+        lambda: ServerProtocol(frontend.serve, max_body=6 << 20, connections=connections),
+        "127.0.0.1",
+        port,
+        backlog=1024,
+    )
     gc.freeze()
     print("ready", flush=True)
     await asyncio.Event().wait()

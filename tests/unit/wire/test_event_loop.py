@@ -20,7 +20,7 @@ class Recorder:
     def __init__(self, echo: int = 1) -> None:
         self.echo = echo
         self.received = b""
-        self.lost = 0
+        self.lost = self.paused = self.resumed = 0
         self.transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
@@ -31,6 +31,14 @@ class Recorder:
         """Echoes."""
         self.received += data
         self.transport.write(data * self.echo)
+
+    def pause_writing(self) -> None:
+        """Counts."""
+        self.paused += 1
+
+    def resume_writing(self) -> None:
+        """Counts."""
+        self.resumed += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Counts."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kubelambda.wire.protocol import ServerProtocol
-from kubelambda.wire.server import Request
+from kubelambda.wire.request import Request
 
 type Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -41,6 +41,7 @@ async def client(server: Server) -> AsyncIterator[Client]:
     yield reader, writer
     writer.close()
     listening.close()
+    listening.close_clients()
 
 
 async def answer(client: Client) -> tuple[int, bytes]:
@@ -52,7 +53,7 @@ async def answer(client: Client) -> tuple[int, bytes]:
 
 async def test_a_request_may_come_in_pieces(client: Client, server: Server) -> None:
     """Byte by byte."""
-    for byte in b"POST /now HTTP/1.1\r\nX-Name: value\r\nContent-Length: 4\r\n\r\nbody":
+    for byte in b"POST /now HTTP/1.1\r\nHost: x\r\nX-Name: value\r\nContent-Length: 4\r\n\r\nbody":
         client[1].write(bytes([byte]))
         await client[1].drain()
         await asyncio.sleep(0)
@@ -62,13 +63,13 @@ async def test_a_request_may_come_in_pieces(client: Client, server: Server) -> N
 
 async def test_a_chunked_body_is_put_together(client: Client) -> None:
     """Clients that stream send their body so."""
-    client[1].write(b"POST /now HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+    client[1].write(b"POST /now HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
     assert await answer(client) == (200, b"abcde")
 
 
 async def test_whoever_waits_for_it_is_told_to_continue(client: Client) -> None:
     """As curl does before a large body."""
-    client[1].write(b"POST /now HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    client[1].write(b"POST /now HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
     assert await client[0].readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     client[1].write(b"hi")
     assert await answer(client) == (200, b"hi")
@@ -76,7 +77,7 @@ async def test_whoever_waits_for_it_is_told_to_continue(client: Client) -> None:
 
 async def test_answers_have_the_order_of_their_requests(client: Client, server: Server) -> None:
     """A second request waits, however quick its answer would be."""
-    client[1].write(b"GET /slow HTTP/1.1\r\n\r\n" + b"POST /now HTTP/1.1\r\nContent-Length: 6\r\n\r\nsecond")
+    client[1].write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" + b"POST /now HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nsecond")
     await server.arrived.wait()
     await asyncio.sleep(0.05)
     assert [request.target for request in server.requests] == [b"/slow"]
@@ -84,16 +85,28 @@ async def test_answers_have_the_order_of_their_requests(client: Client, server: 
     assert [await answer(client), await answer(client)] == [(200, b"first"), (200, b"second")]
 
 
-async def test_who_sends_on_and_on_without_waiting_is_left(client: Client, server: Server) -> None:
-    """What waits takes memory."""
-    client[1].write(b"GET /slow HTTP/1.1\r\n\r\n" * 100)
-    assert await client[0].read() == b""
+async def test_what_is_sent_ahead_waits_unread(client: Client, server: Server) -> None:
+    """However much it is: one read of it is kept."""
+    ahead = b"POST /now HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n" + bytes(100)
+    client[1].write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+    await server.arrived.wait()
+    count = 20_000
+    client[1].write(ahead * count)
+    await asyncio.sleep(0.2)
+    connection = server.requests[0].connection
+    assert len(connection._pending) <= 1 << 18
     assert len(server.requests) == 1
+    server.requests[0].respond(200, b"first")
+    async with asyncio.timeout(60):
+        assert await answer(client) == (200, b"first")
+        for _ in range(count):
+            assert await answer(client) == (200, bytes(100))
+    assert len(server.requests) == count + 1
 
 
 async def test_a_body_over_the_limit_is_counted_and_not_kept(client: Client, server: Server) -> None:
     """So that its length can be told."""
-    client[1].write(b"POST /now HTTP/1.1\r\nContent-Length: 100000\r\n\r\n" + bytes(100_000))
+    client[1].write(b"POST /now HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + bytes(100_000))
     await answer(client)
     assert server.requests[0].size == 100_000
     assert len(server.requests[0].body) <= 100
@@ -101,7 +114,7 @@ async def test_a_body_over_the_limit_is_counted_and_not_kept(client: Client, ser
 
 @pytest.mark.parametrize(
     "head",
-    [b"GET /" + b"x" * 1_048_576, b"GET / HTTP/1.1\r\n" + b"X-Name: value\r\n" * (1_048_576 // len("x-namevalue") + 2)],
+    [b"GET /" + b"x" * 1_048_576, b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Name: value\r\n" * (1_048_576 // len("x-namevalue") + 2)],
     ids=["path", "headers"],
 )
 async def test_a_head_over_a_megabyte_is_refused(client: Client, server: Server, head: bytes) -> None:
@@ -119,17 +132,20 @@ async def test_what_is_no_http_is_refused(client: Client) -> None:
 
 
 async def test_nonsense_after_a_request_is_not_taken_for_its_answer(client: Client, server: Server) -> None:
-    """The connection ends without one."""
-    client[1].write(b"GET /slow HTTP/1.1\r\n\r\n")
+    """The request is answered first."""
+    client[1].write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
     await server.arrived.wait()
     client[1].write(b"nonsense\r\n\r\n")
+    await asyncio.sleep(0.05)
+    server.requests[0].respond(200, b"first")
+    assert await answer(client) == (200, b"first")
+    assert (await answer(client))[0] == 400
     assert await client[0].read() == b""
-    assert not server.requests[0].alive
 
 
 async def test_a_caller_that_is_gone_gets_nothing(client: Client, server: Server) -> None:
     """Answering it does no harm."""
-    client[1].write(b"GET /slow HTTP/1.1\r\n\r\n")
+    client[1].write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
     await server.arrived.wait()
     client[1].close()
     await asyncio.sleep(0.05)

@@ -16,8 +16,8 @@ from kubelambda.apps import options
 from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.store.code.code_store import CodeStore
+from kubelambda.wire.connections import Bounds, Connections
 from kubelambda.wire.protocol import ServerProtocol
-from kubelambda.wire.server import Connection
 
 PROPAGATION_S = 6.0
 """How long the cluster may take to notice that a frontend is not ready any more."""
@@ -56,7 +56,7 @@ async def _run(arguments: argparse.Namespace) -> None:
             service=arguments.service,
             port=arguments.port,
         )
-        connections: set[Connection] = set()
+        connections = Connections(Bounds(), loop.call_later)
         largest = limits.SYNC_REQUEST_MAX_BYTES
         server = await loop.create_server(
             lambda: ServerProtocol(frontend.serve, max_body=largest, connections=connections),
@@ -76,20 +76,20 @@ async def _run(arguments: argparse.Namespace) -> None:
     await client.close()
 
 
-async def _drain(frontend: Frontend, server: asyncio.Server, connections: set[Connection]) -> None:
+async def _drain(frontend: Frontend, server: asyncio.Server, connections: Connections) -> None:
     """Not ready at once; open connections end after their next answer; then waits for what is in flight."""
     log.info("draining: %d invocations in flight", frontend.in_flight)
     frontend.drain()
     deadline = time.monotonic() + limits.TIMEOUT_MAX_S + 10
     begun = time.monotonic()
     while time.monotonic() < deadline:
-        for connection in list(connections):
+        for connection in connections:
             connection.closing = True
         busy = any(connection.busy for connection in connections)
         if time.monotonic() - begun > PROPAGATION_S and not busy and frontend.in_flight == 0:
             break
         await asyncio.sleep(0.1)
     server.close()
-    for connection in list(connections):
+    for connection in connections:
         connection.close()
     log.info("drained")

@@ -1,22 +1,44 @@
-"""A minimal HTTP/1.1 client connection: keep-alive, one request in flight, answers through a callback."""
+"""A minimal HTTP/1.1 client connection: keep-alive, one request in flight, answers whole or as they come."""
 
 import asyncio
+import socket
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import httptools
 
+from kubelambda.api import limits
+from kubelambda.wire.flow import Flow, Headers, ResponseSink
+from kubelambda.wire.header_lines import request_head
+from kubelambda.wire.message import NO_HEADERS, MessageReader, MessageRefused, cause
 
-class ClientConnection(asyncio.Protocol):
+__all__ = ["ClientConnection", "CollectingSink", "connect", "request_head"]
+
+type Answer = Callable[[int, Headers, bytes], None]
+"""Gets status, headers and body."""
+
+ANSWER_MAX_BYTES = limits.RESPONSE_MAX_BYTES + limits.HEADERS_MAX_BYTES
+"""Of an answer that is collected, where its caller names no other limit."""
+_JOINED_BYTES = 65_536
+_UNANSWERED_S = 10
+"""How long the other side may leave bytes unacknowledged, or probes of an idle connection, before it counts as gone."""
+_PROBE_S = 5
+
+
+class ClientConnection(MessageReader, asyncio.Protocol):
     """One connection. `on_lost` is called when it ends, with whether a request was in flight."""
 
     def __init__(self, on_lost: Callable[[bool], None]) -> None:
+        super().__init__()
         self.on_lost = on_lost
         self._transport: asyncio.Transport | None = None
-        self._answer: Callable[[int, dict[bytes, bytes], bytes], None] | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._headers: dict[bytes, bytes] = {}
-        self._chunks: list[bytes] = []
+        self._sink: ResponseSink | None = None
+        self._flow: Flow | None = None
+        self._chunked = False
+        self._bodiless = False
+        self._complete = False
+        self._last = False
 
     @property
     def open(self) -> bool:
@@ -26,44 +48,87 @@ class ClientConnection(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """Whether no request is in flight."""
-        return self._answer is None
+        return self._sink is None
 
-    def send(self, head: bytes, body: bytes, answer: Callable[[int, dict[bytes, bytes], bytes], None]) -> None:
-        """Sends one request; `answer` gets status, headers (lower-case names) and body."""
-        if self._transport is None or self._answer is not None:
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    def send(self, head: bytes, body: bytes, answer: Answer, limit: int = ANSWER_MAX_BYTES) -> None:
+        """Sends one request; `answer` gets the whole answer. One of more than `limit` bytes ends the connection."""
+        self.exchange(head, body, CollectingSink(answer, limit))
+
+    def exchange(self, head: bytes, body: bytes, sink: ResponseSink) -> None:
+        """Sends one request; `sink` gets the answer as it comes. Raises `ConnectionError` when closed or busy."""
+        transport = self._transport
+        if transport is None or self._sink is not None:
             raise ConnectionError("the connection is closed or busy")
-        self._answer = answer
-        if len(body) < 65_536:
-            self._transport.write(head + body)
+        self._sink = sink
+        self._bodiless = head.startswith(b"HEAD ")
+        if len(body) < _JOINED_BYTES:
+            transport.write(head + body)
         else:
-            self._transport.write(head)
-            self._transport.write(body)
+            transport.write(head)
+            transport.write(body)
 
-    async def call(self, head: bytes, body: bytes = b"") -> tuple[int, dict[bytes, bytes], bytes]:
-        """As `send`, awaited. Raises `ConnectionError` when the connection ends first."""
-        waiting: asyncio.Future[tuple[int, dict[bytes, bytes], bytes]] = asyncio.get_running_loop().create_future()
-        outer = self.on_lost
+    def begin(self, head: bytes, sink: ResponseSink, *, flow: Flow | None = None, chunked: bool = False) -> None:
+        """As `exchange`, with a body that follows: `flow` is told when it must wait. The head says how it is framed."""
+        self.exchange(head, b"", sink)
+        self._chunked = chunked
+        self._flow = flow
 
-        def lost(in_flight: bool) -> None:
-            if not waiting.done():
-                waiting.set_exception(ConnectionError("the connection ended without an answer"))
-            outer(in_flight)
+    def write(self, data: bytes) -> None:
+        """More of the body of the request that was begun."""
+        if self._transport is not None and data:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
-        def answered(status: int, headers: dict[bytes, bytes], content: bytes) -> None:
-            if not waiting.done():
-                waiting.set_result((status, headers, content))
+    def end(self, trailers: bytes = b"") -> None:
+        """The request is complete. `trailers` are whole lines, of a body in chunks only."""
+        if self._transport is not None and self._chunked:
+            self._transport.write(b"0\r\n%b\r\n" % trailers)
+        self._chunked = False
+        self._flow = None
 
-        self.on_lost = lost
+    async def call(
+        self, head: bytes, body: bytes = b"", *, seconds: float | None = None, limit: int = ANSWER_MAX_BYTES
+    ) -> tuple[int, Headers, bytes]:
+        """As `send`, awaited. A call that is not waited for to its end ends the connection.
+
+        Raises `ConnectionError` when the connection ends first, and `TimeoutError` after `seconds`.
+        """
+        sink = _AwaitedSink(limit)
+        self.exchange(head, body, sink)
         try:
-            self.send(head, body, answered)
-            return await waiting
+            async with asyncio.timeout(seconds):
+                return await sink.answer
         finally:
-            self.on_lost = outer
+            if not sink.answer.done() or sink.answer.cancelled():
+                self.close()  # the answer to this request must not be taken for that to another
+
+    def pause(self) -> None:
+        """Reads no more of the answer for now."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Reads on."""
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def cancel(self) -> None:
+        """Nobody wants the answer that is on its way."""
+        if self._sink is not None:
+            self.abort()
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Closes the connection once everything is sent."""
         if self._transport is not None:
             self._transport.close()
+
+    def abort(self) -> None:
+        """Closes the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- what the event loop calls ------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
@@ -71,51 +136,185 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         """Called by the event loop."""
-        self._transport = None
-        in_flight = self._answer is not None
-        self._answer = None
+        flow = self._flow
+        self._transport = self._flow = None
+        sink, self._sink = self._sink, None
+        in_flight = sink is not None
+        if flow is not None:
+            flow.cancel()
+        if sink is not None and self._ends_with_connection():
+            in_flight = False
+            sink.end({})
+        elif sink is not None:
+            sink.abort("the connection ended without an answer")
+        self._headers = NO_HEADERS
         self.on_lost(in_flight)
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
         try:
+            if self._trailers is None:
+                self._count_raw(len(data))
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self.close()
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, MessageRefused) as error:
+            if not self._complete:
+                self._fail(error)
+                return
+            self._last = True  # an answer, and then something else
+        if self._complete:
+            self._end()
+
+    def pause_writing(self) -> None:
+        """Called by the event loop."""
+        if self._flow is not None:
+            self._flow.pause()
+
+    def resume_writing(self) -> None:
+        """Called by the event loop."""
+        if self._flow is not None:
+            self._flow.resume()
+
+    # -- what the parser calls ----------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         """Called by the parser."""
-        self._headers = {}
-        self._chunks = []
+        if self._sink is None or self._complete:
+            raise MessageRefused(502, "an answer that nobody asked for")
+        MessageReader.on_message_begin(self)
 
-    def on_header(self, name: bytes, value: bytes) -> None:
+    def on_headers_complete(self) -> None:
         """Called by the parser."""
-        self._headers[name.lower()] = value
+        status = self._parser.get_status_code()
+        if status < 200:
+            if status == 101:
+                raise MessageRefused(502, "another protocol that nobody asked for")
+            return
+        self._raw = 0
+        self._trailers = {}
+        self._last = not self._parser.should_keep_alive()
+        if self._sink is not None:
+            self._sink.head(status, self._headers)
+        if self._bodiless:
+            self._complete = True
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser."""
-        self._chunks.append(body)
+        if self._sink is not None and not self._complete:
+            self._sink.data(body)
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
-        answer, self._answer = self._answer, None
-        chunks = self._chunks
-        if answer is not None:
-            status = self._parser.get_status_code()
-            answer(status, self._headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
-        self._parser = httptools.HttpResponseParser(self)
+        if self._trailers is not None:  # else it was an interim response: the answer is still to come
+            self._complete = True
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        """The answer is complete. Nothing of it is kept, and another request may be sent before this returns."""
+        sink, trailers = self._sink, self._trailers
+        self._sink = None
+        self._complete = False
+        self._headers = NO_HEADERS
+        self._trailers = None
+        if self._bodiless:
+            self._bodiless = False
+            self._parser = httptools.HttpResponseParser(self)  # this one waits for the body that was announced
+        if self._flow is not None or self._last:  # it was answered before it was complete
+            flow, self._flow = self._flow, None
+            self.close()
+            if flow is not None:
+                flow.cancel()
+        if sink is not None:
+            try:
+                sink.end(trailers or NO_HEADERS)
+            except Exception as error:  # noqa: BLE001 - whoever waits for the answer hears of it as of a lost connection
+                self._sink = self._sink or sink
+                self._fail(error)
+
+    def _ends_with_connection(self) -> bool:
+        """Whether the answer has neither length nor chunks (RFC 9112 §6.3)."""
+        headers = self._headers
+        return self._trailers is not None and not (b"content-length" in headers or b"transfer-encoding" in headers)
+
+    def _fail(self, error: Exception) -> None:
+        """The answer cannot be understood, or used. `on_lost` tells that it is lost."""
+        self._trailers = None
+        found = cause(error) if isinstance(error, httptools.HttpParserError) else error
+        if not isinstance(found, httptools.HttpParserError | httptools.HttpParserUpgrade | MessageRefused):
+            context = {"message": "an answer could not be used", "exception": found, "protocol": self}
+            asyncio.get_running_loop().call_exception_handler(context)
+        self.abort()
+
+
+class CollectingSink:
+    """Collects an answer and hands it over whole. Says nothing when there is none: `on_lost` does."""
+
+    __slots__ = ("_answer", "_body", "_headers", "_limit", "_status")
+
+    def __init__(self, answer: Answer, limit: int) -> None:
+        self._answer = answer
+        self._limit = limit
+        self._status = 0
+        self._headers = NO_HEADERS
+        self._body: bytes | bytearray = b""
+
+    def head(self, status: int, headers: Headers) -> None:
+        """Called by the connection."""
+        self._status = status
+        self._headers = headers
+
+    def data(self, data: bytes) -> None:
+        """Called by the connection."""
+        if len(self._body) + len(data) > self._limit:
+            raise MessageRefused(502, f"an answer of more than {self._limit} bytes")
+        if not self._body:
+            self._body = data
+        else:
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += data
+
+    def end(self, trailers: Headers) -> None:  # noqa: ARG002 - nobody asks for them
+        """Called by the connection."""
+        body, self._body = self._body, b""
+        self._answer(self._status, self._headers, body if isinstance(body, bytes) else bytes(body))
+
+    def abort(self, why: str) -> None:
+        """Called by the connection."""
+
+
+class _AwaitedSink(CollectingSink):
+    """A collected answer to wait for."""
+
+    __slots__ = ("answer",)
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(self._answered, limit)
+        self.answer: asyncio.Future[tuple[int, Headers, bytes]] = asyncio.get_running_loop().create_future()
+
+    def _answered(self, status: int, headers: Headers, body: bytes) -> None:
+        if not self.answer.done():
+            self.answer.set_result((status, headers, body))
+
+    def abort(self, why: str) -> None:
+        """Called by the connection."""
+        if not self.answer.done():
+            self.answer.set_exception(ConnectionError(why))
 
 
 async def connect(host: str, port: int, on_lost: Callable[[bool], None], seconds: float = 5.0) -> ClientConnection:
-    """An open connection. Raises `OSError` or `TimeoutError`."""
+    """An open connection, which ends soon when the other side vanishes. Raises `OSError` or `TimeoutError`."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(seconds):
-        _, connection = await loop.create_connection(lambda: ClientConnection(on_lost), host, port)
+        transport, connection = await loop.create_connection(lambda: ClientConnection(on_lost), host, port)
+    notice_silence(transport.get_extra_info("socket"))
     return connection
 
 
-def request_head(method: str, target: str, host: str, headers: dict[str, Any], length: int) -> bytes:
-    """Request line and headers."""
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", f"Content-Length: {length}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+def notice_silence(found: socket.socket | None) -> None:
+    """Makes TCP end a connection whose other side went away without a word: its node is lost, or the way to it."""
+    if found is not None:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_S)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_S)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNANSWERED_S * 1000)

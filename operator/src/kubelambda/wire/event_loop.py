@@ -11,12 +11,16 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from time import monotonic
 from typing import Any, Protocol
 
+from kubelambda.wire.flow import HIGH_WATER_BYTES, LOW_WATER_BYTES
+
 _RECEIVE_BYTES = 65_536
 _CANCELLED_MAX = 100
+_GONE = select.EPOLLHUP | select.EPOLLERR
 _READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 
 
@@ -44,6 +48,12 @@ class Served(Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+
+    def pause_writing(self) -> None:
+        """The other side does not read: much is waiting."""
+
+    def resume_writing(self) -> None:
+        """It has read nearly all."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
@@ -189,12 +199,15 @@ class LoopTransport:
         self._protocol = protocol
         self._pending = bytearray()
         self._closing = False
+        self._reading = True
+        self._choked = False
+        self._eof = False
         loop.watch(self._descriptor, self._ready, select.EPOLLIN)
         protocol.connection_made(self)
 
     def write(self, data: bytes) -> None:
         """Sends, or keeps for when it can be sent."""
-        if self._closing:
+        if self._closing or self._eof:
             return
         sent = 0
         if not self._pending:
@@ -208,7 +221,16 @@ class LoopTransport:
             if sent == len(data):
                 return
         self._pending += memoryview(data)[sent:]
-        self._loop.watch(self._descriptor, self._ready, select.EPOLLIN | select.EPOLLOUT)
+        self._watch()
+        if not self._choked and len(self._pending) > HIGH_WATER_BYTES:
+            self._choked = True
+            self._protocol.pause_writing()
+
+    def write_eof(self) -> None:
+        """Closes this direction once everything is sent."""
+        self._eof = True
+        if not self._pending:
+            self._shut_down()
 
     def close(self) -> None:
         """Closes once everything is sent."""
@@ -217,14 +239,42 @@ class LoopTransport:
             if not self._pending:
                 self._end_soon(None)
 
+    def abort(self) -> None:
+        """Closes at once."""
+        self._pending.clear()
+        self._end_soon(None)
+
     def is_closing(self) -> bool:
         """Whether nothing more can be written."""
         return self._closing
 
+    def pause_reading(self) -> None:
+        """Receives nothing more."""
+        if self._reading:
+            self._reading = False
+            self._watch()
+
+    def resume_reading(self) -> None:
+        """Receives again."""
+        if not self._reading:
+            self._reading = True
+            self._watch()
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that could not be sent yet."""
+        return len(self._pending)
+
+    def _watch(self) -> None:
+        if self._descriptor >= 0:
+            mask = (select.EPOLLIN if self._reading else 0) | (select.EPOLLOUT if self._pending else 0)
+            self._loop.watch(self._descriptor, self._ready, mask)
+
     def _ready(self, mask: int) -> None:
         if mask & select.EPOLLOUT:
             self._flush()
-        if mask & _READABLE and self._descriptor >= 0:
+        if mask & _GONE and not self._reading:
+            self._end(None)  # which is told whatever is asked for, again and again
+        elif mask & _READABLE and self._reading and self._descriptor >= 0:
             try:
                 data = self._socket.recv(_RECEIVE_BYTES)
             except BlockingIOError:
@@ -246,11 +296,20 @@ class LoopTransport:
             self._end(error)
             return
         del self._pending[:sent]
-        if self._pending:
-            return
-        self._loop.watch(self._descriptor, self._ready, select.EPOLLIN)
-        if self._closing:
-            self._end(None)
+        if not self._pending:
+            self._watch()
+            if self._closing:
+                self._end(None)
+            elif self._eof:
+                self._shut_down()
+        if self._choked and len(self._pending) <= LOW_WATER_BYTES:
+            self._choked = False
+            if not self._closing:
+                self._protocol.resume_writing()
+
+    def _shut_down(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
 
     def _end_soon(self, error: Exception | None) -> None:
         """As asyncio does: a protocol that writes or closes hears of the end only after that."""

@@ -1,187 +1,238 @@
 """A minimal HTTP/1.1 server: httptools over the bytes of a connection, one request in flight per connection."""
 
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Protocol
+import math
 
 import httptools
 
-from kubelambda.api import limits
+from kubelambda.wire.connections import SLOWEST_BYTES_PER_S
+from kubelambda.wire.flow import Transport
+from kubelambda.wire.message import NO_HEADERS, MessageRefused
+from kubelambda.wire.request import Request
+from kubelambda.wire.request_reader import (
+    BUSY,
+    CHOKED,
+    CHUNKED,
+    COMPLETE,
+    DROPPED_MAX_BYTES,
+    HEAD,
+    PAUSED,
+    RequestReader,
+)
 
-_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
-_PIPELINED_MAX = 16
+__all__ = ["Connection", "Request"]
 
-
-class Transport(Protocol):
-    """What a connection needs of an event loop's transport."""
-
-    def write(self, data: bytes) -> None:
-        """Sends."""
-
-    def close(self) -> None:
-        """Closes once everything is sent."""
-
-    def is_closing(self) -> bool:
-        """Whether nothing more can be written."""
-        ...
-
-
-@dataclass(slots=True)
-class Request:
-    """One complete request. Header names are lower case."""
-
-    connection: "Connection"
-    method: bytes
-    target: bytes
-    headers: dict[bytes, bytes]
-    body: bytes
-    size: int
-    """Bytes of the body as sent. Of one over the connection's limit, `body` holds only a part."""
-
-    def respond(self, status: int, body: bytes = b"", headers: bytes = b"") -> None:
-        """Answers. `headers` are whole lines, each ended by CRLF. Does nothing when the caller is gone."""
-        self.connection.respond(status, body, headers)
-
-    @property
-    def alive(self) -> bool:
-        """Whether the caller still listens."""
-        return self.connection.alive
+_SMALL_BYTES = 65_536
+_LINGER_S = 5.0
+"""How long a client may go on to send what nobody reads, before it gets a reset that may cost it the answer."""
 
 
-class HeadTooLarge(Exception):
-    """Request line and headers exceed `HEADERS_MAX_BYTES` (§2.1.3)."""
-
-
-class Connection:
+class Connection(RequestReader):
     """The server side of one connection, on whatever event loop calls it as asyncio calls its protocols.
 
-    Requests that come before the answer to an earlier one wait for it: answers have the order of their requests.
+    A request that comes before the answer to an earlier one is not even parsed until then: of what a client sends
+    ahead, one read is kept, and no more is read.
     """
 
-    def __init__(
-        self, serve: Callable[[Request], None], *, max_body: int, connections: "set[Connection] | None" = None
-    ) -> None:
-        self._serve = serve
-        self._max_body = max_body
-        self._connections = connections
-        self.busy = False
-        """Whether a request waits for its answer."""
-        self.closing = False
-        """Whether the next answer is the last one."""
-        self._parser = httptools.HttpRequestParser(self)
-        self._transport: Transport | None = None
-        self._pipelined: deque[Request] = deque()
-        self._target = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._head_size = 0
-        self._chunks: list[bytes] = []
-        self._size = 0
+    _holding = False
+    _since = 0.0
+    """When the message began that is not complete."""
+    _sized = 0
+    """How much of a body there was when it was looked at last."""
 
     @property
-    def alive(self) -> bool:
-        """Whether the connection is open."""
-        return self._transport is not None and not self._transport.is_closing()
+    def idle(self) -> bool:
+        """Whether the next thing to come is a request."""
+        return self._request is None and not self._raw and not self._dropping
+
+    # -- what the event loop calls ------------------------------------------------------------------------------------
 
     def connection_made(self, transport: Transport) -> None:
         """Called by the event loop."""
         self._transport = transport
-        if self._connections is not None:
-            self._connections.add(self)
+        if not self._connections.add(self):
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         """Called by the event loop."""
-        self._transport = None
-        self._pipelined.clear()
-        if self._connections is not None:
-            self._connections.discard(self)
-
-    def close(self) -> None:
-        """Closes the connection."""
-        if self._transport is not None:
-            self._transport.close()
+        flow = self._flow
+        self._transport = self._request = self._flow = None
+        self._pending = self._body = b""
+        self._connections.remove(self)
+        if flow is not None:
+            flow.cancel()
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.abort("the connection ended within the body")
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserCallbackError as error:
-            if not isinstance(error.__context__, HeadTooLarge):
-                raise
-            self._give_up(431, b'{"message":"request line and headers are too large"}')
-        except httptools.HttpParserError:
-            self._give_up(400, b'{"message":"malformed HTTP request"}')
-
-    def _give_up(self, status: int, body: bytes) -> None:
-        """Nothing that comes on this connection can be understood any more."""
-        if not self.busy:  # else it would pass for the answer to the request before
-            self.respond(status, body)
-        self.close()
-
-    def on_message_begin(self) -> None:
-        """Called by the parser."""
-        self._target = b""
-        self._headers = {}
-        self._head_size = 0
-        self._chunks = []
-        self._size = 0
-
-    def on_url(self, url: bytes) -> None:
-        """Called by the parser."""
-        self._target += url
-        if len(self._target) > limits.HEADERS_MAX_BYTES:
-            raise HeadTooLarge
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by the parser."""
-        self._headers[name.lower()] = value
-        self._head_size += len(name) + len(value)
-        if self._head_size > limits.HEADERS_MAX_BYTES:
-            raise HeadTooLarge
-
-    def on_headers_complete(self) -> None:
-        """Called by the parser: curl waits for this answer before it sends a large body."""
-        if self._headers.get(b"expect", b"").lower() == b"100-continue" and self._transport is not None:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def on_body(self, body: bytes) -> None:
-        """Called by the parser. What exceeds the limit is counted and dropped."""
-        self._size += len(body)
-        if self._size <= self._max_body:
-            self._chunks.append(body)
-
-    def on_message_complete(self) -> None:
-        """Called by the parser."""
-        chunks = self._chunks
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        request = Request(self, self._parser.get_method(), self._target, self._headers, body, self._size)
-        if not self.busy:
-            self.busy = True
-            self._serve(request)
-        elif len(self._pipelined) < _PIPELINED_MAX:
-            self._pipelined.append(request)
+        self.touched = True
+        if self._dropping:
+            self._drop(len(data))
+        elif self._blocked or self._pending:
+            self._pending += data
+            self._stop_reading()
         else:
-            self.close()
+            self._parse(data)
 
-    def respond(self, status: int, body: bytes = b"", headers: bytes = b"") -> None:
-        """Writes one response in one call."""
-        self.busy = False
-        if self._transport is None:
+    def pause_writing(self) -> None:
+        """Called by the event loop: the client does not read what it asked for, and may not ask for more."""
+        self._blocked |= CHOKED
+        self._choked()
+
+    def resume_writing(self) -> None:
+        """Called by the event loop."""
+        self._blocked &= ~CHOKED
+        self._flowing()
+        self._pump()
+        if not self._blocked and not self._dropping and (self._raw or self._left != HEAD):
+            self._wait_for_more()
+
+    # -- one request --------------------------------------------------------------------------------------------------
+
+    def _wait_for_more(self) -> None:
+        """It must not take for ever, nor too much."""
+        bounds = self._connections.bounds
+        if self._body and not self._hold(len(self._body)):
+            self._give_up(429, "too many large requests at once")
+        elif self.deadline == math.inf:
+            self._sized = self._size
+            self._since = self._connections.watch(self, bounds.head_s if self._request is None else bounds.body_s)
+
+    def _hold(self, size: int) -> bool:
+        """Counts what the connection holds; False when that is too much."""
+        self._holding = True
+        return self._connections.hold(self, size)
+
+    def _complete(self) -> None:
+        """All of a message came."""
+        self.deadline = math.inf
+        self._raw = 0
+        request, sink = self._request, self._sink
+        if request is None:  # it was answered at its head
+            self._next()
             return
-        if self.closing:
-            headers += b"Connection: close\r\n"
-        head = b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n\r\n" % (
-            status,
-            _REASONS.get(status, b""),
-            headers,
-            len(body),
-        )
-        self._transport.write(head + body if len(body) < 65_536 else head)
-        if len(body) >= 65_536:
-            self._transport.write(body)
-        if self.closing:
-            self._transport.close()
-        elif self._pipelined:
-            self.busy = True
-            self._serve(self._pipelined.popleft())
+        self._blocked |= BUSY
+        if sink is None:
+            self._serve_whole(request)
+            return
+        self._sink = None
+        try:
+            sink.end(request.trailers)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the request gets an answer
+            self._refuse(error)
+
+    def _serve_early(self) -> None:
+        """More comes than anybody wants to count."""
+        if self._request is not None and not self._dropping:
+            self._dropping = True
+            self._serve_whole(self._request)
+
+    def _serve_whole(self, request: Request) -> None:
+        body, self._body = self._body, b""
+        request.body = body if isinstance(body, bytes) else bytes(body)
+        request.size = self._size
+        try:
+            if self._size > _SMALL_BYTES and not self._hold(self._size):
+                raise MessageRefused(429, "too many large requests at once")
+            self._serve(request)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the request gets an answer
+            self._refuse(error)
+
+    @property
+    def _unread(self) -> bool:
+        return self._left > 0 or self._left == CHUNKED
+
+    @property
+    def _stuck(self) -> bool:
+        return bool(self._blocked & CHOKED)
+
+    def _answered(self) -> None:
+        self._request = self._flow = None
+        self._begun = False
+        self._blocked &= CHOKED
+        if self._holding:
+            self._holding = False
+            if not self._blocked:
+                self._connections.release(self)
+        if self._unread:
+            self._linger()
+        elif self._last:
+            self.close()
+        else:
+            if self._left == COMPLETE:
+                self._next()
+            if not self._parsing and (self._pending or not self._reading):
+                self._pump()
+
+    def _next(self) -> None:
+        """Keeps nothing of the last message."""
+        self._left = HEAD
+        self._headers = NO_HEADERS
+        self._trailers = None
+        if self._replaced:
+            self._replaced = False
+            self._parser = httptools.HttpRequestParser(self)
+
+    def _linger(self) -> None:
+        """The client has its answer and may still be sending: a close at once would reset what it has not read."""
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.abort("the request was answered before its end")
+        self._dropping = True
+        self._body = b""
+        if self._transport is not None:
+            self._transport.write_eof()
+            self._connections.watch(self, _LINGER_S)
+            if not self._reading:
+                self._reading = True
+                self._transport.resume_reading()
+        ahead, self._pending = len(self._pending), b""
+        self._drop(ahead)
+
+    def _drop(self, size: int) -> None:
+        self._dropped += size
+        if self._request is None:
+            if 0 < self._left <= self._dropped or self._dropped > DROPPED_MAX_BYTES:
+                self.close()
+        elif self._dropped > DROPPED_MAX_BYTES:
+            self._stop_reading()
+
+    def _give_up(self, status: int, message: str) -> None:
+        """Answers, and reads nothing more."""
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.abort(message)
+        self.closing = True
+        self._body = b""
+        if self._left != COMPLETE:
+            self._left = CHUNKED  # a message without an end: what comes of it is dropped
+        if self._begun:
+            self.close()
+            return
+        if self._request is None:
+            self._old = self._bodiless = False
+            self._request = Request(self, b"", b"", {}, b"", 0)
+        self._request.respond(status, b'{"message":"%b"}' % message.encode(), b"Content-Type: application/json\r\n")
+
+    def expire(self, now: float) -> None:
+        """Its deadline has passed."""
+        self.deadline = math.inf
+        bounds = self._connections.bounds
+        transport = self._transport
+        if transport is None:
+            return
+        if self._blocked & CHOKED or self._dropping or transport.is_closing():
+            self.cut()
+        elif self._request is None:
+            self._give_up(408, "the head of the request took too long")
+        elif self._sink is not None:
+            if self._size > self._sized or self._blocked & PAUSED:
+                self._sized = self._size
+                self._connections.watch(self, bounds.body_s)
+            else:
+                self._give_up(408, "the body of the request stopped")
+        elif self._size < (now - self._since - bounds.body_s) * SLOWEST_BYTES_PER_S:
+            self._give_up(408, "the body of the request took too long")
+        else:
+            self._connections.watch(self, bounds.body_s)

@@ -1,0 +1,28 @@
+"""Header lines that stay one line each, whatever is in their values."""
+
+import re
+from collections.abc import Mapping
+
+_BREAKS = re.compile(rb"[\r\n\0]+")
+
+
+def clean(value: bytes) -> bytes:
+    """The value of a field without line breaks and NUL: a space in place of each run of them (RFC 9110 §5.5)."""
+    if b"\n" in value or b"\r" in value or b"\0" in value:
+        return _BREAKS.sub(b" ", value)
+    return value
+
+
+def header_line(name: bytes, value: bytes) -> bytes:
+    """One whole line, ended by CRLF."""
+    return b"%b: %b\r\n" % (name, clean(value))
+
+
+def request_head(method: str, target: str, host: str, headers: Mapping[str, object], length: int | None) -> bytes:
+    """Request line and headers. `length` None: the body comes in chunks. Raises `ValueError` for a broken line."""
+    if any(ord(character) <= 32 for character in f"{method}{target}{host}"):
+        raise ValueError(f"not a request line: {method} {target} at {host}")
+    framing = b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length
+    lines = [f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n".encode(), framing]
+    lines += [header_line(name.encode(), str(value).encode()) for name, value in headers.items()]
+    return b"".join(lines) + b"\r\n"

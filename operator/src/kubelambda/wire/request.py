@@ -1,0 +1,59 @@
+"""One request of a server's connection, and the ways to answer it."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kubelambda.wire.flow import Flow, Headers
+
+if TYPE_CHECKING:
+    from kubelambda.wire.request_reader import RequestReader
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A request, complete unless its body is streamed. Answered once: whole, or as a head, data and an end or an abort.
+
+    All of it does nothing once the caller is gone or has its answer.
+    """
+
+    connection: "RequestReader"
+    method: bytes
+    target: bytes
+    headers: Headers
+    body: bytes
+    size: int
+    """Bytes of the body as sent. Of one over its limit, `body` holds nothing, and `size` may be what came so far."""
+    trailers: Headers = field(default_factory=dict)
+
+    def respond(self, status: int, body: bytes = b"", headers: bytes = b"") -> None:
+        """Answers. `headers` are whole lines, each ended by CRLF (`header_lines`)."""
+        self.connection.respond(self, status, body, headers)
+
+    def begin(self, status: int, headers: bytes = b"", *, length: int | None = None, flow: Flow | None = None) -> None:
+        """Begins to answer. `flow` is told when the caller reads too slowly, and when it can take more."""
+        self.connection.begin(self, status, headers, length, flow)
+
+    def write(self, data: bytes) -> None:
+        """More of the answer's body."""
+        self.connection.write(self, data)
+
+    def end(self, trailers: bytes = b"") -> None:
+        """The answer is complete. `trailers` are whole lines, and lost where the answer is not sent in chunks."""
+        self.connection.end(self, trailers)
+
+    def abort(self) -> None:
+        """There will be no more of the answer: the caller finds it cut off."""
+        self.connection.abort(self)
+
+    def pause(self) -> None:
+        """Reads no more of a streamed body for now; a little may still come."""
+        self.connection.pause(self)
+
+    def resume(self) -> None:
+        """Reads on."""
+        self.connection.resume(self)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the caller waits for the answer."""
+        return self.connection.serves(self)

@@ -1,0 +1,272 @@
+"""The reading half of a server's connection: from bytes to heads and bodies, one request at a time."""
+
+import sys
+from collections.abc import Callable
+
+import httptools
+
+from kubelambda.api import limits
+from kubelambda.wire.connections import Connections
+from kubelambda.wire.flow import BodySink
+from kubelambda.wire.message import MessageReader, MessageRefused, cause, too_large
+from kubelambda.wire.request import Request
+from kubelambda.wire.request_rules import check_unusual
+from kubelambda.wire.response_writer import ResponseWriter
+from kubelambda.wire.upgrade import BodyReader, rewritten_head
+
+type Admission = int | BodySink | None
+"""What becomes of a body: kept up to so many bytes, streamed, or not read, because the request has its answer."""
+
+BUSY, CHOKED, PAUSED = 1, 2, 4
+"""Why nothing more is parsed: a request waits for its answer, the client does not read, a body's sink is full."""
+HEAD, CHUNKED, COMPLETE = 0, -1, -2
+"""Where in a message we are, when it is not so many bytes before the end of a body."""
+DROPPED_MAX_BYTES = 33_554_432
+"""So much beyond its limit is read and counted, so that the connection can go on; then it is answered at once."""
+_END = b"\r\n\r\n"
+
+
+class RequestReader(ResponseWriter, MessageReader):
+    """Parses requests. Whoever serves them says when the next one may come."""
+
+    def __init__(
+        self,
+        serve: Callable[[Request], None],
+        *,
+        max_body: int,
+        admit: Callable[[Request], Admission] | None = None,
+        connections: Connections | None = None,
+    ) -> None:
+        """`serve` gets complete requests. `admit` is asked at the head of each; without it, all have `max_body`."""
+        MessageReader.__init__(self)
+        ResponseWriter.__init__(self, connections if connections is not None else Connections())
+        self._serve = serve
+        self._max_body = max_body
+        self._admit = admit
+        self._parser = httptools.HttpRequestParser(self)
+        self._blocked = 0
+        self._parsing = False
+        self._reading = True
+        self._pending = b""
+        """What came ahead of its time."""
+        self._left = HEAD
+        """Bytes of the body that are still to come, or where else in a message we are."""
+        self._tail = b""
+        """The last bytes of an unfinished head: its end may come in two pieces."""
+        self._upgrading = False
+        self._target = b""
+        self._body: bytes | bytearray = b""
+        self._size = 0
+        self._limit = 0
+        self._sink: BodySink | None = None
+        self._dropping = False
+        """Whether nothing that comes is read any more."""
+        self._dropped = 0
+        self._replaced = False
+        """Whether the parser has seen another head than the message's own."""
+
+    # -- what the serving half says -----------------------------------------------------------------------------------
+
+    def _complete(self) -> None:
+        """All of a message came."""
+        raise NotImplementedError
+
+    def _serve_early(self) -> None:
+        """More of a body comes than anybody wants to count."""
+        raise NotImplementedError
+
+    def _wait_for_more(self) -> None:
+        """A message has begun and is not complete."""
+        raise NotImplementedError
+
+    def _give_up(self, status: int, message: str) -> None:
+        """Answers, and reads nothing more."""
+        raise NotImplementedError
+
+    def pause(self, request: Request) -> None:
+        """Reads no more of a streamed body."""
+        if self._request is request:
+            self._blocked |= PAUSED
+            self._stop_reading()
+
+    def resume(self, request: Request) -> None:
+        """Reads on."""
+        if self._request is request and self._blocked & PAUSED:
+            self._blocked &= ~PAUSED
+            self._pump()
+
+    # -- bytes --------------------------------------------------------------------------------------------------------
+
+    def _parse(self, data: bytes) -> None:
+        """Feeds the parser up to the end of a message, serves that, and goes on if it has its answer already."""
+        position, size = 0, len(data)
+        self._parsing = True
+        try:
+            while position < size:
+                end = self._cut(data, position)
+                self._feed(data if end - position == size else data[position:end], end - position)
+                position = end
+                if self._left == COMPLETE:
+                    self._complete()
+                if self._blocked or self._dropping or self._transport is None:
+                    break
+        finally:
+            self._parsing = False
+        if position < size and not self._dropping and self._transport is not None:
+            self._pending = data[position:] + self._pending
+            self._stop_reading()
+        elif not self._blocked and (self._raw or self._left != HEAD):
+            self._wait_for_more()
+
+    def _cut(self, data: bytes, position: int) -> int:
+        """Where a message may end in `data`, so that the parser is never fed with two."""
+        if self._left > 0:
+            return min(position + self._left, len(data))
+        if self._tail and not position:
+            joint = (self._tail + data[:3]).find(_END)
+            if joint >= 0:
+                end = joint + 4 - len(self._tail)
+                self._tail = b""
+                return end
+        end = data.find(_END, position) + 4
+        if end >= 4:
+            self._tail = b""
+            return end
+        self._tail = (self._tail + data[position:])[-3:] if len(data) - position < 3 else data[-3:]
+        return len(data)
+
+    def _feed(self, piece: bytes, size: int) -> None:
+        try:
+            if self._left > 0:
+                self._left -= size
+            else:
+                self._count_raw(size)
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            self._ignore_upgrade()
+        except httptools.HttpParserError as error:
+            self._refuse(cause(error))
+        except MessageRefused as error:
+            self._refuse(error)
+
+    def _refuse(self, error: BaseException) -> None:
+        """Nothing that comes on this connection can be understood any more."""
+        if isinstance(error, MessageRefused):
+            self._give_up(error.status, str(error))
+        elif not isinstance(error, httptools.HttpParserError):
+            sys.excepthook(type(error), error, error.__traceback__)
+            self._give_up(500, "the request failed")
+        elif self._target == b"*" and not self._headers:  # the preface of HTTP/2
+            self._give_up(505, "HTTP/1.1 only")
+        else:
+            self._give_up(400, "malformed HTTP request")
+
+    def _ignore_upgrade(self) -> None:
+        """Another protocol was offered: HTTP/1.1 goes on. The parser would take the body for that protocol's."""
+        self._upgrading = False
+        request = self._request
+        if request is None:
+            return
+        self._parser = httptools.HttpRequestParser(BodyReader(self))
+        self._replaced = True
+        try:
+            self._parser.feed_data(rewritten_head(request.headers))
+        except httptools.HttpParserError as error:
+            self._refuse(cause(error))
+
+    def _pump(self) -> None:
+        """Parses what was held back, and reads on."""
+        while self._pending and not self._blocked and not self._parsing:
+            data, self._pending = self._pending, b""
+            self._parse(data)
+        if not self._reading and not self._blocked and not self._pending and self._transport is not None:
+            self._reading = True
+            self._transport.resume_reading()
+
+    def _stop_reading(self) -> None:
+        if self._reading and self._transport is not None:
+            self._reading = False
+            self._transport.pause_reading()
+
+    # -- what the parser calls ----------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Called by the parser."""
+        MessageReader.on_message_begin(self)
+        self._target = b""
+
+    def on_url(self, url: bytes) -> None:
+        """Called by the parser."""
+        self._target += url
+        self._head_size += len(url)
+        if self._head_size > limits.HEADERS_MAX_BYTES:
+            raise too_large()
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser: who may send what is decided before any of it is kept."""
+        self._raw = 0
+        self._trailers = {}
+        parser, headers = self._parser, self._headers
+        method: bytes = parser.get_method()
+        self._request = request = Request(self, method, self._target, headers, b"", 0, self._trailers)
+        self._begun = self._old = False
+        self._bodiless = method == b"HEAD"
+        self._last = not parser.should_keep_alive()
+        self._left = CHUNKED if b"transfer-encoding" in headers else int(headers.get(b"content-length", 0))
+        self._upgrading = parser.should_upgrade()
+        if self._upgrading or self._last or b"host" not in headers or not request.target.startswith(b"/"):
+            version = parser.get_http_version()
+            self._old = version == "1.0"
+            check_unusual(request, version)
+        if self._left == CHUNKED and headers[b"transfer-encoding"].lower() != b"chunked":
+            raise MessageRefused(501, "the only transfer coding is chunked")
+        self._size = 0
+        self._limit = self._max_body
+        if self._admit is not None:
+            self._ask(request, self._admit)
+        if b"expect" in headers and self._request is request:
+            self._expected(headers[b"expect"])
+
+    def _ask(self, request: Request, admit: Callable[[Request], Admission]) -> None:
+        admission = admit(request)
+        if admission is None:
+            if self._request is request:
+                raise RuntimeError("a request was neither admitted nor answered")
+        elif isinstance(admission, int):
+            self._limit = admission
+        else:
+            self._sink = admission
+
+    def _expected(self, expectation: bytes) -> None:
+        """Curl waits for this answer before it sends a large body."""
+        if expectation.lower() != b"100-continue":
+            raise MessageRefused(417, "the only expectation is 100-continue")
+        if self._left > self._limit and self._sink is None:
+            self._size = self._left
+            self._serve_early()  # and tells the client so before it sends what is too much
+        elif self._left and not self._old and self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser. What exceeds the limit is counted and dropped."""
+        self._raw = 0
+        if self._request is None:
+            return
+        self._size += len(body)
+        if self._sink is not None:
+            self._sink.data(body)
+        elif self._size > self._limit:
+            self._body = b""
+            if self._size > self._limit + DROPPED_MAX_BYTES:
+                self._serve_early()
+        elif not self._body:
+            self._body = body
+        else:
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += body
+
+    def on_message_complete(self) -> None:
+        """Called by the parser."""
+        if not self._upgrading:
+            self._left = COMPLETE

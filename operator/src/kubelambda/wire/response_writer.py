@@ -1,0 +1,207 @@
+"""The writing half of a server's connection: answers whole, or as a head, data and an end or an abort."""
+
+import math
+from http import HTTPStatus
+
+from kubelambda.wire.connections import SLOWEST_BYTES_PER_S, Connections
+from kubelambda.wire.flow import Flow, Transport
+from kubelambda.wire.request import Request
+
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+_JOINED_BYTES = 65_536
+"""A larger piece goes out by itself: copying it costs more than a system call."""
+
+
+class ResponseWriter:
+    """Writes answers, one after the other. Whoever reads the requests says what comes after one."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._transport: Transport | None = None
+        self._request: Request | None = None
+        self._flow: Flow | None = None
+        self._begun = False
+        self._bodiless = False
+        self._old = False
+        self._chunked = False
+        self._unsent: int | None = None
+        self._last = False
+        self.closing = False
+        """Whether the next answer is the last one."""
+        self.deadline = math.inf
+        self.touched = False
+        self.idle_since = 0.0
+        self.lasting = False
+        """Whether the connection may be idle for ever."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request waits for its answer."""
+        return self._request is not None
+
+    # -- answering ----------------------------------------------------------------------------------------------------
+
+    def respond(self, request: Request, status: int, body: bytes = b"", headers: bytes = b"") -> None:
+        """Writes one response in one call."""
+        transport = self._transport
+        if self._request is not request or self._begun or transport is None:
+            return
+        if self.closing or self._last or self._unread:
+            headers += self._announce_end()
+        if status == 204 or self._bodiless:
+            head, body = _bodiless_head(status, headers, len(body)), b""
+        else:
+            head = b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n\r\n" % (
+                status,
+                _REASONS.get(status, b""),
+                headers,
+                len(body),
+            )
+        if len(body) < _JOINED_BYTES:
+            transport.write(head + body)
+        else:
+            transport.write(head)
+            transport.write(body)
+        self._answered()
+
+    def begin(self, request: Request, status: int, headers: bytes, length: int | None, flow: Flow | None) -> None:
+        """Writes the head of a response."""
+        transport = self._transport
+        if self._request is not request or self._begun or transport is None:
+            return
+        self._begun = True
+        self._chunked = length is None and not self._old and not self._bodiless and status != 204
+        self._unsent = length
+        if length is None and self._old:
+            self._last = True  # the end of the body is the end of the connection
+        if self.closing or self._last or self._unread:
+            headers += self._announce_end()
+        if status == 204:
+            self._bodiless = True
+        elif length is not None:
+            headers += b"Content-Length: %d\r\n" % length
+        elif not self._old:
+            headers += b"Transfer-Encoding: chunked\r\n"
+        transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, _REASONS.get(status, b""), headers))
+        self._flow = flow
+        if flow is not None and self._stuck:
+            flow.pause()
+
+    def write(self, request: Request, data: bytes) -> None:
+        """Writes more of the body."""
+        transport = self._transport
+        if self._request is not request or not self._begun or transport is None or self._bodiless or not data:
+            return
+        if self._unsent is not None:
+            self._unsent -= len(data)
+            if self._unsent < 0:  # what was announced is another length: nobody may take the rest for an answer
+                self.abort(request)
+                return
+        if not self._chunked:
+            transport.write(data)
+        elif len(data) < _JOINED_BYTES:
+            transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        else:
+            transport.write(b"%x\r\n" % len(data))
+            transport.write(data)
+            transport.write(b"\r\n")
+
+    def end(self, request: Request, trailers: bytes) -> None:
+        """Writes the end of the body."""
+        if self._request is not request or not self._begun or self._transport is None:
+            return
+        if self._unsent and not self._bodiless:
+            self.abort(request)
+            return
+        if self._chunked:
+            self._transport.write(b"0\r\n%b\r\n" % trailers)
+        self._answered()
+
+    def abort(self, request: Request) -> None:
+        """Ends the connection before the end of the body."""
+        if self._request is not request or self._transport is None:
+            return
+        if self._begun and self._unsent is None and not self._chunked:
+            self.cut()  # an ordinary end would pass for that of the body
+        else:
+            self.close()
+        self._request = None
+
+    def serves(self, request: Request) -> bool:
+        """Whether the client of this connection waits for the answer to the request."""
+        transport = self._transport
+        return self._request is request and transport is not None and not transport.is_closing()
+
+    def close(self) -> None:
+        """Closes the connection once all is sent, or nobody reads it."""
+        if self._transport is not None:
+            self._transport.close()
+            self._must_be_read()
+
+    def cut(self) -> None:
+        """Closes the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- what is sent and not read ------------------------------------------------------------------------------------
+
+    def _choked(self) -> None:
+        """The client reads too slowly."""
+        if self._transport is None:
+            return
+        self._connections.unread(self)
+        self._must_be_read()
+        if not self._connections.hold(self, self._transport.get_write_buffer_size()):
+            self.cut()
+        elif self._flow is not None:
+            self._flow.pause()
+
+    def _flowing(self) -> None:
+        """The client has read nearly all."""
+        self.deadline = math.inf
+        self._connections.read(self)
+        self._connections.release(self)
+        if self._flow is not None:
+            self._flow.resume()
+
+    def _must_be_read(self) -> None:
+        """Sets a deadline for what is still to be sent."""
+        if self._transport is not None:
+            size = self._transport.get_write_buffer_size()
+            self._connections.watch(self, self._connections.bounds.write_s + size / SLOWEST_BYTES_PER_S)
+
+    # -- what the reading half says -----------------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether the next thing to come is a request."""
+        raise NotImplementedError
+
+    def expire(self, now: float) -> None:
+        """The deadline has passed."""
+        raise NotImplementedError
+
+    @property
+    def _unread(self) -> bool:
+        """Whether the body of the request has not come to its end."""
+        raise NotImplementedError
+
+    @property
+    def _stuck(self) -> bool:
+        """Whether the client reads too slowly now."""
+        raise NotImplementedError
+
+    def _answered(self) -> None:
+        """The answer is complete."""
+        raise NotImplementedError
+
+    def _announce_end(self) -> bytes:
+        self._last = True
+        return b"Connection: close\r\n"
+
+
+def _bodiless_head(status: int, headers: bytes, length: int) -> bytes:
+    """The head of an answer without a body: to HEAD, or 204, which has no length either (RFC 9110 §8.6)."""
+    if status != 204:
+        headers += b"Content-Length: %d\r\n" % length
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, _REASONS.get(status, b""), headers)
