@@ -63,7 +63,9 @@ async def test_a_request_may_come_in_pieces(client: Client, server: Server) -> N
 
 async def test_a_chunked_body_is_put_together(client: Client) -> None:
     """Clients that stream send their body so."""
-    client[1].write(b"POST /now HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+    client[1].write(
+        b"POST /now HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    )
     assert await answer(client) == (200, b"abcde")
 
 
@@ -77,7 +79,9 @@ async def test_whoever_waits_for_it_is_told_to_continue(client: Client) -> None:
 
 async def test_answers_have_the_order_of_their_requests(client: Client, server: Server) -> None:
     """A second request waits, however quick its answer would be."""
-    client[1].write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" + b"POST /now HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nsecond")
+    client[1].write(
+        b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" + b"POST /now HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nsecond"
+    )
     await server.arrived.wait()
     await asyncio.sleep(0.05)
     assert [request.target for request in server.requests] == [b"/slow"]
@@ -114,7 +118,10 @@ async def test_a_body_over_the_limit_is_counted_and_not_kept(client: Client, ser
 
 @pytest.mark.parametrize(
     "head",
-    [b"GET /" + b"x" * 1_048_576, b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Name: value\r\n" * (1_048_576 // len("x-namevalue") + 2)],
+    [
+        b"GET /" + b"x" * 1_048_576,
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Name: value\r\n" * (1_048_576 // len("x-namevalue") + 2),
+    ],
     ids=["path", "headers"],
 )
 async def test_a_head_over_a_megabyte_is_refused(client: Client, server: Server, head: bytes) -> None:

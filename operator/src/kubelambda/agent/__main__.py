@@ -2,6 +2,7 @@
 
 import gc
 import json
+import math
 import os
 import signal
 import sys
@@ -32,6 +33,7 @@ def _serve(source: int, output: int, kind: str, prestarted: process.Process | No
     from kubelambda.agent.process.memory import Memory  # noqa: PLC0415
     from kubelambda.agent.process.runtime_process import RuntimeProcess  # noqa: PLC0415
     from kubelambda.agent.sandbox.sandbox import Sandbox  # noqa: PLC0415
+    from kubelambda.wire.connections import Bounds, Connections  # noqa: PLC0415
     from kubelambda.wire.event_loop import EventLoop  # noqa: PLC0415
     from kubelambda.wire.server import Connection  # noqa: PLC0415
 
@@ -55,11 +57,24 @@ def _serve(source: int, output: int, kind: str, prestarted: process.Process | No
     control = Control(sandbox, os.environ[environment_protocol.ENV_POOL_TOKEN_SHA256])
     api = RuntimeApi(sandbox)
     loop.on_signal(signal.SIGTERM, sandbox.drain)
-    loop.listen("127.0.0.1", api_port, lambda: Connection(api.serve, max_body=limits.RESPONSE_MAX_BYTES))
+    # The function's own processes, whom its timeout ends; and frontends, whose connections may be idle for ever.
+    inside = Connections(
+        Bounds(math.inf, math.inf, math.inf, math.inf, connections=256, buffered_bytes=8 * limits.RESPONSE_MAX_BYTES),
+        loop.call_later,
+    )
+    outside = Connections(
+        Bounds(idle_s=60.0, connections=256, buffered_bytes=limits.ZIP_MAX_BYTES + 4 * limits.RESPONSE_MAX_BYTES),
+        loop.call_later,
+    )
+    loop.listen(
+        "127.0.0.1",
+        api_port,
+        lambda: Connection(api.serve, max_body=limits.RESPONSE_MAX_BYTES, connections=inside),
+    )
     loop.listen(
         os.environ.get(environment_protocol.ENV_CONTROL_HOST, "0.0.0.0"),  # noqa: S104 - the pod's address
         control_port,
-        lambda: Connection(control.serve, max_body=limits.ZIP_MAX_BYTES + limits.HEADERS_MAX_BYTES),
+        lambda: Connection(control.serve, max_body=0, admit=control.admit, connections=outside),
     )
     runtime.reap()  # it may have ended before we heard of it
     gc.freeze()  # what is here now stays: collections need not visit it

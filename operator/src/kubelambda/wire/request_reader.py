@@ -108,7 +108,7 @@ class RequestReader(ResponseWriter, MessageReader):
                 position = end
                 if self._left == COMPLETE:
                     self._complete()
-                if self._blocked or self._dropping or self._transport is None:
+                if position < size and not self._readable:
                     break
         finally:
             self._parsing = False
@@ -117,6 +117,12 @@ class RequestReader(ResponseWriter, MessageReader):
             self._stop_reading()
         elif not self._blocked and (self._raw or self._left != HEAD):
             self._wait_for_more()
+
+    @property
+    def _readable(self) -> bool:
+        """Whether more may be parsed now."""
+        transport = self._transport
+        return not self._blocked and not self._dropping and transport is not None and not transport.is_closing()
 
     def _cut(self, data: bytes, position: int) -> int:
         """Where a message may end in `data`, so that the parser is never fed with two."""
@@ -157,7 +163,7 @@ class RequestReader(ResponseWriter, MessageReader):
             sys.excepthook(type(error), error, error.__traceback__)
             self._give_up(500, "the request failed")
         elif self._target == b"*" and not self._headers:  # the preface of HTTP/2
-            self._give_up(505, "HTTP/1.1 only")
+            self._give_up(505, "this server speaks HTTP/1.1")
         else:
             self._give_up(400, "malformed HTTP request")
 

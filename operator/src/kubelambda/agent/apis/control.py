@@ -9,11 +9,13 @@ from typing import Any
 from kubelambda.agent.process.configuration import Unusable
 from kubelambda.agent.sandbox.archives import NotFetched
 from kubelambda.agent.sandbox.sandbox import Sandbox
-from kubelambda.api import environment_protocol
+from kubelambda.api import environment_protocol, limits
 from kubelambda.api.environment_protocol import UnusableMessage
 from kubelambda.wire.server import Request
 
 _JSON = b"Content-Type: application/json\r\n"
+_EVENT_MAX_BYTES = limits.SYNC_REQUEST_MAX_BYTES
+_SPECIALIZATION_MAX_BYTES = limits.ZIP_MAX_BYTES + limits.HEADERS_MAX_BYTES
 _PREFER_WAIT = re.compile(rb"wait=(\d{1,3})")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 
@@ -26,8 +28,27 @@ class Control:
         self._pool_token_sha256 = pool_token_sha256
         self._authorization = b""
 
+    def admit(self, request: Request) -> int | None:
+        """How large the body may be; None when the head alone is refused: nothing of strangers is kept."""
+        if request.method == b"POST" and request.target == b"/invoke":
+            if not self._authorization:
+                _reply(request, 409, {"message": "the environment is not specialized"})
+                return None
+            if hmac.compare_digest(request.headers.get(b"authorization", b""), self._authorization):
+                request.connection.lasting = True
+                return _EVENT_MAX_BYTES
+            request.respond(401)
+            return None
+        if request.method == b"POST" and request.target == b"/specialize":
+            if self._knows_pool_token(request):
+                request.connection.lasting = True
+                return _SPECIALIZATION_MAX_BYTES
+            request.respond(401)
+            return None
+        return 0
+
     def serve(self, request: Request) -> None:
-        """Answers one request."""
+        """Answers one request that was admitted."""
         if request.target == b"/invoke" and request.method == b"POST":
             self._invoke(request)
         elif request.target == b"/healthz":
@@ -41,21 +62,17 @@ class Control:
             request.respond(404)
 
     def _invoke(self, request: Request) -> None:
-        given = request.headers.get(b"authorization", b"")
-        if not self._authorization:
-            _reply(request, 409, {"message": "the environment is not specialized"})
-        elif not hmac.compare_digest(given, self._authorization):
-            request.respond(401)
-        else:
-            request_id = request.headers.get(b"x-amzn-requestid", b"")
-            if not _REQUEST_ID.fullmatch(request_id):
-                _reply(request, 400, {"message": "X-Amzn-RequestId is missing or malformed"})
-            elif not self._sandbox.invoke(request, request_id):
-                _reply(request, 409, {"message": "the environment is busy, finished or draining"})
+        request_id = request.headers.get(b"x-amzn-requestid", b"")
+        if not _REQUEST_ID.fullmatch(request_id):
+            _reply(request, 400, {"message": "X-Amzn-RequestId is missing or malformed"})
+        elif request.size > _EVENT_MAX_BYTES:
+            _reply(request, 413, {"message": "the event is too large"})
+        elif not self._sandbox.invoke(request, request_id):
+            _reply(request, 409, {"message": "the environment is busy, finished or draining"})
 
     def _specialize(self, request: Request) -> None:
-        if not self._knows_pool_token(request):
-            request.respond(401)
+        if request.size > _SPECIALIZATION_MAX_BYTES:
+            _reply(request, 413, {"message": "the archive is too large"})
             return
         try:
             length = int(request.headers.get(b"x-kubelambda-config-length", b"0"))
@@ -74,6 +91,7 @@ class Control:
         if not ours and (self._authorization or not self._knows_pool_token(request)):
             request.respond(401)
             return
+        request.connection.lasting = True
         preferred = _PREFER_WAIT.fullmatch(request.headers.get(b"prefer", b""))
         seconds = int(preferred[1]) if preferred else 0
         self._sandbox.when_idle(seconds, lambda: request.respond(200, self._sandbox.status().encode(), _JSON))
