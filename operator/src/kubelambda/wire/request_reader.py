@@ -79,6 +79,10 @@ class RequestReader(ResponseWriter, MessageReader):
         """A message has begun and is not complete."""
         raise NotImplementedError
 
+    def _drop(self, size: int) -> None:
+        """Bytes came that nobody reads."""
+        raise NotImplementedError
+
     def _give_up(self, status: int, message: str) -> None:
         """Answers, and reads nothing more."""
         raise NotImplementedError
@@ -112,11 +116,14 @@ class RequestReader(ResponseWriter, MessageReader):
                     break
         finally:
             self._parsing = False
-        if position < size and not self._dropping and self._transport is not None:
+        if position == size:
+            if self._readable and (self._raw or self._left != HEAD):
+                self._wait_for_more()
+        elif self._dropping:
+            self._drop(size - position)
+        elif self._transport is not None and not self._transport.is_closing():
             self._pending = data[position:] + self._pending
             self._stop_reading()
-        elif not self._blocked and (self._raw or self._left != HEAD):
-            self._wait_for_more()
 
     @property
     def _readable(self) -> bool:

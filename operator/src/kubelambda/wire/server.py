@@ -85,7 +85,7 @@ class Connection(RequestReader):
         self._blocked &= ~CHOKED
         self._flowing()
         self._pump()
-        if not self._blocked and not self._dropping and (self._raw or self._left != HEAD):
+        if self._readable and (self._raw or self._left != HEAD):
             self._wait_for_more()
 
     # -- one request --------------------------------------------------------------------------------------------------
