@@ -25,6 +25,10 @@ EVERYTHING = (
     "endpointDomain=lambda.example.com",
     "image.pullSecrets={registry}",
     "operator.nodeSelector.disk=fast",
+    "autoscaling.prometheus.url=https://prometheus.monitoring.svc:9090",
+    "autoscaling.prometheus.existingSecret=prometheus-access",
+    "autoscaling.prometheus.tokenKey=token",
+    "autoscaling.prometheus.caKey=ca.crt",
     "runtimes.provided\\.al2023.enabled=false",
 )
 

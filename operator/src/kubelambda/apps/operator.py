@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from kubelambda.api import settings as settings_file
 from kubelambda.apps import options
+from kubelambda.autoscaler import autoscaling
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.machinery import hosting
 from kubelambda.controllers.machinery.context import Context
@@ -27,6 +28,9 @@ def main() -> None:
     parser = options.parser(__doc__)
     parser.add_argument("--health-port", type=int, default=PORT, help="port of /healthz, /readyz and /metrics")
     parser.add_argument("--lease-name", default=os.environ.get("KUBELAMBDA_LEASE_NAME", "kubelambda-operator"))
+    parser.add_argument(
+        "--frontend-service", default=os.environ.get("KUBELAMBDA_FRONTEND_SERVICE", "kubelambda-frontend")
+    )
     arguments = parser.parse_args()
     options.configure_logging(arguments.log_level)
     if arguments.kubeconfig:
@@ -54,7 +58,11 @@ async def _run(arguments: argparse.Namespace) -> None:
         context = Context(client, settings, key, found, Queues(found, observe=health.observe))
         vitals.queues, vitals.watching = context.queues.by_name, context.watching
         gc.freeze()
-        leading = asyncio.create_task(hosting.lead(context, lease, arguments.kubeconfig, stop))
+
+        async def scale() -> None:
+            await autoscaling.run(client, settings, service=arguments.frontend_service)
+
+        leading = asyncio.create_task(hosting.lead(context, lease, arguments.kubeconfig, stop, beside=[scale]))
         serving = asyncio.create_task(health.serve(arguments.health_port))
         stopping = asyncio.create_task(stop.wait())
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine, Sequence
 
 import kopf
 
@@ -14,7 +15,18 @@ from kubelambda.kube.lease import LeaderLease
 log = logging.getLogger(__name__)
 
 
-async def lead(context: Context, lease: LeaderLease, kubeconfig: str | None, stop: asyncio.Event) -> None:
+type Beside = Callable[[], Coroutine[None, None, None]]
+"""Something that only the leader does, until it is cancelled."""
+
+
+async def lead(
+    context: Context,
+    lease: LeaderLease,
+    kubeconfig: str | None,
+    stop: asyncio.Event,
+    *,
+    beside: Sequence[Beside] = (),
+) -> None:
     """Waits for the lease, reads the cluster, then works off what changes. Returns only by being cancelled."""
     await lease.acquire()
     reconcilers = {controller.kind: controller.reconcile for controller in context.controllers}
@@ -33,6 +45,8 @@ async def lead(context: Context, lease: LeaderLease, kubeconfig: str | None, sto
         group.create_task(resync.run(context))
         for run in context.queues.runs(reconcile):
             group.create_task(run)
+        for work in beside:
+            group.create_task(work())
         group.create_task(_watch(context, kubeconfig, stop))
 
 
