@@ -62,7 +62,7 @@ async def main() -> None:
         timeout=3,
         log_group="/aws/lambda/hello",
     )
-    frontend.caches.namespaces.items["", "default"] = NamespaceView(ACCOUNT, None, {})
+    frontend.caches.namespaces.items["", "default"] = NamespaceView(ACCOUNT, (False, "", ""), None, {})
     frontend.caches.functions.items["default", "hello"] = FunctionView("uid", "Active", "", None, configuration)
     loop = asyncio.get_running_loop()
     connections = Connections(Bounds(), loop.call_later)

@@ -129,6 +129,12 @@ class Functions:
         applied = self.control_plane.apply([self.manifest(name, **spec)])
         assert applied.returncode == 0, applied.stderr
 
+    def apply_large(self, name: str, **spec: Any) -> None:
+        """`kubectl create` of a Function too large for the annotation that `kubectl apply` keeps."""
+        text = json.dumps(self.manifest(name, **spec))
+        created = self.control_plane.kubectl("create", "--filename", "-", stdin=text)
+        assert created.returncode == 0, created.stderr
+
     def manifest(self, name: str, **spec: Any) -> Object:
         """A Function that differs from a good one by `spec`; None takes a field away."""
         merged = {"runtime": "python3.13", "handler": "index.handler", "code": {"inline": "x = 1"}, **spec}

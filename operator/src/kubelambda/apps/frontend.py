@@ -69,11 +69,26 @@ async def _run(arguments: argparse.Namespace) -> None:
         tasks += [loop.create_task(work) for work in frontend.background()]
         gc.freeze()
         log.info("serving on port %d", arguments.port)
-        await stop.wait()
+        dead = await _first_death(stop, tasks)
         await _drain(frontend, server, connections)
         for task in tasks:
             task.cancel()
     await client.close()
+    if dead is not None:
+        raise SystemExit(1) from dead
+
+
+async def _first_death(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> BaseException | None:
+    """Returns when asked to stop, or with what ended a part of us: a frontend that lacks one must not seem alive."""
+    stopping = asyncio.get_running_loop().create_task(stop.wait())
+    await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    for task in tasks:
+        if task.done():
+            error = task.exception() or RuntimeError(f"{task.get_coro()} returned")
+            log.critical("a part of the frontend died, and the frontend with it", exc_info=error)
+            return error
+    return None
 
 
 async def _drain(frontend: Frontend, server: asyncio.Server, connections: Connections) -> None:

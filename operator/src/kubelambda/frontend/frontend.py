@@ -68,6 +68,7 @@ class Frontend:
             on_namespace=self._namespace_changed,
             on_members=self.members_changed,
         )
+        self.metrics.watch_unreadable(self.caches.reflectors())
         self._unseen = UnseenFunctions(client)
         self._owners = Owners(address, port, self.caches.ready_members, self._owners_changed)
         self._pools = PoolScaling(client, self.caches, self._owners.owns)

@@ -13,6 +13,7 @@ import aiohttp
 from kubelambda.kube.api_server import Server, from_kubeconfig, in_cluster
 from kubelambda.kube.errors import NotFound, Unreachable, status_error
 from kubelambda.kube.fair_slots import FairSlots
+from kubelambda.kube.lines import lines
 from kubelambda.kube.resources import Resource
 
 type Object = dict[str, Any]
@@ -21,13 +22,16 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 _TIMEOUT_S = 30.0
-_QUIET_S = 75.0
+QUIET_S = 75.0
 """Longer than the minute between two bookmarks of objects that do change."""
 _CONNECTIONS = 64
 _CALLS = 48
 """At once; the rest of the connections is for watches."""
 _CALLS_PER_NAMESPACE = 16
-_PAGE = 250
+_PAGE_FIRST = 50
+_PAGE_MOST = 1000
+_PAGE_BYTES = 4 << 20
+"""A Function may carry a megabyte of code: pages of some number of them would be of any size."""
 
 
 class KubeClient:
@@ -69,15 +73,27 @@ class KubeClient:
 
         Raises `Gone` when the list changed too much between two pages.
         """
-        query = {"limit": str(_PAGE)} | _selector(label_selector)
-        while True:
-            page = await self._json("GET", resource.path(), query)
+        async for page in self.pages(resource, label_selector=label_selector):
             for item in page["items"]:
                 yield item
+
+    async def pages(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+    ) -> AsyncIterator[Object]:
+        """The lists that make up all objects, each of about `_PAGE_BYTES` whatever the objects carry; see `each`.
+
+        The resource version of the last one is where a watch goes on.
+        """
+        limit, token = _PAGE_FIRST, None
+        while True:
+            query = {"limit": str(limit)} | _selector(label_selector) | ({"continue": token} if token else {})
+            body = await self._bytes("GET", resource.path(namespace), query)
+            page = _parsed("GET", resource.path(namespace), body)
+            yield page
             token = page["metadata"].get("continue")
             if not token:
                 return
-            query = query | {"continue": token}
+            limit = max(1, min(_PAGE_MOST, limit * _PAGE_BYTES // max(1, len(body))))
 
     async def page(
         self,
@@ -100,11 +116,18 @@ class KubeClient:
         return found["items"], found["metadata"].get("continue") or None
 
     async def watch(
-        self, resource: Resource, namespace: str | None, *, resource_version: str, label_selector: str, seconds: int
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        resource_version: str,
+        label_selector: str,
+        seconds: int,
+        quiet_seconds: float = QUIET_S,
     ) -> AsyncIterator[Object]:
         """Watch events after `resource_version`, bookmarks included, until the server ends the stream after `seconds`.
 
-        It also ends after `_QUIET_S` without a word: nobody can tell a dead stream from one of objects that do not
+        It also ends after `quiet_seconds` without a word: nobody can tell a dead stream from one of objects that do not
         change, of which the server sends no bookmarks either; the next watch can. Raises `Unreachable`.
         """
         query = {
@@ -113,10 +136,10 @@ class KubeClient:
             "resourceVersion": resource_version,
             "timeoutSeconds": str(seconds),
         } | _selector(label_selector)
-        timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=_QUIET_S)
+        timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=quiet_seconds)
         response = await self._send("GET", resource.path(namespace), query, timeout=timeout)
         try:
-            async for line in response.content:
+            async for line in lines(response.content):
                 event = json.loads(line)
                 if event["type"] == "ERROR":
                     raise status_error(event["object"].get("code", 500), event["object"].get("message", ""))
@@ -188,11 +211,23 @@ class KubeClient:
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
     ) -> Object:
+        answer = await self._bytes(method, path, query, body=body, content_type=content_type)
+        return _parsed(method, path, answer)
+
+    async def _bytes(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> bytes:
         try:
             async with self._slots.hold(_namespace(path)):
                 response = await self._send(method, path, query, body=body, content_type=content_type)
-                return json.loads(await response.read())  # type: ignore[no-any-return]
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:  # a proxy may answer in HTML
+                return await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"{method} {path}: {error or type(error).__name__}") from error
 
     async def _send(
@@ -230,6 +265,14 @@ def _namespace(path: str) -> str:
 
 def _selector(label_selector: str) -> dict[str, str]:
     return {"labelSelector": label_selector} if label_selector else {}
+
+
+def _parsed(method: str, path: str, answer: bytes) -> Object:
+    try:
+        found: Object = json.loads(answer)
+    except ValueError as error:  # a proxy may answer in HTML
+        raise Unreachable(f"{method} {path}: {error}") from error
+    return found
 
 
 def _message(body: str) -> str:

@@ -2,15 +2,19 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable
 
 from kubelambda.kube.errors import Gone, KubeError
-from kubelambda.kube.kube_client import KubeClient, Object
+from kubelambda.kube.kube_client import QUIET_S, KubeClient, Object
 from kubelambda.kube.resources import Resource
 
 _WATCH_SECONDS = 300
-_BACKOFF_MAX_S = 1.0
+_PAUSE_FIRST_S = 0.1
+_PAUSE_MAX_S = 1.0
 """A frontend that does not see new functions answers 404 for them: it must catch up quickly once the server is back."""
+_PAUSE_FAULT_MAX_S = 10.0
+"""After a fault that is nobody's outage: what was sent is not what we understand, and listing again costs."""
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +23,12 @@ type Name = tuple[str, str]
 
 
 class Reflector[V]:
-    """Narrow views of all objects of a type. `on_change` gets the name, the view before, and the view after."""
+    """Narrow views of all objects of a type. `on_change` gets the name, the view before, and the view after.
+
+    `project` makes the view, and may raise: that object is skipped, what was known of it stays, and `unreadable` says
+    why. Nothing else of an object is kept, least of all its code. `watch_seconds` and `quiet_seconds` are how long one
+    watch lasts, and how long one without a word.
+    """
 
     def __init__(
         self,
@@ -30,57 +39,97 @@ class Reflector[V]:
         on_change: Callable[[Name, V | None, V | None], None],
         namespace: str | None = None,
         label_selector: str = "",
+        watch_seconds: int = _WATCH_SECONDS,
+        quiet_seconds: float = QUIET_S,
     ) -> None:
         self._client = client
-        self._resource = resource
+        self.resource = resource
         self._project = project
         self._on_change = on_change
         self._namespace = namespace
         self._label_selector = label_selector
+        self._watch_seconds = watch_seconds
+        self._quiet_seconds = quiet_seconds
+        self._pause = _PAUSE_FIRST_S
         self.items: dict[Name, V] = {}
+        self.unreadable: dict[Name, str] = {}
+        """Why objects are skipped that this release cannot read."""
+        self.watches = 0
+        """Watches that were begun."""
+        self.lists = 0
+        """Lists that were begun."""
         self.synced = asyncio.Event()
 
     async def run(self) -> None:
-        """Keeps the cache current until cancelled, whatever happens to the API server."""
-        backoff = 0.1
+        """Keeps the cache current until cancelled, whatever the API server does or sends."""
         version: str | None = None
         while True:
             try:
                 if version is None:
                     version = await self._list()
-                async for event in self._client.watch(
-                    self._resource,
-                    self._namespace,
-                    resource_version=version,
-                    label_selector=self._label_selector,
-                    seconds=_WATCH_SECONDS,
-                ):
-                    version = event["object"]["metadata"]["resourceVersion"]
-                    backoff = 0.1
-                    if event["type"] != "BOOKMARK":
-                        self._observe(event["object"], deleted=event["type"] == "DELETED")
+                version = await self._watch(version)
             except Gone:
                 version = None
+                await self._wait(_PAUSE_MAX_S)
             except KubeError as error:
-                log.info("%s: %s; again in %.1f s", self._resource.plural, error, backoff)
-                await asyncio.sleep(backoff)
-                backoff = min(_BACKOFF_MAX_S, backoff * 2)
+                log.info("%s: %s; again soon", self.resource.plural, error)
+                await self._wait(_PAUSE_MAX_S)
+            except Exception:  # one object must never end the cache of all others
+                log.exception("%s: listing again", self.resource.plural)
+                version = None
+                await self._wait(_PAUSE_FAULT_MAX_S)
+
+    async def _wait(self, most: float) -> None:
+        await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        self._pause = min(most, self._pause * 2)
+
+    async def _watch(self, version: str) -> str:
+        """Follows one watch to its end; the version that the next one goes on from."""
+        self.watches += 1
+        async for event in self._client.watch(
+            self.resource,
+            self._namespace,
+            resource_version=version,
+            label_selector=self._label_selector,
+            seconds=self._watch_seconds,
+            quiet_seconds=self._quiet_seconds,
+        ):
+            if event["type"] != "BOOKMARK":
+                self._observe(event["object"], deleted=event["type"] == "DELETED")
+            version = event["object"]["metadata"]["resourceVersion"]
+            self._pause = _PAUSE_FIRST_S
+        return version
 
     async def _list(self) -> str:
-        found = await self._client.list(self._resource, self._namespace, label_selector=self._label_selector)
-        names = set()
-        for item in found["items"]:
-            names.add(self._observe(item, deleted=False))
+        self.lists += 1
+        names: set[Name] = set()
+        version = ""
+        async for page in self._client.pages(self.resource, self._namespace, label_selector=self._label_selector):
+            names.update(self._observe(item, deleted=False) for item in page["items"])
+            version = page["metadata"]["resourceVersion"]
         for name in [name for name in self.items if name not in names]:
             self._replace(name, None)
+        self.unreadable = {name: why for name, why in self.unreadable.items() if name in names}
         self.synced.set()
-        version: str = found["metadata"]["resourceVersion"]
         return version
 
     def _observe(self, body: Object, *, deleted: bool) -> Name:
         metadata = body["metadata"]
         name = (metadata.get("namespace", ""), metadata["name"])
-        self._replace(name, None if deleted else self._project(body))
+        if deleted:
+            self.unreadable.pop(name, None)
+            self._replace(name, None)
+            return name
+        try:
+            view = self._project(body)
+        except Exception as error:  # noqa: BLE001 - another release may have written what this one does not know
+            why = f"{type(error).__name__}: {error}"
+            if self.unreadable.get(name) != why:
+                log.warning("%s %s/%s cannot be read and is skipped: %s", self.resource.kind, *name, why)
+            self.unreadable[name] = why
+        else:
+            self.unreadable.pop(name, None)
+            self._replace(name, view)
         return name
 
     def _replace(self, name: Name, view: V | None) -> None:
@@ -94,4 +143,4 @@ class Reflector[V]:
         try:
             self._on_change(name, before, view)
         except Exception:  # a fault in one object's handling must not end the watch of all
-            log.exception("handling of %s %s failed", self._resource.kind, name)
+            log.exception("handling of %s %s failed", self.resource.kind, name)

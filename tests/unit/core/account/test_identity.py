@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from kubelambda.core.account import identity, ownership
-from kubelambda.core.account.identity import FunctionReference
+from kubelambda.core.account.identity import AccountClaim, FunctionReference, account_id, rightful_account_id
 from kubelambda.core.environment import sizing, tokens
 
 ACCOUNT = "123456789012"
@@ -82,3 +82,28 @@ def test_a_member_that_goes_moves_only_what_it_owned() -> None:
         assert after == survivors
     owners = [before[account][0] for account in accounts]
     assert all(60 < owners.count(member) < 140 for member in members)
+
+
+OWN = AccountClaim("uid-own", "2026-01-02T00:00:00Z", None)
+COPY = AccountClaim("uid-copy", "2026-01-01T00:00:00Z", OWN.id)
+FIRST = AccountClaim("uid-first", "2026-01-03T00:00:00Z", "123456789012")
+SECOND = AccountClaim("uid-second", "2026-01-04T00:00:00Z", "123456789012")
+
+
+@pytest.mark.parametrize(
+    ("claim", "others", "expected"),
+    [
+        (OWN, [COPY], OWN.id),
+        (COPY, [OWN], account_id(COPY.uid)),
+        (COPY, [], OWN.id),
+        (FIRST, [SECOND], "123456789012"),
+        (SECOND, [FIRST], account_id(SECOND.uid)),
+        (SECOND, [OWN, COPY], "123456789012"),
+    ],
+    ids=["derived", "copy of a derived one", "nobody else", "older", "younger", "others' business"],
+)
+def test_a_copied_account_id_stays_with_whom_it_belongs_to(
+    claim: AccountClaim, others: list[AccountClaim], expected: str
+) -> None:
+    """The namespace that it is derived from, however old the other is; else the oldest one."""
+    assert rightful_account_id(claim, others) == expected

@@ -35,7 +35,7 @@ class Caches:
         self._on_pod = on_pod
         self._on_namespace = on_namespace
         self._pools: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
-        self._accounts: dict[str, str] = {}
+        self._accounts: defaultdict[str, dict[str, tuple[bool, str, str]]] = defaultdict(dict)
         self._objects: dict[Name, str] = {}
         self._waiters: dict[tuple[str, str, str], asyncio.Future[None]] = {}
         self.functions = Reflector(client, FUNCTIONS, views.function_view, on_change=self._function_changed)
@@ -65,8 +65,9 @@ class Caches:
         return frozenset(address for addresses in self.members.items.values() for address in addresses)
 
     def namespace_of(self, account: str) -> str | None:
-        """The namespace with that account id."""
-        return self._accounts.get(account)
+        """The namespace with that account id; of several that claim it, the one whose it is."""
+        claims = self._accounts.get(account, {})
+        return min(claims, key=claims.__getitem__, default=None)
 
     def object_name(self, namespace: str, function_name: str) -> str:
         """Name of the object of a function, which is the function's own unless its spec has another."""
@@ -118,7 +119,9 @@ class Caches:
 
     def _namespace_changed(self, name: Name, before: NamespaceView | None, after: NamespaceView | None) -> None:
         if before is not None:
-            self._accounts.pop(before.account_id, None)
+            self._accounts[before.account_id].pop(name[1], None)
+            if not self._accounts[before.account_id]:
+                del self._accounts[before.account_id]
         if after is not None:
-            self._accounts[after.account_id] = name[1]
+            self._accounts[after.account_id][name[1]] = after.rank
         self._on_namespace(name, before, after)

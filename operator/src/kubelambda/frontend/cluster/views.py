@@ -7,7 +7,7 @@ from typing import Any
 from kubelambda.api import labels
 from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.api.kinds.runtime import RuntimeSpec
-from kubelambda.core.account.identity import namespace_account_id
+from kubelambda.core.account.identity import AccountClaim
 from kubelambda.core.environment.sizing import megabytes
 
 
@@ -29,6 +29,9 @@ class NamespaceView:
     """A namespace as an account."""
 
     account_id: str
+    """The account id that it claims."""
+    rank: tuple[bool, str, str]
+    """Its place among those that claim the same one: the lowest has it."""
     quota_annotation: str | None
     pool_sizes: Mapping[str, str]
     """Annotations that size its pools."""
@@ -77,21 +80,23 @@ def function_view(body: dict[str, Any]) -> FunctionView | None:
         state=status.get("state", "Pending"),
         state_reason=status.get("stateReason", ""),
         reserved=status.get("reservedConcurrentExecutions"),
-        deployed=DeployedConfiguration.model_validate(deployed) if deployed else None,
+        deployed=DeployedConfiguration.model_validate(deployed, extra="ignore") if deployed else None,
     )
 
 
 def runtime_view(body: dict[str, Any]) -> RuntimeSpec | None:
     """The spec of a Runtime."""
-    return RuntimeSpec.model_validate(body["spec"])
+    return RuntimeSpec.model_validate(body["spec"], extra="ignore")
 
 
 def namespace_view(body: dict[str, Any]) -> NamespaceView | None:
     """The view of a Namespace."""
     metadata = body["metadata"]
     annotations = metadata.get("annotations") or {}
+    claim = AccountClaim(metadata["uid"], metadata.get("creationTimestamp", ""), annotations.get(labels.ACCOUNT_ID))
     return NamespaceView(
-        account_id=namespace_account_id(metadata["uid"], annotations),
+        account_id=claim.id,
+        rank=claim.rank,
         quota_annotation=annotations.get(labels.CONCURRENT_EXECUTIONS),
         pool_sizes={name: value for name, value in annotations.items() if name.startswith(labels.POOL_SIZE)},
     )

@@ -2,14 +2,22 @@
 
 import contextlib
 import threading
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from kubelambda.core.placement.placement import ThrottleReason
+from kubelambda.kube.reflector import Reflector
 
 _LABELS = ["namespace", "function"]
 _DURATIONS = (0.001, 0.005, 0.02, 0.1, 0.5, 2, 10)
+
+
+def _unreadable(reflector: Reflector[Any]) -> float:
+    return len(reflector.unreadable)
 
 
 class FunctionMetrics:
@@ -64,6 +72,9 @@ class Metrics:
         self.billed_gb_seconds = Counter(
             "kubelambda_billed_gb_seconds_total", "Memory times billed duration", _LABELS, registry=registry
         )
+        self.unreadable = Gauge(
+            "kubelambda_unreadable_objects", "Objects that cannot be read and are skipped", ["kind"], registry=registry
+        )
         self.forwards = Counter(
             "kubelambda_forwards_total", "Requests passed to the owning frontend", registry=registry
         )
@@ -76,6 +87,11 @@ class Metrics:
             "kubelambda_ledger_reconciliations_total", "Comparisons of the ledger with the agents", registry=registry
         )
         self._counters = (self.invocations, self.errors, self.durations, self.cold_starts, self.billed_gb_seconds)
+
+    def watch_unreadable(self, reflectors: Iterable[Reflector[Any]]) -> None:
+        """Counts what the caches skip, whenever somebody asks."""
+        for reflector in reflectors:
+            self.unreadable.labels(reflector.resource.kind).set_function(partial(_unreadable, reflector))
 
     def function(self, namespace: str, function: str) -> FunctionMetrics:
         """The series of one function."""
