@@ -1,12 +1,14 @@
 """What an account may use: units and requests, and how both follow its quota (§5.2, §5.10)."""
 
 from kubelambda.core.account.ledger import Account
-from kubelambda.core.placement.placement import Dispatch, FunctionPlacement, Start, Throttle, ThrottleReason, place
+from kubelambda.core.placement.actions import Dispatch, Start, Throttle
+from kubelambda.core.placement.function_share import ThrottleReason, function_share
+from kubelambda.core.placement.placement import VersionPlacement
 
 
-def function(account: Account, name: str, reserved: int | None = None) -> tuple[FunctionPlacement, int]:
+def function(account: Account, name: str, reserved: int | None = None) -> tuple[VersionPlacement, int]:
     """A function with one idle environment."""
-    found = place(account, name, "r", reserved, 0.0)
+    found = VersionPlacement(function_share(account, name, reserved, 0.0), "r")
     (start,) = found.arrive("warm", 0.0)
     assert isinstance(start, Start)
     found.begun(start.environment)
@@ -15,7 +17,7 @@ def function(account: Account, name: str, reserved: int | None = None) -> tuple[
     return found, start.environment
 
 
-def served(found: FunctionPlacement, number: int, requests: int, now: float) -> int:
+def served(found: VersionPlacement, number: int, requests: int, now: float) -> int:
     """How many of so many short requests at `now` are not throttled."""
     count = 0
     for index in range(requests):
@@ -40,7 +42,7 @@ def test_functions_without_a_reservation_share_one_request_rate() -> None:
 
 def test_a_reservation_has_a_request_rate_of_its_own() -> None:
     """It takes none from the others, and they take none from it."""
-    account = Account(10, {"reserved": 2})
+    account = Account(10)
     reserved, shared = function(account, "reserved", 2), function(account, "shared")
     assert served(*shared, 200, 0.0) == 99
     found, number = reserved

@@ -3,8 +3,10 @@
 import pytest
 
 from kubelambda.core.account.ledger import Account
+from kubelambda.core.placement.actions import Start
+from kubelambda.core.placement.function_share import function_share
 from kubelambda.core.placement.ledger_drift import Look, drifted, ledger_drift
-from kubelambda.core.placement.placement import Start, place
+from kubelambda.core.placement.placement import VersionPlacement
 
 
 @pytest.mark.parametrize(
@@ -33,20 +35,26 @@ def test_an_environment_that_was_looked_at_once_has_not_drifted() -> None:
 
 def test_a_ledger_agrees_with_its_functions() -> None:
     """Through reservations, waiting requests and ends; and a unit that is lost or taken twice shows."""
-    account = Account(100, {"reserved": 10})
-    shared = place(account, "shared", "r", None, 0.0)
-    reserved = place(account, "reserved", "r", 10, 0.0)
-    for function in (shared, reserved):
-        (start,) = function.arrive("a", 0.0)
+    account = Account(100)
+    shared = VersionPlacement(function_share(account, "shared", None, 0.0), "r")
+    share = function_share(account, "reserved", 10, 0.0)
+    share.provision({"live": 2}, 0.0)
+    versions = [shared, VersionPlacement(share, "r"), VersionPlacement(share, "s")]
+    for version in versions:
+        (start,) = version.arrive("a", 0.0, "live")
         assert isinstance(start, Start)
-        function.arrive("b", 0.0)
-        assert ledger_drift(account, [shared, reserved]) == 0
-        function.begun(start.environment)
-        function.ready(start.environment, 0.0)
-        assert ledger_drift(account, [shared, reserved]) == 0
-        function.finished(start.environment, 0.0)
-    assert ledger_drift(account, [shared, reserved]) == 0
+        version.arrive("b", 0.0, "live")
+        assert ledger_drift(account, versions) == 0
+        version.begun(start.environment)
+        version.ready(start.environment, 0.0)
+        assert ledger_drift(account, versions) == 0
+        version.finished(start.environment, 0.0)
+    assert ledger_drift(account, versions) == 0
     account.acquire()
-    assert ledger_drift(account, [shared, reserved]) == 1
-    reserved.in_flight -= 1
-    assert ledger_drift(account, [shared, reserved]) == 2
+    assert ledger_drift(account, versions) == 1
+    versions[1].in_flight -= 1
+    assert ledger_drift(account, versions) == 2
+    share.on_demand_in_flight -= 1
+    assert ledger_drift(account, versions) == 3
+    share.provisioned["live"].in_flight += 1
+    assert ledger_drift(account, versions) == 4

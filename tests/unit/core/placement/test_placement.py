@@ -1,38 +1,21 @@
-"""Placement, driven by tables and by thousands of random histories (DESIGN §5)."""
-
-from collections import deque
-from typing import Any
+"""Placement of one version, step by step (DESIGN §5)."""
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from kubelambda.core.account.ledger import Account
-from kubelambda.core.placement.ledger_drift import ledger_drift
-from kubelambda.core.placement.placement import (
-    Action,
-    Cancel,
-    Dispatch,
-    Fail,
-    FunctionPlacement,
-    Retire,
-    Start,
-    Status,
-    Throttle,
-    ThrottleReason,
-    place,
-)
+from kubelambda.core.placement.actions import Cancel, Dispatch, Fail, Retire, Start, Throttle
+from kubelambda.core.placement.function_share import ThrottleReason, function_share
+from kubelambda.core.placement.placement import Status, VersionPlacement
 
 REVISION = "r1"
 
 
-def placement(reserved: int | None = None, quota: int = 1000) -> FunctionPlacement:
+def placement(reserved: int | None = None, quota: int = 1000) -> VersionPlacement:
     """A function without environments."""
-    return place(Account(quota), "f", REVISION, reserved, 0.0)
+    return VersionPlacement(function_share(Account(quota), "f", reserved, 0.0), REVISION)
 
 
-def warm(found: FunctionPlacement, count: int = 1) -> list[int]:
+def warm(found: VersionPlacement, count: int = 1) -> list[int]:
     """Environments that are idle."""
     numbers = []
     for index in range(count):
@@ -100,8 +83,9 @@ def test_what_exceeds_the_limit_is_throttled_at_once(reserved: int | None, quota
 
 def test_reserved_concurrency_is_taken_out_of_the_unreserved_pool() -> None:
     """A function without a reservation gets what the others leave."""
-    account = Account(3, {"other": 2})
-    found = place(account, "f", REVISION, None, 0.0)
+    account = Account(3)
+    account.reserve("other", 2)
+    found = VersionPlacement(function_share(account, "f", None, 0.0), REVISION)
     assert found.arrive("a", 0.0) == [Start(1)]
     assert found.arrive("b", 0.0) == [Throttle("b", ThrottleReason.ACCOUNT)]
 
@@ -176,7 +160,7 @@ def test_an_update_retires_old_environments_after_their_invocation() -> None:
     found = placement()
     first, second = warm(found, 2)
     found.arrive("a", 0.0)
-    assert found.configure("r2", None, 1.0) == [Retire(first, "the function was updated")]
+    assert found.configure("r2", 1.0) == [Retire(first, "the function was updated")]
     assert found.finished(second, 2.0) == [Retire(second, "the function was updated")]
     assert found.arrive("b", 3.0) == [Start(3)]
 
@@ -222,147 +206,104 @@ def test_a_replacement_is_not_what_a_request_waits_for() -> None:
     assert found.arrive("b", 0.1) == [Start(3)]
 
 
-class Histories(RuleBasedStateMachine):
-    """Random histories; what must never break is checked after every step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-        self.account = Account(8)
-        self.found = place(self.account, "f", REVISION, None, 0.0)
-        self.requests = 0
-        self.running: dict[int, Any] = {}
-        self.open: set[Any] = set()
-        self.done: set[Any] = set()
-        self.order: deque[Any] = deque()
-        self.starts: dict[int, bool] = {}
-        self.revision = 1
-
-    def carry_out(self, actions: list[Action]) -> None:
-        """Applies actions to the model of the world."""
-        for action in actions:
-            match action:
-                case Dispatch(request=request, environment=number):
-                    assert number not in self.running, "two invocations in one environment"
-                    assert request in self.open
-                    self.running[number] = request
-                    if request in self.order:
-                        assert self.order[0] == request, "not in order of arrival"
-                        self.order.popleft()
-                case Throttle(request=request) | Fail(request=request):
-                    assert request in self.open, "a second outcome"
-                    self.open.remove(request)
-                    self.done.add(request)
-                    if request in self.order:
-                        self.order.remove(request)
-                case Start(environment=number):
-                    assert number not in self.starts
-                    self.starts[number] = False
-                case Cancel(environment=number):
-                    assert not self.starts.pop(number), "a start that has begun cannot be cancelled"
-                case Retire(environment=number):
-                    assert number not in self.running, "a busy environment was retired"
-                    self.starts.pop(number, None)
-
-    @rule(gap=st.floats(0, 0.2))
-    def arrive(self, gap: float) -> None:
-        """A request."""
-        self.now += gap
-        self.requests += 1
-        request = f"q{self.requests}"
-        self.open.add(request)
-        actions = self.found.arrive(request, self.now)
-        if not any(isinstance(action, Dispatch | Throttle) for action in actions):
-            self.order.append(request)
-        self.carry_out(actions)
-
-    @precondition(lambda self: self.starts)
-    @rule(data=st.data())
-    def progress(self, data: st.DataObject) -> None:
-        """A start begins, becomes ready, fails, or turns out broken."""
-        number = data.draw(st.sampled_from(sorted(self.starts)))
-        if not self.starts[number]:
-            assert self.found.begun(number)
-            self.starts[number] = True
-            return
-        del self.starts[number]
-        outcome = data.draw(st.sampled_from(["ready", "ready", "lost", "broken"]))
-        if outcome == "ready":
-            self.carry_out(self.found.ready(number, self.now))
-        else:
-            self.carry_out(self.found.start_failed(number, self.now, {"e": 1} if outcome == "broken" else None))
-
-    @precondition(lambda self: self.running)
-    @rule(data=st.data(), outcome=st.sampled_from(["finished", "finished", "lost", "rejected"]))
-    def end(self, data: st.DataObject, outcome: str) -> None:
-        """An invocation ends, its environment dies, or it was refused."""
-        number = data.draw(st.sampled_from(sorted(self.running)))
-        request = self.running.pop(number)
-        if outcome == "rejected":
-            self.order.appendleft(request)
-            self.carry_out(self.found.rejected(number, request, self.now, self.now))
-            return
-        self.open.remove(request)
-        self.done.add(request)
-        finish = self.found.finished if outcome == "finished" else self.found.lost
-        self.carry_out(finish(number, self.now))
-
-    @precondition(lambda self: self.found.environments)
-    @rule(data=st.data())
-    def misplace(self, data: st.DataObject) -> None:
-        """The node of an environment is too small for it."""
-        known = [number for number in self.found.environments if number not in self.starts]
-        if known:
-            self.carry_out(self.found.misplace(data.draw(st.sampled_from(sorted(known))), self.now))
-
-    @rule(reserved=st.sampled_from([None, None, 0, 1, 3]), update=st.booleans())
-    def configure(self, reserved: int | None, update: bool) -> None:
-        """A new reservation or a new revision."""
-        self.revision += update
-        self.carry_out(self.found.configure(f"r{self.revision}", reserved, self.now))
-
-    @rule(gap=st.sampled_from([0.0, 1.0, 5.0]))
-    def tick(self, gap: float) -> None:
-        """Time passes."""
-        self.now += gap
-        self.carry_out(self.found.tick(self.now, idle_timeout=4.0, start_timeout=8.0))
-
-    @invariant()
-    def the_ledger_is_exact(self) -> None:
-        """Units in flight are the requests without an outcome, and the shared pool is never overdrawn."""
-        assert self.found.in_flight == len(self.open)
-        assert ledger_drift(self.account, [self.found]) == 0
-        assert 0 <= self.account.unreserved_in_flight <= self.account.quota
-        if not self.open:
-            assert self.account.unreserved_in_flight == 0
-
-    @invariant()
-    def nobody_waits_beside_an_idle_environment(self) -> None:
-        """Rule 2."""
-        assert not (self.found.waiting and self.found.idle)
-
-    @invariant()
-    def every_waiting_request_has_a_start(self) -> None:
-        """And no start leaks."""
-        assert len(self.found.coming) >= len(self.found.waiting)
-        assert set(self.found.coming) <= set(self.starts)
-
-    def teardown(self) -> None:
-        """When everything ends, nothing is left in the ledger."""
-        for number in list(self.running):
-            request = self.running.pop(number)
-            self.open.discard(request)
-            self.carry_out(self.found.finished(number, self.now))
-        for _ in range(1000):
-            if not self.open:
-                break
-            self.carry_out(self.found.tick(self.now + 1000, idle_timeout=4.0, start_timeout=8.0))
-            for number in list(self.running):
-                self.open.discard(self.running.pop(number))
-                self.carry_out(self.found.finished(number, self.now))
-        assert self.found.in_flight == 0
-        assert self.account.unreserved_in_flight == 0
+def test_an_invocation_takes_the_environment_that_is_provisioned_for_its_qualifier() -> None:
+    """Through the alias: no environment starts. Past it: the environment is not for everybody (§5.8)."""
+    found = placement()
+    found.share.provision({"live": 1}, 0.0)
+    number, _ = found.adopt(REVISION, 0.0, busy=False, provisioned="live")
+    assert found.arrive("a", 0.0, "live") == [Dispatch("a", number)]
+    assert found.finished(number, 0.1) == []
+    assert found.arrive("b", 0.2, "7") == [Start(2)]
+    assert found.share.account.unreserved_in_flight == 1
 
 
-TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+def test_what_exceeds_the_provisioned_concurrency_spills_over() -> None:
+    """It runs on demand, or on the provisioned environment when that is free first."""
+    found = placement()
+    found.share.provision({"live": 1}, 0.0)
+    number, _ = found.adopt(REVISION, 0.0, busy=False, provisioned="live")
+    found.arrive("a", 0.0, "live")
+    assert found.arrive("b", 0.0, "live") == [Start(2)]
+    assert found.arrive("c", 0.0) == [Start(3)]
+    assert found.finished(number, 0.1) == [Dispatch("b", number), Cancel(3)]
+    assert found.finished(number, 0.2) == []
+    assert found.share.provisioned["live"].in_flight == 0
+    found.begun(2)
+    assert found.ready(2, 0.3) == [Dispatch("c", 2)]
+
+
+def test_what_was_promised_is_there_before_its_environments_are() -> None:
+    """With everything provisioned nothing is left on demand, and the first caller is served all the same."""
+    found = placement(reserved=1)
+    found.share.provision({"live": 1}, 0.0)
+    assert found.arrive("a", 0.0) == [Throttle("a", ThrottleReason.RESERVED)]
+    assert found.arrive("b", 0.0, "live") == [Start(1)]
+    assert found.arrive("c", 0.0, "live") == [Throttle("c", ThrottleReason.RESERVED)]
+
+
+def test_versions_share_their_functions_reservation() -> None:
+    """It is a ceiling over all of them (§5.2)."""
+    share = function_share(Account(1000), "f", 2, 0.0)
+    first, second = VersionPlacement(share, "1"), VersionPlacement(share, "2")
+    assert first.arrive("a", 0.0) == [Start(1)]
+    assert second.arrive("b", 0.0) == [Start(1)]
+    assert first.arrive("c", 0.0) == [Throttle("c", ThrottleReason.RESERVED)]
+    second.begun(1)
+    second.ready(1, 0.1)
+    second.finished(1, 0.2)
+    assert first.arrive("d", 0.2) == [Start(2)]
+
+
+def test_provisioned_concurrency_is_taken_out_of_the_unreserved_pool() -> None:
+    """Of a function without a reservation; that of another is a part of its reservation."""
+    account = Account(10)
+    function_share(account, "reserved", 4, 0.0).provision({"live": 3}, 0.0)
+    share = function_share(account, "f", None, 0.0)
+    assert account.unreserved_limit == 6
+    share.provision({"live": 2, "7": 1}, 0.0)
+    assert (account.unreserved_limit, account.claimed) == (3, 7)
+    share.reserve(5, 0.0)
+    assert account.unreserved_limit == 1
+    share.reserve(None, 0.0)
+    share.provision({}, 0.0)
+    assert (account.unreserved_limit, share.provisioned) == (6, {})
+
+
+def test_requests_beyond_the_provisioned_rate_are_taken_from_that_of_the_function() -> None:
+    """Ten a second for each provisioned unit (§5.10), and no environment starts beside an idle one."""
+    found = placement(reserved=2)
+    found.share.provision({"live": 1}, 0.0)
+    number, _ = found.adopt(REVISION, 0.0, busy=False, provisioned="live")
+    outcomes = []
+    for index in range(40):
+        outcomes += found.arrive(index, 0.0, "live")
+        found.finished(number, 0.0)
+    assert outcomes[:30] == [Dispatch(index, number) for index in range(30)]
+    assert outcomes[30:] == [Throttle(index, ThrottleReason.RESERVED_RATE) for index in range(30, 40)]
+
+
+def test_provisioned_environments_do_not_grow_old_idle_and_are_recycled_one_by_one() -> None:
+    """The next one goes only once the last one's successor is there (§5.11)."""
+    found = placement()
+    found.share.provision({"live": 2}, 0.0)
+    first, _ = found.adopt(REVISION, 0.0, busy=False, provisioned="live")
+    second, _ = found.adopt(REVISION, 1.0, busy=False, provisioned="live")
+    assert found.tick(5_000.0, idle_timeout=600, start_timeout=60, max_age=6_000) == []
+    retired = Retire(first, "it reached its greatest age")
+    assert found.tick(7_000.0, idle_timeout=600, start_timeout=60, max_age=6_000) == [retired]
+    assert found.tick(7_001.0, idle_timeout=600, start_timeout=60, max_age=6_000) == []
+    found.adopt(REVISION, 7_002.0, busy=False, provisioned="live")
+    retired = Retire(second, "it reached its greatest age")
+    assert found.tick(7_003.0, idle_timeout=600, start_timeout=60, max_age=6_000) == [retired]
+
+
+def test_executing_is_an_average_since_the_last_look() -> None:
+    """A moment says little of invocations that are shorter than the time between two looks."""
+    found = placement()
+    found.share.provision({"live": 2}, 0.0)
+    number, _ = found.adopt(REVISION, 0.0, busy=False, provisioned="live")
+    found.arrive("a", 2.0, "live")
+    found.finished(number, 3.0)
+    share = found.share.provisioned["live"]
+    assert share.executing(4.0) == pytest.approx(0.25)
+    assert share.executing(8.0) == 0.0

@@ -5,77 +5,17 @@ an environment runs one invocation at a time; a request without an idle one star
 first; it never waits behind a busy one while the limits allow one more; whatever exceeds them is throttled at once.
 """
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 from typing import Any
 
-from kubelambda.api import limits
-from kubelambda.core.account import token_bucket
-from kubelambda.core.account.ledger import Account, request_rate
-from kubelambda.core.account.token_bucket import TokenBucket
+from kubelambda.core.placement.actions import Action, Cancel, Dispatch, Fail, Retire, Start, Throttle
+from kubelambda.core.placement.function_share import FunctionShare, ThrottleReason, Unit
 
 REPLACE_AGAIN_S = 300.0
 """After an environment could not be replaced: the cluster is full, and asking more often makes no room."""
-
-
-class ThrottleReason(Enum):
-    """Why a request was throttled (§2.3.2)."""
-
-    RESERVED = "ReservedFunctionConcurrentInvocationLimitExceeded"
-    ACCOUNT = "ConcurrentInvocationLimitExceeded"
-    RESERVED_RATE = "ReservedFunctionInvocationRateLimitExceeded"
-    RATE = "FunctionInvocationRateLimitExceeded"
-
-
-@dataclass(frozen=True, slots=True)
-class Dispatch:
-    """Send the request to the environment."""
-
-    request: Any
-    environment: int
-
-
-@dataclass(frozen=True, slots=True)
-class Throttle:
-    """Answer 429."""
-
-    request: Any
-    reason: ThrottleReason
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """Answer with the failure of an initialization, once."""
-
-    request: Any
-    failure: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Start an environment of the present revision, `own_pod` when none out of a pool will do."""
-
-    environment: int
-    own_pod: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Forget a start that has not begun: nobody waits for it any more."""
-
-    environment: int
-
-
-@dataclass(frozen=True, slots=True)
-class Retire:
-    """End an environment that runs nothing."""
-
-    environment: int
-    why: str
-
-
-type Action = Dispatch | Throttle | Fail | Start | Cancel | Retire
 
 
 class Status(Enum):
@@ -89,63 +29,67 @@ class Status(Enum):
 
 @dataclass(slots=True)
 class PlacedEnvironment:
-    """An environment as placement sees it. `since` is when it became idle."""
+    """An environment as placement sees it. `since` is when it became idle, `unit` what its invocation holds."""
 
     id: int
     revision: str
     status: Status
     since: float
+    provisioned: str = ""
+    """The alias or version number that it is kept for, and takes invocations of alone; empty when on demand."""
+    born: float = 0.0
+    unit: Unit | None = None
     retiring: str = ""
 
 
 @dataclass(slots=True)
-class FunctionPlacement:
-    """Placement of one function."""
+class Waiting:
+    """A request that waits for an environment."""
 
-    account: Account
-    name: str
+    request: Any
+    arrived: float
+    qualifier: str
+    unit: Unit
+
+
+@dataclass(slots=True)
+class VersionPlacement:
+    """Placement of one version of a function. What all its versions use together is counted in their `share`."""
+
+    share: FunctionShare
     revision: str
-    reserved: int | None
-    rate: TokenBucket
-    scaling: TokenBucket
     environments: dict[int, PlacedEnvironment] = field(default_factory=dict)
     idle: list[PlacedEnvironment] = field(default_factory=list)
-    waiting: deque[tuple[Any, float]] = field(default_factory=deque)
+    """Idle environments on demand, the one that was used last at the end."""
+    provisioned_idle: dict[str, list[PlacedEnvironment]] = field(default_factory=dict)
+    """Idle provisioned environments by qualifier."""
+    waiting: deque[Waiting] = field(default_factory=deque)
     coming: dict[int, PlacedEnvironment] = field(default_factory=dict)
     misplaced: dict[int, float] = field(default_factory=dict)
     """Environments that their node cannot give their size, and when to try next to replace them."""
     replacing: dict[int, int] = field(default_factory=dict)
     """Environments that are starting in the place of misplaced ones."""
     in_flight: int = 0
-    _shared: deque[bool] = field(default_factory=deque)
+    """Requests that wait or run."""
     _last_id: int = 0
 
-    @property
-    def shared_in_flight(self) -> int:
-        """Units in flight that were taken from the account's unreserved pool."""
-        return sum(self._shared)
-
-    def arrive(self, request: Any, now: float) -> list[Action]:  # noqa: PLR0911 - one for each outcome
-        """A request: it is dispatched, waits for an environment, or is throttled."""
-        if not self.rate.take(now) and self.reserved != 0:
-            return [Throttle(request, ThrottleReason.RATE if self.reserved is None else ThrottleReason.RESERVED_RATE)]
-        if self.reserved is not None:
-            if self.in_flight >= self.reserved:
-                return [Throttle(request, ThrottleReason.RESERVED)]
-        elif not self.account.acquire():
-            return [Throttle(request, ThrottleReason.ACCOUNT)]
-        self._shared.append(self.reserved is None)
+    def arrive(self, request: Any, now: float, qualifier: str = "") -> list[Action]:
+        """A request, under the qualifier that its caller named: it is dispatched, waits, or is throttled (§5.8)."""
+        unit = self.share.admit(now, qualifier)
+        if isinstance(unit, ThrottleReason):
+            return [Throttle(request, unit)]
         self.in_flight += 1
-        if self.idle:
-            return [self._dispatch(self.idle.pop(), request)]
-        if len(self.coming) > len(self.waiting):
-            self.waiting.append((request, now))
-            return []
-        if not self.scaling.take(now):
-            self._release()
-            return [Throttle(request, ThrottleReason.ACCOUNT)]
-        self.waiting.append((request, now))
-        return [self._start(now)]
+        found = self._idle_for(qualifier)
+        if found is not None:
+            return [self._dispatch(found, request, unit)]
+        if len(self.coming) <= len(self.waiting):
+            if not self.share.scaling.take(now):
+                self._release(unit, now)
+                return [Throttle(request, ThrottleReason.ACCOUNT)]
+            self.waiting.append(Waiting(request, now, qualifier, unit))
+            return [self._start(now)]
+        self.waiting.append(Waiting(request, now, qualifier, unit))
+        return []
 
     def begun(self, environment: int) -> bool:
         """The start of an environment begins; False when it was cancelled in the meantime."""
@@ -170,25 +114,28 @@ class FunctionPlacement:
 
     def misplace(self, environment: int, now: float) -> list[Action]:
         """Its node cannot give an environment its size: another one starts, and takes its place once it is ready."""
+        found = self.environments.get(environment)
+        if found is not None and found.provisioned:
+            return []  # its pod was made with its size
         self.misplaced.setdefault(environment, now)
         return self._replace(now)
 
-    def adopt(self, revision: str, now: float, *, busy: bool) -> tuple[int, list[Action]]:
-        """Takes over an environment that another frontend started; a busy one counts until `finished`."""
-        found = PlacedEnvironment(self._next_id(), revision, Status.BUSY, now)
+    def adopt(self, revision: str, now: float, *, busy: bool, provisioned: str = "") -> tuple[int, list[Action]]:
+        """Takes over an environment that started elsewhere; a busy one counts until `finished`.
+
+        Provisioned ones come this way too: Kubernetes keeps their number, and they are ready when they say so.
+        """
+        found = PlacedEnvironment(self._next_id(), revision, Status.BUSY, now, provisioned, now)
         self.environments[found.id] = found
         if busy:
+            found.unit = self.share.adopt(provisioned, now)
             self.in_flight += 1
-            shared = self.reserved is None
-            self._shared.append(shared)
-            if shared:
-                self.account.unreserved_in_flight += 1
             return found.id, []
         return found.id, self._freed(found, now)
 
     def expect(self, now: float) -> int:
         """Takes over an environment of the present revision that is starting: it counts as coming until `ready`."""
-        found = PlacedEnvironment(self._next_id(), self.revision, Status.STARTING, now)
+        found = PlacedEnvironment(self._next_id(), self.revision, Status.STARTING, now, born=now)
         self.environments[found.id] = found
         self.coming[found.id] = found
         return found.id
@@ -205,9 +152,9 @@ class FunctionPlacement:
             return []
         del self.environments[environment]
         if failure is not None and self.waiting:
-            request, _ = self.waiting.popleft()
-            self._release()
-            return [Fail(request, failure), *self._trim()]
+            waiting = self.waiting.popleft()
+            self._release(waiting.unit, now)
+            return [Fail(waiting.request, failure), *self._trim()]
         if len(self.coming) < len(self.waiting):
             return [self._start(now)]
         return []
@@ -217,16 +164,20 @@ class FunctionPlacement:
         found = self.environments.get(environment)
         if found is None or found.status is not Status.BUSY:
             return []
-        self._release()
+        self._yield_unit(found, now)
         found.retiring = found.retiring or retire
         return self._freed(found, now)
 
-    def rejected(self, environment: int, request: Any, arrived: float, now: float) -> list[Action]:
+    def rejected(self, environment: int, request: Any, arrived: float, now: float, qualifier: str = "") -> list[Action]:
         """An environment refused a request before any of it reached the runtime: another one, invisibly (rule 4)."""
+        refused = self.environments[environment]
+        unit, refused.unit = refused.unit, None
+        assert unit is not None, "an environment that runs nothing refuses nothing"
         self._forget(environment)
-        if self.idle:
-            return [self._dispatch(self.idle.pop(), request)]
-        self.waiting.appendleft((request, arrived))
+        found = self._idle_for(qualifier)
+        if found is not None:
+            return [self._dispatch(found, request, unit)]
+        self.waiting.appendleft(Waiting(request, arrived, qualifier, unit))
         return [self._start(now)] if len(self.coming) < len(self.waiting) else []
 
     def lost(self, environment: int, now: float) -> list[Action]:
@@ -236,8 +187,7 @@ class FunctionPlacement:
             return []
         if environment in self.coming:
             return self.start_failed(environment, now)
-        if found.status is Status.BUSY:
-            self._release()
+        self._yield_unit(found, now)
         self._forget(environment)
         return [self._start(now)] if len(self.coming) < len(self.waiting) else []
 
@@ -252,11 +202,8 @@ class FunctionPlacement:
             return [Retire(environment, why)]
         return []
 
-    def configure(self, revision: str, reserved: int | None, now: float) -> list[Action]:
-        """The function's deployment or reservation changed; environments of another revision go once they are idle."""
-        if reserved != self.reserved:
-            self.reserved = reserved
-            self.rate = _request_rate(self.account, reserved, now)
+    def configure(self, revision: str, now: float) -> list[Action]:
+        """The version's deployment changed; environments of another revision go once they are idle."""
         if revision == self.revision:
             return []
         self.revision = revision
@@ -277,27 +224,51 @@ class FunctionPlacement:
             return [Retire(found.id, "the function was updated")]
         return self.retire(found.id, "the function was updated")
 
-    def tick(self, now: float, *, idle_timeout: float, start_timeout: float) -> list[Action]:
-        """Retires what was idle for too long, and throttles what waited for an environment for too long."""
+    def tick(self, now: float, *, idle_timeout: float, start_timeout: float, max_age: float = inf) -> list[Action]:
+        """Retires what was idle for too long or is too old, and throttles what waited for too long."""
         actions: list[Action] = []
         while self.idle and now - self.idle[0].since > idle_timeout:
             actions += self.retire(self.idle[0].id, "idle")
-        while self.waiting and now - self.waiting[0][1] > start_timeout:
-            request, _ = self.waiting.popleft()
-            self._release()
-            actions.append(Throttle(request, ThrottleReason.ACCOUNT))
+        while self.waiting and now - self.waiting[0].arrived > start_timeout:
+            waiting = self.waiting.popleft()
+            self._release(waiting.unit, now)
+            actions.append(Throttle(waiting.request, ThrottleReason.ACCOUNT))
+        if max_age < inf:
+            actions += self._recycle(now - max_age)
         return actions + self._trim() + self._replace(now)
 
-    def abandon(self) -> list[Any]:
+    def _recycle(self, before: float) -> list[Action]:
+        """Retires the oldest environment of each kind that was born `before`, one after the other (§3.3.4).
+
+        A provisioned one goes only while all that were allocated are there: its successor comes first.
+        """
+        oldest: dict[str, PlacedEnvironment] = {}
+        count: Counter[str] = Counter()
+        for found in self.environments.values():
+            if found.retiring or found.id in self.coming or found.id in self.replacing:
+                continue
+            count[found.provisioned] += 1
+            if found.born < before:
+                known = oldest.get(found.provisioned)
+                if known is None or found.born < known.born:
+                    oldest[found.provisioned] = found
+        actions: list[Action] = []
+        for qualifier, found in oldest.items():
+            share = self.share.provisioned.get(qualifier)
+            if share is None or count[qualifier] >= share.allocated:
+                actions += self.retire(found.id, "it reached its greatest age")
+        return actions
+
+    def abandon(self, now: float) -> list[Any]:
         """The function is gone: the requests that still wait, for the caller to answer."""
-        waiting = [request for request, _ in self.waiting]
+        waiting = list(self.waiting)
         self.waiting.clear()
-        for _ in waiting:
-            self._release()
-        return waiting
+        for found in waiting:
+            self._release(found.unit, now)
+        return [found.request for found in waiting]
 
     def _start(self, now: float) -> Start:
-        found = PlacedEnvironment(self._next_id(), self.revision, Status.REQUESTED, now)
+        found = PlacedEnvironment(self._next_id(), self.revision, Status.REQUESTED, now, born=now)
         self.environments[found.id] = found
         self.coming[found.id] = found
         return Start(found.id)
@@ -310,7 +281,7 @@ class FunctionPlacement:
             if found is None or found.retiring or found.revision != self.revision:
                 del self.misplaced[number]
             elif now >= due and number not in self.replacing.values():
-                fresh = PlacedEnvironment(self._next_id(), self.revision, Status.STARTING, now)
+                fresh = PlacedEnvironment(self._next_id(), self.revision, Status.STARTING, now, born=now)
                 self.environments[fresh.id] = fresh
                 self.replacing[fresh.id] = number
                 actions.append(Start(fresh.id, own_pod=True))
@@ -320,8 +291,16 @@ class FunctionPlacement:
         self._last_id += 1
         return self._last_id
 
-    def _dispatch(self, found: PlacedEnvironment, request: Any) -> Dispatch:
+    def _idle_for(self, qualifier: str) -> PlacedEnvironment | None:
+        """The idle environment for a request: one that is provisioned for its qualifier, else the last one used."""
+        provisioned = self.provisioned_idle.get(qualifier) if self.provisioned_idle else None
+        if provisioned:
+            return provisioned.pop()
+        return self.idle.pop() if self.idle else None
+
+    def _dispatch(self, found: PlacedEnvironment, request: Any, unit: Unit) -> Dispatch:
         found.status = Status.BUSY
+        found.unit = unit
         return Dispatch(request, found.id)
 
     def _freed(self, found: PlacedEnvironment, now: float) -> list[Action]:
@@ -333,13 +312,28 @@ class FunctionPlacement:
             actions: list[Action] = [Retire(found.id, found.retiring)]
             missing = len(self.waiting) - len(self.coming)
             return actions + [self._start(now) for _ in range(missing)]
-        if self.waiting:
-            request, _ = self.waiting.popleft()
-            return [self._dispatch(found, request), *self._trim()]
+        waiting = self._next_for(found)
+        if waiting is not None:
+            unit = self.share.promote(waiting.unit, found.provisioned, now) if found.provisioned else waiting.unit
+            return [self._dispatch(found, waiting.request, unit), *self._trim()]
         found.status = Status.IDLE
         found.since = now
-        self.idle.append(found)
+        self._idle_list(found).append(found)
         return []
+
+    def _next_for(self, found: PlacedEnvironment) -> Waiting | None:
+        """The request that waited longest of those that an environment may take."""
+        if not self.waiting:
+            return None
+        if not found.provisioned:
+            return self.waiting.popleft()
+        waiting = next((one for one in self.waiting if one.qualifier == found.provisioned), None)
+        if waiting is not None:
+            self.waiting.remove(waiting)
+        return waiting
+
+    def _idle_list(self, found: PlacedEnvironment) -> list[PlacedEnvironment]:
+        return self.provisioned_idle.setdefault(found.provisioned, []) if found.provisioned else self.idle
 
     def _trim(self) -> list[Action]:
         """Cancels starts that have not begun and that nobody waits for."""
@@ -352,28 +346,21 @@ class FunctionPlacement:
     def _cancel(self, found: PlacedEnvironment) -> Cancel:
         """A start that has not begun adds no environment, and so does not count against the scaling rate."""
         del self.coming[found.id], self.environments[found.id]
-        self.scaling.give_back()
+        self.share.scaling.give_back()
         return Cancel(found.id)
 
     def _forget(self, environment: int) -> None:
         found = self.environments.pop(environment, None)
         self.coming.pop(environment, None)
         if found is not None and found.status is Status.IDLE:
-            self.idle.remove(found)
+            self._idle_list(found).remove(found)
 
-    def _release(self) -> None:
-        """Gives one unit of concurrency back to where it was taken from."""
+    def _yield_unit(self, found: PlacedEnvironment, now: float) -> None:
+        """Gives back what the invocation of an environment held."""
+        unit, found.unit = found.unit, None
+        if unit is not None:
+            self._release(unit, now)
+
+    def _release(self, unit: Unit, now: float) -> None:
         self.in_flight -= 1
-        if self._shared.popleft():
-            self.account.release()
-
-
-def place(account: Account, name: str, revision: str, reserved: int | None, now: float) -> FunctionPlacement:
-    """Placement of a function that has no environment yet."""
-    scaling = token_bucket.full(limits.SCALING_RATE, limits.SCALING_RATE / limits.SCALING_RATE_PERIOD_S, now)
-    return FunctionPlacement(account, name, revision, reserved, _request_rate(account, reserved, now), scaling)
-
-
-def _request_rate(account: Account, reserved: int | None, now: float) -> TokenBucket:
-    """A reservation has a rate of its own; all others share their account's (§5.10)."""
-    return account.requests if reserved is None else request_rate(reserved, now)
+        self.share.release(unit, now)

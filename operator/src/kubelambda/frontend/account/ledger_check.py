@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from kubelambda.api import environment_protocol
 from kubelambda.core.environment import tokens
 from kubelambda.core.placement.ledger_drift import Look, drifted, ledger_drift
-from kubelambda.core.placement.placement import FunctionPlacement
+from kubelambda.core.placement.placement import VersionPlacement
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.dispatch.agent_state import ANSWER_S, agent_state
 from kubelambda.frontend.dispatch.dispatcher import Dispatcher
@@ -50,10 +50,10 @@ class LedgerCheck:
         self._metrics.reconciliations.inc()
 
     def _units(self, dispatchers: Sequence[Dispatcher]) -> int:
-        accounts: defaultdict[int, list[FunctionPlacement]] = defaultdict(list)
+        accounts: defaultdict[int, list[VersionPlacement]] = defaultdict(list)
         for dispatcher in dispatchers:
-            accounts[id(dispatcher.placement.account)].append(dispatcher.placement)
-        units = sum(ledger_drift(functions[0].account, functions) for functions in accounts.values())
+            accounts[id(dispatcher.placement.share.account)].append(dispatcher.placement)
+        units = sum(ledger_drift(versions[0].share.account, versions) for versions in accounts.values())
         if units:
             log.error("the ledger is off by %d units of concurrency", units)
         return units

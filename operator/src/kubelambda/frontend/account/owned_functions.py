@@ -4,8 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 from kubelambda.api.settings import Settings
-from kubelambda.core.account.ledger import Account
-from kubelambda.core.account.reserved_concurrency import account_quota
+from kubelambda.frontend.account.account_shares import AccountShares
 from kubelambda.frontend.account.adoption import Adoption
 from kubelambda.frontend.account.owners import Owners
 from kubelambda.frontend.account.silence import Silence
@@ -45,7 +44,7 @@ class OwnedFunctions:
         self._surroundings = Surroundings(self._killed_by_memory, elsewhere, self._silence.suspect_node_of)
         self._dispatchers: dict[Name, Dispatcher] = {}
         self._released: list[Dispatcher] = []
-        self._accounts: dict[str, Account] = {}
+        self._shares = AccountShares(caches, settings.account_concurrency)
 
     def __iter__(self) -> Iterator[Dispatcher]:
         """Every dispatcher, those too that only finish what they run."""
@@ -86,17 +85,13 @@ class OwnedFunctions:
         for name, dispatcher in list(self._dispatchers.items()):
             if not self._owners.owns(name[0]):
                 del self._dispatchers[name]
-                self._accounts.pop(name[0], None)
+                self._shares.forget(name[0])
                 self._released.append(dispatcher)
                 dispatcher.release()
 
     def function_changed(self, name: Name, after: FunctionView | None) -> None:
         """A function was deployed, changed or deleted."""
-        account = self._accounts.get(name[0])
-        if account is not None:
-            account.reserved.pop(name[1], None)
-            if after is not None and after.reserved is not None:
-                account.reserved[name[1]] = after.reserved
+        self._shares.function_changed(name, after)
         dispatcher = self._dispatchers.get(name)
         if dispatcher is not None:
             if after is None or after.deployed is None or after.uid != dispatcher.target.uid:
@@ -105,7 +100,7 @@ class OwnedFunctions:
                 dispatcher.remove()
             else:
                 target = Target(*name, after.uid, dispatcher.target.account, after.deployed)
-                dispatcher.configure(target, after.reserved)
+                dispatcher.configure(target)
         if after is None:
             self._metrics.forget(*name)
 
@@ -133,16 +128,13 @@ class OwnedFunctions:
 
     def namespace_changed(self, namespace: str, after: NamespaceView | None) -> None:
         """A namespace's quota may be another one."""
-        account = self._accounts.get(namespace)
-        if account is not None and after is not None:
-            account.change_quota(account_quota(after.quota_annotation, self._settings.account_concurrency))
+        self._shares.namespace_changed(namespace, after)
 
     def _make(self, namespace: str, name: str, view: FunctionView, account: str) -> Dispatcher:
         assert view.deployed is not None
         dispatcher = Dispatcher(
             Target(namespace, name, view.uid, account, view.deployed),
-            account=self._account(namespace),
-            reserved=view.reserved,
+            share=self._shares.share(namespace, name),
             starter=self._starter,
             metrics=self._metrics.function(namespace, name),
             surroundings=self._surroundings,
@@ -150,17 +142,6 @@ class OwnedFunctions:
         self._dispatchers[namespace, name] = dispatcher
         self.adoption.adopt_all(dispatcher)
         return dispatcher
-
-    def _account(self, namespace: str) -> Account:
-        account = self._accounts.get(namespace)
-        if account is None:
-            found = self._caches.namespaces.items.get(("", namespace))
-            quota = account_quota(found.quota_annotation if found else None, self._settings.account_concurrency)
-            account = self._accounts[namespace] = Account(quota)
-            for (other, name), view in self._caches.functions.items.items():
-                if other == namespace and view.reserved is not None:
-                    account.reserved[name] = view.reserved
-        return account
 
     def _killed_by_memory(self, namespace: str, pod: str) -> bool:
         found = self._caches.pods.items.get((namespace, pod))

@@ -9,21 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kubelambda.api import environment_protocol
-from kubelambda.core.account.ledger import Account
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
-from kubelambda.core.placement.placement import (
-    Action,
-    Cancel,
-    Dispatch,
-    Fail,
-    FunctionPlacement,
-    Retire,
-    Start,
-    Status,
-    Throttle,
-    place,
-)
+from kubelambda.core.placement.actions import Action, Cancel, Dispatch, Fail, Retire, Start, Throttle
+from kubelambda.core.placement.function_share import FunctionShare
+from kubelambda.core.placement.placement import Status, VersionPlacement
 from kubelambda.frontend.cold_start.start import FailureAnswer, Started, Target
 from kubelambda.frontend.cold_start.starter import Starter
 from kubelambda.frontend.dispatch import environment_end
@@ -63,16 +53,13 @@ class Dispatcher:
         self,
         target: Target,
         *,
-        account: Account,
-        reserved: int | None,
+        share: FunctionShare,
         starter: Starter,
         metrics: FunctionMetrics,
         surroundings: Surroundings,
     ) -> None:
         self.target = target
-        self.placement: FunctionPlacement = place(
-            account, target.name, target.configuration.revision, reserved, time.monotonic()
-        )
+        self.placement = VersionPlacement(share, target.configuration.revision)
         self.environments: dict[int, EnvironmentHandle] = {}
         self._starter = starter
         self._starts = EnvironmentStarts(starter, self)
@@ -101,10 +88,10 @@ class Dispatcher:
         for invocation in held:
             self.invoke(invocation)
 
-    def configure(self, target: Target, reserved: int | None) -> None:
-        """A new deployment or reservation."""
+    def configure(self, target: Target) -> None:
+        """A new deployment."""
         self.target = target
-        self._execute(self.placement.configure(target.configuration.revision, reserved, time.monotonic()))
+        self._execute(self.placement.configure(target.configuration.revision, time.monotonic()))
 
     def check(self) -> None:
         """Ends the environments whose answer is overdue, those too that finish what they run after a release."""
@@ -172,7 +159,7 @@ class Dispatcher:
         """Takes nothing new; what waited until now is the caller's."""
         self._parting = why
         held, self._held = self._held or [], None
-        waiting = [*self.placement.abandon(), *held]
+        waiting = [*self.placement.abandon(time.monotonic()), *held]
         for number in list(self.environments):
             self._execute(self.placement.retire(number, why))
         # Whatever has not begun to start need not.

@@ -9,7 +9,7 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from kubelambda.core.placement.placement import ThrottleReason
+from kubelambda.core.placement.function_share import ThrottleReason
 from kubelambda.kube.reflector import Reflector
 
 _LABELS = ["namespace", "function"]

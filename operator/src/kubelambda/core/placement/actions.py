@@ -1,0 +1,56 @@
+"""What placement decides, for its dispatcher to carry out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from kubelambda.core.placement.function_share import ThrottleReason
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Send the request to the environment."""
+
+    request: Any
+    environment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """Answer 429."""
+
+    request: Any
+    reason: ThrottleReason
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Answer with the failure of an initialization, once."""
+
+    request: Any
+    failure: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start an environment of the present revision, `own_pod` when none out of a pool will do."""
+
+    environment: int
+    own_pod: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Forget a start that has not begun: nobody waits for it any more."""
+
+    environment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """End an environment that runs nothing."""
+
+    environment: int
+    why: str
+
+
+type Action = Dispatch | Throttle | Fail | Start | Cancel | Retire
