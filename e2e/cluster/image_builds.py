@@ -39,9 +39,9 @@ GRAPH = (
     Image(
         "runtime-python3.13",
         ("base", "agent", "package"),
-        ("requirements-runtime-python3.13.txt", "runtime-python3.13"),
+        ("requirements-runtime-python3.13.txt", "runtime-python3.13", "lambda-entrypoint.sh"),
     ),
-    Image("runtime-nodejs20.x", ("base", "agent", "package"), ("runtime-nodejs20.x",)),
+    Image("runtime-nodejs20.x", ("base", "agent", "package"), ("runtime-nodejs20.x", "lambda-entrypoint.sh")),
     Image("runtime-provided.al2023", ("agent", "package"), ("runtime-provided.al2023",)),
 )
 """Every image after those that it is made from."""

@@ -213,7 +213,7 @@ def processes(pod_uid: str) -> list[int]:
             group, command = (process / "cgroup").read_text(), (process / "cmdline").read_bytes()
         except OSError:
             continue
-        if (pod_uid in group or pod_uid.replace("-", "_") in group) and b"kubelambda.agent" in command:
+        if (pod_uid in group or pod_uid.replace("-", "_") in group) and b"kubelambda/agent" in command:
             found.append(int(process.name))
     return sorted(found)
 

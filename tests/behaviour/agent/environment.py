@@ -11,12 +11,15 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import kubelambda.agent
 from kubelambda.api.environment_protocol import ArchiveReference, Specialization
 
+AGENT = Path(kubelambda.agent.__file__).with_name("__main__.py")
 POOL_TOKEN = "pool-token"
 TOKEN = "environment-token"
 
@@ -54,7 +57,7 @@ def zipped(files: dict[str, str]) -> bytes:
     with zipfile.ZipFile(archive, "w") as folder:
         for name, text in files.items():
             entry = zipfile.ZipInfo(name)
-            entry.external_attr = (0o755 if name == "bootstrap" else 0o644) << 16
+            entry.external_attr = (0o755 if name.endswith("bootstrap") else 0o644) << 16
             folder.writestr(entry, text)
     return archive.getvalue()
 
@@ -74,7 +77,7 @@ class Environment:
         self.port, self.api_port = free_port(), free_port()
         self.log_file = root / "agent.log"
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
             "KUBELAMBDA_POOL_TOKEN_SHA256": hashlib.sha256(POOL_TOKEN.encode()).hexdigest(),
             "KUBELAMBDA_PRESTART": prestart,
             "KUBELAMBDA_BOOTSTRAP": "[]",
@@ -84,7 +87,7 @@ class Environment:
             "KUBELAMBDA_RUNTIME_API_PORT": str(self.api_port),
         }
         with self.log_file.open("wb") as log:
-            command = [*within, sys.executable, "-P", "-m", "kubelambda.agent"]
+            command = [*within, sys.executable, str(AGENT)]
             self.process = subprocess.Popen(command, env=environment, stdout=output or log, stderr=log)
         self._requests = 0
 
@@ -173,3 +176,13 @@ class Environment:
     def last_request_id(self) -> str:
         """The id of the latest invocation."""
         return f"request-{self._requests}"
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
+    """Whether a condition holds in the end."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

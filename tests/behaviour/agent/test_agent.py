@@ -200,7 +200,9 @@ def test_the_process_environment_holds_lambdas_variables_and_none_of_ours(unclai
     assert (seen["LANG"], seen["GREETING"], seen["_HANDLER"]) == ("C", "hi", "index.handler")
     assert seen["AWS_EXECUTION_ENV"] == "AWS_Lambda_python3.13"
     assert seen["AWS_LAMBDA_RUNTIME_API"] == f"127.0.0.1:{unclaimed.api_port}"
-    assert found["cwd"] == seen["LAMBDA_TASK_ROOT"]
+    assert found["cwd"] == seen["LAMBDA_TASK_ROOT"] == seen["PWD"]
+    assert (seen["PYTHONPATH"], seen["SHLVL"]) == ("/var/runtime", "0")
+    assert "AWS_LAMBDA_LOG_FORMAT" not in seen
     assert not [name for name in seen if name.startswith("KUBELAMBDA")]
 
 
@@ -326,6 +328,33 @@ def test_a_missing_bootstrap_is_an_invalid_entrypoint(tmp_path: Path) -> None:
     with environment.Environment(tmp_path / "none", prestart="") as found:
         found.specialize({"readme.txt": "x"}, runtime="provided.al2023")
         assert found.invoke({}).json["errorType"] == "Runtime.InvalidEntrypoint"
+
+
+WRAPPER = """#!/bin/sh
+export WRAPPED="$@"
+exec "$@"
+"""
+
+
+@pytest.mark.parametrize("runtime", ["python3.13", "provided.al2023"])
+def test_a_wrapper_starts_the_runtime(tmp_path: Path, runtime: str) -> None:
+    """It gets the runtime's command as its arguments, and what it exports is in the process environment."""
+    with environment.Environment(tmp_path / "wrapped", prestart="python" if runtime == "python3.13" else "") as found:
+        wrapper = tmp_path / "wrapped" / "var/task/bin/bootstrap"
+        files = {"index.py": CODE, "bin/bootstrap": WRAPPER, "bootstrap": BOOTSTRAP.replace("$event", '\\"$WRAPPED\\"')}
+        variables = {"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)}
+        assert found.specialize(files, runtime=runtime, variables=variables).json["status"] == "ready"
+        answer = found.invoke({}).json
+        assert "bootstrap" in (answer["env"]["WRAPPED"] if runtime == "python3.13" else answer["echo"])
+
+
+def test_a_wrapper_that_does_not_exist_ends_the_runtime(unclaimed: Any) -> None:
+    """As the shell ends that Lambda starts it with."""
+    unclaimed.specialize({"index.py": CODE}, variables={"AWS_LAMBDA_EXEC_WRAPPER": "/opt/nobody"})
+    answer = unclaimed.invoke({}).json
+    assert answer["errorType"] == "Runtime.ExitError"
+    assert answer["errorMessage"].endswith("Error: Runtime exited with error: exit status 127")
+    assert "/opt/nobody" in unclaimed.log_file.read_text()
 
 
 class RuntimeClient:

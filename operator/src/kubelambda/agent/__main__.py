@@ -1,31 +1,56 @@
 """Starts the agent: pre-start the runtime process, then serve the Runtime API and the control API until told to end."""
 
-import gc
-import json
-import math
+# To be run by this file's path: `-m` would leave traces in the runtime process that is forked from this one.
+# Hardly any module is imported until it has what it needs.
+import _signal  # type: ignore[import-not-found]
 import os
-import signal
 import sys
-from pathlib import Path
 
-from kubelambda.agent.process import prestart, process
-from kubelambda.api import environment_protocol, limits
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kubelambda.agent.process.process import Process
+
+_SIGTERM = 15
+_PACKAGES = os.path.realpath(__file__).rpartition("/kubelambda/")[0]
+_RUNTIME_API_PORT = "9001"
 
 
 def main() -> None:
     """Runs until SIGTERM; exits 0 once the invocation in flight has finished."""
     # Process 1 ignores signals that it has no handler for: asked to end while it starts, it would never end.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    _signal.signal(_SIGTERM, lambda *_: os._exit(0))
+    sys.path[0] = _PACKAGES
     source, output = os.pipe()
-    kind = os.environ.get(environment_protocol.ENV_PRESTART, "")
-    api_port = int(os.environ.get(environment_protocol.ENV_RUNTIME_API_PORT, environment_protocol.RUNTIME_API_PORT))
-    prestarted = prestart.python(output, f"127.0.0.1:{api_port}") if kind == "python" else None
+    api_port = int(os.environ.get("KUBELAMBDA_RUNTIME_API_PORT", _RUNTIME_API_PORT))
+    kind = os.environ.get("KUBELAMBDA_PRESTART", "")
+    prestarted = _prestarted_python(output, api_port) if kind == "python" else None
+    from kubelambda.agent.process import process  # noqa: PLC0415
+
     process.make_undumpable()
     _serve(source, output, kind, prestarted, api_port)
 
 
-def _serve(source: int, output: int, kind: str, prestarted: process.Process | None, api_port: int) -> None:
+def _prestarted_python(output: int, api_port: int) -> "Process":
+    """Imports what a runtime process needs, and only then what the agent needs."""
+    from kubelambda.agent.python_client import startup  # noqa: PLC0415
+
+    os.environ["AWS_LAMBDA_RUNTIME_API"] = f"127.0.0.1:{api_port}"
+    startup.prepare()
+    sys.path[0] = _PACKAGES
+    modules = frozenset(sys.modules)
+    from kubelambda.agent.process import prestart  # noqa: PLC0415
+
+    return prestart.python(output, modules)
+
+
+def _serve(source: int, output: int, kind: str, prestarted: "Process | None", api_port: int) -> None:
     # Imported after the fork, so that the runtime process does not carry it.
+    import gc  # noqa: PLC0415
+    import json  # noqa: PLC0415
+    import math  # noqa: PLC0415
+    import signal  # noqa: PLC0415
+    from pathlib import Path  # noqa: PLC0415
+
     from kubelambda.agent.apis.control import Control  # noqa: PLC0415
     from kubelambda.agent.apis.runtime_api import RuntimeApi  # noqa: PLC0415
     from kubelambda.agent.log.environment_log import EnvironmentLog  # noqa: PLC0415
@@ -33,6 +58,7 @@ def _serve(source: int, output: int, kind: str, prestarted: process.Process | No
     from kubelambda.agent.process.memory import Memory  # noqa: PLC0415
     from kubelambda.agent.process.runtime_process import RuntimeProcess  # noqa: PLC0415
     from kubelambda.agent.sandbox.sandbox import Sandbox  # noqa: PLC0415
+    from kubelambda.api import environment_protocol, limits  # noqa: PLC0415
     from kubelambda.wire.connections import Bounds, Connections  # noqa: PLC0415
     from kubelambda.wire.event_loop import EventLoop  # noqa: PLC0415
     from kubelambda.wire.server import Connection  # noqa: PLC0415

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from kubelambda.api.environment_protocol import Specialization
 
+_LANG = "en_US.UTF-8"
+
 
 class Unusable(Exception):
     """The code cannot be used, or the runtime not be started; the message says why."""
@@ -23,20 +25,23 @@ class Paths:
 def process_environment(
     configuration: Specialization, *, log_stream: str, runtime_api: str, task: Path, opt: Path
 ) -> dict[str, str]:
-    """Variables of the runtime process: defaults that users may override, theirs, and those that they may not."""
-    version = configuration.runtime.removeprefix("python")
+    """Variables of the runtime process: defaults that users may override, theirs, and those that they may not.
+
+    `PYTHONPATH` is set by the Python runtime itself, as on Lambda: set before, it replaces the folders of layers.
+    """
     defaults = {
-        "LANG": "en_US.UTF-8",
+        "LANG": _LANG,
         "TZ": ":UTC",
         "PATH": f"/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:{opt}/bin",
         "LD_LIBRARY_PATH": f"/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:{task}:{task}/lib:{opt}/lib",
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
-        "AWS_LAMBDA_LOG_FORMAT": "Text",
     }
-    if configuration.runtime.startswith("python"):
-        defaults["PYTHONPATH"] = f"/var/runtime:{opt}/python:{opt}/python/lib/python{version}/site-packages"
+    if not configuration.runtime.startswith("provided"):  # as the shell script leaves them that starts a runtime there
+        defaults |= {"PWD": str(task), "SHLVL": "0"}
     if configuration.runtime.startswith("nodejs"):
-        defaults["NODE_PATH"] = f"{opt}/nodejs/node_modules:/var/runtime/node_modules:/var/runtime:{task}"
+        version = configuration.runtime.removeprefix("nodejs").partition(".")[0]
+        layers = f"{opt}/nodejs/node{version}/node_modules:{opt}/nodejs/node_modules"
+        defaults["NODE_PATH"] = f"{layers}:/var/runtime/node_modules:/var/runtime:{task}"
     reserved = {
         "_HANDLER": configuration.handler,
         "AWS_REGION": configuration.region,
@@ -58,5 +63,9 @@ def process_environment(
 
 def acts_on_interpreter_start(variables: dict[str, str]) -> bool:
     """Whether user variables only work when the interpreter starts with them, so that a pre-started one is no use."""
-    names = {"AWS_LAMBDA_EXEC_WRAPPER", "NODE_OPTIONS", "LD_PRELOAD", "LD_LIBRARY_PATH", "NODE_PATH"}
-    return any(name in names or name.startswith("PYTHON") for name in variables)
+    return any(
+        name in ("AWS_LAMBDA_EXEC_WRAPPER", "GLIBC_TUNABLES", "LOCPATH")
+        or name.startswith(("PYTHON", "LD_", "MALLOC_", "LC_"))
+        or (name == "LANG" and value != _LANG)
+        for name, value in variables.items()
+    )

@@ -1,5 +1,10 @@
-"""A Python runtime process that is forked with the official client imported, and waits for its function."""
+"""A Python runtime process that is forked with the official client imported, and waits for its function.
 
+Once it has it, nothing tells it from a process that is started for the function: it has the same program, modules,
+descriptors, signal handlers, streams and variables, and it ends in the same way.
+"""
+
+import builtins
 import ctypes
 import gc
 import json
@@ -7,69 +12,101 @@ import os
 import signal
 import socket
 import sys
-from typing import Any
+import time
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any, NoReturn
 
 from kubelambda.agent.process import process
 from kubelambda.agent.process.process import Process
+from kubelambda.agent.python_client import startup
+
+_FIRST_DESCRIPTOR = 3
+_MOST_DESCRIPTORS = 1 << 30
 
 
-def python(output: int, runtime_api: str) -> Process:
-    """Forks a runtime process with the official client imported. Must be called before any event loop exists."""
+def python(output: int, modules: frozenset[str]) -> Process:
+    """Forks a runtime process, out of one that `startup.prepare` prepared. To be called before there is an event loop.
+
+    `modules` are the names of those that were imported for the runtime process, and not for the agent. In the new
+    process this does not return: it raises whatever ends the program.
+    """
     ours, theirs = socket.socketpair()
-    os.environ["AWS_LAMBDA_RUNTIME_API"] = runtime_api  # the client's native part reads it when it is loaded
-    import awslambdaric.__main__  # noqa: PLC0415, F401 - the import is what is paid in advance
-
+    path = startup.bootstrap_path()
+    program = compile(Path(path).read_bytes(), path, "exec")
     gc.collect()
     gc.freeze()
     pid = os.fork()
-    if pid:
-        theirs.close()
-        process.prefer_for_oom(pid)
-        return Process(pid, ours)
-    ours.close()
-    try:
+    if not pid:
+        ours.close()
         _become_child(output)
-        _run(theirs)
-    except BaseException as error:  # noqa: BLE001 - whatever it is, this process must not return into its parent's code
-        code = error.code if isinstance(error, SystemExit) else 1
-        if not isinstance(error, SystemExit):
-            sys.excepthook(type(error), error, error.__traceback__)
-        os._exit(code if isinstance(code, int) else 0 if code is None else 1)
-    os._exit(0)
+        _enter(_received(theirs), path)
+        _run(program, path, modules)
+    theirs.close()
+    process.prefer_for_oom(pid)
+    return Process(pid, ours)
 
 
 def _become_child(output: int) -> None:
     os.setsid()
     process.limit_child()
     ctypes.CDLL(None).prctl(process.PR_SET_DUMPABLE, 1, 0, 0, 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
     null = os.open("/dev/null", os.O_RDONLY)
-    os.dup2(null, 0)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
+    for descriptor, number in ((null, 0), (output, 1), (output, 2)):
+        os.dup2(descriptor, number)
+    for signal_number in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(signal_number, signal.SIG_DFL)
 
 
-def _run(channel: socket.socket) -> None:
+def _received(channel: socket.socket) -> dict[str, Any]:
+    """What the agent hands over. Raises `SystemExit` when it ends without."""
     received = b""
-    with channel:
-        while chunk := channel.recv(65_536):
-            received += chunk
+    while chunk := channel.recv(65_536):
+        received += chunk
     if not received:
-        return
+        sys.exit(0)
+    channel.detach()
     message: dict[str, Any] = json.loads(received)
+    return message
+
+
+def _enter(message: dict[str, Any], path: str) -> None:
+    """Takes the environment of the function, and lets go of the agent's."""
+    os.closerange(_FIRST_DESCRIPTOR, _MOST_DESCRIPTORS)
     os.environ.clear()
+    _wipe_start_of_process()
     os.environ.update(message["variables"])
+    posix = sys.modules["posix"].environ
+    posix.clear()
+    posix.update({os.fsencode(name): os.fsencode(value) for name, value in message["variables"].items()})
     os.chdir(message["task"])
-    sys.path[:] = [message["task"], *message["variables"].get("PYTHONPATH", "").split(":"), *sys.path]
-    sys.argv = ["bootstrap", message["handler"]]
-    import awslambdaric.bootstrap  # noqa: PLC0415
-    from awslambdaric.__main__ import main  # noqa: PLC0415
-    from awslambdaric.lambda_runtime_client import LambdaRuntimeClient  # noqa: PLC0415
+    sys.argv = [path]
+    sys.orig_argv = [sys.executable, path]
+    startup.as_if_new(time.time_ns())
 
-    from kubelambda.agent.process.polling import keep_polling_thread  # noqa: PLC0415
 
-    log_format = os.environ.get("AWS_LAMBDA_LOG_FORMAT")
-    awslambdaric.bootstrap._AWS_LAMBDA_LOG_FORMAT = awslambdaric.bootstrap.LogFormat.from_str(log_format)  # noqa: SLF001
-    keep_polling_thread(LambdaRuntimeClient)
-    main(sys.argv)
+def _wipe_start_of_process() -> None:
+    """Zeroes what the kernel shows as the variables that the process was started with: they were the agent's."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    start, end = int(fields[47]), int(fields[48])
+    if start:
+        ctypes.memset(start, 0, end - start)
+
+
+def _run(program: CodeType, path: str, modules: frozenset[str]) -> NoReturn:
+    """Runs the program as the interpreter would."""
+    main = ModuleType("__main__")
+    loader = sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", path)
+    vars(main).update(__file__=path, __builtins__=builtins, __loader__=loader, __cached__=None, __annotations__={})
+    startup.forget_modules(modules)
+    sys.modules["__main__"] = main
+    try:
+        exec(program, vars(main))  # noqa: S102 - our own
+    except SystemExit:
+        raise
+    except BaseException as error:
+        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
+        sys.excepthook(type(error), error, error.__traceback__)
+        sys.excepthook = lambda *_: None  # told without our frames; what is left to do is to end as it makes us end
+        raise
+    sys.exit(0)

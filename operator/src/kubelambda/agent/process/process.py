@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubelambda.agent.process.configuration import Unusable
+from kubelambda.agent.python_client import startup
 
 _PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -25,7 +26,6 @@ _LIMITS = (
 """Lambda's (§3.4.2), soft and hard."""
 _PROCESSES = 742
 _WHOLE_MACHINE = "0 0 4294967295"
-_PYTHON_CLIENT = [sys.executable, "-m", "awslambdaric"]
 _NODE_CLIENT = ["/usr/bin/node", "/var/runtime/node_modules/aws-lambda-ric/bin/index.mjs"]
 
 
@@ -46,11 +46,11 @@ class Process:
     pid: int
     channel: socket.socket | None = None
 
-    def hand_over(self, handler: str, variables: dict[str, str], task: Path) -> None:
+    def hand_over(self, variables: dict[str, str], task: Path) -> None:
         """Tells a pre-started process what to run."""
         if self.channel is None:
             raise RuntimeError("the process was not pre-started")
-        message = json.dumps({"handler": handler, "variables": variables, "task": str(task)}).encode()
+        message = json.dumps({"variables": variables, "task": str(task)}).encode()
         with self.channel as channel:
             channel.sendall(message)
         self.channel = None
@@ -122,7 +122,7 @@ def command_of(
     if bootstrap:
         command = [*bootstrap, handler]
     elif prestart == "python":
-        command = [*_PYTHON_CLIENT, handler]
+        command = [sys.executable, startup.bootstrap_path()]
     elif prestart == "node":
         command = [*_NODE_CLIENT, handler]
     else:

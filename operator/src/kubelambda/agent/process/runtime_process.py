@@ -48,7 +48,7 @@ class RuntimeProcess:
         """
         waiting = self._process if self._process is not None and self._process.channel is not None else None
         if waiting is not None and not configuration.acts_on_interpreter_start(own_variables):
-            waiting.hand_over(handler, variables, self._paths.task)
+            waiting.hand_over(variables, self._paths.task)
             return
         if self._process is not None:
             self._process = None
