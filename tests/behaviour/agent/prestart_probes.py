@@ -42,7 +42,10 @@ PROBES = {
     "user": "os.getresuid(), os.getresgid(), os.getgroups()",
     "resources": "{n: resource.getrlimit(getattr(resource, n)) for n in dir(resource) if n.startswith('RLIMIT_')}",
     "status": "[line for line in open('/proc/self/status') if line.partition(':')[0] in ('Name', 'Threads', 'SigPnd',"
-    " 'SigBlk', 'SigIgn', 'SigCgt', 'ShdPnd', 'CapEff', 'NoNewPrivs', 'Seccomp', 'Umask')]",
+    " 'SigBlk', 'ShdPnd', 'CapEff', 'NoNewPrivs', 'Seccomp', 'Umask')]",
+    # but not signals 32 and 33, which are the C library's own
+    "ignored and caught": "[int(line[7:], 16) & ~(3 << 31) for line in open('/proc/self/status')"
+    " if line.startswith(('SigIgn', 'SigCgt'))]",
     "out of memory": "open('/proc/self/oom_score_adj').read()",
     "prctl": "[libc.prctl(number, 0, 0, 0, 0) for number in (3, 27, 30, 39)]",  # dumpable, bits, slack, privileges
     "dies with its parent": "libc.prctl(2, ctypes.byref(number), 0, 0, 0), number.value",

