@@ -94,7 +94,7 @@ def _serve(source: int, output: int, kind: str, prestarted: "Process | None", ap
     loop.listen(
         "127.0.0.1",
         api_port,
-        lambda: Connection(api.serve, max_body=limits.RESPONSE_MAX_BYTES, connections=inside),
+        lambda: Connection(api.serve, max_body=0, admit=api.admit, connections=inside),
     )
     loop.listen(
         os.environ.get(environment_protocol.ENV_CONTROL_HOST, "0.0.0.0"),  # noqa: S104 - the pod's address

@@ -1,16 +1,22 @@
 """The Lambda Runtime API on loopback (§3.1): paths, statuses and error bodies."""
 
+import base64
 import json
 import re
 
+from kubelambda.agent.apis.response_body import ResponseBody
+from kubelambda.agent.sandbox.running_invocation import Failure, error_body
 from kubelambda.agent.sandbox.runtime_state import InvalidStateTransition, RuntimeCall, after
 from kubelambda.agent.sandbox.sandbox import Sandbox
 from kubelambda.api import limits
+from kubelambda.wire.request_reader import Admission
 from kubelambda.wire.server import Request
 
 _JSON = b"Content-Type: application/json\r\n"
 _OK = b'{"status":"OK"}\n'
 _PREFIX = b"/2018-06-01/runtime/"
+_ERROR_TYPE_FIELD = b"lambda-runtime-function-error-type"
+_ERROR_BODY_FIELD = b"lambda-runtime-function-error-body"
 _ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 
 
@@ -19,6 +25,16 @@ class RuntimeApi:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
+
+    def admit(self, request: Request) -> Admission:
+        """What becomes of a body. Only one that is expected is read as it comes; another than that is not kept."""
+        rest = request.target.removeprefix(_PREFIX + b"invocation/")
+        if not rest.endswith(b"/response"):
+            return limits.RESPONSE_MAX_BYTES
+        request_id = rest.removesuffix(b"/response")
+        if not self._sandbox.expects(request_id):
+            return 0
+        return ResponseBody(request, self.serve, lambda: self._sandbox.truncated(request_id))
 
     def serve(self, request: Request) -> None:
         """Answers one request; `/next` is answered when there is an event."""
@@ -52,7 +68,7 @@ class RuntimeApi:
             if mode not in (None, b"streaming", b"buffered"):
                 _refuse(request, 400, "InvalidFunctionResponseMode", "Invalid function response mode")
                 return
-            accepted = self._sandbox.response(request, request_id)
+            accepted = self._sandbox.response(request, request_id, _reported_within(request))
         elif call == b"error":
             accepted = self._sandbox.error(request, request_id, _error_type(request, "Function.Unknown"))
         else:
@@ -68,8 +84,25 @@ class RuntimeApi:
 
 
 def _error_type(request: Request, default: str) -> str:
-    given = request.headers.get(b"lambda-runtime-function-error-type", b"").decode(errors="replace")
-    return given if _ERROR_TYPE.fullmatch(given) else default
+    return _known(request.headers.get(_ERROR_TYPE_FIELD, b""), default)
+
+
+def _known(given: bytes, default: str) -> str:
+    found = given.decode(errors="replace")
+    return found if _ERROR_TYPE.fullmatch(found) else default
+
+
+def _reported_within(request: Request) -> Failure | None:
+    """The error that a streaming runtime met after it had begun to answer: in the trailers (§3.1.5)."""
+    trailers = request.trailers
+    if _ERROR_TYPE_FIELD not in trailers and _ERROR_BODY_FIELD not in trailers:
+        return None
+    error_type = _known(trailers.get(_ERROR_TYPE_FIELD, b""), "Function.Unknown")
+    try:
+        body = base64.b64decode(trailers.get(_ERROR_BODY_FIELD, b""))
+    except ValueError:
+        body = b""
+    return Failure(body or error_body(error_type, "the response ended with an error"), "error", error_type)
 
 
 def _refuse(request: Request, status: int, error_type: str, message: str) -> None:

@@ -32,6 +32,7 @@ from kubelambda.wire.event_loop import EventLoop
 from kubelambda.wire.server import Request
 
 _INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
+_TRUNCATED = "HTTP request detected as truncated"
 _REFUSAL_S = 1.0
 _LOG_TYPE = environment_protocol.LOG_TYPE.lower().encode()
 _INVOKED_ARN = environment_protocol.INVOKED_ARN.lower().encode()
@@ -190,16 +191,30 @@ class Sandbox:
         elif self.invocation is not None:
             self._deliver()
 
-    def response(self, request: Request, request_id: bytes) -> bool:
-        """`/response`: False when it does not belong to the present invocation. Raises `InvalidStateTransition`."""
-        invocation = self._answered(request_id, RuntimeCall.RESPONSE)
-        if invocation is None:
+    def expects(self, request_id: bytes) -> bool:
+        """Whether the runtime is to answer this request."""
+        return self.invocation is not None and self.invocation.delivered and self.invocation.id == request_id
+
+    def response(self, request: Request, request_id: bytes, failure: Failure | None = None) -> bool:
+        """`/response`: False when it does not belong to the present invocation. Raises `InvalidStateTransition`.
+
+        `failure` is what went wrong after the runtime had begun to answer.
+        """
+        if self._answered(request_id, RuntimeCall.RESPONSE) is None:
             return False
-        if request.size > limits.RESPONSE_MAX_BYTES:
+        if failure is not None:
+            self._finish(failure=failure)
+        elif request.size > limits.RESPONSE_MAX_BYTES:
             self._finish(failure=too_large())
         else:
             self._finish(body=request.body)
         return True
+
+    def truncated(self, request_id: bytes) -> None:
+        """`/response` broke off."""
+        if self.expects(request_id) and self.state is RuntimeState.RUNNING:
+            self._answered(request_id, RuntimeCall.RESPONSE)
+            self._finish(failure=ended_early(request_id, "Runtime.TruncatedResponse", _TRUNCATED))
 
     def error(self, request: Request, request_id: bytes, error_type: str) -> bool:
         """`/error`: as `response`, with the runtime's own error JSON."""
