@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.integration.control_plane import ADMIN_TOKEN, BINARIES, ControlPlane
+from tests.integration.control_plane import ADMIN_TOKEN, BINARIES, SYSTEM_NAMESPACE, ControlPlane
 from tests.integration.processes import Installation
 
 from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import FUNCTIONS, NAMESPACES
 
 ROOT = Path(__file__).parent.parent.parent
-SYSTEM_NAMESPACE = "kubelambda-system"
 RUNTIME = {
     "apiVersion": "kubelambda.dev/v1alpha1",
     "kind": "Runtime",
@@ -29,7 +28,7 @@ RUNTIME = {
 
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A running API server with our definitions, a runtime, and the roles that the chart gives the operator."""
+    """A running API server with our definitions, a runtime, and what the chart lets our service accounts do."""
     found = ControlPlane(tmp_path_factory.mktemp("control-plane"))
     try:
         start(found)
@@ -46,37 +45,21 @@ def start(control_plane: ControlPlane) -> None:
     for kind in ("functions", "functionversions", "aliases", "runtimes"):
         control_plane.kubectl("wait", "--for=condition=Established", f"crd/{kind}.kubelambda.dev", "--timeout=30s")
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}}
-    applied = control_plane.apply([namespace, RUNTIME, *operator_roles(), *control_api_roles()])
+    applied = control_plane.apply([namespace, RUNTIME, *access_manifests()])
     assert applied.returncode == 0, applied.stderr
 
 
-def operator_roles() -> list[Object]:
-    """The operator's roles as the chart renders them, bound to the user that the tests run it as."""
-    found = roles("rbac.yaml", "-operator", "kubelambda:operators")
-    assert len(found) == 4
-    return found
-
-
-def control_api_roles() -> list[Object]:
-    """The control API's roles, likewise."""
-    found = roles("awsapi-rbac.yaml", "-awsapi", "kubelambda:awsapi")
-    assert len(found) == 2
-    return found
-
-
-def roles(template: str, component: str, group: str) -> list[Object]:
-    """Roles that one of the chart's templates renders for a component, bound to a group."""
+def access_manifests() -> list[Object]:
+    """The roles of our service accounts and the policy that keeps them to our objects, as the chart renders them."""
     command = [str(BINARIES / "helm"), "template", "kubelambda", str(ROOT / "charts" / "kubelambda")]
-    command += ["--namespace", SYSTEM_NAMESPACE, "--show-only", f"templates/{template}", "--kube-version", "1.36.0"]
+    command += ["--namespace", SYSTEM_NAMESPACE, "--kube-version", "1.36.0"]
+    for template in ("rbac", "awsapi-rbac", "admission-policy"):
+        command += ["--show-only", f"templates/{template}.yaml"]
     rendered = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = []
-    for manifest in yaml.safe_load_all(rendered):
-        if manifest and manifest["kind"] != "ServiceAccount" and manifest["metadata"]["name"].endswith(component):
-            if "subjects" in manifest:
-                manifest["subjects"] = [{"kind": "Group", "name": group}]
-            if not manifest["kind"].startswith("Cluster"):
-                manifest["metadata"]["namespace"] = SYSTEM_NAMESPACE
-            found.append(manifest)
+    found = [manifest for manifest in yaml.safe_load_all(rendered) if manifest]
+    for manifest in found:
+        if manifest["kind"] in ("Role", "RoleBinding", "ServiceAccount"):
+            manifest["metadata"]["namespace"] = SYSTEM_NAMESPACE
     return found
 
 

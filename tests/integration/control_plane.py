@@ -18,6 +18,8 @@ BINARIES = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kub
 ADMIN_TOKEN = "admin"
 OPERATOR_TOKEN = "operator"
 CONTROL_API_TOKEN = "awsapi"
+FRONTEND_TOKEN = "frontend"
+SYSTEM_NAMESPACE = "kubelambda-system"
 
 
 def free_port() -> int:
@@ -28,8 +30,13 @@ def free_port() -> int:
         return port
 
 
+def service_account(component: str) -> str:
+    """User name of a component."""
+    return f"system:serviceaccount:{SYSTEM_NAMESPACE}:kubelambda-{component}"
+
+
 class ControlPlane:
-    """etcd and kube-apiserver. The user `admin` may do everything, `operator` and `awsapi` what RBAC grants them."""
+    """etcd and kube-apiserver. The user `admin` may do everything; the others are our service accounts of the chart."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,8 +50,10 @@ class ControlPlane:
         keys = self.folder / "keys"
         keys.mkdir(parents=True)
         (keys / "tokens.csv").write_text(
-            f"{ADMIN_TOKEN},admin,1,system:masters\n{OPERATOR_TOKEN},operator,2,kubelambda:operators\n"
-            f"{CONTROL_API_TOKEN},awsapi,3,kubelambda:awsapi\n"
+            f"{ADMIN_TOKEN},admin,1,system:masters\n"
+            f"{OPERATOR_TOKEN},{service_account('operator')},2\n"
+            f"{FRONTEND_TOKEN},{service_account('frontend')},3\n"
+            f"{CONTROL_API_TOKEN},{service_account('awsapi')},4\n"
         )
         make_key = ["openssl", "genrsa", "-out", str(keys / "service-account.key"), "2048"]
         subprocess.run(make_key, check=True, capture_output=True)

@@ -13,7 +13,13 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.integration.control_plane import ADMIN_TOKEN, CONTROL_API_TOKEN, OPERATOR_TOKEN, ControlPlane, free_port
+from tests.integration.control_plane import (
+    CONTROL_API_TOKEN,
+    FRONTEND_TOKEN,
+    OPERATOR_TOKEN,
+    ControlPlane,
+    free_port,
+)
 
 KEY = b"a key that every component of this test shares"
 
@@ -70,12 +76,18 @@ class Installation:
         self._control_plane = control_plane
         self.components: list[Component] = []
         self._store_port = free_port()
+        self.frontend_port = free_port()
         self.namespace = namespace
         (folder / "key").write_bytes(KEY)
         content = {
             "systemNamespace": namespace,
+            "frontendUrl": f"http://127.0.0.1:{self.frontend_port}",
             "codeStoreUrl": f"http://127.0.0.1:{self._store_port}",
             "codeUrlRefusedNetworks": ["127.0.0.66/32"],  # the sites of these tests are on loopback
+            "accountRoles": {
+                f"kubelambda-{component}": f"{namespace}-kubelambda-{component}-account"
+                for component in ("operator", "frontend")
+            },
             **settings,
         }
         (folder / "settings.json").write_text(json.dumps(content))
@@ -100,11 +112,11 @@ class Installation:
         wait_for_http(f"http://127.0.0.1:{port}/healthz")
         return found, port
 
-    def frontend(self) -> Component:
-        """Starts a frontend that may do everything; returns it once it has read what there is."""
-        port = free_port()
+    def frontend(self, port: int | None = None) -> Component:
+        """Starts a frontend; returns it once it has read what there is."""
+        port = port or free_port()
         ports = [f"--port={port}", f"--metrics-port={free_port()}"]
-        kubeconfig = self._control_plane.kubeconfig(ADMIN_TOKEN)
+        kubeconfig = self._control_plane.kubeconfig(FRONTEND_TOKEN)
         found = self._start(f"frontend-{port}", ["frontend", f"--kubeconfig={kubeconfig}", *ports])
         wait_for_http(f"http://127.0.0.1:{port}/healthz")
         while http(f"http://127.0.0.1:{port}/readyz")[0] != 200:

@@ -121,7 +121,8 @@ async def test_a_broken_update_leaves_the_old_deployment(running: Installation, 
 
 
 async def test_missing_references_are_named_until_they_are_there(running: Installation, functions: Functions) -> None:
-    """Object and key; a function that never worked becomes Active once both exist."""
+    """Object and key, which the operator, that reads no Secret, hears from a frontend; Active once both exist."""
+    running.frontend(running.frontend_port)
     source = {"name": "TOKEN", "secretKeyRef": {"name": "late", "key": "token"}}
     optional = {"name": "MODE", "configMapKeyRef": {"name": "nowhere", "key": "mode", "optional": True}}
     functions.apply("late", environment={"from": [source, optional]})

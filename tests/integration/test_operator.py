@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.integration.conftest import SYSTEM_NAMESPACE, Functions, condition, eventually
-from tests.integration.control_plane import ControlPlane
+from tests.integration.conftest import Functions, condition, eventually
+from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
 from tests.integration.processes import Installation, http
 
 from kubelambda.kube.errors import NotFound

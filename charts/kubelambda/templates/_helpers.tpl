@@ -93,3 +93,8 @@ imagePullSecrets:
   {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* Role that a component has in the namespaces with Functions, of the arguments root and component. */}}
+{{- define "kubelambda.accountRole" -}}
+{{ .root.Release.Namespace }}-{{ include "kubelambda.name" .root }}-{{ .component }}-account
+{{- end }}

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.integration.conftest import SYSTEM_NAMESPACE
 from tests.integration.control_api.control_api import DOMAIN, Api
-from tests.integration.control_plane import ControlPlane
+from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
 from tests.integration.processes import Installation
 
 from kubelambda.core.account.identity import account_id

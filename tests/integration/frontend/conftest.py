@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.integration.conftest import SYSTEM_NAMESPACE
-from tests.integration.control_plane import ADMIN_TOKEN, ControlPlane
+from tests.integration.control_plane import ADMIN_TOKEN, SYSTEM_NAMESPACE, ControlPlane
 from tests.integration.loopback import Agents, Cluster, Relay
 from tests.integration.processes import KEY, Installation
 

@@ -109,10 +109,14 @@ class Settings(Model):
     """Namespace of callers that name no account."""
     system_namespace: str = "kubelambda-system"
     """Namespace of our own components."""
+    account_roles: dict[str, str] = {}
+    """ClusterRoles by our service accounts, which the operator binds in namespaces with Functions; none: no binding."""
     account_concurrency: Annotated[int, Field(ge=1)] = limits.ACCOUNT_CONCURRENCY
     """Concurrency quota of a namespace without an annotation."""
     unreserved_minimum: Annotated[int, Field(ge=0)] = limits.UNRESERVED_MINIMUM
     """Part of the quota that functions cannot reserve."""
+    frontend_url: str = "http://kubelambda-frontend"
+    """Base address of the frontends, for the operator."""
     code_store_url: str = "http://kubelambda-code-store:8080"
     """Base address of the code store."""
     control_api_url: str = "http://kubelambda-awsapi:8080"

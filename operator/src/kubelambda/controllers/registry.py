@@ -1,6 +1,7 @@
 """Every controller of the operator: a new kind adds its line here, and its definition to `resources/definitions`."""
 
 from kubelambda.controllers.account import namespace
+from kubelambda.controllers.account.access import AccountAccess
 from kubelambda.controllers.code import code_collection, download
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function import function
@@ -10,11 +11,13 @@ from kubelambda.controllers.pool import pool, runtime
 
 def controllers(code: CodeState) -> tuple[Controller, ...]:
     """What others depend on comes first: that is also the order in which the cluster is read."""
-    return (
-        namespace.CONTROLLER,
+    access = AccountAccess()
+    found = (
+        namespace.controller(access),
         runtime.CONTROLLER,
         function.controller(code),
         pool.CONTROLLER,
         code_collection.controller(code),
         download.controller(code),
     )
+    return tuple(access.guarded(controller) for controller in found)

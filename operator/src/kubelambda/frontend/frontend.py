@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 
 from kubelambda.api.settings import Settings
 from kubelambda.core.account import identity
+from kubelambda.core.environment import secret_keys
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.frontend.account import ledger_check, stray_collection
@@ -19,6 +20,7 @@ from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cluster.unseen_functions import UnseenFunctions
 from kubelambda.frontend.cluster.views import FunctionView, NamespaceView, PodView
 from kubelambda.frontend.cold_start.archive_cache import Archives
+from kubelambda.frontend.cold_start.secret_report import SecretReport
 from kubelambda.frontend.cold_start.starter import Starter
 from kubelambda.frontend.cold_start.variable_values import Variables
 from kubelambda.frontend.control_api.control_api_proxy import ControlApiProxy
@@ -59,6 +61,7 @@ class Frontend:
         self.metrics = Metrics()
         self._archives = Archives(store)
         self._variables = Variables(client)
+        self._secret_report = SecretReport(client, key)
         self.caches = Caches(
             client,
             system_namespace=settings.system_namespace,
@@ -105,6 +108,9 @@ class Frontend:
             return
         if request.target == b"/readyz":
             request.respond(*((200, b"ok") if self.ready else (503, b"draining" if self.draining else b"syncing")))
+            return
+        if request.target == secret_keys.PATH:
+            self._secret_report.serve(request)
             return
         self._handle(request, invoke_request.new_request_id(request, trusted=self._forwarder.hop(request) is not None))
 

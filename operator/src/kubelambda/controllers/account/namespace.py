@@ -2,15 +2,17 @@
 
 import contextlib
 from collections.abc import Iterable
+from functools import partial
 
 from kubelambda.api import labels
+from kubelambda.controllers.account.access import AccountAccess
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow, Watch
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.core.account.identity import AccountClaim, namespace_account_id, rightful_account_id
-from kubelambda.kube.errors import NotFound
+from kubelambda.kube.errors import Forbidden, NotFound
 from kubelambda.kube.event_recorder import record_event
 from kubelambda.kube.resources import NAMESPACES, NETWORK_POLICIES
 from kubelambda.resources.environment_network_policy import POLICY_NAME, environment_network_policy
@@ -18,15 +20,18 @@ from kubelambda.resources.environment_network_policy import POLICY_NAME, environ
 KIND = "Namespace"
 
 
-async def reconcile(context: Context, key: Key) -> Outcome:
+async def reconcile(access: AccountAccess, context: Context, key: Key) -> Outcome:
     """The namespace `key.name`."""
     namespace = context.cluster[WATCHED_NAMESPACES].get("", key.name)
     if namespace is None or namespace.terminating:
         return None
     if key.name not in context.cluster[WATCHED_FUNCTIONS].namespaces():
-        with contextlib.suppress(NotFound):
+        if not await access.is_granted(context.client, context.settings, key.name):
+            return None
+        with contextlib.suppress(NotFound, Forbidden):
             await context.client.delete(NETWORK_POLICIES, POLICY_NAME, key.name)
-        return None
+        return await access.revoke(context.client, context.settings, key.name)
+    await access.grant(context.client, context.settings, key.name)
     policy = environment_network_policy(key.name, context.settings.system_namespace)
     await context.client.apply(NETWORK_POLICIES, policy, manager=FIELD_MANAGER)
     await _name_account(context, key.name, namespace)
@@ -81,12 +86,15 @@ LISTED_POLICIES: Watch[str] = Watch(
     listed_only=True,
 )
 
-CONTROLLER = Controller(
-    KIND,
-    reconcile,
-    follows=(
-        Follow(WATCHED_NAMESPACES, _itself),
-        Follow(WATCHED_FUNCTIONS, _first_or_last, resync=True),
-        Follow(LISTED_POLICIES, _policy_holder, resync=True),
-    ),
-)
+
+def controller(access: AccountAccess) -> Controller:
+    """Reconciles namespaces."""
+    return Controller(
+        KIND,
+        partial(reconcile, access),
+        follows=(
+            Follow(WATCHED_NAMESPACES, _itself),
+            Follow(WATCHED_FUNCTIONS, _first_or_last, resync=True),
+            Follow(LISTED_POLICIES, _policy_holder, resync=True),
+        ),
+    )

@@ -18,6 +18,7 @@ from kubelambda.controllers.code import code_source
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function import references
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
+from kubelambda.controllers.function.secret_questions import SecretsUnknown, keys_of
 from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
@@ -63,7 +64,11 @@ async def reconcile(memory: FunctionMemory, context: Context, key: Key) -> Outco
     if "deletionTimestamp" in body["metadata"]:
         return None
     before = _status(body)
-    observed = await _observe(memory, context, key, body, before)
+    try:
+        observed = await _observe(memory, context, key, body, before)
+    except SecretsUnknown as error:  # the status stays what it is until somebody can say
+        log.info("function %s/%s waits: %s", key.namespace, key.name, error)
+        return BackOff(LOOK_AGAIN_MAX_S)
     status = decide(observed, datetime.now(UTC))
     if status != before:
         await _report(context, key, body, before, status)
@@ -104,7 +109,8 @@ async def _observe(
     runtime = _runtime(context, spec)
     code, missing = None, None
     if isinstance(spec, FunctionSpec):
-        missing = await references.missing(context.client, key.namespace, spec.environment)
+        ask = partial(keys_of, context.settings, context.key)
+        missing = await references.missing(context.client, ask, key.namespace, spec.environment)
         if isinstance(runtime, RuntimeSpec):
             deployed = before.deployed.code if before.deployed else None
             code = await code_source.resolve(

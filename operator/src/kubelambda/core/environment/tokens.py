@@ -44,6 +44,11 @@ def caller_token(key: bytes, role: str) -> str:
     return _derived(key, "caller", role)
 
 
+def secret_report_token(key: bytes) -> str:
+    """What authorises the operator to ask a frontend for the names of keys in Secrets."""
+    return _derived(key, "secret-report")
+
+
 def code_signature(key: bytes, sha256: str, expires: int) -> str:
     """Signature of a code store address that is good until `expires`, in seconds since the epoch."""
     return _derived(key, "code", f"{sha256}/{expires}")
