@@ -57,6 +57,9 @@ class EventSchedule:
             function = self._rotation.popleft()
             line = self._lines[function]
             line.active = False
+            if not line.waiting and not line.running:
+                del self._lines[function]  # forgotten while it was in turn
+                continue
             if not line.waiting or line.running >= int(line.window):
                 continue  # what ends of it brings it back
             if line.waiting[0][0] > now:
@@ -79,7 +82,7 @@ class EventSchedule:
             line.window = min(WINDOW_MAX, line.window + 1)
         if line.waiting:
             self._activate(function, line)
-        elif not line.running:
+        elif not line.running and not line.active:
             del self._lines[function]
 
     def forget(self, function: ScheduledFunction) -> list[int]:
