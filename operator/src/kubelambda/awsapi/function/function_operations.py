@@ -1,8 +1,10 @@
 """CreateFunction, UpdateFunctionCode, UpdateFunctionConfiguration and DeleteFunction (§1.1, §1.4)."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from kubelambda.api import limits
 from kubelambda.awsapi.api_error import ApiError, conflict, invalid_parameter, not_found, stale
 from kubelambda.awsapi.call import Answer, Call, Handler, Services
 from kubelambda.awsapi.function import received_code
@@ -21,6 +23,7 @@ _NAME_MAX_CHARS: Final = 64
 async def create_function(services: Services, call: Call) -> Answer:
     """Uploads the code, then makes the object: what comes apart between the two, the code store collects."""
     name = _new_name(services, call)
+    _check_variables(call.parameters)
     await _check_runtime(services, call.parameters)
     if await find_object(services, name) is not None:
         raise _exists(name)
@@ -89,6 +92,17 @@ async def _check_runtime(services: Services, parameters: Mapping[str, Any]) -> N
         )
 
 
+def _check_variables(parameters: Mapping[str, Any]) -> None:
+    """Environment variables within 4 KB, with the text that repeats them (§1.3)."""
+    variables = (parameters.get("Environment") or {}).get("Variables") or {}
+    measured = json.dumps(variables, separators=(",", ":"), ensure_ascii=False)
+    if len(measured.encode()) > limits.ENVIRONMENT_MAX_BYTES:
+        raise invalid_parameter(
+            "Lambda was unable to configure your environment variables because the environment variables you have "
+            f"provided exceeded the 4KB limit. String measured: {measured}"
+        )
+
+
 async def update_function_code(services: Services, call: Call) -> Answer:
     """New code for `$LATEST`; with DryRun only the check of it."""
     name = unqualified(services, call)
@@ -130,6 +144,7 @@ def _check_package(body: Object, parameters: Mapping[str, Any]) -> None:
 async def update_function_configuration(services: Services, call: Call) -> Answer:
     """New configuration for `$LATEST`; what the call does not name stays."""
     name = unqualified(services, call)
+    _check_variables(call.parameters)
     await _check_runtime(services, call.parameters)
 
     def spec(before: Object) -> Mapping[str, Any]:

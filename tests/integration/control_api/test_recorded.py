@@ -1,0 +1,45 @@
+"""Every recorded answer of a served operation, asked for again: the same status, type and text."""
+
+import json
+
+import pytest
+from tests.integration.control_api.control_api import Api
+from tests.integration.control_api.recorded import ANSWERS, Recorded, filled
+from tests.integration.control_plane import ControlPlane
+from tests.integration.processes import Installation
+
+from kubelambda.awsapi.model.service_model import ServiceModel
+from kubelambda.core.account.identity import account_id
+
+MODEL = ServiceModel.load("lambda")
+
+
+@pytest.fixture(scope="module")
+def caller(serving: tuple[Installation, str], control_plane: ControlPlane) -> Api:
+    """A caller in an account with a function `hello`."""
+    created = control_plane.kubectl("create", "namespace", "recorded", "--output", "json")
+    found = Api(serving[1], "recorded", account_id(json.loads(created.stdout)["metadata"]["uid"]))
+    found.active("hello")
+    return found
+
+
+@pytest.mark.parametrize("recorded", ANSWERS, ids=str)
+def test_the_answer_is_the_recorded_one(caller: Api, recorded: Recorded) -> None:
+    """Status, type, text, and the members that every answer has (§0.2)."""
+    method, _, path = filled(recorded.request, caller).partition(" ")
+    body = None if recorded.body is None else filled(recorded.body, caller)
+    found = caller.call(method, path, body)
+    assert (found.status, found.error) == (recorded.status, recorded.error), found
+    assert found.headers["x-amzn-requestid"]
+    if recorded.error:
+        wanted = filled(recorded.text, caller)
+        if wanted.endswith("…"):
+            assert found.text.startswith(wanted[:-1])
+        else:
+            assert found.text == wanted
+        assert MODEL.error(recorded.error)[1] in found.body
+
+
+def test_every_recording_is_about_an_operation() -> None:
+    """Names of the service model, so that they can be counted."""
+    assert {recorded.operation for recorded in ANSWERS} <= MODEL.operations.keys()
