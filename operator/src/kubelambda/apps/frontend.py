@@ -59,7 +59,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         connections = Connections(Bounds(), loop.call_later)
         largest = limits.SYNC_REQUEST_MAX_BYTES
         server = await loop.create_server(
-            lambda: ServerProtocol(frontend.serve, max_body=largest, connections=connections),
+            lambda: ServerProtocol(frontend.serve, max_body=largest, admit=frontend.admit, connections=connections),
             "0.0.0.0",  # noqa: S104 - the pod's address
             arguments.port,
             backlog=1024,

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 
+from kubelambda.api import limits
 from kubelambda.api.settings import Settings
 from kubelambda.core.account import identity
 from kubelambda.core.environment import secret_keys
@@ -32,6 +33,7 @@ from kubelambda.frontend.invoke.invoke_request import AnotherOperation, InvokeCa
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.reflector import Name
 from kubelambda.store.code.code_store import CodeStore
+from kubelambda.wire.request_reader import Admission
 from kubelambda.wire.server import Request
 
 _QUICK_HOPS = 2
@@ -100,6 +102,13 @@ class Frontend:
         self.draining = False
 
     # -- requests ---------------------------------------------------------------------------------------------------
+
+    def admit(self, request: Request) -> Admission:
+        """What becomes of a request's body: an event is kept, what goes to the control API passes through."""
+        if invoke_request.PATH_END in request.target or request.method == b"GET":
+            return limits.SYNC_REQUEST_MAX_BYTES
+        request_id = invoke_request.new_request_id(request, trusted=False)
+        return self._control_api.admit(request, request_id, lambda error: refuse(request, request_id, error))
 
     def serve(self, request: Request) -> None:
         """Answers one request, now or when its invocation ends."""

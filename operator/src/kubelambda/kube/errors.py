@@ -11,7 +11,7 @@ KubeError
     └── Overloaded     429, 5xx: later
 """
 
-_BODY_MAX_CHARS = 256
+_MESSAGE_MAX_CHARS = 2048
 
 
 class KubeError(Exception):
@@ -23,10 +23,10 @@ class Unreachable(KubeError):
 
 
 class StatusError(KubeError):
-    """An answer that is an error. The message is the API server's own, cut to 256 characters."""
+    """An answer that is an error. The message is the API server's own, cut to 2048 characters."""
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(f"{status}: {message[:_BODY_MAX_CHARS]}")
+        super().__init__(f"{status}: {message[:_MESSAGE_MAX_CHARS]}")
         self.status = status
 
 

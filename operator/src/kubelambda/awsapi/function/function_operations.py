@@ -10,8 +10,9 @@ from kubelambda.awsapi.call import Answer, Call, Handler, Services
 from kubelambda.awsapi.function import received_code
 from kubelambda.awsapi.function.function_configuration import LATEST, configuration, revision_id
 from kubelambda.awsapi.function.function_lookup import FunctionName, find, find_object, name_of, unqualified
-from kubelambda.awsapi.function.function_writes import WRITE, refusal, require_settled, write
+from kubelambda.awsapi.function.function_writes import WRITE, require_settled, write
 from kubelambda.awsapi.function.spec_changes import changed
+from kubelambda.awsapi.refusal import refusal
 from kubelambda.core.function.object_name import object_names
 from kubelambda.kube.errors import Conflict, KubeError, NotFound
 from kubelambda.kube.kube_client import Object

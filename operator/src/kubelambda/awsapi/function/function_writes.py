@@ -1,17 +1,17 @@
 """Writing Functions: never over what somebody else changed meanwhile, or declares as theirs."""
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from kubelambda.awsapi.api_error import ApiError, conflict, invalid_parameter, stale, unavailable
+from kubelambda.awsapi.api_error import conflict, stale
 from kubelambda.awsapi.call import FIELD_MANAGER, Services
 from kubelambda.awsapi.function.function_configuration import is_current, revision_id, state
 from kubelambda.awsapi.function.function_lookup import FunctionName, find
 from kubelambda.awsapi.function.spec_changes import merge_patch, owners, paths
-from kubelambda.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
+from kubelambda.awsapi.refusal import refusal
+from kubelambda.kube.errors import Conflict, KubeError, NotFound
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS
 
@@ -20,9 +20,6 @@ WRITE: Final = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
 _ATTEMPTS: Final = 8
 _OBSERVED_S: Final = 2.0
 _POLL_S: Final = 0.05
-_REFUSAL = re.compile(r'^\d+: (?:[\w.]+ "[^"]*" is invalid: )?')
-_DETAIL = re.compile(r"(?:<nil>|Invalid value: (?:\"[^\"]*\"|\S+?)): ")
-
 type Change = Callable[[Object], Mapping[str, Any]]
 """From a Function object to its spec as it should be. May raise `ApiError`."""
 
@@ -76,16 +73,6 @@ async def observed(services: Services, name: FunctionName, body: Object) -> Obje
         await asyncio.sleep(_POLL_S)
         body = await find(services, name)
     return body
-
-
-def refusal(error: KubeError) -> ApiError:
-    """What the API server did not take, in its own words."""
-    match error:
-        case Invalid():
-            return invalid_parameter(_DETAIL.sub("", _REFUSAL.sub("", str(error))))
-        case Forbidden():
-            return ApiError("AccessDeniedException", _REFUSAL.sub("", str(error)))
-    return unavailable(f"The cluster's API server cannot be used now: {error}")
 
 
 def _refuse_declared(name: FunctionName, body: Object, patch: Mapping[str, Any]) -> None:
