@@ -39,6 +39,7 @@ from kubelambda.kube.resources import FUNCTIONS, PODS, Resource
 from kubelambda.resources import environment_pod as rendering
 from kubelambda.store.code.code_store import CodeStore
 from kubelambda.wire.protocol import ServerProtocol
+from kubelambda.wire.server import Connection
 
 RUNTIME = RuntimeSpec(image="localhost/python:1", prestart="python", inline_file_name="index.py")
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
@@ -54,7 +55,7 @@ class Agents:
     def __init__(self, client: KubeClient, namespace: str, folder: Path) -> None:
         self._client = client
         self._namespace = namespace
-        self._folder = folder
+        self.folder = folder
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.schedules: Callable[[Object], bool] = lambda _: True
         """Whether a pod finds a place."""
@@ -87,7 +88,7 @@ class Agents:
 
     async def _start(self, pod: Object) -> None:
         name, ip = pod["metadata"]["name"], next(_addresses)
-        root = self._folder / name
+        root = self.folder / name
         for folder in ("var/task", "opt", "var/runtime", "tmp"):
             (root / folder).mkdir(parents=True)
         found = {each["name"]: each.get("value", "") for each in pod["spec"]["containers"][0].get("env", [])}
@@ -132,7 +133,7 @@ class Agents:
         process = self.processes.pop(name)
         process.kill()
         process.wait()
-        shutil.rmtree(self._folder / name, ignore_errors=True)
+        shutil.rmtree(self.folder / name, ignore_errors=True)
 
 
 def _agent(log_file: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -219,7 +220,7 @@ class Cluster:
         self.agents = agents
         self.store = store
         self._system = system
-        self._port = free_port()
+        self.port = free_port()
         self._cleanup = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> "Cluster":
@@ -236,6 +237,10 @@ class Cluster:
         await self._cleanup.aclose()
         for name in list(self.agents.processes):
             self.agents.end(name)
+        ours = [task for task in asyncio.all_tasks() if "kubelambda" in repr(task.get_coro())]
+        for task in ours:
+            task.cancel()
+        await asyncio.gather(*ours, return_exceptions=True)
 
     def _task(self, work: Any) -> None:
         task = asyncio.create_task(work)
@@ -245,6 +250,11 @@ class Cluster:
             await asyncio.gather(task, return_exceptions=True)
 
         self._cleanup.push_async_callback(end)
+
+    def beside(self, namespace: str) -> "Cluster":
+        """Another namespace of the same cluster."""
+        agents = Agents(self.client, namespace, self.agents.folder / namespace)
+        return Cluster(self.client, namespace, agents, self.store, self._system)
 
     async def frontend(
         self, address: str = "127.0.0.1", *, client: KubeClient | None = None, members: tuple[str, ...] = (), **env: Any
@@ -256,12 +266,21 @@ class Cluster:
             environments=EnvironmentSettings(**env),
         )
         found = Frontend(
-            client or self.client, self.store, settings, KEY, address=address, service="none", port=self._port
+            client or self.client, self.store, settings, KEY, address=address, service="none", port=self.port
         )
+        connections: set[Connection] = set()
         server = await asyncio.get_running_loop().create_server(
-            lambda: ServerProtocol(found.serve, max_body=7 << 20), address, self._port
+            lambda: ServerProtocol(found.serve, max_body=7 << 20, connections=connections), address, self.port
         )
-        self._cleanup.callback(server.close)
+
+        async def close() -> None:
+            server.close()
+            found.close()
+            for connection in list(connections):
+                connection.close()
+            await asyncio.sleep(0.05)
+
+        self._cleanup.push_async_callback(close)
         for reflector in found.caches.reflectors():
             self._task(reflector.run())
         for work in found.background():
@@ -280,7 +299,7 @@ class Cluster:
 
     async def invoke(self, name: str, event: Any = None, *, address: str = "127.0.0.1") -> Answer:
         """One synchronous invocation through the frontend at `address`."""
-        url = f"http://{address}:{self._port}/2015-03-31/functions/{name}/invocations"
+        url = f"http://{address}:{self.port}/2015-03-31/functions/{name}/invocations"
         async with self._session.post(url, data=json.dumps(event).encode()) as answer:
             return Answer(answer.status, await answer.read(), dict(answer.headers))
 

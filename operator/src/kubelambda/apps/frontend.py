@@ -73,6 +73,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         await _drain(frontend, server, connections)
         for task in tasks:
             task.cancel()
+        frontend.close()
     await client.close()
     if dead is not None:
         raise SystemExit(1) from dead

@@ -214,16 +214,25 @@ class Frontend:
             self._forward(request, request_id, hops, namespace, timeout)
 
     def _forward(self, request: Request, request_id: str, hops: int, namespace: str, timeout: int) -> None:
+        owner = self._owners.ranked(namespace)[0]
+
+        def unreached(why: str) -> None:
+            if self._owners.ranked(namespace)[:1] == [owner]:
+                refuse(request, request_id, invoke_error.service(why))
+            else:  # it is passed over now, and whoever follows it may be this frontend
+                self._handle(request, request_id)
+
         self.metrics.forwards.inc()
         self._forwarder.forward(
             Forward(
                 request,
                 request_id,
-                owners=[owner for owner in self._owners.ranked(namespace) if owner != self._address],
+                owner=owner,
                 hops=hops + 1,
                 without=self._owners.away,
                 seconds=timeout + self._settings.environments.start_timeout_seconds + 2 * GRACE_S,
                 fail=lambda why: refuse(request, request_id, invoke_error.service(why)),
+                unreached=unreached,
             )
         )
 
@@ -248,6 +257,12 @@ class Frontend:
         """Takes nothing new; what comes all the same goes to the frontends that stay, and so does what waits."""
         self.draining = True
         self._owners.leave()
+
+    def close(self) -> None:
+        """Lets go of every connection that is kept; environments stay."""
+        self._forwarder.close()
+        for dispatcher in self.owned:
+            dispatcher.close()
 
     def background(self) -> list[Coroutine[None, None, None]]:
         """What goes on beside requests, until cancelled. What waits for others is never in the way of `_tick`."""

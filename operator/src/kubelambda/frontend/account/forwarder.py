@@ -52,15 +52,17 @@ class Forward:
 
     request: Request
     request_id: str
-    owners: list[str]
-    """Who may take it, in this order."""
+    owner: str
+    """Its address."""
     hops: int
     """Including this one."""
     without: list[str]
     seconds: float
     """How long the answer may take."""
     fail: Callable[[str], None]
-    """Called with what went wrong, instead of an answer."""
+    """Called with what went wrong, instead of an answer: the owner may have run it."""
+    unreached: Callable[[str], None]
+    """Called with what went wrong when nothing was sent: somebody else may take it."""
 
 
 class Forwarder:
@@ -82,42 +84,45 @@ class Forwarder:
         return Hop(int(hops) if hops.isdigit() and len(hops) < 4 else 1, tuple(filter(None, without.split(","))))
 
     def forward(self, forward: Forward) -> None:
-        """Passes the request to the first of its owners that can be reached."""
-        idle = self._idle[forward.owners[0]]
+        """Passes the request on, over a connection that is kept where there is one."""
+        idle = self._idle[forward.owner]
         while idle:
             connection = idle.pop()
             if connection.open:
-                self._send(connection, forward.owners[0], forward)
+                self._send(connection, forward)
                 return
         self._tasks.start(self._connect(forward))
 
-    async def _connect(self, forward: Forward) -> None:
-        error: Exception | None = None
-        for owner in forward.owners:
-            try:
-                # Nothing was sent yet: the next owner may take it.
-                connection = await connect(owner, self._port, lambda _: None, _CONNECT_S)
-            except (OSError, TimeoutError) as refused:
-                error = refused
-                forward.without.append(owner)
-                self._unreachable(owner)
-                continue
-            self._send(connection, owner, forward)
-            return
-        forward.fail(f"no frontend can be reached: {error or type(error).__name__}")
+    def close(self) -> None:
+        """Lets go of the connections that are kept."""
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.close()
+        self._idle.clear()
 
-    def _send(self, connection: ClientConnection, owner: str, forward: Forward) -> None:
+    async def _connect(self, forward: Forward) -> None:
+        try:
+            connection = await connect(forward.owner, self._port, lambda _: None, _CONNECT_S)
+        except (OSError, TimeoutError) as error:
+            self._unreachable(forward.owner)
+            forward.unreached(f"frontend {forward.owner} cannot be reached: {error or type(error).__name__}")
+        else:
+            self._send(connection, forward)
+
+    def _send(self, connection: ClientConnection, forward: Forward) -> None:
         def answered(status: int, headers: dict[bytes, bytes], body: bytes) -> None:
             timer.cancel()
             lines = b"".join(b"%b: %b\r\n" % (name, headers[name]) for name in _RELAYED if name in headers)
             if headers.get(b"connection") != b"close":
-                self._idle[owner].append(connection)
+                self._idle[forward.owner].append(connection)
             forward.request.respond(status, body, lines)
 
         def lost(in_flight: bool) -> None:
             timer.cancel()
             if in_flight:
-                self._unreachable(owner)  # it is asked whether it is there, and used again as soon as it says so
+                self._unreachable(
+                    forward.owner
+                )  # it is asked whether it is there, and used again as soon as it says so
                 forward.fail("the frontend that ran the request ended")
 
         connection.on_lost = lost

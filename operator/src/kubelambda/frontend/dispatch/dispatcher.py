@@ -143,6 +143,11 @@ class Dispatcher:
         for invocation in waiting:
             self._surroundings.elsewhere(invocation)
 
+    def close(self) -> None:
+        """The process ends: lets go of the environments, which stay."""
+        for found in self.environments.values():
+            found.close()
+
     def remove(self) -> None:
         """The function was deleted: who still waits for an environment is told so."""
         waiting = self._part(_DELETED)

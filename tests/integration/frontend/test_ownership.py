@@ -1,0 +1,258 @@
+"""Accounts that change hands between frontends: nothing is lost, counted twice or ended by who does not own it."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.integration.loopback import Cluster, eventually
+
+from kubelambda.core.account import ownership
+from kubelambda.frontend.frontend import Frontend
+from kubelambda.kube.kube_client import KubeClient
+from kubelambda.kube.resources import NAMESPACES
+
+ECHO = "def handler(event, context): return event"
+SLOW = "import time\ndef handler(event, context):\n  time.sleep(event)\n  return event"
+SLOW_INIT = "import time\ntime.sleep(3)\ndef handler(event, context): return event"
+ADDRESSES = ("127.0.1.1", "127.0.1.2", "127.0.1.3")
+
+
+def by_rank(cluster: Cluster, *addresses: str) -> list[str]:
+    """Addresses in the order in which they own the test's namespace."""
+    return ownership.ranked(cluster.namespace, addresses)
+
+
+async def one_claimed(cluster: Cluster) -> bool:
+    """Whether one environment is some function's."""
+    return len(await cluster.claimed_pods()) == 1
+
+
+async def test_who_does_not_own_a_function_passes_its_calls_on_and_keeps_nothing(cluster: Cluster) -> None:
+    """Even while the frontends see different members; and environments are ended by nobody but their owner."""
+    owner, former, third = by_rank(cluster, *ADDRESSES)
+    await cluster.function("echo", ECHO)
+    await cluster.pool(2)
+    late = await cluster.frontend(third, members=(former, third))  # it has not seen the new owner yet
+    passing = await cluster.frontend(former, members=ADDRESSES, idle_timeout_seconds=1)
+    owning = await cluster.frontend(owner, members=ADDRESSES)
+    for n in range(5):
+        assert (await cluster.invoke("echo", n, address=third)).json == n
+    assert list(late.owned) == []
+    assert list(passing.owned) == []
+    assert len(list(owning.owned)) == 1
+    await asyncio.sleep(3)  # longer than the idle timeout of who passed them on
+    assert len(await cluster.claimed_pods()) == 1
+
+
+async def test_views_that_disagree_for_long_end_in_an_error_and_not_in_a_circle(cluster: Cluster) -> None:
+    """Two frontends that both take the other for the owner."""
+    first, second = ADDRESSES[:2]
+    await cluster.function("echo", ECHO)
+    await cluster.frontend(first, members=(second,))
+    await cluster.frontend(second, members=(first,))
+    answer = await cluster.invoke("echo", address=first)
+    assert answer.status == 500
+    assert "do not agree" in answer.json["Message"]
+
+
+async def test_calls_that_wait_go_to_the_new_owner(cluster: Cluster) -> None:
+    """And the former one has nothing left to do, whatever its cluster could not start."""
+    owner, former = by_rank(cluster, *ADDRESSES[:2])
+    await cluster.function("echo", ECHO)
+    cluster.agents.schedules = lambda pod: "kubelambda.dev/pool" in pod["metadata"]["labels"]
+    leaving = await cluster.frontend(former, members=(former,))
+    calls = cluster.calls("echo", 3, 1, address=former)
+    await eventually(lambda: leaving.in_flight == 3)
+    await cluster.frontend(owner, members=(owner,))
+    cluster.members(leaving, owner, former)
+    await eventually(lambda: leaving.in_flight == 0)
+    await cluster.pool(3)
+    assert [answer.json for answer in await asyncio.gather(*calls)] == [1, 1, 1]
+
+
+async def test_a_drain_does_not_wait_for_environments_that_do_not_come(cluster: Cluster) -> None:
+    """What waits goes to the frontend that stays, which is asked although Kubernetes still lists both."""
+    first, second = by_rank(cluster, *ADDRESSES[:2])
+    await cluster.function("echo", ECHO)
+    cluster.agents.schedules = lambda pod: "kubelambda.dev/pool" in pod["metadata"]["labels"]
+    leaving = await cluster.frontend(first, members=ADDRESSES[:2])
+    await cluster.frontend(second, members=ADDRESSES[:2])
+    calls = cluster.calls("echo", 2, 5, address=first)
+    await eventually(lambda: leaving.in_flight == 2)
+    leaving.drain()
+    await eventually(lambda: leaving.in_flight == 0)
+    await cluster.pool(2)
+    assert [answer.json for answer in await asyncio.gather(*calls)] == [5, 5]
+
+
+async def test_an_owner_that_is_gone_is_passed_over_before_kubernetes_says_so(cluster: Cluster) -> None:
+    """Nothing was sent to it yet: the next owner answers, and goes on doing so."""
+    gone, stays = by_rank(cluster, *ADDRESSES[:2])
+    await cluster.function("echo", ECHO)
+    await cluster.pool(1)
+    frontend = await cluster.frontend(stays, members=(gone, stays))
+    for n in range(3):
+        assert (await cluster.invoke("echo", n, address=stays)).json == n
+    assert len(list(frontend.owned)) == 1
+
+
+async def test_an_owner_that_says_nothing_any_more_costs_a_bounded_time(cluster: Cluster) -> None:
+    """The event may have reached somebody: the answer is an error, and not silence."""
+    silent, stays = by_rank(cluster, *ADDRESSES[:2])
+    await cluster.function("echo", ECHO, timeout=1)
+    await cluster.frontend(stays, members=(silent, stays), start_timeout_seconds=1)
+    async with listening(cluster, silent):
+        answer = await asyncio.wait_for(cluster.invoke("echo", address=stays), 40)
+    assert answer.status == 500
+
+
+async def test_an_environment_in_its_init_is_adopted_when_that_ends(cluster: Cluster) -> None:
+    """The call that waited for it at the former owner is answered by it, and no second one is started."""
+    owner, former = by_rank(cluster, *ADDRESSES[:2])
+    await cluster.function("slow", SLOW_INIT)
+    await cluster.pool(2)
+    leaving = await cluster.frontend(former, members=(former,))
+    taking = await cluster.frontend(owner, members=(owner,))
+    call = cluster.calls("slow", 1, 3, address=former)[0]
+    await eventually(lambda: one_claimed(cluster))
+    await eventually(lambda: any(pod.function for pod in taking.caches.pods.items.values()))
+    cluster.members(leaving, owner, former)
+    assert (await call).json == 3
+    assert len(await cluster.claimed_pods()) == 1
+    assert len(await cluster.pool_pods()) == 1
+
+
+async def test_what_still_runs_for_a_former_owner_counts_whatever_its_revision(cluster: Cluster) -> None:
+    """The function was updated meanwhile, and may run one at a time."""
+    owner, former = by_rank(cluster, *ADDRESSES[:2])
+    await cluster.function("one", SLOW, reserved=1)
+    await cluster.pool(2)
+    leaving = await cluster.frontend(former, members=(former,))
+    taking = await cluster.frontend(owner, members=(owner,))
+    running = cluster.calls("one", 1, 4, address=former)[0]
+    await eventually(lambda: one_claimed(cluster))
+    await asyncio.sleep(1)
+    await cluster.function("one", SLOW, reserved=1, revision="b" * 16)
+    await eventually(lambda: seen(taking, cluster, "b" * 16))
+    cluster.members(leaving, owner, former)
+    answer = await cluster.invoke("one", 0, address=former)
+    assert (answer.status, answer.json["Reason"]) == (429, "ReservedFunctionConcurrentInvocationLimitExceeded")
+    assert (await running).json == 4
+
+    async def free() -> bool:
+        return (await cluster.invoke("one", 0, address=former)).status == 200
+
+    await eventually(free)
+
+
+async def test_an_update_during_adoption_leaves_no_old_code(cluster: Cluster) -> None:
+    """The environment is asked while the function still has the revision that it runs."""
+    await cluster.function("code", "def handler(event, context): return 'old'")
+    await cluster.pool(2)
+    owner, former = by_rank(cluster, *ADDRESSES[:2])
+    await cluster.frontend(former, members=(former,))
+    assert (await cluster.invoke("code", address=former)).json == "old"
+    (pod,) = await cluster.claimed_pods()
+    taking = await cluster.frontend(owner, members=(owner,))
+    process = cluster.agents.processes[pod]
+    os.kill(process.pid, signal.SIGSTOP)  # it is slow to say what it is
+    call = cluster.calls("code", 1, address=owner)[0]
+    await asyncio.sleep(0.3)
+    await cluster.function("code", "def handler(event, context): return 'new'", revision="b" * 16)
+    await eventually(lambda: seen(taking, cluster, "b" * 16))
+    os.kill(process.pid, signal.SIGCONT)
+    assert (await call).json in ("old", "new")
+    for _ in range(5):
+        assert (await cluster.invoke("code", address=owner)).json == "new"
+
+
+async def test_a_former_owner_says_nothing_of_how_a_function_is_now(cluster: Cluster) -> None:
+    """Its gauges go; those of the new owner come."""
+    owner, former = by_rank(cluster, *ADDRESSES[:2])
+    await cluster.function("echo", ECHO)
+    await cluster.pool(1)
+    leaving = await cluster.frontend(former, members=(former,))
+    taking = await cluster.frontend(owner, members=(owner,))
+    await cluster.invoke("echo", address=former)
+    await eventually(lambda: environments(leaving, cluster) == 1)
+    cluster.members(leaving, owner, former)
+    await cluster.invoke("echo", address=former)
+    await eventually(lambda: environments(taking, cluster) == 1)
+    await asyncio.sleep(1.5)
+    assert environments(leaving, cluster) is None
+
+
+async def test_nodes_that_are_gone_without_a_word_cost_no_caller_the_timeout(cluster: Cluster) -> None:
+    """Kubernetes says not ready; the environments there are asked, and those that say nothing get no calls."""
+    await cluster.function("slow", SLOW)
+    pods = await cluster.pool(3)
+    await cluster.frontend()
+    await asyncio.gather(*cluster.calls("slow", 3, 0.5))
+    for pod in pods:
+        cluster.agents.freeze(pod)
+        await cluster.agents.report(pod, ready=False)
+
+    async def gone() -> bool:
+        return await cluster.claimed_pods() == []
+
+    await eventually(gone)
+    await cluster.pool(1)
+    assert (await asyncio.wait_for(cluster.invoke("slow", 0), 8)).json == 0
+
+
+async def test_a_namespace_whose_pods_find_no_place_is_in_nobody_elses_way(
+    cluster: Cluster, client: KubeClient
+) -> None:
+    """It has as many starts waiting as it likes; another namespace's starts do not wait behind them."""
+    other = f"{cluster.namespace}-other"
+    await client.create(NAMESPACES, {"metadata": {"name": other}})
+    await cluster.function("stuck", ECHO)
+    cluster.agents.schedules = lambda _: False
+    frontend = await cluster.frontend(concurrent_pod_creations=2)
+    stuck = cluster.calls("stuck", 12)
+    await eventually(lambda: frontend.in_flight == 12)
+    async with cluster.beside(other) as neighbour:
+        await neighbour.function("free", ECHO)
+        account = await eventually(lambda: account_of(frontend, other))
+        await eventually(lambda: (other, "free") in frontend.caches.functions.items)
+        assert (await cluster.invoke(f"{account}:function:free", 1)).json == 1
+    for call in stuck:
+        call.cancel()
+    await asyncio.gather(*stuck, return_exceptions=True)
+
+
+def account_of(frontend: Frontend, namespace: str) -> str | None:
+    """The account id that a frontend knows a namespace by."""
+    found = frontend.caches.namespaces.items.get(("", namespace))
+    return found.account_id if found else None
+
+
+def environments(frontend: Frontend, cluster: Cluster) -> float | None:
+    """The gauge of the test's function."""
+    labels = {"namespace": cluster.namespace, "function": "echo"}
+    return frontend.metrics.registry.get_sample_value("kubelambda_environments", labels)
+
+
+def seen(frontend: Frontend, cluster: Cluster, revision: str) -> bool:
+    """Whether a frontend knows that revision of the test's only function."""
+    views = [view for (namespace, _), view in frontend.caches.functions.items.items() if namespace == cluster.namespace]
+    return any(view.deployed is not None and view.deployed.revision == revision for view in views)
+
+
+@asynccontextmanager
+async def listening(cluster: Cluster, address: str) -> AsyncIterator[None]:
+    """Something that takes connections and never says a word."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, address, cluster.port)
+    try:
+        yield
+    finally:
+        server.close()
