@@ -38,8 +38,8 @@ from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import FUNCTIONS, PODS, Resource
 from kubelambda.resources import environment_pod as rendering
 from kubelambda.store.code.code_store import CodeStore
+from kubelambda.wire.connections import Bounds, Connections
 from kubelambda.wire.protocol import ServerProtocol
-from kubelambda.wire.server import Connection
 
 RUNTIME = RuntimeSpec(image="localhost/python:1", prestart="python", inline_file_name="index.py")
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
@@ -268,7 +268,7 @@ class Cluster:
         found = Frontend(
             client or self.client, self.store, settings, KEY, address=address, service="none", port=self.port
         )
-        connections: set[Connection] = set()
+        connections = Connections(Bounds(), asyncio.get_running_loop().call_later)
         server = await asyncio.get_running_loop().create_server(
             lambda: ServerProtocol(found.serve, max_body=7 << 20, connections=connections), address, self.port
         )
