@@ -18,6 +18,7 @@ from kubelambda.resources.environment_pod import (
     pod_spec,
 )
 from kubelambda.resources.pool_deployment import pool_deployment
+from kubelambda.resources.provisioned_deployment import provisioned_deployment, provisioned_label, provisioned_name
 
 HERE = Path(__file__).parent
 RUNTIME = RuntimeSpec(image="example.com/python:1", prestart=Prestart.PYTHON, inline_file_name="index.py")
@@ -56,9 +57,26 @@ def own_pod() -> dict[str, Any]:
     )
 
 
+def provisioned() -> dict[str, Any]:
+    """Environments that are kept initialized for an alias whose name no label can have."""
+    return provisioned_deployment(
+        "team",
+        CONFIGURATION.model_copy(update={"version": "3"}),
+        RUNTIME,
+        EnvironmentSettings(pod_annotations={"example.com/evict": "no"}),
+        function="hello",
+        function_uid="uid",
+        qualifier="_live",
+        owner={"kind": "Alias", "name": "hello-live"},
+        replicas=2,
+        token_sha256="f" * 64,
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "manifest"),
     [
+        ("provisioned", provisioned()),
         ("pool", pool()),
         ("own-pod", own_pod()),
         ("pod-metadata", pod_metadata({"team": "a"}, EnvironmentSettings(pod_annotations={"example.com/evict": "no"}))),
@@ -81,3 +99,12 @@ def test_requests_stay_below_limits_at_every_size() -> None:
         found = configured_resources(memory, EnvironmentSettings())
         assert found.memory_request_mb < found.memory_limit_mb
         assert found.cpu_request_milli < found.cpu_limit_milli
+
+
+def test_every_qualifier_has_a_deployment_and_a_label_of_its_own() -> None:
+    """Names of aliases differ in their case, may be 128 characters long and begin with a dash."""
+    qualifiers = ["live", "Live", "-live", "_", "a" * 128, "a" * 63 + "b", "7"]
+    names = {provisioned_name("f" * 63, "3", qualifier) for qualifier in qualifiers}
+    assert len(names) == len({provisioned_label(qualifier) for qualifier in qualifiers}) == len(qualifiers)
+    assert all(len(name) <= 63 for name in names)
+    assert all(len(provisioned_label(qualifier)) <= 63 for qualifier in qualifiers)

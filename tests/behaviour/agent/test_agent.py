@@ -409,3 +409,21 @@ def test_the_runtime_api_refuses_every_wrong_order(tmp_path: Path) -> None:
         assert answers[1].json == 2
         status, body, _ = runtime.call("POST", f"/invocation/{found.last_request_id}/response", b"3")
         assert status in (400, 403)
+
+
+def test_an_environment_is_initialized_once_its_init_succeeded(unclaimed: Any) -> None:
+    """What the readiness of provisioned environments asks: neither before nor while it ends."""
+    assert unclaimed.call("GET", "/initialized").status == 503
+    unclaimed.specialize({"index.py": CODE}, initialization_type="provisioned-concurrency")
+    assert unclaimed.call("GET", "/initialized").status == 200
+    kind = unclaimed.invoke({}).json["env"]["AWS_LAMBDA_INITIALIZATION_TYPE"]
+    assert kind == "provisioned-concurrency"
+    unclaimed.process.send_signal(signal.SIGTERM)
+    while unclaimed.call("GET", "/initialized").status == 200:
+        time.sleep(0.01)
+
+
+def test_an_environment_whose_init_failed_is_never_initialized(unclaimed: Any) -> None:
+    """Its pod is not ready, and nobody counts it."""
+    assert unclaimed.specialize({"index.py": "raise ValueError()"}).json["status"] == "init-error"
+    assert unclaimed.call("GET", "/initialized").status == 503

@@ -30,6 +30,8 @@ ENV_CONTROL_PORT: Final = "KUBELAMBDA_CONTROL_PORT"
 ENV_RUNTIME_API_PORT: Final = "KUBELAMBDA_RUNTIME_API_PORT"
 
 HEALTH: Final = "/healthz"
+INITIALIZED: Final = "/initialized"
+"""Answers 200 once the environment is a function's and its INIT has succeeded: the readiness of provisioned ones."""
 SPECIALIZE: Final = "/specialize"
 INVOKE: Final = "/invoke"
 STATE: Final = "/state"

@@ -23,7 +23,10 @@ VERSION_LATEST: Final = "latest"
 """Label value for `$LATEST`, whose dollar sign a label cannot carry."""
 
 PROVISIONED: Final = f"{GROUP}/provisioned"
-"""Label of a provisioned environment: the alias or version number that it is kept for."""
+"""Label of a provisioned environment, the alias or version number that it is kept for, in the form that a label can
+have; the annotation of the same name has it as it is."""
+INIT_FAILURE: Final = f"{GROUP}/init-failure"
+"""Annotation of a provisioned environment's pod: why its INIT failed, or why it is not tried again yet."""
 
 CLAIMED_AT: Final = f"{GROUP}/claimed-at"
 

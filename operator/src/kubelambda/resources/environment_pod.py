@@ -87,8 +87,12 @@ def pod_spec(
     resources: Resources,
     token_sha256: str,
     ephemeral_storage_mb: int = limits.EPHEMERAL_STORAGE_MIN_MB,
+    provisioned: bool = False,
 ) -> Manifest:
-    """Spec of an environment's pod, within the `restricted` Pod Security standard."""
+    """Spec of an environment's pod, within the `restricted` Pod Security standard.
+
+    One that is `provisioned` is ready for Kubernetes once its function is initialized, not when its agent answers.
+    """
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -100,7 +104,7 @@ def pod_spec(
             "fsGroup": USER_ID,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(runtime_name, runtime, settings, resources, token_sha256)],
+        "containers": [_container(runtime_name, runtime, settings, resources, token_sha256, provisioned=provisioned)],
         "volumes": [
             {"name": "tmp", "emptyDir": {"sizeLimit": f"{ephemeral_storage_mb}Mi"}},
             {"name": "task", "emptyDir": {"sizeLimit": f"{limits.UNZIPPED_MAX_BYTES}"}},
@@ -111,9 +115,19 @@ def pod_spec(
 
 
 def _container(
-    runtime_name: str, runtime: RuntimeSpec, settings: EnvironmentSettings, resources: Resources, token_sha256: str
+    runtime_name: str,
+    runtime: RuntimeSpec,
+    settings: EnvironmentSettings,
+    resources: Resources,
+    token_sha256: str,
+    *,
+    provisioned: bool,
 ) -> Manifest:
-    probe: Manifest = {"httpGet": {"path": "/healthz", "port": "control"}}
+    probe: Manifest = {"httpGet": {"path": environment_protocol.HEALTH, "port": "control"}}
+    readiness: Manifest = {**probe, "periodSeconds": 10, "failureThreshold": 3}
+    if provisioned:
+        probe_initialized: Manifest = {"httpGet": {"path": environment_protocol.INITIALIZED, "port": "control"}}
+        readiness = {**probe_initialized, "periodSeconds": 2, "failureThreshold": 3}
     return {
         "name": labels.CONTAINER,
         "image": runtime.image,
@@ -134,7 +148,7 @@ def _container(
         "ports": [{"name": "control", "containerPort": environment_protocol.CONTROL_PORT, "protocol": "TCP"}],
         # Quick to find a new environment ready; hardly any work for the node once there are hundreds of them.
         "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": START_PROBES},
-        "readinessProbe": {**probe, "periodSeconds": 10, "failureThreshold": 3},
+        "readinessProbe": readiness,
         # A container that was only just created cannot hear SIGTERM yet; by the end of this pause it can.
         "lifecycle": {"preStop": {"sleep": {"seconds": 1}}},
         "resources": resources.manifest(),

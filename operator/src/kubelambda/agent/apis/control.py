@@ -54,6 +54,9 @@ class Control:
         elif request.target == b"/healthz":
             busy = self._sandbox.draining
             request.respond(503 if busy else 200, b"draining" if busy else b"ok")
+        elif request.target == b"/initialized":
+            ready = self._sandbox.initialized
+            request.respond(200 if ready else 503, b"ok" if ready else b"not initialized, or not any more")
         elif request.target == b"/specialize" and request.method == b"POST":
             self._specialize(request)
         elif request.target == b"/state":

@@ -154,6 +154,12 @@ class Sandbox:
         if self.invocation is None:
             self._loop.call_later(_REFUSAL_S, self._end)
 
+    @property
+    def initialized(self) -> bool:
+        """Whether INIT is over and did not fail, and invocations are taken, if not at this moment."""
+        begun = self._initialization is not None
+        return begun and self._initializing is None and not self._failed and not self.draining
+
     def status(self) -> EnvironmentState:
         """The answer of `/state`."""
         found = self.configuration

@@ -1,0 +1,93 @@
+"""The provisioned environments of a version under one qualifier: an ordinary Deployment (DESIGN §7).
+
+Its pods are generic until the frontend that owns the account hands the function over; then they are ready.
+"""
+
+import hashlib
+import re
+
+from kubelambda.api import labels
+from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.runtime import RuntimeSpec
+from kubelambda.api.settings import EnvironmentSettings
+from kubelambda.resources.environment_pod import (
+    Manifest,
+    configured_resources,
+    function_labels,
+    pod_metadata,
+    pod_spec,
+)
+
+_STEM_CHARS = 36
+_DIGITS = 8
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+_PROGRESS_DEADLINE_S = 600
+
+
+def provisioned_name(function: str, version: str, qualifier: str) -> str:
+    """Name of the Deployment for a version under a qualifier; two qualifiers of any form never share one."""
+    digest = hashlib.sha256(qualifier.encode()).hexdigest()[:_DIGITS]
+    return f"{function[:_STEM_CHARS].rstrip('-')}-{version[:10]}-{digest}"
+
+
+def provisioned_label(qualifier: str) -> str:
+    """The qualifier in the form that a label can have; names of aliases may be longer, or begin with a dash."""
+    if _LABEL_VALUE.fullmatch(qualifier):
+        return qualifier
+    return hashlib.sha256(qualifier.encode()).hexdigest()[:16]
+
+
+def provisioned_deployment(
+    namespace: str,
+    configuration: DeployedConfiguration,
+    runtime: RuntimeSpec,
+    settings: EnvironmentSettings,
+    *,
+    function: str,
+    function_uid: str,
+    qualifier: str,
+    owner: Manifest,
+    replicas: int,
+    token_sha256: str,
+) -> Manifest:
+    """The Deployment. `owner` is the reference to the Alias or FunctionVersion whose environments they are.
+
+    `function` is the name of the Function object, `function_uid` its uid.
+    """
+    pod = pod_spec(
+        configuration.runtime,
+        runtime,
+        settings,
+        resources=configured_resources(configuration.memory_size, settings),
+        token_sha256=token_sha256,
+        ephemeral_storage_mb=configuration.ephemeral_storage,
+        provisioned=True,
+    )
+    found = {
+        labels.MANAGED_BY: labels.MANAGER,
+        labels.COMPONENT: labels.COMPONENT_ENVIRONMENT,
+        labels.RUNTIME: configuration.runtime,
+        labels.PROVISIONED: provisioned_label(qualifier),
+        **function_labels(function, function_uid, configuration),
+    }
+    metadata = pod_metadata(found, settings)
+    metadata["annotations"] = {**metadata.get("annotations", {}), labels.PROVISIONED: qualifier}
+    # The revision changes with the Runtime's image: it is no part of what tells the Deployment's pods from others.
+    selector = {name: value for name, value in found.items() if name not in (labels.REVISION, labels.RUNTIME)}
+    return {
+        "metadata": {
+            "name": provisioned_name(function, configuration.version, qualifier),
+            "namespace": namespace,
+            "labels": found,
+            "annotations": {labels.PROVISIONED: qualifier},
+            "ownerReferences": [owner],
+        },
+        "spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 1,
+            "progressDeadlineSeconds": _PROGRESS_DEADLINE_S,
+            "selector": {"matchLabels": selector},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
+            "template": {"metadata": metadata, "spec": pod},
+        },
+    }
