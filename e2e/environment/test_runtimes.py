@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import runpy
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from installation.account import Account
 from installation.kubectl import kubectl
 
+PROBES = Path(__file__).parent.parent.parent / "tests" / "behaviour" / "agent" / "prestart_probes.py"
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 PROCESS = """
@@ -61,6 +63,89 @@ def test_the_examples_run(account: Account, example: str, name: str, expected: A
         assert answer["Payload"] == expected
         request_id = answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-requestid"]
         assert f"invoked as {request_id}" in base64.b64decode(answer["LogResult"]).decode()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "exports.handler = async (event) => ({ hello: event.name });",
+        "import os from 'node:os'; export const handler = async (event) => ({ hello: event.name });",
+    ],
+    ids=["CommonJS", "ES module"],
+)
+def test_inline_node_code_may_be_of_either_kind(account: Account, code: str) -> None:
+    """It is saved as index.js, which may be both."""
+    account.function("node-kind", runtime="nodejs20.x", code={"inline": code})
+    assert account.invoke("node-kind", {"name": "you"})["Payload"] == {"hello": "you"}
+
+
+def test_the_shell_of_provided_is_bash(account: Account) -> None:
+    """Bootstraps for Amazon Linux begin with #!/bin/sh and use what only bash has."""
+    bootstrap = """#!/bin/sh
+set -euo pipefail
+api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation"
+words=(one two)
+while [[ -n "$api" ]]; do
+  curl -sS -D /tmp/headers "$api/next" > /dev/null
+  id=$(grep -i '^lambda-runtime-aws-request-id:' /tmp/headers | tr -d '[:space:]' | cut -d: -f2)
+  curl -sS -o /dev/null -d "\\"${words[1]}\\"" "$api/$id/response"
+done
+"""
+    account.function("bash", runtime="provided.al2023", code={"inline": bootstrap})
+    assert account.invoke("bash", {})["Payload"] == "two"
+
+
+def test_a_pre_started_process_is_as_a_new_one(account: Account) -> None:
+    """The table of probes, in the real image: in the process that the pool had ready, and in the one after its end."""
+    probes = runpy.run_path(str(PROBES))
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as folder:
+        for name, text in probes["package"](probes["NAMES"]).items():
+            folder.writestr(name, text)
+    code = {"zipFile": base64.b64encode(archive.getvalue()).decode()}
+    account.function("probes", code=code, timeout=60, environment={"variables": {"TZ": "Asia/Tokyo"}})
+    seen = []
+    for _ in range(2):
+        seen.append(account.invoke("probes", {})["Payload"])
+        account.invoke("probes", "end")
+    prestarted, new = seen
+    assert {name: (prestarted.get(name), new[name]) for name in new if prestarted.get(name) != new[name]} == {}
+    assert new["time zone"][0] == ["JST", "JST"]
+    assert new["sys.path"][:4] == [
+        "/var/task",
+        "/opt/python/lib/python3.13/site-packages",
+        "/opt/python",
+        "/var/runtime",
+    ]
+    assert new["argv"] == [["/var/runtime/bootstrap.py"], ["/var/lang/bin/python3.13", "/var/runtime/bootstrap.py"]]
+    assert new["locale"][0].startswith("LC_CTYPE=en_US.UTF-8;")
+
+
+@pytest.mark.parametrize("runtime", ["python3.13", "nodejs20.x"])
+def test_managed_runtimes_can_be_started_as_in_lambdas_images(account: Account, runtime: str) -> None:
+    """/lambda-entrypoint.sh is there, and says what is missing outside an environment."""
+    codes = {
+        "python3.13": "import subprocess\ndef handler(event, context):\n"
+        "    return subprocess.run(['/lambda-entrypoint.sh'], capture_output=True).returncode",
+        "nodejs20.x": "const { spawnSync } = require('node:child_process');\n"
+        "exports.handler = async () => spawnSync('/lambda-entrypoint.sh').status;",
+    }
+    account.function("entrypoint", runtime=runtime, code={"inline": codes[runtime]})
+    assert account.invoke("entrypoint", {})["Payload"] == 142
+
+
+def test_a_wrapper_starts_the_node_runtime(account: Account) -> None:
+    """What it exports is in the process environment, and it gets the command as its arguments."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as folder:
+        folder.writestr("index.js", "exports.handler = async () => process.env.WRAPPED;")
+        entry = zipfile.ZipInfo("wrapper")
+        entry.external_attr = 0o755 << 16
+        folder.writestr(entry, '#!/bin/bash\nexport WRAPPED="$1"\nexec "$@"\n')
+    code = {"zipFile": base64.b64encode(archive.getvalue()).decode()}
+    variables = {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrapper"}
+    account.function("wrapped", runtime="nodejs20.x", code=code, environment={"variables": variables})
+    assert account.invoke("wrapped", {})["Payload"] == "/usr/bin/node"
 
 
 def test_a_node_exception_is_a_function_error(account: Account) -> None:
@@ -154,6 +239,8 @@ def test_the_process_environment_is_lambdas(account: Account) -> None:
     assert seen["AWS_EXECUTION_ENV"] == "AWS_Lambda_python3.13"
     assert seen["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "256"
     assert seen["AWS_LAMBDA_INITIALIZATION_TYPE"] == "on-demand"
+    assert (seen["PWD"], seen["SHLVL"], seen["PYTHONPATH"]) == ("/var/task", "0", "/var/runtime")
+    assert "AWS_LAMBDA_LOG_FORMAT" not in seen
     assert seen["AWS_REGION"] == seen["AWS_DEFAULT_REGION"] == "us-east-1"
     assert seen["uid"] != 0
     assert not [name for name in seen if name.startswith(("KUBELAMBDA", "KUBERNETES"))]

@@ -132,6 +132,8 @@ def plain(value):
     return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
 
 def handler(event, context):
+    if event == "end":
+        os._exit(1)
     found["descriptors in an invocation"] = descriptors()
     run_probes()
     return plain(found)
