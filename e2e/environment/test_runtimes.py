@@ -109,7 +109,7 @@ def test_a_pre_started_process_is_as_a_new_one(account: Account) -> None:
         seen.append(account.invoke("probes", {})["Payload"])
         account.invoke("probes", "end")
     prestarted, new = seen
-    assert {name: (prestarted.get(name), new[name]) for name in new if prestarted.get(name) != new[name]} == {}
+    assert probes["differences"](prestarted, new) == []
     assert new["time zone"][0] == ["JST", "JST"]
     assert new["sys.path"][:4] == [
         "/var/task",

@@ -24,6 +24,7 @@ import aiohttp
 from tests.integration.control_plane import free_port
 from tests.integration.processes import KEY
 
+import kubelambda.agent
 from kubelambda.api import environment_protocol, labels
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings, Settings
@@ -42,6 +43,7 @@ from kubelambda.wire.connections import Bounds, Connections
 from kubelambda.wire.protocol import ServerProtocol
 
 RUNTIME = RuntimeSpec(image="localhost/python:1", prestart="python", inline_file_name="index.py")
+AGENT = Path(kubelambda.agent.__file__).with_name("__main__.py")
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 RUNTIME_NAME = "python3.13"
 _addresses = (
@@ -138,7 +140,7 @@ class Agents:
 
 def _agent(log_file: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     with log_file.open("wb") as log:
-        command = [sys.executable, "-P", "-m", "kubelambda.agent"]
+        command = [sys.executable, str(AGENT)]
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
 

@@ -1,5 +1,7 @@
 """What a Python function can see of its process: the table of probes, and the function that runs it."""
 
+from typing import Any
+
 # Modules that the agent imports, or a pre-start might, and that the official client does not: a function's own win.
 _NAMES = """
     ast asyncio base64 bisect calendar copy ctypes dataclasses datetime dis email fnmatch gettext glob hashlib hmac http
@@ -173,3 +175,15 @@ ENDS = {
 """Code of a handler, each of which ends the process in its own way."""
 
 ENDING = "def handler(event, context):\n    exec(event, {})\n"
+
+
+def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """What the two found differently, one line each."""
+    lines = []
+    for name in sorted({*one, *other}):
+        here, there = one.get(name), other.get(name)
+        if isinstance(here, list) and isinstance(there, list):
+            here, there = [item for item in here if item not in there], [item for item in there if item not in here]
+        if here != there or one.get(name) != other.get(name):
+            lines.append(f"{name}: {here} and {there}")
+    return lines

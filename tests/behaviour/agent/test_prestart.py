@@ -78,8 +78,7 @@ def test_every_probe_finds_the_same_in_a_pre_started_process_and_in_a_new_one(
     passed_over = set() if has_lambdas_locale() else probes.OF_THE_LOCALE
     for name in passed_over:
         prestarted.pop(name), new.pop(name)
-    assert {name: (prestarted.get(name), new[name]) for name in new if prestarted.get(name) != new[name]} == {}
-    assert set(prestarted) == set(new)
+    assert probes.differences(prestarted, new) == []
     assert not {name: value for name, value in new.items() if str(value).startswith("FAILED: ")}
     assert [name for name, own in new["own modules"].items() if not own] == []
     assert new["time zone"][0] == ["JST", "JST"]

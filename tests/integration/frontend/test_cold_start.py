@@ -6,10 +6,11 @@ import pytest
 from tests.integration.loopback import Cluster, Relay, eventually
 from tests.integration.processes import KEY
 
+from kubelambda.api import labels
 from kubelambda.frontend.account import stray_collection
 from kubelambda.frontend.cold_start import claiming
 from kubelambda.kube.kube_client import KubeClient
-from kubelambda.kube.resources import CONFIG_MAPS, FUNCTIONS, SECRETS
+from kubelambda.kube.resources import CONFIG_MAPS, FUNCTIONS, NAMESPACES, SECRETS
 from kubelambda.store.code.code_store import CodeStore
 
 ECHO = "def handler(event, context): return event"
@@ -96,6 +97,26 @@ async def test_a_variable_without_a_value_is_an_error_of_its_own(cluster: Cluste
         return (await cluster.invoke("secretive")).status == 200
 
     await eventually(works)
+
+
+async def test_functions_get_the_credentials_of_their_account(cluster: Cluster) -> None:
+    """Out of the Secret that their namespace names; one that does not exist is an error of its own."""
+    code = "import os\ndef handler(event, context):\n    return dict(os.environ)"
+    annotations = {labels.CREDENTIALS_SECRET: "role"}
+    await cluster.client.patch(NAMESPACES, cluster.namespace, {"metadata": {"annotations": annotations}})
+    await cluster.function("signing", code)
+    await cluster.pool(1)
+    await cluster.frontend()
+    message = "The function cannot start: AWS_ACCESS_KEY_ID: Secret role does not exist"
+    assert (await cluster.invoke("signing")).json["Message"] == message
+    secret = {"metadata": {"name": "role"}, "stringData": {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}}
+    await cluster.client.create(SECRETS, secret, cluster.namespace)
+
+    async def given() -> bool:
+        found = (await cluster.invoke("signing")).json
+        return (found.get("AWS_ACCESS_KEY_ID"), found.get("AWS_SECRET_ACCESS_KEY")) == ("id", "key")
+
+    await eventually(given)
 
 
 async def test_binary_data_of_a_config_map_is_no_variable(cluster: Cluster) -> None:

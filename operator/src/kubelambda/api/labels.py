@@ -34,6 +34,9 @@ ACCOUNT_ID: Final = f"{GROUP}/account-id"
 """Namespace annotation: its 12-digit account id."""
 CONCURRENT_EXECUTIONS: Final = f"{GROUP}/concurrent-executions"
 """Namespace annotation: its concurrency quota, instead of the chart's default."""
+CREDENTIALS_SECRET: Final = f"{GROUP}/credentials-secret"
+"""Namespace annotation: the Secret in it that has `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, if needed,
+`AWS_SESSION_TOKEN` of its functions."""
 POOL_SIZE: Final = f"pool-size.{GROUP}"
 """Prefix of a namespace annotation: `pool-size.kubelambda.dev/python3.13: "5"`."""
 

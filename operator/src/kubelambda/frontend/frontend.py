@@ -62,7 +62,7 @@ class Frontend:
         self._address = address
         self.metrics = Metrics()
         self._archives = Archives(store)
-        self._variables = Variables(client)
+        self._variables = Variables(client, self._credentials_secret)
         self._secret_report = SecretReport(client, key)
         self.caches = Caches(
             client,
@@ -288,6 +288,10 @@ class Frontend:
             self._strays.look()
 
     # -- changes ----------------------------------------------------------------------------------------------------
+
+    def _credentials_secret(self, namespace: str) -> str | None:
+        found = self.caches.namespaces.items.get(("", namespace))
+        return found.credentials_secret if found else None
 
     def _function_changed(self, name: Name, before: FunctionView | None, after: FunctionView | None) -> None:
         self._unseen.forget((name[0], after.function_name if after and after.function_name else name[1]))

@@ -35,6 +35,8 @@ class NamespaceView:
     quota_annotation: str | None
     pool_sizes: Mapping[str, str]
     """Annotations that size its pools."""
+    credentials_secret: str | None = None
+    """The Secret that has the credentials of its functions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def namespace_view(body: dict[str, Any]) -> NamespaceView | None:
         rank=claim.rank,
         quota_annotation=annotations.get(labels.CONCURRENT_EXECUTIONS),
         pool_sizes={name: value for name, value in annotations.items() if name.startswith(labels.POOL_SIZE)},
+        credentials_secret=annotations.get(labels.CREDENTIALS_SECRET) or None,
     )
 
 

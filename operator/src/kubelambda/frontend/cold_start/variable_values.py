@@ -4,8 +4,10 @@ import base64
 import binascii
 import logging
 import time
+from collections.abc import Callable
 
 from kubelambda.api.kinds.function import EnvironmentVariables, VariableSource
+from kubelambda.frontend.cold_start.account_credentials import with_credentials
 from kubelambda.kube.errors import Forbidden, Invalid, KubeError, NotFound
 from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import CONFIG_MAPS, SECRETS
@@ -23,25 +25,28 @@ class VariableUnavailable(Exception):
 class Variables:
     """The values of each function's variables, at most a minute old, and older only while the API server is away."""
 
-    def __init__(self, client: KubeClient) -> None:
+    def __init__(self, client: KubeClient, credentials: Callable[[str], str | None] = lambda _: None) -> None:
+        """`credentials`: the Secret of a namespace that has the credentials of its functions."""
         self._client = client
-        self._known: dict[tuple[str, str], tuple[float, dict[str, str]]] = {}
+        self._credentials = credentials
+        self._known: dict[tuple[str, str], tuple[float, str | None, dict[str, str]]] = {}
         self._tasks = BackgroundTasks()
 
     async def resolve(self, namespace: str, revision: str, environment: EnvironmentVariables) -> dict[str, str]:
         """All variables. Raises `VariableUnavailable`, or `KubeError` when they cannot be read now."""
-        if not environment.from_:
+        secret = self._credentials(namespace)
+        if not environment.from_ and secret is None:
             return dict(environment.variables)
         known = self._known.get((namespace, revision))
-        if known is None:
+        if known is None or known[1] != secret:
             return await self._fetch(namespace, revision, environment)
         if time.monotonic() - known[0] > FRESH_S:
             self.prefetch(namespace, revision, environment)
-        return known[1]
+        return known[2]
 
     def prefetch(self, namespace: str, revision: str, environment: EnvironmentVariables) -> None:
         """Fetches in the background."""
-        if environment.from_:
+        if environment.from_ or self._credentials(namespace) is not None:
             self._tasks.start(self._prefetch(namespace, revision, environment))
 
     def forget(self, namespace: str, revision: str) -> None:
@@ -59,11 +64,12 @@ class Variables:
 
     async def _fetch(self, namespace: str, revision: str, environment: EnvironmentVariables) -> dict[str, str]:
         values = dict(environment.variables)
-        for variable in environment.from_:
+        secret = self._credentials(namespace)
+        for variable in with_credentials(environment, secret).from_:
             value = await self._value(namespace, variable)
             if value is not None:
                 values[variable.name] = value
-        self._known[namespace, revision] = (time.monotonic(), values)
+        self._known[namespace, revision] = (time.monotonic(), secret, values)
         return values
 
     async def _value(self, namespace: str, variable: VariableSource) -> str | None:
