@@ -61,10 +61,9 @@ def test_an_environment_whose_init_failed_is_finished(unclaimed: Any) -> None:
 def test_init_has_the_limit_that_it_was_given(unclaimed: Any) -> None:
     """Provisioned concurrency has a longer one (§3.3.2)."""
     code = {"index.py": "import time\ntime.sleep(600)"}
-    started = time.monotonic()
     answer = unclaimed.specialize(code, init_timeout=1.0, timeout=60)
     assert answer.json["status"] == "init-timeout"
-    assert 1.0 <= time.monotonic() - started < 9.0
+    assert 1000 <= answer.json["initDurationMs"] < 10_000
 
 
 def test_the_function_knows_why_it_was_started(unclaimed: Any) -> None:
@@ -75,6 +74,14 @@ def test_the_function_knows_why_it_was_started(unclaimed: Any) -> None:
     assert found["AWS_LAMBDA_INITIALIZATION_TYPE"] == "provisioned-concurrency"
     assert found["AWS_LAMBDA_FUNCTION_VERSION"] == "7"
     assert unclaimed.state()["initializationType"] == "provisioned-concurrency"
+
+
+@pytest.mark.parametrize(("variables", "hours"), [({}, 0), ({"TZ": "UTC-3"}, 3), ({"TZ": "IST-5:30"}, 5.5)])
+def test_local_time_follows_the_functions_variable(unclaimed: Any, variables: dict[str, str], hours: float) -> None:
+    """In a process that was started before anybody knew it."""
+    code = "import time\ndef handler(event, context):\n    return time.localtime().tm_gmtoff"
+    unclaimed.specialize({"index.py": code}, variables=variables)
+    assert unclaimed.invoke({}).json == hours * 3600
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,30 @@ def test_the_function_has_lambdas_limits(claimed: Any) -> None:
     assert all(0 <= value <= 10 << 30 for value in found["CORE"])
 
 
+def test_the_function_inherits_no_descriptor_of_the_agent(unclaimed: Any) -> None:
+    """With the reading end of its log's pipe it would take lines from the collector."""
+    code = """
+import os
+def handler(event, context):
+    return {number: os.readlink(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")
+            if os.path.exists(f"/proc/self/fd/{number}")}
+"""
+    unclaimed.specialize({"index.py": code})
+    found = unclaimed.invoke({}).json
+    pipes = {name for number, name in found.items() if name.startswith("pipe:")}
+    assert pipes == {found["1"]} == {found["2"]}
+    for number, name in found.items():
+        if name == found["1"]:
+            assert number in ("1", "2"), found
+
+
+def test_the_kernel_shows_the_function_none_of_our_variables(unclaimed: Any) -> None:
+    """A process that was forked shows what its parent was started with, unless that was written over."""
+    code = "def handler(event, context):\n    return open('/proc/self/environ', 'rb').read().decode(errors='replace')"
+    unclaimed.specialize({"index.py": code})
+    assert "KUBELAMBDA" not in unclaimed.invoke({}).json
+
+
 def test_a_missing_wrapper_is_an_exit_with_127(unclaimed: Any) -> None:
     """As on Lambda, whose shell cannot find it."""
     variables = {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/none"}
