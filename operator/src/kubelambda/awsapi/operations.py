@@ -5,10 +5,14 @@ from typing import Final
 
 from kubelambda.awsapi.call import Handler
 from kubelambda.awsapi.function import function_concurrency, function_operations, function_reads, function_tags
+from kubelambda.awsapi.version import alias_operations, provisioned_operations, version_operations
 
 LAMBDA: Final[Mapping[str, Handler]] = {
     **function_operations.OPERATIONS,
     **function_reads.OPERATIONS,
     **function_concurrency.OPERATIONS,
     **function_tags.OPERATIONS,
+    **version_operations.OPERATIONS,
+    **alias_operations.OPERATIONS,
+    **provisioned_operations.OPERATIONS,
 }

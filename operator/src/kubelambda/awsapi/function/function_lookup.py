@@ -6,7 +6,6 @@ from typing import Any
 from kubelambda.awsapi.account.directory import AccountView
 from kubelambda.awsapi.api_error import ApiError, invalid_parameter, not_found
 from kubelambda.awsapi.call import Call, Services
-from kubelambda.awsapi.function.function_configuration import LATEST
 from kubelambda.core.account import identity
 from kubelambda.core.function.object_name import function_name_of, object_names
 from kubelambda.kube.errors import Invalid, NotFound
@@ -75,13 +74,6 @@ async def find(services: Services, name: FunctionName) -> Object:
     if found is None:
         raise name.missing()
     return found
-
-
-async def find_latest(services: Services, name: FunctionName) -> Object:
-    """As `find`, where `$LATEST` is the only version that can be meant."""
-    if name.qualifier not in (None, LATEST):
-        raise name.missing()
-    return await find(services, name)
 
 
 async def find_object(services: Services, name: FunctionName) -> Object | None:

@@ -5,14 +5,18 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from kubelambda.api import limits
-from kubelambda.awsapi.api_error import ApiError, conflict, invalid_parameter, not_found, stale
+from kubelambda.awsapi.api_error import ApiError, conflict, invalid_parameter, stale
 from kubelambda.awsapi.call import Answer, Call, Handler, Services
 from kubelambda.awsapi.function import received_code
 from kubelambda.awsapi.function.function_configuration import LATEST, configuration, revision_id
 from kubelambda.awsapi.function.function_lookup import FunctionName, find, find_object, name_of, unqualified
-from kubelambda.awsapi.function.function_writes import WRITE, require_settled, write
+from kubelambda.awsapi.function.function_tags import check
+from kubelambda.awsapi.function.function_writes import require_settled, write
 from kubelambda.awsapi.function.spec_changes import changed
+from kubelambda.awsapi.object_writes import WRITE
 from kubelambda.awsapi.refusal import refusal
+from kubelambda.awsapi.version.version_lookup import version_configuration
+from kubelambda.awsapi.version.version_operations import delete_version, published
 from kubelambda.core.function.object_name import object_names
 from kubelambda.kube.errors import Conflict, KubeError, NotFound
 from kubelambda.kube.kube_client import Object
@@ -34,13 +38,21 @@ async def create_function(services: Services, call: Call) -> Answer:
         await received_code.upload(services, code)
     stored = code.stored(services, name.account.namespace) if code else None
     spec = {**changed({}, call.parameters), "code": received_code.source(given, stored)}
-    for member, field in (("Tags", "tags"), ("Publish", "publish")):
-        if call.parameters.get(member):
-            spec[field] = call.parameters[member]
+    if call.parameters.get("Tags"):
+        check(call.parameters["Tags"])
+        spec["tags"] = call.parameters["Tags"]
     body = await _created(services, name, spec)
     if code is not None:
         await received_code.upload(services, code)  # again: it may have been collected before the object named it
-    return Answer(configuration(body, name.region, name.account.id), resource=name.arn)
+    return Answer(await _perhaps_published(services, call, name, body), resource=name.arn)
+
+
+async def _perhaps_published(services: Services, call: Call, name: FunctionName, body: Object) -> dict[str, Any]:
+    """The configuration of `$LATEST`, or of the version that `Publish` makes of it once it is deployed."""
+    if not call.parameters.get("Publish"):
+        return configuration(body, name.region, name.account.id)
+    version = await published(services, name, body, {"functionName": body["metadata"]["name"]})
+    return version_configuration(version, body, name.region, name.account.id)
 
 
 def _new_name(services: Services, call: Call) -> FunctionName:
@@ -120,8 +132,7 @@ async def update_function_code(services: Services, call: Call) -> Answer:
     def spec(before: Object) -> Mapping[str, Any]:
         require_settled(name, before)
         more = {"Architectures": parameters["Architectures"]} if "Architectures" in parameters else {}
-        publish = {"publish": True} if parameters.get("Publish") else {}
-        return {**changed(before["spec"], more), "code": source, **publish}
+        return {**changed(before["spec"], more), "code": source}
 
     if parameters.get("DryRun"):
         planned = {**body, "spec": spec(body)}
@@ -131,7 +142,7 @@ async def update_function_code(services: Services, call: Call) -> Answer:
     body = await write(services, name, spec, revision=parameters.get("RevisionId"))
     if code is not None:
         await received_code.upload(services, code)
-    return Answer(configuration(body, name.region, name.account.id), resource=name.arn)
+    return Answer(await _perhaps_published(services, call, name, body), resource=name.arn)
 
 
 def _check_package(body: Object, parameters: Mapping[str, Any]) -> None:
@@ -165,7 +176,8 @@ async def delete_function(services: Services, call: Call) -> Answer:
     if name.qualifier is not None and not name.qualifier.isdecimal():
         raise invalid_parameter("Deletion of aliases is not currently supported.")
     if name.qualifier is not None:
-        raise not_found(f"Function not found: {name.qualified_arn}")
+        await delete_version(services, name, body)
+        return Answer(None, status=204, resource=name.qualified_arn)
     try:
         await services.client.delete(FUNCTIONS, body["metadata"]["name"], name.account.namespace)
     except NotFound as error:

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 from kubelambda.awsapi.api_error import invalid_parameter
 from kubelambda.awsapi.call import Answer, Call, Handler, Services
-from kubelambda.awsapi.function.function_configuration import configuration
-from kubelambda.awsapi.function.function_lookup import find_latest, name_of
+from kubelambda.awsapi.function.function_configuration import LATEST, configuration
+from kubelambda.awsapi.function.function_lookup import FunctionName, name_of
+from kubelambda.awsapi.version.version_lookup import Qualified, resolve, version_configuration, versions_of
 from kubelambda.kube.errors import Gone, Invalid
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS
@@ -21,10 +22,11 @@ CODE_PATH: Final = "/kubelambda/code/"
 async def get_function(services: Services, call: Call) -> Answer:
     """Configuration, tags, reserved concurrency, and an address of the code that is good for a quarter of an hour."""
     name = name_of(services, call)
-    body = await find_latest(services, name)
+    found = await resolve(services, name)
+    body = found.function
     members: dict[str, Any] = {
-        "Configuration": configuration(body, name.region, name.account.id, name.qualifier),
-        "Code": {"RepositoryType": "S3", "Location": _location(services, call, body)},
+        "Configuration": _configuration(name, found),
+        "Code": {"RepositoryType": "S3", "Location": _location(services, call, found.version or body)},
     }
     if body["spec"].get("tags"):
         members["Tags"] = body["spec"]["tags"]
@@ -34,10 +36,16 @@ async def get_function(services: Services, call: Call) -> Answer:
     return Answer(members, resource=name.qualified_arn)
 
 
+def _configuration(name: FunctionName, found: Qualified) -> dict[str, Any]:
+    if found.version is None:
+        return configuration(found.function, name.region, name.account.id, name.qualifier)
+    return version_configuration(found.version, found.function, name.region, name.account.id, name.qualifier)
+
+
 def _location(services: Services, call: Call, body: Object) -> str:
     """Where the deployed archive, or before it is deployed the uploaded one, can be fetched with no credentials."""
     deployed = ((body.get("status") or {}).get("deployed") or {}).get("code") or {}
-    sha256 = deployed.get("sha256") or (body["spec"]["code"].get("stored") or {}).get("sha256")
+    sha256 = deployed.get("sha256") or ((body["spec"].get("code") or {}).get("stored") or {}).get("sha256")
     if sha256 is None:
         return ""
     address = services.store.address(sha256)
@@ -47,8 +55,7 @@ def _location(services: Services, call: Call, body: Object) -> str:
 async def get_function_configuration(services: Services, call: Call) -> Answer:
     """The configuration alone."""
     name = name_of(services, call)
-    body = await find_latest(services, name)
-    return Answer(configuration(body, name.region, name.account.id, name.qualifier), resource=name.qualified_arn)
+    return Answer(_configuration(name, await resolve(services, name)), resource=name.qualified_arn)
 
 
 async def list_functions(services: Services, call: Call) -> Answer:
@@ -62,13 +69,23 @@ async def list_functions(services: Services, call: Call) -> Answer:
             items, marker = await services.client.page(FUNCTIONS, call.caller.namespace, limit=limit, token=marker)
         except (Gone, Invalid) as error:
             raise invalid_parameter("The Marker is too old, or none that ListFunctions returned.") from error
-        found += [configuration(body, services.settings.region, call.caller.id) for body in items]
+        for body in items:
+            found += await _listed(services, call, body)
         if marker is None:
             break
     members: dict[str, Any] = {"Functions": found}
     if marker is not None:
         members["NextMarker"] = marker
     return Answer(members)
+
+
+async def _listed(services: Services, call: Call, body: Object) -> list[dict[str, Any]]:
+    region, account = services.settings.region, call.caller.id
+    if call.parameters.get("FunctionVersion") != "ALL":
+        return [configuration(body, region, account)]
+    versions = await versions_of(services, body)
+    published = (version_configuration(version, body, region, account) for version in versions)
+    return [configuration(body, region, account, LATEST), *published]
 
 
 OPERATIONS: Final[Mapping[str, Handler]] = {

@@ -28,6 +28,7 @@ def alias_definition() -> Manifest:
             column("Reason", f"{READY}.reason", wide=True),
             column("Message", f"{READY}.message", wide=True),
         ],
+        selectable=(".spec.functionName",),
         initial_status={"observedGeneration": -1},
         rules=[],
         scale={

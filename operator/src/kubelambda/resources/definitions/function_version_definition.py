@@ -27,6 +27,7 @@ def function_version_definition() -> Manifest:
             column("Reason", f"{READY}.reason", wide=True),
             column("Message", f"{READY}.message", wide=True),
         ],
+        selectable=(".spec.functionName",),
         initial_status={"observedGeneration": -1, "state": "Pending"},
         rules=[],
     )

@@ -1,0 +1,52 @@
+"""Writing objects: never over what somebody else changed meanwhile, or declares as theirs."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from kubelambda.awsapi.api_error import conflict
+from kubelambda.awsapi.call import FIELD_MANAGER, Services
+from kubelambda.awsapi.function.spec_changes import merge_patch, owners, paths
+from kubelambda.awsapi.refusal import refusal
+from kubelambda.kube.errors import Conflict, KubeError, NotFound
+from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import Resource
+
+# An unknown field is an error, not a field that is silently dropped.
+WRITE: Final = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+_ATTEMPTS: Final = 8
+
+type Change = Callable[[Object], Mapping[str, Any]]
+"""From an object to its spec as it should be. May raise `ApiError`."""
+
+
+async def write_spec(
+    services: Services, resource: Resource, arn: str, read: Callable[[], Awaitable[Object]], change: Change
+) -> Object:
+    """Changes the spec of an object; returns it after that, or as it was when nothing changes.
+
+    Of two writers at once the second starts again from what the first left. Raises `ApiError`.
+    """
+    for _ in range(_ATTEMPTS):
+        body = await read()
+        patch = merge_patch(body["spec"], change(body))
+        if not patch:
+            return body
+        _refuse_declared(arn, body, patch)
+        metadata = body["metadata"]
+        document = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "spec": patch}
+        try:
+            return await services.client.patch(resource, metadata["name"], document, metadata["namespace"], query=WRITE)
+        except (Conflict, NotFound):
+            continue
+        except KubeError as error:
+            raise refusal(error) from error
+    raise conflict(f"It changes faster than it can be updated: {arn}")
+
+
+def _refuse_declared(arn: str, body: Object, patch: Mapping[str, Any]) -> None:
+    managed = body["metadata"].get("managedFields") or []
+    for manager, field in owners(managed, list(paths(patch, ("spec",)))):
+        raise conflict(
+            f"{field} of {arn} is declared by {manager}, which would undo the change: change it there, "
+            "or take it out of what that applies."
+        )

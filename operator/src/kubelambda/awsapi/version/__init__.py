@@ -1,0 +1,1 @@
+"""Operations on versions, aliases and provisioned concurrency."""
