@@ -1,8 +1,8 @@
 """Enforces NetworkPolicies on the test node. Test equipment: it knows one node, IPv4 and the `ptp` network plugin.
 
 Run as a program, it watches pods, namespaces and policies and keeps an nftables table on the forward hook. By then
-kube-proxy has translated a Service's address, so rules match pods. Traffic between the node itself and its pods is not
-forwarded, and always allowed. While this program is away, the last table stays in force.
+kube-proxy has translated a Service's address, so rules match pods. What pods send to the node itself meets their egress
+rules too; what the node sends to its pods is always allowed. While this program is away, the last table stays in force.
 """
 
 import subprocess

@@ -102,7 +102,13 @@ def ruleset(state: State, table: str) -> str:
         "ip saddr vmap @egress",
         "ip daddr vmap @ingress",
     ]
-    content = "\n".join([*chains, *maps, itself, _block("chain forward", forward)])
+    # What pods send to the node itself, where the API server is: their egress rules hold there too.
+    to_node = [
+        "type filter hook input priority filter - 10; policy accept",
+        "ct state established,related accept",
+        "ip saddr vmap @egress",
+    ]
+    content = "\n".join([*chains, *maps, itself, _block("chain forward", forward), _block("chain input", to_node)])
     return f"table ip {table} {{}}\ndelete table ip {table}\ntable ip {table} {{\n{content}\n}}\n"
 
 

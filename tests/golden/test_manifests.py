@@ -9,8 +9,8 @@ import yaml
 
 from kubelambda.api.kinds.function import DeployedCode, DeployedConfiguration
 from kubelambda.api.kinds.runtime import Prestart, RuntimeSpec
-from kubelambda.api.settings import EnvironmentSettings
-from kubelambda.resources.environment_network_policy import environment_network_policy
+from kubelambda.api.settings import EnvironmentSettings, NetworkSettings
+from kubelambda.resources.environment_network_policy import environment_network_policies
 from kubelambda.resources.environment_pod import (
     configured_resources,
     function_labels,
@@ -73,6 +73,11 @@ def provisioned() -> dict[str, Any]:
     )
 
 
+def policies() -> list[dict[str, Any]]:
+    """The policies of a namespace with functions."""
+    return environment_network_policies("team", "kubelambda-system", NetworkSettings(), ["192.0.2.1", "2001:db8::1"])
+
+
 @pytest.mark.parametrize(
     ("name", "manifest"),
     [
@@ -80,7 +85,7 @@ def provisioned() -> dict[str, Any]:
         ("pool", pool()),
         ("own-pod", own_pod()),
         ("pod-metadata", pod_metadata({"team": "a"}, EnvironmentSettings(pod_annotations={"example.com/evict": "no"}))),
-        ("network-policy", environment_network_policy("team", "kubelambda-system")),
+        *((policy["metadata"]["name"].replace("kubelambda-", "policy-"), policy) for policy in policies()),
         ("labels", function_labels("hello", "uid", CONFIGURATION)),
     ],
 )

@@ -98,3 +98,11 @@ imagePullSecrets:
 {{- define "kubelambda.accountRole" -}}
 {{ .root.Release.Namespace }}-{{ include "kubelambda.name" .root }}-{{ .component }}-account
 {{- end }}
+
+{{/* Peers of a NetworkPolicy: every pod but those that run users' functions. */}}
+{{- define "kubelambda.notEnvironments" -}}
+- namespaceSelector: {}
+  podSelector:
+    matchExpressions:
+      - {key: app.kubernetes.io/component, operator: NotIn, values: [environment]}
+{{- end }}

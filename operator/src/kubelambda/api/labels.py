@@ -28,6 +28,12 @@ have; the annotation of the same name has it as it is."""
 INIT_FAILURE: Final = f"{GROUP}/init-failure"
 """Annotation of a provisioned environment's pod: why its INIT failed, or why it is not tried again yet."""
 
+NETWORK: Final = f"{GROUP}/network"
+"""Label of environments that are born closed: nothing gets out of them but what their security groups allow."""
+NETWORK_CLOSED: Final = "closed"
+NETWORK_SET: Final = f"{GROUP}/network-set"
+"""Label that the claim of a closed environment adds: which set of subnets and security groups it joins."""
+
 CLAIMED_AT: Final = f"{GROUP}/claimed-at"
 
 ACCOUNT_ID: Final = f"{GROUP}/account-id"

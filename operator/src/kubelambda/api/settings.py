@@ -2,7 +2,7 @@
 
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, IPvAnyNetwork
 
@@ -20,6 +20,8 @@ METADATA_NETWORKS = (
     "fd00:42::42/128",  # Scaleway
 )
 """Metadata services of clouds that are elsewhere: who asks them is taken for the node."""
+ENVIRONMENT_REFUSED_NETWORKS = ("169.254.0.0/16", "fe80::/10", *METADATA_NETWORKS)
+"""What no environment reaches unless the chart says so."""
 
 
 class EnvironmentSettings(Model):
@@ -98,6 +100,24 @@ class AutoscalingSettings(Model):
     """Datapoints below 0.9 of the target that scale in."""
 
 
+class NetworkSettings(Model):
+    """What environments may reach and who reaches them, as NetworkPolicies."""
+
+    policies: bool = True
+    """Whether there are any."""
+    refused_networks: list[IPvAnyNetwork] = [ip_network(network) for network in ENVIRONMENT_REFUSED_NETWORKS]
+    """Networks that no environment reaches: the metadata services of clouds, where it would be taken for its node."""
+    api_server: bool = False
+    """Whether environments reach the API server."""
+    resolvers: list[dict[str, Any]] = [
+        {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+            "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+        }
+    ]
+    """The cluster's resolvers, as peers of a NetworkPolicy; functions with a vpcConfig reach no others."""
+
+
 class Settings(Model):
     """Everything that the chart's values decide for our processes."""
 
@@ -129,6 +149,8 @@ class Settings(Model):
     """Networks from which `code.url` is never fetched: whoever writes a Function must not reach what only we can."""
     billing_increment_ms: Annotated[int, Field(ge=1, le=60_000)] = limits.BILLING_INCREMENT_MS
     """Billed durations are multiples of it; 1 is AWS's present rule (§9.4)."""
+    network: NetworkSettings = NetworkSettings()
+    """NetworkPolicies of environments."""
     environments: EnvironmentSettings = EnvironmentSettings()
     """Execution environments."""
     autoscaling: AutoscalingSettings = AutoscalingSettings()

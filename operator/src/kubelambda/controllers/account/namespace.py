@@ -1,6 +1,7 @@
 """Reconciles a namespace with functions: its account id, and the policy that keeps others away from the agents."""
 
 import contextlib
+import os
 from collections.abc import Iterable
 from functools import partial
 
@@ -14,8 +15,8 @@ from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.core.account.identity import AccountClaim, namespace_account_id, rightful_account_id
 from kubelambda.kube.errors import Forbidden, NotFound
 from kubelambda.kube.event_recorder import record_event
-from kubelambda.kube.resources import NAMESPACES, NETWORK_POLICIES
-from kubelambda.resources.environment_network_policy import POLICY_NAME, environment_network_policy
+from kubelambda.kube.resources import ENDPOINT_SLICES, NAMESPACES, NETWORK_POLICIES
+from kubelambda.resources.environment_network_policy import POLICY_NAMES, environment_network_policies
 
 KIND = "Namespace"
 
@@ -28,14 +29,37 @@ async def reconcile(access: AccountAccess, context: Context, key: Key) -> Outcom
     if key.name not in context.cluster[WATCHED_FUNCTIONS].namespaces():
         if not await access.is_granted(context.client, context.settings, key.name):
             return None
-        with contextlib.suppress(NotFound, Forbidden):
-            await context.client.delete(NETWORK_POLICIES, POLICY_NAME, key.name)
+        await _delete_policies(context, key.name)
         return await access.revoke(context.client, context.settings, key.name)
     await access.grant(context.client, context.settings, key.name)
-    policy = environment_network_policy(key.name, context.settings.system_namespace)
-    await context.client.apply(NETWORK_POLICIES, policy, manager=FIELD_MANAGER)
+    await _apply_policies(context, key.name)
     await _name_account(context, key.name, namespace)
     return None
+
+
+async def _apply_policies(context: Context, namespace: str) -> None:
+    """The policies of its environments; none where the installation wants none."""
+    settings = context.settings
+    if not settings.network.policies:
+        await _delete_policies(context, namespace)
+        return
+    servers = [] if settings.network.api_server else await _api_servers(context)
+    policies = environment_network_policies(namespace, settings.system_namespace, settings.network, servers)
+    for policy in policies:
+        await context.client.apply(NETWORK_POLICIES, policy, manager=FIELD_MANAGER)
+
+
+async def _delete_policies(context: Context, namespace: str) -> None:
+    for name in POLICY_NAMES:
+        with contextlib.suppress(NotFound, Forbidden):
+            await context.client.delete(NETWORK_POLICIES, name, namespace)
+
+
+async def _api_servers(context: Context) -> list[str]:
+    """Addresses of the API server: those behind its Service, and the Service's own."""
+    found = await context.client.find(ENDPOINT_SLICES, "kubernetes", "default")
+    behind = [address for endpoint in (found or {}).get("endpoints") or [] for address in endpoint["addresses"]]
+    return sorted({*behind, *filter(None, [os.environ.get("KUBERNETES_SERVICE_HOST")])})
 
 
 async def _name_account(context: Context, name: str, namespace: NamespaceFacts) -> None:
