@@ -3,12 +3,15 @@
 import asyncio
 
 import pytest
+from prometheus_client import generate_latest
 from tests.integration.loopback import Cluster, Relay, eventually
 from tests.integration.processes import KEY
 
 from kubelambda.api import labels
 from kubelambda.frontend.account import stray_collection
 from kubelambda.frontend.cold_start import claiming
+from kubelambda.frontend.cold_start.creation import Creation
+from kubelambda.frontend.cold_start.start import Target
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import CONFIG_MAPS, FUNCTIONS, NAMESPACES, SECRETS
 from kubelambda.store.code.code_store import CodeStore
@@ -241,3 +244,34 @@ async def test_a_deleted_function_starts_nothing_any_more(cluster: Cluster) -> N
     await cluster.client.delete(FUNCTIONS, "going", cluster.namespace)
     assert (await call).status == 404
     await eventually(lambda: frontend.in_flight == 0)
+
+
+async def test_a_start_that_fails_as_nobody_expected_answers_and_leaves_nothing(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its caller hears at once; later calls wait for no start that is not there."""
+    await cluster.function("echo", ECHO)
+    frontend = await cluster.frontend()
+    create, broken = Creation.create, 1
+
+    async def once(creation: Creation, target: Target) -> tuple[str, str]:
+        nonlocal broken
+        if broken:
+            broken -= 1
+            raise RecursionError("nobody expected this")
+        return await create(creation, target)
+
+    monkeypatch.setattr(Creation, "create", once)
+    assert (await cluster.invoke("echo")).status == 500
+    assert frontend.in_flight == 0
+    assert (await cluster.invoke("echo", 1)).json == 1
+
+
+async def test_the_series_of_a_function_go_with_it(cluster: Cluster) -> None:
+    """Those of its throttles too."""
+    await cluster.function("going", ECHO, reserved=0)
+    frontend = await cluster.frontend()
+    assert (await cluster.invoke("going")).status == 429
+    assert 'function="going"' in generate_latest(frontend.metrics.registry).decode()
+    await cluster.client.delete(FUNCTIONS, "going", cluster.namespace)
+    await eventually(lambda: 'function="going"' not in generate_latest(frontend.metrics.registry).decode())

@@ -121,12 +121,17 @@ class Frontend:
         if request.target == secret_keys.PATH:
             self._secret_report.serve(request)
             return
-        self._handle(request, invoke_request.new_request_id(request, trusted=self._forwarder.hop(request) is not None))
+        hop = self._forwarder.hop(request)
+        self._answer(request, invoke_request.new_request_id(request, trusted=hop is not None), hop)
 
     def _handle(self, request: Request, request_id: str) -> None:
+        """Answers a request that was on its way to somebody else."""
+        self._answer(request, request_id, self._forwarder.hop(request))
+
+    def _answer(self, request: Request, request_id: str, hop: Hop | None) -> None:
         """Answers a request, or has somebody answer it."""
         try:
-            self._invoke(request, request_id, self._forwarder.hop(request))
+            self._invoke(request, request_id, hop)
         except InvokeError as error:
             refuse(request, request_id, error)
         except AnotherOperation:

@@ -1,13 +1,14 @@
 """Taking a pool pod for a function, and giving it the function's size (DESIGN §4)."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from kubelambda.api import labels
 from kubelambda.api.conditions import timestamp
 from kubelambda.kube.errors import Conflict, NotFound
 from kubelambda.kube.kube_client import STRATEGIC_MERGE_PATCH, KubeClient, Object
-from kubelambda.kube.outage import through_outage
+from kubelambda.kube.outage import REFUSALS, through_outage
 from kubelambda.kube.resources import PODS
 
 _CONFLICTS_MAX = 20
@@ -40,7 +41,7 @@ async def claim(
     for _ in range(_CONFLICTS_MAX):
         patch = {"metadata": {"resourceVersion": resource_version, **metadata}}
         try:
-            await through_outage(lambda patch=patch: client.patch(PODS, pod, patch, namespace))  # type: ignore[misc]
+            await through_outage(partial(client.patch, PODS, pod, patch, namespace), refusals=REFUSALS)
             return
         except NotFound as error:
             raise ClaimLost(f"pod {pod} is gone") from error

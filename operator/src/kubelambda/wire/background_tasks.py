@@ -18,7 +18,7 @@ class BackgroundTasks:
         return len(self._tasks)
 
     def start[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Begins `work`. What it raises is logged, unless whoever holds the task asks for it."""
+        """Begins `work`. What it raises is logged."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)

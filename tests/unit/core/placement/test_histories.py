@@ -304,7 +304,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def hand_over(self) -> None:
-        """Another frontend owns the account: it adopts every environment as it is, busy or idle."""
+        """Another frontend owns the account: it adopts every environment as it is, busy, idle or still starting."""
         self.account = Account(QUOTA)
         for name in FUNCTIONS:
             share = function_share(self.account, name, self.reserved[name], self.now)
@@ -317,10 +317,13 @@ class Histories(RuleBasedStateMachine):
                 self._adopt(version, share)
 
     def _adopt(self, version: Version, share: FunctionShare) -> None:
-        former, running, provisioned = version.placement, version.running, version.provisioned
+        former, running, provisioned, starts = version.placement, version.running, version.provisioned, version.starts
         version.placement = VersionPlacement(share, former.revision)
         version.running, version.provisioned, version.starts = {}, {}, {}
         for number, found in former.environments.items():
+            if number in former.coming and starts[number] and found.revision == former.revision:
+                version.starts[version.placement.expect(self.now)] = True
+                continue
             if number in former.coming or number in former.replacing or found.retiring:
                 if number in running:
                     del self.open[running[number]]

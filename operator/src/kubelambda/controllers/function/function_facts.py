@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from sys import intern
 
-from kubelambda.api import limits
 from kubelambda.controllers.machinery.declaration import Watch
+from kubelambda.core.environment.shape import storage_shape
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS
 
@@ -42,7 +42,7 @@ def function_facts(body: Object) -> FunctionFacts:
         generation=metadata["generation"],
         created=metadata["creationTimestamp"],
         runtime=intern(runtime) if runtime else None,
-        pooled=storage.get("size", 0) <= limits.EPHEMERAL_STORAGE_MIN_MB,
+        pooled=storage_shape(storage.get("size", 0)).generic,
         requested=spec.get("reservedConcurrentExecutions"),
         granted=status.get("reservedConcurrentExecutions"),
         sha256=code.get("sha256"),

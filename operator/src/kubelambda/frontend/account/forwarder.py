@@ -77,7 +77,8 @@ class Forwarder:
 
     def hop(self, request: Request) -> Hop | None:
         """How the request came from another frontend; None when it did not."""
-        if not hmac.compare_digest(request.headers.get(CALLER, b""), self._token):
+        given = request.headers.get(CALLER)
+        if given is None or not hmac.compare_digest(given, self._token):
             return None
         hops = request.headers.get(HOPS, b"")
         without = request.headers.get(WITHOUT, b"").decode(errors="replace")

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections import Counter, OrderedDict
 
 from kubelambda.api.kinds.function import DeployedCode
@@ -10,6 +12,9 @@ from kubelambda.store.code.code_store import CodeStore, CodeStoreUnavailable
 
 INLINE_MAX_BYTES = 1 << 20
 CACHE_MAX_BYTES = 32 << 20
+_SEEN_S = 10.0
+"""How long the store is believed to have a large archive that it had."""
+_SEEN_MAX = 4096
 _FETCHES = 16
 _FETCHES_PER_NAMESPACE = 4
 
@@ -23,12 +28,14 @@ class Archives:
         self._store = store
         self._cache: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
         self._bytes: Counter[str] = Counter()
+        self._seen: OrderedDict[str, float] = OrderedDict()
         self._fetching: dict[str, asyncio.Task[bytes]] = {}
         self._slots: FairSlots[str] = FairSlots(_FETCHES_PER_NAMESPACE, _FETCHES)
 
     async def get(self, namespace: str, code: DeployedCode) -> tuple[bytes, str | None]:
         """The archive itself when it is small, else no bytes and its address. Raises `CodeStoreUnavailable`."""
         if code.size > INLINE_MAX_BYTES:
+            await self._look(code.sha256)
             return b"", self._store.address(code.sha256)
         known = self._cache.get(code.sha256)
         if known is not None:
@@ -40,6 +47,18 @@ class Archives:
         """Fetches a small archive in the background."""
         if code.size <= INLINE_MAX_BYTES and code.sha256 not in self._cache:
             self._fetch(namespace, code.sha256)
+
+    async def _look(self, digest: str) -> None:
+        """An environment that cannot fetch its archive is lost to its pool: the store is asked first."""
+        now = time.monotonic()
+        if now - self._seen.get(digest, -math.inf) < _SEEN_S:
+            return
+        if await self._store.size(digest) is None:
+            raise CodeStoreUnavailable(f"the code store has no archive {digest}")
+        self._seen[digest] = now
+        self._seen.move_to_end(digest)
+        while len(self._seen) > _SEEN_MAX:
+            self._seen.popitem(last=False)
 
     def _fetch(self, namespace: str, digest: str) -> "asyncio.Task[bytes]":
         """The one fetch of an archive that is on its way, whoever asked for it."""

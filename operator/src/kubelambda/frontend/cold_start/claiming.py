@@ -86,8 +86,8 @@ class Claiming:
         Except `Taken`: then it is somebody else's.
         """
         name, pod = taken
-        claiming = self._tasks.start(self._known_to_kubernetes(target, name, pod))
-        claiming.add_done_callback(lambda task: task.cancelled() or task.exception())
+        claiming = asyncio.get_running_loop().create_task(self._known_to_kubernetes(target, name, pod))
+        claiming.add_done_callback(lambda task: task.cancelled() or task.exception())  # whoever waits for it says it
         try:
             if plan.enlarge_first:
                 # The pool's limit is too small to run in: the pod is the function's, and of its size, before it begins.

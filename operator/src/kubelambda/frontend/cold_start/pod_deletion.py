@@ -4,7 +4,7 @@ import logging
 
 from kubelambda.kube.errors import KubeError, NotFound
 from kubelambda.kube.kube_client import KubeClient
-from kubelambda.kube.outage import through_outage
+from kubelambda.kube.outage import REFUSALS, through_outage
 from kubelambda.kube.resources import PODS
 from kubelambda.wire.background_tasks import BackgroundTasks
 
@@ -35,7 +35,9 @@ class PodDeletions:
 
     async def _delete(self, namespace: str, pod: str, uid: str, grace_seconds: float) -> None:
         try:
-            await through_outage(lambda: self._client.delete(PODS, pod, namespace, grace_seconds=int(grace_seconds)))
+            await through_outage(
+                lambda: self._client.delete(PODS, pod, namespace, grace_seconds=int(grace_seconds)), refusals=REFUSALS
+            )
         except NotFound:
             self.gone(uid)
         except KubeError as error:

@@ -1,6 +1,5 @@
 """Tells the operator which keys the Secrets of a namespace have: frontends read them anyway, the operator cannot."""
 
-import asyncio
 import hmac
 import logging
 
@@ -8,6 +7,7 @@ from kubelambda.core.environment import secret_keys, tokens
 from kubelambda.kube.errors import Forbidden, KubeError, NotFound
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import SECRETS
+from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.server import Request
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ class SecretReport:
     def __init__(self, client: KubeClient, key: bytes) -> None:
         self._client = client
         self._authorization = f"Bearer {tokens.secret_report_token(key)}".encode()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
 
     def serve(self, request: Request) -> None:
         """Answers `POST /internal/secret-keys`."""
@@ -31,9 +31,7 @@ class SecretReport:
         except ValueError as error:
             request.respond(400, str(error).encode())
             return
-        task = asyncio.get_running_loop().create_task(self._answer(request, namespace, names))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._answer(request, namespace, names))
 
     async def _answer(self, request: Request, namespace: str, names: list[str]) -> None:
         try:

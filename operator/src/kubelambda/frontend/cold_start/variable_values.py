@@ -1,5 +1,6 @@
 """Values of environment variables, out of Secrets and ConfigMaps: fetched ahead, so that a cold start need not wait."""
 
+import asyncio
 import base64
 import binascii
 import logging
@@ -10,10 +11,11 @@ from kubelambda.api.kinds.function import EnvironmentVariables, VariableSource
 from kubelambda.frontend.cold_start.account_credentials import with_credentials
 from kubelambda.kube.errors import Forbidden, Invalid, KubeError, NotFound
 from kubelambda.kube.kube_client import KubeClient, Object
-from kubelambda.kube.resources import CONFIG_MAPS, SECRETS
+from kubelambda.kube.resources import CONFIG_MAPS, SECRETS, Resource
 from kubelambda.wire.background_tasks import BackgroundTasks
 
 FRESH_S = 60.0
+_ROLE_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +74,13 @@ class Variables:
         self._known[namespace, revision] = (time.monotonic(), secret, values)
         return values
 
+    async def _get(self, resource: Resource, name: str, namespace: str) -> Object:
+        try:
+            return await self._client.get(resource, name, namespace)
+        except Forbidden:  # in a namespace that is new to us our role may only be on its way
+            await asyncio.sleep(_ROLE_S)
+            return await self._client.get(resource, name, namespace)
+
     async def _value(self, namespace: str, variable: VariableSource) -> str | None:
         secret = variable.secret_key_ref
         reference = secret or variable.config_map_key_ref
@@ -80,7 +89,7 @@ class Variables:
         resource = SECRETS if secret else CONFIG_MAPS
         where = f"{variable.name}: {resource.kind} {reference.name}"
         try:
-            found = await self._client.get(resource, reference.name, namespace)
+            found = await self._get(resource, reference.name, namespace)
         except NotFound:
             found = {}
         except (Forbidden, Invalid) as error:
