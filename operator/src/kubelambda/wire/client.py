@@ -10,7 +10,7 @@ import httptools
 from kubelambda.api import limits
 from kubelambda.wire.flow import Flow, Headers, ResponseSink
 from kubelambda.wire.header_lines import request_head
-from kubelambda.wire.message import NO_HEADERS, MessageReader, MessageRefused, cause
+from kubelambda.wire.message import NO_HEADERS, RAW_HEAD_MAX_BYTES, MessageReader, MessageRefused, cause, too_large
 
 __all__ = ["ClientConnection", "CollectingSink", "connect", "request_head"]
 
@@ -27,6 +27,8 @@ _PROBE_S = 5
 
 class ClientConnection(MessageReader, asyncio.Protocol):
     """One connection. `on_lost` is called when it ends, with whether a request was in flight."""
+
+    __slots__ = ("_bodiless", "_chunked", "_complete", "_flow", "_last", "_parser", "_sink", "_transport", "on_lost")
 
     def __init__(self, on_lost: Callable[[bool], None]) -> None:
         super().__init__()
@@ -153,8 +155,6 @@ class ClientConnection(MessageReader, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
         try:
-            if self._trailers is None:
-                self._count_raw(len(data))
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, MessageRefused) as error:
             if not self._complete:
@@ -163,6 +163,10 @@ class ClientConnection(MessageReader, asyncio.Protocol):
             self._last = True  # an answer, and then something else
         if self._complete:
             self._end()
+        elif self._trailers is None:
+            self._raw += len(data)
+            if self._raw > RAW_HEAD_MAX_BYTES:
+                self._fail(too_large())
 
     def pause_writing(self) -> None:
         """Called by the event loop."""

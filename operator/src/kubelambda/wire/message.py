@@ -33,6 +33,13 @@ def cause(error: httptools.HttpParserError) -> BaseException:
 class MessageReader:
     """Collects the fields of one message after the other."""
 
+    __slots__ = (
+        "_head_size",
+        "_headers",
+        "_raw",
+        "_trailers",
+    )
+
     def __init__(self) -> None:
         self._headers: Headers = NO_HEADERS
         self._trailers: Headers | None = None
@@ -65,12 +72,6 @@ class MessageReader:
         if len(first) > _JOINED_MAX_BYTES:
             raise too_large()
         return first + (b"; " if name == b"cookie" else b", ") + second
-
-    def _count_raw(self, size: int) -> None:
-        """Counts bytes that were no body."""
-        self._raw += size
-        if self._raw > RAW_HEAD_MAX_BYTES:
-            raise too_large()
 
 
 def too_large() -> MessageRefused:

@@ -8,3 +8,5 @@ from kubelambda.wire.server import Connection
 # asyncio types a transport by its base class; those that carry bytes all have what a connection needs.
 class ServerProtocol(Connection, asyncio.Protocol):  # type: ignore[misc]
     """The server side of one connection."""
+
+    __slots__ = ()

@@ -7,11 +7,11 @@ import httptools
 
 from kubelambda.api import limits
 from kubelambda.wire.connections import Connections
-from kubelambda.wire.flow import BodySink
-from kubelambda.wire.message import MessageReader, MessageRefused, cause, too_large
+from kubelambda.wire.flow import BodySink, Headers
+from kubelambda.wire.message import RAW_HEAD_MAX_BYTES, MessageRefused, cause, too_large
 from kubelambda.wire.request import Request
 from kubelambda.wire.request_rules import check_unusual
-from kubelambda.wire.response_writer import ResponseWriter
+from kubelambda.wire.response_writer import CHUNKED, COMPLETE, HEAD, ResponseWriter
 from kubelambda.wire.upgrade import BodyReader, rewritten_head
 
 type Admission = int | BodySink | None
@@ -19,15 +19,38 @@ type Admission = int | BodySink | None
 
 BUSY, CHOKED, PAUSED = 1, 2, 4
 """Why nothing more is parsed: a request waits for its answer, the client does not read, a body's sink is full."""
-HEAD, CHUNKED, COMPLETE = 0, -1, -2
-"""Where in a message we are, when it is not so many bytes before the end of a body."""
 DROPPED_MAX_BYTES = 33_554_432
 """So much beyond its limit is read and counted, so that the connection can go on; then it is answered at once."""
 _END = b"\r\n\r\n"
 
 
-class RequestReader(ResponseWriter, MessageReader):
+class RequestReader(ResponseWriter):
     """Parses requests. Whoever serves them says when the next one may come."""
+
+    __slots__ = (
+        "_admit",
+        "_blocked",
+        "_body",
+        "_dropped",
+        "_dropping",
+        "_holding",
+        "_limit",
+        "_max_body",
+        "_parser",
+        "_parsing",
+        "_pending",
+        "_reading",
+        "_replaced",
+        "_serve",
+        "_since",
+        "_sink",
+        "_size",
+        "_sized",
+        "_surplus",
+        "_tail",
+        "_target",
+        "_upgrading",
+    )
 
     def __init__(
         self,
@@ -38,8 +61,7 @@ class RequestReader(ResponseWriter, MessageReader):
         connections: Connections | None = None,
     ) -> None:
         """`serve` gets complete requests. `admit` is asked at the head of each; without it, all have `max_body`."""
-        MessageReader.__init__(self)
-        ResponseWriter.__init__(self, connections if connections is not None else Connections())
+        super().__init__(connections if connections is not None else Connections())
         self._serve = serve
         self._max_body = max_body
         self._admit = admit
@@ -49,10 +71,10 @@ class RequestReader(ResponseWriter, MessageReader):
         self._reading = True
         self._pending = b""
         """What came ahead of its time."""
-        self._left = HEAD
-        """Bytes of the body that are still to come, or where else in a message we are."""
         self._tail = b""
         """The last bytes of an unfinished head: its end may come in two pieces."""
+        self._surplus = False
+        """Whether the parser has seen some of the message after the one that is complete."""
         self._upgrading = False
         self._target = b""
         self._body: bytes | bytearray = b""
@@ -64,6 +86,11 @@ class RequestReader(ResponseWriter, MessageReader):
         self._dropped = 0
         self._replaced = False
         """Whether the parser has seen another head than the message's own."""
+        self._holding = False
+        self._since = 0.0
+        """When the message began that is not complete."""
+        self._sized = 0
+        """How much of a body there was when it was looked at last."""
 
     # -- what the serving half says -----------------------------------------------------------------------------------
 
@@ -106,24 +133,44 @@ class RequestReader(ResponseWriter, MessageReader):
         position, size = 0, len(data)
         self._parsing = True
         try:
-            while position < size:
+            while True:
                 end = self._cut(data, position)
-                self._feed(data if end - position == size else data[position:end], end - position)
-                position = end
+                if self._left > 0:
+                    self._left -= end - position
+                else:
+                    self._raw += end - position
+                try:
+                    self._parser.feed_data(data if end - position == size else data[position:end])
+                except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+                    end = self._unparsed(error, position, end)
+                position = self._end_of_first(data, position) if self._surplus else end
                 if self._left == COMPLETE:
                     self._complete()
-                if position < size and not self._readable:
+                elif self._raw > RAW_HEAD_MAX_BYTES:
+                    self._refuse(too_large())
+                if position == size or not self._readable:
                     break
         finally:
             self._parsing = False
-        if position == size:
-            if self._readable and (self._raw or self._left != HEAD):
+        if position < size or self._raw or self._left != HEAD:
+            self._unfinished(data, position)
+
+    def _unfinished(self, data: bytes, position: int) -> None:
+        """What is left of the data waits, or a message waits for more."""
+        if position == len(data):
+            if self._readable:
                 self._wait_for_more()
         elif self._dropping:
-            self._drop(size - position)
+            self._drop(len(data) - position)
         elif self._transport is not None and not self._transport.is_closing():
             self._pending = data[position:] + self._pending
             self._stop_reading()
+
+    def _end_of_first(self, data: bytes, position: int) -> int:
+        """The parser has seen the beginning of a second message: it is read again when its time has come."""
+        self._surplus = False
+        self._replaced = True
+        return data.index(_END, position) + 4 + self._size
 
     @property
     def _readable(self) -> bool:
@@ -132,7 +179,7 @@ class RequestReader(ResponseWriter, MessageReader):
         return not self._blocked and not self._dropping and transport is not None and not transport.is_closing()
 
     def _cut(self, data: bytes, position: int) -> int:
-        """Where a message may end in `data`, so that the parser is never fed with two."""
+        """Where a message may end in `data`, so that the parser is hardly ever fed with two."""
         if self._left > 0:
             return min(position + self._left, len(data))
         if self._tail and not position:
@@ -142,25 +189,23 @@ class RequestReader(ResponseWriter, MessageReader):
                 self._tail = b""
                 return end
         end = data.find(_END, position) + 4
-        if end >= 4:
-            self._tail = b""
-            return end
-        self._tail = (self._tail + data[position:])[-3:] if len(data) - position < 3 else data[-3:]
-        return len(data)
+        if end < 4:
+            self._tail = (self._tail + data[position:])[-3:] if len(data) - position < 3 else data[-3:]
+            return len(data)
+        self._tail = b""
+        if not position and not self._raw and self._left == HEAD and data.find(_END, end) < 0 and data[0] > 32:
+            return len(
+                data
+            )  # a head that begins and ends here: its body, in one call, and seldom some of the next head
+        return end
 
-    def _feed(self, piece: bytes, size: int) -> None:
-        try:
-            if self._left > 0:
-                self._left -= size
-            else:
-                self._count_raw(size)
-            self._parser.feed_data(piece)
-        except httptools.HttpParserUpgrade:
+    def _unparsed(self, error: Exception, position: int, end: int) -> int:
+        """Where to read on after what the parser raised."""
+        if isinstance(error, httptools.HttpParserUpgrade):
             self._ignore_upgrade()
-        except httptools.HttpParserError as error:
-            self._refuse(cause(error))
-        except MessageRefused as error:
-            self._refuse(error)
+            return position + int(error.args[0])
+        self._refuse(cause(error))
+        return end
 
     def _refuse(self, error: BaseException) -> None:
         """Nothing that comes on this connection can be understood any more."""
@@ -205,7 +250,11 @@ class RequestReader(ResponseWriter, MessageReader):
 
     def on_message_begin(self) -> None:
         """Called by the parser."""
-        MessageReader.on_message_begin(self)
+        if self._left == COMPLETE:
+            self._surplus = True
+        self._headers = {}
+        self._trailers = None
+        self._head_size = 0
         self._target = b""
 
     def on_url(self, url: bytes) -> None:
@@ -217,24 +266,23 @@ class RequestReader(ResponseWriter, MessageReader):
 
     def on_headers_complete(self) -> None:
         """Called by the parser: who may send what is decided before any of it is kept."""
-        self._raw = 0
-        self._trailers = {}
-        parser, headers = self._parser, self._headers
-        method: bytes = parser.get_method()
-        self._request = request = Request(self, method, self._target, headers, b"", 0, self._trailers)
-        self._begun = self._old = False
-        self._bodiless = method == b"HEAD"
+        parser, headers, target = self._parser, self._headers, self._target
+        self._raw = self._size = 0
+        trailers: Headers = {}
+        self._trailers = trailers
+        self._request = request = Request(self, parser.get_method(), target, headers, b"", 0, trailers)
+        self._left = int(headers.get(b"content-length", 0))
+        self._limit = self._max_body
         self._last = not parser.should_keep_alive()
-        self._left = CHUNKED if b"transfer-encoding" in headers else int(headers.get(b"content-length", 0))
         self._upgrading = parser.should_upgrade()
-        if self._upgrading or self._last or b"host" not in headers or not request.target.startswith(b"/"):
+        if self._last or self._upgrading or b"host" not in headers or target[:1] != b"/":
             version = parser.get_http_version()
             self._old = version == "1.0"
             check_unusual(request, version)
-        if self._left == CHUNKED and headers[b"transfer-encoding"].lower() != b"chunked":
-            raise MessageRefused(501, "the only transfer coding is chunked")
-        self._size = 0
-        self._limit = self._max_body
+        if b"transfer-encoding" in headers:
+            self._left = CHUNKED
+            if headers[b"transfer-encoding"].lower() != b"chunked":
+                raise MessageRefused(501, "the only transfer coding is chunked")
         if self._admit is not None:
             self._ask(request, self._admit)
         if b"expect" in headers and self._request is request:

@@ -5,21 +5,53 @@ from http import HTTPStatus
 
 from kubelambda.wire.connections import SLOWEST_BYTES_PER_S, Connections
 from kubelambda.wire.flow import Flow, Transport
+from kubelambda.wire.message import MessageReader
 from kubelambda.wire.request import Request
 
-_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+def _start(status: int) -> bytes:
+    """The status line."""
+    known = status in set(HTTPStatus)
+    return b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode() if known else b"")
+
+
+_STARTS = {status.value: _start(status.value) for status in HTTPStatus}
+HEAD, CHUNKED, COMPLETE = 0, -1, -2
+"""Where in a message we are, when it is not so many bytes before the end of a body."""
 _JOINED_BYTES = 65_536
 """A larger piece goes out by itself: copying it costs more than a system call."""
 
 
-class ResponseWriter:
+class ResponseWriter(MessageReader):
     """Writes answers, one after the other. Whoever reads the requests says what comes after one."""
 
+    __slots__ = (
+        "_begun",
+        "_bodiless",
+        "_chunked",
+        "_connections",
+        "_flow",
+        "_last",
+        "_left",
+        "_old",
+        "_request",
+        "_transport",
+        "_unsent",
+        "closing",
+        "deadline",
+        "idle_since",
+        "lasting",
+        "touched",
+    )
+
     def __init__(self, connections: Connections) -> None:
+        super().__init__()
         self._connections = connections
         self._transport: Transport | None = None
         self._request: Request | None = None
         self._flow: Flow | None = None
+        self._left = HEAD
+        """Bytes of the request's body that are still to come, or where else in a message we are."""
         self._begun = False
         self._bodiless = False
         self._old = False
@@ -46,21 +78,15 @@ class ResponseWriter:
         transport = self._transport
         if self._request is not request or self._begun or transport is None:
             return
-        if self.closing or self._last or self._unread:
+        if self.closing or self._last or self._left > 0 or self._left == CHUNKED:
             headers += self._announce_end()
-        if status == 204 or self._bodiless:
-            head, body = _bodiless_head(status, headers, len(body)), b""
+        start = _STARTS.get(status) or _start(status)
+        if status == 204 or request.method == b"HEAD":
+            transport.write(_bodiless_head(start, status, headers, len(body)))
+        elif len(body) < _JOINED_BYTES:
+            transport.write(b"%b%bContent-Length: %d\r\n\r\n%b" % (start, headers, len(body), body))
         else:
-            head = b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n\r\n" % (
-                status,
-                _REASONS.get(status, b""),
-                headers,
-                len(body),
-            )
-        if len(body) < _JOINED_BYTES:
-            transport.write(head + body)
-        else:
-            transport.write(head)
+            transport.write(b"%b%bContent-Length: %d\r\n\r\n" % (start, headers, len(body)))
             transport.write(body)
         self._answered()
 
@@ -70,19 +96,18 @@ class ResponseWriter:
         if self._request is not request or self._begun or transport is None:
             return
         self._begun = True
-        self._chunked = length is None and not self._old and not self._bodiless and status != 204
+        self._bodiless = status == 204 or request.method == b"HEAD"
+        self._chunked = length is None and not self._old and not self._bodiless
         self._unsent = length
         if length is None and self._old:
             self._last = True  # the end of the body is the end of the connection
-        if self.closing or self._last or self._unread:
+        if self.closing or self._last or self._left > 0 or self._left == CHUNKED:
             headers += self._announce_end()
-        if status == 204:
-            self._bodiless = True
-        elif length is not None:
+        if length is not None and status != 204:
             headers += b"Content-Length: %d\r\n" % length
-        elif not self._old:
+        elif not self._old and status != 204:
             headers += b"Transfer-Encoding: chunked\r\n"
-        transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, _REASONS.get(status, b""), headers))
+        transport.write(b"%b%b\r\n" % (_STARTS.get(status) or _start(status), headers))
         self._flow = flow
         if flow is not None and self._stuck:
             flow.pause()
@@ -182,11 +207,6 @@ class ResponseWriter:
         raise NotImplementedError
 
     @property
-    def _unread(self) -> bool:
-        """Whether the body of the request has not come to its end."""
-        raise NotImplementedError
-
-    @property
     def _stuck(self) -> bool:
         """Whether the client reads too slowly now."""
         raise NotImplementedError
@@ -200,8 +220,8 @@ class ResponseWriter:
         return b"Connection: close\r\n"
 
 
-def _bodiless_head(status: int, headers: bytes, length: int) -> bytes:
+def _bodiless_head(start: bytes, status: int, headers: bytes, length: int) -> bytes:
     """The head of an answer without a body: to HEAD, or 204, which has no length either (RFC 9110 §8.6)."""
     if status != 204:
         headers += b"Content-Length: %d\r\n" % length
-    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, _REASONS.get(status, b""), headers)
+    return b"%b%b\r\n" % (start, headers)

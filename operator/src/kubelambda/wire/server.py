@@ -8,16 +8,8 @@ from kubelambda.wire.connections import SLOWEST_BYTES_PER_S
 from kubelambda.wire.flow import Transport
 from kubelambda.wire.message import NO_HEADERS, MessageRefused
 from kubelambda.wire.request import Request
-from kubelambda.wire.request_reader import (
-    BUSY,
-    CHOKED,
-    CHUNKED,
-    COMPLETE,
-    DROPPED_MAX_BYTES,
-    HEAD,
-    PAUSED,
-    RequestReader,
-)
+from kubelambda.wire.request_reader import BUSY, CHOKED, DROPPED_MAX_BYTES, PAUSED, RequestReader
+from kubelambda.wire.response_writer import CHUNKED, COMPLETE, HEAD
 
 __all__ = ["Connection", "Request"]
 
@@ -33,11 +25,7 @@ class Connection(RequestReader):
     ahead, one read is kept, and no more is read.
     """
 
-    _holding = False
-    _since = 0.0
-    """When the message began that is not complete."""
-    _sized = 0
-    """How much of a body there was when it was looked at last."""
+    __slots__ = ()
 
     @property
     def idle(self) -> bool:
@@ -129,47 +117,46 @@ class Connection(RequestReader):
             self._serve_whole(self._request)
 
     def _serve_whole(self, request: Request) -> None:
-        body, self._body = self._body, b""
-        request.body = body if isinstance(body, bytes) else bytes(body)
-        request.size = self._size
+        body = self._body
+        if body:
+            self._body = b""
+            request.body = body if isinstance(body, bytes) else bytes(body)
+        request.size = size = self._size
         try:
-            if self._size > _SMALL_BYTES and not self._hold(self._size):
+            if size > _SMALL_BYTES and not self._hold(size):
                 raise MessageRefused(429, "too many large requests at once")
             self._serve(request)
         except Exception as error:  # noqa: BLE001 - whatever it is, the request gets an answer
             self._refuse(error)
 
     @property
-    def _unread(self) -> bool:
-        return self._left > 0 or self._left == CHUNKED
-
-    @property
     def _stuck(self) -> bool:
         return bool(self._blocked & CHOKED)
 
     def _answered(self) -> None:
-        self._request = self._flow = None
-        self._begun = False
+        self._request = None
         self._blocked &= CHOKED
+        if self._begun:
+            self._begun = False
+            self._flow = None
         if self._holding:
             self._holding = False
             if not self._blocked:
                 self._connections.release(self)
-        if self._unread:
+        if self._left > 0 or self._left == CHUNKED:
             self._linger()
         elif self._last:
             self.close()
         else:
             if self._left == COMPLETE:
                 self._next()
-            if not self._parsing and (self._pending or not self._reading):
+            if (self._pending or not self._reading) and not self._parsing:
                 self._pump()
 
     def _next(self) -> None:
         """Keeps nothing of the last message."""
         self._left = HEAD
         self._headers = NO_HEADERS
-        self._trailers = None
         if self._replaced:
             self._replaced = False
             self._parser = httptools.HttpRequestParser(self)
@@ -211,7 +198,6 @@ class Connection(RequestReader):
             self.close()
             return
         if self._request is None:
-            self._old = self._bodiless = False
             self._request = Request(self, b"", b"", {}, b"", 0)
         self._request.respond(status, b'{"message":"%b"}' % message.encode(), b"Content-Type: application/json\r\n")
 
