@@ -26,10 +26,8 @@ RESPONSE_MAX_BYTES: Final = 6_291_556
 HEADERS_MAX_BYTES: Final = 1_048_576
 CLIENT_CONTEXT_MAX_BYTES: Final = 3_583
 LOG_TAIL_BYTES: Final = 4_096
-XRAY_CAUSE_MAX_BYTES: Final = 65_536
 
 INIT_TIMEOUT_S: Final = 10.0
-RESET_BUDGET_S: Final = 2.0
 BILLING_INCREMENT_MS: Final = 100
 """Billed durations are multiples of it, unless an installation says otherwise (§9.4)."""
 

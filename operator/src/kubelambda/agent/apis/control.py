@@ -13,6 +13,12 @@ from kubelambda.api import environment_protocol, limits
 from kubelambda.api.environment_protocol import UnusableMessage
 from kubelambda.wire.server import Request
 
+_HEALTH = environment_protocol.HEALTH.encode()
+_SPECIALIZE = environment_protocol.SPECIALIZE.encode()
+_INVOKE = environment_protocol.INVOKE.encode()
+_STATE = environment_protocol.STATE.encode()
+_CONFIG_LENGTH = environment_protocol.CONFIG_LENGTH.lower().encode()
+_REQUEST_ID_FIELD = environment_protocol.REQUEST_ID.lower().encode()
 _JSON = b"Content-Type: application/json\r\n"
 _EVENT_MAX_BYTES = limits.SYNC_REQUEST_MAX_BYTES
 _SPECIALIZATION_MAX_BYTES = limits.ZIP_MAX_BYTES + limits.HEADERS_MAX_BYTES
@@ -30,7 +36,7 @@ class Control:
 
     def admit(self, request: Request) -> int | None:
         """How large the body may be; None when the head alone is refused: nothing of strangers is kept."""
-        if request.method == b"POST" and request.target == b"/invoke":
+        if request.method == b"POST" and request.target == _INVOKE:
             if not self._authorization:
                 _reply(request, 409, {"message": "the environment is not specialized"})
                 return None
@@ -39,7 +45,7 @@ class Control:
                 return _EVENT_MAX_BYTES
             request.respond(401)
             return None
-        if request.method == b"POST" and request.target == b"/specialize":
+        if request.method == b"POST" and request.target == _SPECIALIZE:
             if self._knows_pool_token(request):
                 request.connection.lasting = True
                 return _SPECIALIZATION_MAX_BYTES
@@ -49,23 +55,23 @@ class Control:
 
     def serve(self, request: Request) -> None:
         """Answers one request that was admitted."""
-        if request.target == b"/invoke" and request.method == b"POST":
+        if request.target == _INVOKE and request.method == b"POST":
             self._invoke(request)
-        elif request.target == b"/healthz":
+        elif request.target == _HEALTH:
             busy = self._sandbox.draining
             request.respond(503 if busy else 200, b"draining" if busy else b"ok")
         elif request.target == b"/initialized":
             ready = self._sandbox.initialized
             request.respond(200 if ready else 503, b"ok" if ready else b"not initialized, or not any more")
-        elif request.target == b"/specialize" and request.method == b"POST":
+        elif request.target == _SPECIALIZE and request.method == b"POST":
             self._specialize(request)
-        elif request.target == b"/state":
+        elif request.target == _STATE:
             self._state(request)
         else:
             request.respond(404)
 
     def _invoke(self, request: Request) -> None:
-        request_id = request.headers.get(b"x-amzn-requestid", b"")
+        request_id = request.headers.get(_REQUEST_ID_FIELD, b"")
         if not _REQUEST_ID.fullmatch(request_id):
             _reply(request, 400, {"message": "X-Amzn-RequestId is missing or malformed"})
         elif request.size > _EVENT_MAX_BYTES:
@@ -78,7 +84,7 @@ class Control:
             _reply(request, 413, {"message": "the archive is too large"})
             return
         try:
-            length = int(request.headers.get(b"x-kubelambda-config-length", b"0"))
+            length = int(request.headers.get(_CONFIG_LENGTH, b"0"))
             wanted = environment_protocol.parse_specialization(request.body[:length])
             if not self._sandbox.claim(wanted):
                 _reply(request, 409, {"message": "the environment is specialized already, or draining"})

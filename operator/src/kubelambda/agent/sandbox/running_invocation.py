@@ -11,6 +11,9 @@ from kubelambda.wire.server import Request
 
 _CLIENT_CONTEXT = environment_protocol.CLIENT_CONTEXT.lower().encode()
 _TRACE_ID = environment_protocol.TRACE_ID.lower().encode()
+_BILLED = b"Content-Type: application/json\r\n%b: %%d\r\n" % environment_protocol.BILLED_MS.encode()
+_RETIRE = b"%b: 1\r\n" % environment_protocol.RETIRE.encode()
+_FAILED = b"%b: Unhandled\r\n" % environment_protocol.FUNCTION_ERROR.encode()
 _LINE_ENDS = b"\r\n\0"
 
 
@@ -66,11 +69,11 @@ class Failure:
 
 def answer_headers(billed_ms: int, *, failed: bool, retire: bool) -> bytes:
     """Header lines of the answer to a frontend. `retire`: the environment takes nothing more."""
-    lines = b"Content-Type: application/json\r\nX-Kubelambda-Billed-Ms: %d\r\n" % billed_ms
+    lines = _BILLED % billed_ms
     if retire:
-        lines += b"X-Kubelambda-Retire: 1\r\n"
+        lines += _RETIRE
     if failed:
-        lines += b"X-Amz-Function-Error: Unhandled\r\n"
+        lines += _FAILED
     return lines
 
 

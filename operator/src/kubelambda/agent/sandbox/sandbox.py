@@ -35,6 +35,7 @@ _INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
 _TRUNCATED = "HTTP request detected as truncated"
 _REFUSAL_S = 1.0
 _LOG_TYPE = environment_protocol.LOG_TYPE.lower().encode()
+_LOG_RESULT = environment_protocol.LOG_RESULT.encode()
 _INVOKED_ARN = environment_protocol.INVOKED_ARN.lower().encode()
 
 
@@ -327,7 +328,7 @@ class Sandbox:
         answer = failure.body if failure else body
         if invocation.tail:
             self._report(invocation, duration, billed_ms, failure)
-            headers += b"X-Amz-Log-Result: " + base64.b64encode(self._log.tail()) + b"\r\n"
+            headers += b"%b: %b\r\n" % (_LOG_RESULT, base64.b64encode(self._log.tail()))
             invocation.request.respond(200, answer, headers)
         else:  # the caller does not wait for the log
             invocation.request.respond(200, answer, headers)
