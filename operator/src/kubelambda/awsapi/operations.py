@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from typing import Final
 
 from kubelambda.awsapi.call import Handler
-from kubelambda.awsapi.function import function_concurrency, function_operations, function_reads, function_tags
+from kubelambda.awsapi.event import event_invoke_operations
+from kubelambda.awsapi.function import (
+    function_concurrency,
+    function_defaults,
+    function_operations,
+    function_reads,
+    function_tags,
+)
+from kubelambda.awsapi.permission import permission_operations
 from kubelambda.awsapi.version import alias_operations, provisioned_operations, version_operations
 
 LAMBDA: Final[Mapping[str, Handler]] = {
@@ -12,6 +20,9 @@ LAMBDA: Final[Mapping[str, Handler]] = {
     **function_reads.OPERATIONS,
     **function_concurrency.OPERATIONS,
     **function_tags.OPERATIONS,
+    **function_defaults.OPERATIONS,
+    **permission_operations.OPERATIONS,
+    **event_invoke_operations.OPERATIONS,
     **version_operations.OPERATIONS,
     **alias_operations.OPERATIONS,
     **provisioned_operations.OPERATIONS,

@@ -178,6 +178,31 @@ class EventInvokeConfig(Model):
     """Age after which an event is dropped."""
 
 
+class Permission(Model):
+    """A statement of the resource policy, as AddPermission takes it. Nothing enforces it yet: callers have no names."""
+
+    statement_id: Annotated[str, Field(pattern="^[a-zA-Z0-9_-]+$", max_length=100)]
+    """Its name."""
+    action: Annotated[str, Field(pattern=r"^(lambda:[*]|lambda:[a-zA-Z]+|[*])$", max_length=128)]
+    """What is allowed: lambda:InvokeFunction."""
+    principal: Annotated[str, Field(min_length=1, max_length=512)]
+    """A service, an account, an IAM identity, or * for everybody."""
+    qualifier: Annotated[str, Field(pattern="^[a-zA-Z0-9_-]+$", max_length=128)] | None = None
+    """The version or alias that it is about; the unqualified function unless given."""
+    source_arn: Annotated[str, Field(max_length=2048)] | None = None
+    """Only for events of this source."""
+    source_account: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
+    """Only for sources of this account."""
+    event_source_token: Annotated[str, Field(max_length=256)] | None = None
+    """Only for who knows this token."""
+    function_url_auth_type: Literal["NONE", "AWS_IAM"] | None = None
+    """Only for a function URL of this kind."""
+    principal_org_id: Annotated[str, Field(max_length=34)] | None = None
+    """Only for accounts of this organization."""
+    invoked_via_function_url: bool | None = None
+    """Only through a function URL."""
+
+
 class FunctionUrl(Model):
     """An HTTP address of the function."""
 
@@ -230,6 +255,8 @@ class FunctionSpec(Model):
     """ARN of an execution role, for the control API to answer; it grants nothing here."""
     tags: Annotated[dict[str, Annotated[str, Field(max_length=256)]], Field(max_length=50)] = {}
     """Tags, for people and for the control API."""
+    permissions: Annotated[list[Permission], Field(max_length=256)] = []
+    """The resource policy."""
     description: Annotated[str, Field(max_length=limits.DESCRIPTION_MAX_CHARS)] = ""
     """What the function is for."""
     package_type: PackageType = PackageType.ZIP

@@ -1,0 +1,1 @@
+"""Resource policies: who else may invoke a function."""
