@@ -1,5 +1,7 @@
 """What a Python function can see of its process: the table of probes, and the function that runs it."""
 
+import json
+import re
 from typing import Any
 
 # Modules that the agent imports, or a pre-start might, and that the official client does not: a function's own win.
@@ -178,7 +180,8 @@ ENDING = "def handler(event, context):\n    exec(event, {})\n"
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """What the two found differently, one line each."""
+    """What the two found differently, one line each; but for the trace, which is that of the invocation."""
+    one, other = (json.loads(re.sub("Root=[^'\"]*", "Root=", json.dumps(found))) for found in (one, other))
     lines = []
     for name in sorted({*one, *other}):
         here, there = one.get(name), other.get(name)

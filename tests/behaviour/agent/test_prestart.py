@@ -123,6 +123,15 @@ def handler(event, context):
         unclaimed.invoke("fork")
 
 
+def test_a_home_that_only_the_agent_has_leaves_no_trace(unclaimed: Any) -> None:
+    """An interpreter without HOME looks it up; the agent may have had one."""
+    code = "import sys, site\ndef handler(event, context):\n    return [site.USER_BASE, sorted(sys.modules)]"
+    unclaimed.specialize({"index.py": code})
+    prestarted = unclaimed.invoke().json
+    end(unclaimed)
+    assert prestarted == unclaimed.invoke().json
+
+
 @pytest.mark.parametrize("name", probes.ENDS)
 def test_a_pre_started_process_ends_as_a_new_one(unclaimed: Any, name: str) -> None:
     """The same answer and the same lines in the log, whichever way it ends."""

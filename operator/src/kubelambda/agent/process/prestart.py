@@ -40,8 +40,10 @@ def python(output: int, modules: frozenset[str]) -> Process:
     if not pid:
         ours.close()
         _become_child(output)
-        _enter(_received(theirs), path)
-        _run(program, path, modules)
+        message = _received(theirs)
+        startup.forget_modules(modules)
+        _enter(message, path)
+        _run(program, path)
     theirs.close()
     process.prefer_for_oom(pid)
     return Process(pid, ours)
@@ -93,12 +95,11 @@ def _wipe_start_of_process() -> None:
         ctypes.memset(start, 0, end - start)
 
 
-def _run(program: CodeType, path: str, modules: frozenset[str]) -> NoReturn:
+def _run(program: CodeType, path: str) -> NoReturn:
     """Runs the program as the interpreter would."""
     main = ModuleType("__main__")
     loader = sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", path)
     vars(main).update(__file__=path, __builtins__=builtins, __loader__=loader, __cached__=None, __annotations__={})
-    startup.forget_modules(modules)
     sys.modules["__main__"] = main
     try:
         exec(program, vars(main))  # noqa: S102 - our own

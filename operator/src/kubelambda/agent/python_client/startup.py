@@ -80,6 +80,7 @@ def as_if_new(started: int) -> None:
     # The machine may lack it: the interpreter does not mind either.
     with contextlib.suppress(_locale.Error):  # type: ignore[attr-defined]
         _locale.setlocale(_locale.LC_CTYPE, "")
+    del sys.modules["_locale"]
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         stream = _stream(descriptor, name)
         vars(sys).update({name: stream, f"__{name}__": stream})
