@@ -27,6 +27,8 @@ PROVISIONED: Final = f"{GROUP}/provisioned"
 have; the annotation of the same name has it as it is."""
 INIT_FAILURE: Final = f"{GROUP}/init-failure"
 """Annotation of a provisioned environment's pod: why its INIT failed, or why it is not tried again yet."""
+VERSION_FINALIZER: Final = f"{GROUP}/version"
+"""Keeps a FunctionVersion while an alias uses it, and until its number is remembered."""
 
 NETWORK: Final = f"{GROUP}/network"
 """Label of environments that are born closed: nothing gets out of them but what their security groups allow."""

@@ -4,7 +4,8 @@ from kubelambda.controllers.account import namespace
 from kubelambda.controllers.account.access import AccountAccess
 from kubelambda.controllers.code import code_collection, download
 from kubelambda.controllers.code.code_state import CodeState
-from kubelambda.controllers.function import function
+from kubelambda.controllers.function import alias, function, function_version, publication
+from kubelambda.controllers.function.version_memory import VersionMemory
 from kubelambda.controllers.machinery.declaration import Controller
 from kubelambda.controllers.pool import pool, runtime
 
@@ -12,10 +13,14 @@ from kubelambda.controllers.pool import pool, runtime
 def controllers(code: CodeState) -> tuple[Controller, ...]:
     """What others depend on comes first: that is also the order in which the cluster is read."""
     access = AccountAccess()
+    versions = VersionMemory(code)
     found = (
         namespace.controller(access),
         runtime.CONTROLLER,
         function.controller(code),
+        function_version.controller(versions),
+        alias.controller(versions),
+        publication.controller(versions),
         pool.CONTROLLER,
         code_collection.controller(code),
         download.controller(code),

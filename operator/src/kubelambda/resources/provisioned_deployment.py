@@ -37,6 +37,17 @@ def provisioned_label(qualifier: str) -> str:
     return hashlib.sha256(qualifier.encode()).hexdigest()[:16]
 
 
+def provisioned_selector(function: str, function_uid: str, qualifier: str) -> dict[str, str]:
+    """Labels of all provisioned environments of a qualifier, whichever version they run."""
+    return {
+        labels.MANAGED_BY: labels.MANAGER,
+        labels.COMPONENT: labels.COMPONENT_ENVIRONMENT,
+        labels.FUNCTION: function,
+        labels.FUNCTION_UID: function_uid,
+        labels.PROVISIONED: provisioned_label(qualifier),
+    }
+
+
 def provisioned_deployment(
     namespace: str,
     configuration: DeployedConfiguration,
@@ -64,11 +75,9 @@ def provisioned_deployment(
         provisioned=True,
     )
     found = {
-        labels.MANAGED_BY: labels.MANAGER,
-        labels.COMPONENT: labels.COMPONENT_ENVIRONMENT,
-        labels.RUNTIME: configuration.runtime,
-        labels.PROVISIONED: provisioned_label(qualifier),
+        **provisioned_selector(function, function_uid, qualifier),
         **function_labels(function, function_uid, configuration),
+        labels.RUNTIME: configuration.runtime,
     }
     metadata = pod_metadata(found, settings)
     metadata["annotations"] = {**metadata.get("annotations", {}), labels.PROVISIONED: qualifier}

@@ -60,14 +60,14 @@ async def seen(context: Context, found: dict[str, Any], by: Key | None = None) -
     return queued(context)
 
 
-ONE = ("Function", "a", "one")
+ONE, PUBLICATION = ("Function", "a", "one"), ("Publication", "a", "one")
 POOL, RUNTIME, NAMESPACE = ("Pool", "a", "python3.13"), ("Runtime", "", "python3.13"), ("Namespace", "a", "a")
 
 
 async def test_the_first_function_makes_pool_and_policy(context: Context) -> None:
     """And is counted; its reconciler's own look at it is no reason for another one."""
-    assert await seen(context, body()) == {ONE, POOL, RUNTIME, NAMESPACE}
-    assert await seen(context, body(version=2, metadata={"generation": 2}), by=Key(*ONE)) == set()
+    assert await seen(context, body()) == {ONE, PUBLICATION, POOL, RUNTIME, NAMESPACE}
+    assert await seen(context, body(version=2, metadata={"generation": 2}), by=Key(*ONE)) == {PUBLICATION}
 
 
 async def test_an_unchanged_function_means_nothing(context: Context) -> None:
@@ -101,7 +101,7 @@ async def test_a_function_that_is_gone_leaves_no_trace(context: Context) -> None
     """Pool, policy and counts are looked at again, once."""
     await seen(context, body())
     changes.forget(context, WATCHED_FUNCTIONS, "a", "one")
-    assert queued(context) == {ONE, POOL, RUNTIME, NAMESPACE}
+    assert queued(context) == {ONE, PUBLICATION, POOL, RUNTIME, NAMESPACE}
     assert not context.cluster[WATCHED_FUNCTIONS].names()
     assert not context.cluster[WATCHED_FUNCTIONS].namespaces()
     changes.forget(context, WATCHED_FUNCTIONS, "a", "one")

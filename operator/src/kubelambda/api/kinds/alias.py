@@ -105,6 +105,17 @@ class ScalingActivity(Model):
     """Environments after."""
 
 
+class AliasMove(Model):
+    """A version that the alias leads to once its provisioned environments are there."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    version: str
+    """Its number."""
+    since: str
+    """When the move began, RFC 3339."""
+
+
 class AliasStatus(Model):
     """What the operator reports. The scaler writes scaling, lastScalingActivity and the condition ScalingActive."""
 
@@ -118,6 +129,8 @@ class AliasStatus(Model):
     """What callers get now; it follows once the new version's provisioned environments are there."""
     routed_version_weights: Weights = {}
     """Share of the second version that callers get now, by its number."""
+    move: AliasMove | None = None
+    """What is being provisioned before callers get it."""
     provisioned_concurrency: ProvisionedConcurrencyStatus | None = None
     """Its provisioned environments."""
     selector: str | None = None

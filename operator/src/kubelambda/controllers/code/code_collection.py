@@ -5,6 +5,7 @@ from functools import partial
 
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
+from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Controller
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
@@ -43,8 +44,13 @@ async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:  # 
 
 
 def wanted_archives(context: Context) -> dict[str, Key]:
-    """Every archive that must stay, with the key of a Function that can publish it again."""
-    return {
+    """Every archive that must stay, with the key of a Function that can publish it again, or of a version."""
+    found = {
+        facts.sha256: Key("FunctionVersion", namespace, name)
+        for (namespace, name), facts in context.cluster[WATCHED_VERSIONS]
+        if facts.sha256
+    }
+    return found | {
         sha256: Key("Function", namespace, name)
         for (namespace, name), facts in context.cluster[WATCHED_FUNCTIONS]
         for sha256 in (facts.sha256, facts.stored)

@@ -2,6 +2,7 @@
 
 import logging
 import random
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,8 +18,10 @@ from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, N
 from kubelambda.controllers.code import code_source
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function import references
+from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.function.secret_questions import SecretsUnknown, keys_of
+from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
 from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
@@ -164,10 +167,13 @@ def _runtime(context: Context, spec: FunctionSpec | Problem) -> RuntimeSpec | Pr
 def _grant(memory: FunctionMemory, context: Context, key: Key, annotations: dict[str, str]) -> Grant:
     """Decided and remembered in one go: two functions that ask at once can never both get what is there once."""
     functions = context.cluster[WATCHED_FUNCTIONS]
+    provisioned = _provisioned_by_function(context, key.namespace)
     requests = [
-        ReservationRequest(name, facts.created, facts.requested, memory.grants.get(facts.uid, facts.granted))
+        ReservationRequest(
+            name, facts.created, facts.requested, memory.grants.get(facts.uid, facts.granted), provisioned.get(name, 0)
+        )
         for name, facts in functions.within(key.namespace)
-        if facts.requested is not None or facts.granted is not None
+        if facts.requested is not None or facts.granted is not None or name in provisioned
     ]
     grants = allocate(
         requests,
@@ -181,10 +187,19 @@ def _grant(memory: FunctionMemory, context: Context, key: Key, annotations: dict
     return found
 
 
+def _provisioned_by_function(context: Context, namespace: str) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for _, alias in context.cluster[WATCHED_ALIASES].within(namespace):
+        found[alias.function] += alias.allocated
+    for _, version in context.cluster[WATCHED_VERSIONS].within(namespace):
+        found[version.function] += version.allocated
+    return +found
+
+
 async def _report(context: Context, key: Key, body: Object, before: FunctionStatus, status: FunctionStatus) -> None:
     manifest = {
         "metadata": {"name": key.name, "namespace": key.namespace},
-        "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "status": status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"last_published"}),
     }
     after = await context.client.apply(FUNCTIONS, manifest, manager=FIELD_MANAGER, subresource="status")
     await changes.observe(context, WATCHED_FUNCTIONS, after, by=key)
@@ -218,6 +233,14 @@ def _within(change: Change[NamespaceFacts]) -> Iterable[Key]:
     return (Key(KIND, change.name, name) for name, _ in change.cluster[WATCHED_FUNCTIONS].within(change.name))
 
 
+def _provisioned(change: Change[AliasFacts] | Change[VersionFacts]) -> Iterable[Key]:
+    """What is provisioned no more, a reservation may be waiting for."""
+    if len({facts.allocated for facts in change.either}) > 1 or change.after is None:
+        for name, facts in change.cluster[WATCHED_FUNCTIONS].within(change.namespace):
+            if facts.requested != facts.granted:
+                yield Key(KIND, change.namespace, name)
+
+
 def controller(code: CodeState) -> Controller:
     """Functions."""
     return Controller(
@@ -228,5 +251,7 @@ def controller(code: CodeState) -> Controller:
             Follow(WATCHED_RUNTIMES, _of_runtime),
             Follow(WATCHED_FUNCTIONS, _itself, resync=True, settled=lambda facts: facts.settled),
             Follow(WATCHED_FUNCTIONS, _refused),
+            Follow(WATCHED_ALIASES, _provisioned),
+            Follow(WATCHED_VERSIONS, _provisioned),
         ),
     )

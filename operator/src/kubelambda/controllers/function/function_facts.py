@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from sys import intern
 
+from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.controllers.machinery.declaration import Watch
 from kubelambda.core.environment.shape import storage_shape
+from kubelambda.core.function.version_publication import fingerprint
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS
 
@@ -29,6 +31,21 @@ class FunctionFacts:
     """Digest of an archive that came by the control API: nothing but the store has it."""
     settled: bool
     """Whether its status speaks of its spec and says Ready."""
+    lambda_name: str | None
+    """Lambda's name for it, where the object is called otherwise."""
+    description: str
+    publish: bool
+    """Whether each change publishes a version."""
+    publishable: bool
+    """Whether what is deployed is what its spec says."""
+    fingerprint: str
+    """Digest of what is deployed; empty where nothing is."""
+    last_version: int
+    """Number of the last version that was published."""
+    last_fingerprint: str
+    """Digest of that."""
+    retention: int | None
+    """How many versions to keep."""
 
 
 def function_facts(body: Object) -> FunctionFacts:
@@ -36,6 +53,7 @@ def function_facts(body: Object) -> FunctionFacts:
     metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     code = (status.get("deployed") or {}).get("code") or {}
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
+    last = status.get("lastPublished") or {}
     runtime, storage = spec.get("runtime"), spec.get("ephemeralStorage") or {}
     return FunctionFacts(
         uid=metadata["uid"],
@@ -48,7 +66,22 @@ def function_facts(body: Object) -> FunctionFacts:
         sha256=code.get("sha256"),
         stored=((spec.get("code") or {}).get("stored") or {}).get("sha256"),
         settled=ready and status.get("observedGeneration") == metadata["generation"],
+        lambda_name=spec.get("functionName"),
+        description=spec.get("description", ""),
+        publish=spec.get("publish", False),
+        publishable=(
+            status.get("lastUpdateStatus") == "Successful"
+            and status.get("observedGeneration") == metadata["generation"]
+        ),
+        fingerprint=_fingerprint(status.get("deployed")) if spec.get("publish") else "",
+        last_version=last.get("version", 0),
+        last_fingerprint=last.get("fingerprint", ""),
+        retention=spec.get("versionRetention"),
     )
+
+
+def _fingerprint(deployed: Object | None) -> str:
+    return fingerprint(DeployedConfiguration.model_validate(deployed, extra="ignore")) if deployed else ""
 
 
 WATCHED_FUNCTIONS = Watch(FUNCTIONS, function_facts)

@@ -26,10 +26,8 @@ def registry(context: Context, kubeconfig: str | None) -> kopf.OperatorRegistry:
     @kopf.on.startup(registry=handlers)
     async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure_settings(settings)
-        for watch in changes.watches(context):
-            if watch.label:  # other people's objects never reach us
-                resource = watch.resource
-                settings.watching.label_selectors[resource.group, resource.version, resource.plural] = watch.label
+        for (group, version, plural), selector in _selectors(context).items():
+            settings.watching.label_selectors[group, version, plural] = selector
 
     @kopf.on.login(registry=handlers)
     async def login(**arguments: Any) -> Any:
@@ -43,11 +41,30 @@ def registry(context: Context, kubeconfig: str | None) -> kopf.OperatorRegistry:
     return handlers
 
 
+def _selectors(context: Context) -> dict[tuple[str, str, str], str]:
+    """For each resource that we follow in part: other people's objects never reach us. There is one stream a resource:
+    where two watches share one, it brings what is ours, and each takes what has its label."""
+    found: dict[tuple[str, str, str], str] = {}
+    for watch in changes.watches(context):
+        resource = (watch.resource.group, watch.resource.version, watch.resource.plural)
+        if watch.label:
+            shared = resource in found and found[resource] != watch.label
+            found[resource] = f"{labels.MANAGED_BY}={labels.MANAGER}" if shared else watch.label
+    return found
+
+
 def _register(handlers: kopf.OperatorRegistry, context: Context, watch: Watch[object]) -> None:
     resource = watch.resource
     selected: dict[str, Any] = {"labels": {watch.label: kopf.PRESENT}} if watch.label else {}
 
-    @kopf.on.event(resource.group, resource.version, resource.plural, id=resource.plural, registry=handlers, **selected)
+    @kopf.on.event(
+        resource.group,
+        resource.version,
+        resource.plural,
+        id=f"{resource.plural}/{watch.label}",
+        registry=handlers,
+        **selected,
+    )
     async def changed(namespace: str | None, name: str, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002
         context.watching.last_event[watch] = time.monotonic()
         if type == "DELETED":

@@ -15,6 +15,8 @@ class ReservationRequest:
     """RFC 3339; of two that do not both fit, the older one is served."""
     requested: int | None
     previous: int | None
+    provisioned: int = 0
+    """Provisioned concurrency of the function, which is within its reservation, if it has one (§5.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,9 @@ def allocate(requests: Iterable[ReservationRequest], *, quota: int, minimum: int
     grants = {}
     for request in waiting:
         more = 0 if request.requested is None else request.requested - _secured(request)
-        if more == 0:
+        if request.requested is not None and request.requested < request.provisioned:
+            grants[request.name] = Grant(request.previous, _below_provisioned(request.requested, request.provisioned))
+        elif more <= 0:
             grants[request.name] = Grant(request.requested)
         elif total + more <= budget:
             total += more
@@ -54,9 +58,17 @@ def account_quota(annotation: str | None, default: int) -> int:
 
 
 def _secured(request: ReservationRequest) -> int:
+    """What the account has given and cannot give again: a reservation, or what is provisioned without one."""
     if request.requested is None or request.previous is None:
-        return 0
-    return min(request.requested, request.previous)
+        return request.provisioned
+    return max(min(request.requested, request.previous), request.provisioned)
+
+
+def _below_provisioned(requested: int, provisioned: int) -> str:
+    return (  # the blanks are Lambda's
+        f" ReservedConcurrentExecutions  {requested} should not be lower than function's total provisioned "
+        f"concurrency [{provisioned}]."
+    )
 
 
 def _refusal(minimum: int) -> str:

@@ -1,0 +1,191 @@
+"""Reconciles an Alias: what callers get, and the environments that are kept initialized for them."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import partial
+
+from pydantic import ValidationError
+
+from kubelambda.api.kinds.alias import AliasSpec, AliasStatus
+from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts
+from kubelambda.controllers.function import provisioned_environments as provisioned
+from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
+from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
+from kubelambda.controllers.function.object_owners import adopted, own_reference
+from kubelambda.controllers.function.provisioned_facts import (
+    WATCHED_PROVISIONED_DEPLOYMENTS,
+    WATCHED_PROVISIONED_PODS,
+    Provisioned,
+)
+from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
+from kubelambda.controllers.function.version_memory import VersionMemory
+from kubelambda.controllers.machinery import changes, recorder
+from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
+from kubelambda.controllers.machinery.work_queue import Key, Outcome
+from kubelambda.core.account import identity
+from kubelambda.core.function.alias_routing import LATEST, OWN_CONDITIONS, AliasObservation, VersionState, decide_alias
+from kubelambda.core.scaling.alias_scaling import requested_capacity
+from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import ALIASES
+from kubelambda.resources.provisioned_deployment import provisioned_selector
+
+KIND = "Alias"
+_SCALERS = {"scaling", "last_scaling_activity"}
+"""What the scaler writes, with a field manager of its own."""
+
+
+async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcome:
+    """One Alias. Deleting its environments is the garbage collector's work."""
+    body = await context.client.find(ALIASES, key.name, key.namespace)
+    if body is None:
+        known = context.cluster[WATCHED_ALIASES].get(key.namespace, key.name)
+        if known is not None:
+            memory.provisioned.pop(known.uid, None)
+        changes.forget(context, WATCHED_ALIASES, key.namespace, key.name, by=key)
+        return None
+    facts = await changes.observe(context, WATCHED_ALIASES, body, by=key)
+    if facts is None or "deletionTimestamp" in body["metadata"]:
+        return None
+    function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, facts.function)
+    body = await adopted(context, ALIASES, body, name=facts.function, function=function)
+    observed = _observe(memory, context, key, body, facts)
+    now = datetime.now(UTC)
+    decision = decide_alias(observed, now)
+    if function is not None and observed.elder is None:
+        await provisioned.keep(
+            context,
+            key.namespace,
+            (facts.function, function),
+            facts.name,
+            owner=own_reference(ALIASES, body),
+            replicas=decision.replicas,
+        )
+    status = decision.status
+    if function is not None and status.provisioned_concurrency is not None:
+        selector = provisioned_selector(facts.function, function.uid, facts.name)
+        status = status.model_copy(update={"selector": ",".join(f"{k}={v}" for k, v in selector.items())})
+    if status != observed.before:
+        await _report(context, key, body, observed.before, status)
+    return decision.look_again_s
+
+
+def _observe(memory: VersionMemory, context: Context, key: Key, body: Object, facts: AliasFacts) -> AliasObservation:
+    spec = AliasSpec.model_validate(body["spec"], extra="ignore")
+    before = _status(body)
+    function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, facts.function)
+    account = context.cluster[WATCHED_NAMESPACES].get("", key.namespace)
+    account_id = identity.namespace_account_id(account.uid, account.annotations) if account else ""
+    name = (function.lambda_name if function else None) or facts.function
+    wanted = spec.provisioned_concurrency
+    return AliasObservation(
+        generation=body["metadata"]["generation"],
+        spec=spec,
+        before=before,
+        arn=identity.function_arn(context.settings.region, account_id, name),
+        function_exists=function is not None,
+        elder=_elder(context, key, facts),
+        versions=_versions(context, key.namespace, facts.function, function),
+        requested=requested_capacity(wanted, before.scaling) if wanted else 0,
+        grant=provisioned.granted(memory, context, key.namespace, facts.uid),
+        provisions=provisioned.provisions(context, key.namespace, facts.function, facts.name),
+    )
+
+
+def _status(body: Object) -> AliasStatus:
+    """The status as far as this release understands it."""
+    try:
+        return AliasStatus.model_validate(body.get("status") or {}, extra="ignore")
+    except ValidationError:
+        return AliasStatus()
+
+
+def _elder(context: Context, key: Key, facts: AliasFacts) -> str | None:
+    """The object that is this alias already: the older one, or of two of one second the one with the lower uid."""
+    rivals = (
+        (other.created, other.uid, name)
+        for name, other in context.cluster[WATCHED_ALIASES].within(key.namespace)
+        if (other.function, other.name) == (facts.function, facts.name)
+    )
+    first = min(rivals, default=None)
+    return None if first is None or first[2] == key.name else first[2]
+
+
+def _versions(context: Context, namespace: str, function: str, known: FunctionFacts | None) -> dict[str, VersionState]:
+    found = {
+        str(facts.number): VersionState(facts.code_sha256, facts.fault)
+        for _, facts in context.cluster[WATCHED_VERSIONS].within(namespace)
+        if facts.function == function and facts.number is not None and facts.sha256 is not None
+    }
+    if known is not None and known.sha256 is not None:
+        found[LATEST] = VersionState()
+    return found
+
+
+async def _report(context: Context, key: Key, body: Object, before: AliasStatus, status: AliasStatus) -> None:
+    own = [each for each in status.conditions if each.type in OWN_CONDITIONS]
+    said = status.model_copy(update={"conditions": own})
+    manifest = {
+        "metadata": {"name": key.name, "namespace": key.namespace},
+        "status": said.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=_SCALERS),
+    }
+    after = await context.client.apply(ALIASES, manifest, manager=FIELD_MANAGER, subresource="status")
+    await changes.observe(context, WATCHED_ALIASES, after, by=key)
+    await recorder.record_transition(context.client, ALIASES, body, before.conditions, status.conditions)
+
+
+def _itself(change: Change[AliasFacts]) -> Iterable[Key]:
+    yield Key(KIND, change.namespace, change.name)
+
+
+def _rivals(change: Change[AliasFacts]) -> Iterable[Key]:
+    """The other objects of the same alias, and who was refused environments that this one may have given back."""
+    names = {(facts.function, facts.name) for facts in change.either}
+    for name, other in change.cluster[WATCHED_ALIASES].within(change.namespace):
+        if name != change.name and ((other.function, other.name) in names or other.requested != other.allocated):
+            yield Key(KIND, change.namespace, name)
+
+
+def _of_function(change: Change[FunctionFacts]) -> Iterable[Key]:
+    for name, facts in change.cluster[WATCHED_ALIASES].within(change.namespace):
+        if facts.function == change.name or facts.requested != facts.allocated:
+            yield Key(KIND, change.namespace, name)
+
+
+def _of_version(change: Change[VersionFacts]) -> Iterable[Key]:
+    """Those that name it, by its number or by its code."""
+    functions = {facts.function for facts in change.either}
+    numbers = {str(facts.number) for facts in change.either}
+    for name, facts in change.cluster[WATCHED_ALIASES].within(change.namespace):
+        concerned = facts.function in functions and (facts.by_code or not numbers.isdisjoint(facts.uses))
+        if concerned or facts.requested != facts.allocated:
+            yield Key(KIND, change.namespace, name)
+
+
+def _of_environment(change: Change[Provisioned]) -> Iterable[Key]:
+    found = change.either[0]
+    for name, facts in change.cluster[WATCHED_ALIASES].within(change.namespace):
+        if (facts.function, facts.name) == (found.function, found.qualifier):
+            yield Key(KIND, change.namespace, name)
+
+
+def _of_namespace(change: Change[NamespaceFacts]) -> Iterable[Key]:
+    """Quota and account id are annotations."""
+    return (Key(KIND, change.name, name) for name, _ in change.cluster[WATCHED_ALIASES].within(change.name))
+
+
+def controller(memory: VersionMemory) -> Controller:
+    """Aliases."""
+    return Controller(
+        KIND,
+        partial(reconcile, memory),
+        follows=(
+            Follow(WATCHED_NAMESPACES, _of_namespace),
+            Follow(WATCHED_FUNCTIONS, _of_function),
+            Follow(WATCHED_VERSIONS, _of_version),
+            Follow(WATCHED_ALIASES, _itself, resync=True, settled=lambda facts: facts.settled),
+            Follow(WATCHED_ALIASES, _rivals),
+            Follow(WATCHED_PROVISIONED_DEPLOYMENTS, _of_environment),
+            Follow(WATCHED_PROVISIONED_PODS, _of_environment),
+        ),
+    )

@@ -1,0 +1,285 @@
+"""Reconciles a FunctionVersion: number and snapshot once, revision and provisioned environments from then on."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import partial
+
+from pydantic import ValidationError
+
+from kubelambda.api import labels
+from kubelambda.api.kinds.function import DeployedConfiguration, FunctionStatus, Publication
+from kubelambda.api.kinds.function_version import FunctionVersionSpec, FunctionVersionStatus
+from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyStatus
+from kubelambda.api.kinds.runtime import RuntimeSpec
+from kubelambda.api.reasons import Reason
+from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES
+from kubelambda.controllers.function import provisioned_environments as provisioned
+from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
+from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
+from kubelambda.controllers.function.object_owners import adopted, own_reference
+from kubelambda.controllers.function.provisioned_facts import (
+    WATCHED_PROVISIONED_DEPLOYMENTS,
+    WATCHED_PROVISIONED_PODS,
+    Provisioned,
+)
+from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
+from kubelambda.controllers.function.version_memory import VersionMemory
+from kubelambda.controllers.machinery import changes, recorder
+from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
+from kubelambda.controllers.machinery.work_queue import Key, Outcome
+from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES, RuntimeFacts
+from kubelambda.core.account import identity
+from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.provisioning import NO_PROVISION, provisioned_status
+from kubelambda.core.function.version_publication import NewVersion, SameVersion, fingerprint, publish
+from kubelambda.core.function.version_status import VersionObservation, decide_version
+from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import FUNCTION_VERSIONS, FUNCTIONS
+from kubelambda.store.code.code_store import CodeStoreUnavailable
+
+KIND = "FunctionVersion"
+PUBLISHER = "kubelambda-publisher"
+"""Field manager of the last published version: the Function's own reconciler writes all else of its status."""
+
+
+async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcome:
+    """One FunctionVersion. A deleted one is held while an alias uses it, and until its number is remembered."""
+    body = await context.client.find(FUNCTION_VERSIONS, key.name, key.namespace)
+    if body is None:
+        changes.forget(context, WATCHED_VERSIONS, key.namespace, key.name, by=key)
+        return None
+    facts = await changes.observe(context, WATCHED_VERSIONS, body, by=key)
+    if facts is None:
+        return None
+    holders: tuple[str, ...] = ()
+    if facts.terminating:
+        holders = await _holders(context, key, facts)
+        if not holders:
+            await _let_go(context, key, body, facts)
+            return None
+    else:
+        function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, facts.function)
+        body = await adopted(
+            context, FUNCTION_VERSIONS, body, name=facts.function, function=function, finalizer=labels.VERSION_FINALIZER
+        )
+    spec = FunctionVersionSpec.model_validate(body["spec"], extra="ignore")
+    if facts.number is None:
+        await _publish(context, memory, key, body, spec)
+        return None
+    now = datetime.now(UTC)
+    before = _status(body)
+    observed = _observation(context, key, body, spec, before.deployed)
+    if before.deployed is not None:
+        function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, facts.function)
+        if function is not None and function.last_version < facts.number:
+            await _remember(context, key.namespace, facts.function, NewVersion(facts.number, before.deployed))
+        observed.code_lost = await _code_lost(memory, before.deployed)
+        observed.provisioned = await _provisioned(memory, context, key, body, spec=spec, before=before, now=now)
+    observed.holders = holders
+    await _write(context, key, body, decide_version(observed, now))
+    return None
+
+
+async def _publish(context: Context, memory: VersionMemory, key: Key, body: Object, spec: FunctionVersionSpec) -> None:
+    """Gives the object its number. What it wants provisioned comes after that, with the change of its own status."""
+    async with memory.publishing[key.namespace, spec.function_name]:
+        function = await context.client.find(FUNCTIONS, spec.function_name, key.namespace)
+        publication = _publication(context, key, spec, function)
+        new = publication if isinstance(publication, NewVersion) else None
+        observed = _observation(context, key, body, spec, new.deployed if new else None)
+        observed.publication = publication
+        await _write(context, key, body, decide_version(observed, datetime.now(UTC)))
+        if new is not None:
+            await _remember(context, key.namespace, spec.function_name, new)
+
+
+def _publication(
+    context: Context, key: Key, spec: FunctionVersionSpec, function: Object | None
+) -> NewVersion | SameVersion | Problem:
+    if function is None or "deletionTimestamp" in function["metadata"]:
+        return Problem(Reason.FUNCTION_NOT_FOUND, f"Function {spec.function_name} does not exist")
+    numbers = {
+        facts.number: name
+        for name, facts in context.cluster[WATCHED_VERSIONS].within(key.namespace)
+        if facts.function == spec.function_name and facts.number is not None and facts.sha256 is not None
+    }
+    status = FunctionStatus.model_validate(function.get("status") or {}, extra="ignore")
+    return publish(spec, status, generation=function["metadata"]["generation"], numbers=numbers)
+
+
+async def _remember(context: Context, namespace: str, function: str, published: NewVersion) -> None:
+    """On the Function, so that the number is never used again, also when the version is gone."""
+    last = Publication(version=published.number, fingerprint=fingerprint(published.deployed))
+    manifest = {
+        "metadata": {"name": function, "namespace": namespace},
+        "status": {"lastPublished": last.model_dump(mode="json", by_alias=True)},
+    }
+    body = await context.client.apply(FUNCTIONS, manifest, manager=PUBLISHER, subresource="status")
+    await changes.observe(context, WATCHED_FUNCTIONS, body)
+
+
+def _observation(
+    context: Context, key: Key, body: Object, spec: FunctionVersionSpec, deployed: DeployedConfiguration | None
+) -> VersionObservation:
+    account = context.cluster[WATCHED_NAMESPACES].get("", key.namespace)
+    account_id = identity.namespace_account_id(account.uid, account.annotations) if account else ""
+    name = (deployed.function_name if deployed else None) or spec.function_name
+    return VersionObservation(
+        generation=body["metadata"]["generation"],
+        arn=identity.function_arn(context.settings.region, account_id, name),
+        before=_status(body),
+        runtime=_runtime(context, deployed.runtime) if deployed else None,
+    )
+
+
+def _status(body: Object) -> FunctionVersionStatus:
+    """The status as far as this release understands it."""
+    try:
+        return FunctionVersionStatus.model_validate(body.get("status") or {}, extra="ignore")
+    except ValidationError:
+        return FunctionVersionStatus()
+
+
+def _runtime(context: Context, name: str) -> RuntimeSpec | Problem:
+    found = context.cluster[WATCHED_RUNTIMES].get("", name)
+    if found is None:
+        return Problem(Reason.RUNTIME_NOT_FOUND, f"Runtime {name} does not exist")
+    try:
+        return RuntimeSpec.model_validate(found.spec, extra="ignore")
+    except ValidationError as error:
+        return Problem(Reason.RUNTIME_NOT_FOUND, f"Runtime {name} cannot be used: {error.errors()[0]['msg']}")
+
+
+async def _code_lost(memory: VersionMemory, deployed: DeployedConfiguration) -> bool:
+    """Nothing but the store has the code of a version whose Function went on."""
+    try:
+        return await memory.code.store.size(deployed.code.sha256) is None
+    except CodeStoreUnavailable:
+        return False
+
+
+async def _provisioned(
+    memory: VersionMemory,
+    context: Context,
+    key: Key,
+    body: Object,
+    *,
+    spec: FunctionVersionSpec,
+    before: FunctionVersionStatus,
+    now: datetime,
+) -> ProvisionedConcurrencyStatus | None:
+    """Makes the provisioned environments what is granted; how far they are."""
+    version, name, uid = before.version or "", spec.function_name, body["metadata"]["uid"]
+    grant = provisioned.granted(memory, context, key.namespace, uid)
+    function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, name)
+    if function is not None:
+        owner = own_reference(FUNCTION_VERSIONS, body)
+        replicas = {version: grant.granted or 0}
+        await provisioned.keep(context, key.namespace, (name, function), version, owner=owner, replicas=replicas)
+    if spec.provisioned_concurrency is None:
+        return None
+    provision = provisioned.provisions(context, key.namespace, name, version).get(version, NO_PROVISION)
+    requested = spec.provisioned_concurrency.provisioned_concurrent_executions
+    return provisioned_status(before.provisioned_concurrency, requested, grant, provision, now)
+
+
+async def _write(context: Context, key: Key, body: Object, decided: FunctionVersionStatus) -> None:
+    before = _status(body)
+    if decided == before:
+        return
+    manifest = {
+        "metadata": {"name": key.name, "namespace": key.namespace},
+        "status": decided.model_dump(mode="json", by_alias=True, exclude_none=True),
+    }
+    after = await context.client.apply(FUNCTION_VERSIONS, manifest, manager=FIELD_MANAGER, subresource="status")
+    published = before.version is None and decided.version is not None
+    await changes.observe(context, WATCHED_VERSIONS, after, by=None if published else key)
+    await recorder.record_transition(context.client, FUNCTION_VERSIONS, body, before.conditions, decided.conditions)
+
+
+async def _holders(context: Context, key: Key, facts: VersionFacts) -> tuple[str, ...]:
+    """Aliases that keep it; none when its Function goes too: that takes everything with it."""
+    function = await context.client.find(FUNCTIONS, facts.function, key.namespace)
+    if function is None or "deletionTimestamp" in function["metadata"] or facts.sha256 is None:
+        return ()
+    return tuple(
+        alias.name
+        for _, alias in context.cluster[WATCHED_ALIASES].within(key.namespace)
+        if alias.function == facts.function and str(facts.number) in alias.uses
+    )
+
+
+async def _let_go(context: Context, key: Key, body: Object, facts: VersionFacts) -> None:
+    """Takes our finalizer away, once the Function remembers the number."""
+    finalizers = body["metadata"].get("finalizers") or []
+    if labels.VERSION_FINALIZER not in finalizers:
+        return
+    deployed = _status(body).deployed
+    function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, facts.function)
+    if function is not None and deployed is not None and facts.number is not None:
+        last = await context.client.find(FUNCTIONS, facts.function, key.namespace)
+        known = ((last or {}).get("status") or {}).get("lastPublished") or {}
+        if last is not None and known.get("version", 0) < facts.number:
+            await _remember(context, key.namespace, facts.function, NewVersion(facts.number, deployed))
+    rest = [each for each in finalizers if each != labels.VERSION_FINALIZER]
+    patch = {"metadata": {"finalizers": rest, "resourceVersion": body["metadata"]["resourceVersion"]}}
+    await context.client.patch(FUNCTION_VERSIONS, key.name, patch, key.namespace)
+
+
+def _itself(change: Change[VersionFacts]) -> Iterable[Key]:
+    yield Key(KIND, change.namespace, change.name)
+
+
+def _provisioning(change: Change[VersionFacts]) -> Iterable[Key]:
+    """What one gave back, another may have been refused."""
+    if any(facts.requested or facts.allocated for facts in change.either):
+        for name, facts in change.cluster[WATCHED_VERSIONS].within(change.namespace):
+            if facts.requested != facts.allocated and name != change.name:
+                yield Key(KIND, change.namespace, name)
+
+
+def _of_function(change: Change[FunctionFacts]) -> Iterable[Key]:
+    """Those that wait for it, and those whose share of its concurrency may be another."""
+    for name, facts in change.cluster[WATCHED_VERSIONS].within(change.namespace):
+        waits = facts.number is None or facts.terminating
+        if (facts.function == change.name and waits) or facts.requested != facts.allocated:
+            yield Key(KIND, change.namespace, name)
+
+
+def _of_runtime(change: Change[RuntimeFacts]) -> Iterable[Key]:
+    for (namespace, name), facts in change.cluster[WATCHED_VERSIONS]:
+        if facts.runtime == change.name:
+            yield Key(KIND, namespace, name)
+
+
+def _of_alias(change: Change[AliasFacts]) -> Iterable[Key]:
+    """Those that may go now, or that may have environments of their own now."""
+    functions = {facts.function for facts in change.either}
+    for name, facts in change.cluster[WATCHED_VERSIONS].within(change.namespace):
+        if (facts.terminating and facts.function in functions) or facts.requested != facts.allocated:
+            yield Key(KIND, change.namespace, name)
+
+
+def _of_environment(change: Change[Provisioned]) -> Iterable[Key]:
+    found = change.either[0]
+    for name, facts in change.cluster[WATCHED_VERSIONS].within(change.namespace):
+        if facts.function == found.function and str(facts.number) == found.qualifier and facts.sha256 is not None:
+            yield Key(KIND, change.namespace, name)
+
+
+def controller(memory: VersionMemory) -> Controller:
+    """Versions."""
+    return Controller(
+        KIND,
+        partial(reconcile, memory),
+        follows=(
+            Follow(WATCHED_RUNTIMES, _of_runtime),
+            Follow(WATCHED_FUNCTIONS, _of_function),
+            Follow(WATCHED_VERSIONS, _itself, resync=True, settled=lambda facts: facts.settled),
+            Follow(WATCHED_VERSIONS, _provisioning),
+            Follow(WATCHED_ALIASES, _of_alias),
+            Follow(WATCHED_PROVISIONED_DEPLOYMENTS, _of_environment),
+            Follow(WATCHED_PROVISIONED_PODS, _of_environment),
+        ),
+    )

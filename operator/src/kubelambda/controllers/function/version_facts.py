@@ -1,0 +1,63 @@
+"""What others may know of a FunctionVersion: its number, what it runs, and what it wants provisioned."""
+
+from dataclasses import dataclass
+from sys import intern
+
+from kubelambda.controllers.machinery.declaration import Watch
+from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import FUNCTION_VERSIONS
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFacts:
+    """The parts of a FunctionVersion that others decide by."""
+
+    uid: str
+    generation: int
+    created: str
+    function: str
+    number: int | None
+    """None until it is published."""
+    sha256: str | None
+    """The archive that it runs; None for one that only repeats another version."""
+    code_sha256: str | None
+    """The same as Lambda writes it."""
+    runtime: str | None
+    revision: str | None
+    fault: str
+    """Why it cannot be invoked."""
+    requested: int
+    """Provisioned environments that it asks for."""
+    allocated: int
+    """Those that its status says it has."""
+    terminating: bool
+    settled: bool
+    """Whether its status speaks of its spec and says Ready."""
+
+
+def version_facts(body: Object) -> VersionFacts:
+    """The facts of a FunctionVersion object, whatever state it is in."""
+    metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
+    deployed = status.get("deployed") or {}
+    number = status.get("version")
+    ready: Object = next((c for c in status.get("conditions") or [] if c["type"] == "Ready"), {})
+    wanted = (spec.get("provisionedConcurrency") or {}).get("provisionedConcurrentExecutions", 0)
+    return VersionFacts(
+        uid=metadata["uid"],
+        generation=metadata["generation"],
+        created=metadata["creationTimestamp"],
+        function=intern(spec["functionName"]),
+        number=int(number) if number else None,
+        sha256=(deployed.get("code") or {}).get("sha256"),
+        code_sha256=status.get("codeSha256"),
+        runtime=intern(deployed["runtime"]) if deployed else None,
+        revision=deployed.get("revision"),
+        fault=ready.get("message", "") if ready.get("status") == "False" else "",
+        requested=wanted,
+        allocated=(status.get("provisionedConcurrency") or {}).get("allocated", 0),
+        terminating="deletionTimestamp" in metadata,
+        settled=ready.get("status") == "True" and status.get("observedGeneration") == metadata["generation"],
+    )
+
+
+WATCHED_VERSIONS = Watch(FUNCTION_VERSIONS, version_facts)
