@@ -4,6 +4,8 @@ import io
 import json
 import os
 import subprocess
+import time
+import urllib.request
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from installation.account import Account, lambda_client
-from installation.kubectl import kubectl
+from installation.kubectl import eventually, kubectl
 
 ROLE = "arn:aws:iam::123456789012:role/lambda"
 
@@ -63,6 +65,40 @@ def test_a_function_is_invoked_as_soon_as_it_is_active(account: Account) -> None
     arn = account.arn("My_Function")
     account.client.get_waiter("function_active_v2").wait(FunctionName=arn, WaiterConfig={"Delay": 1})
     assert account.invoke("My_Function")["Payload"] == ["My_Function", arn]
+
+
+def test_code_of_thirty_megabytes_passes_through_and_comes_back(account: Account) -> None:
+    """Through frontend, control API, store and agent; and by the address that GetFunction gives."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as folder:
+        folder.writestr("data", os.urandom(30 << 20))
+        folder.writestr("index.py", "import os\n\ndef handler(event, context):\n    return os.path.getsize('data')\n")
+    assert create(account, "large", archive.getvalue(), Timeout=30)["CodeSize"] == len(archive.getvalue())
+    arn = account.arn("large")
+    account.client.get_waiter("function_active_v2").wait(FunctionName=arn, WaiterConfig={"Delay": 1})
+    assert account.invoke("large")["Payload"] == 30 << 20
+    location = account.client.get_function(FunctionName=arn)["Code"]["Location"]
+    with urllib.request.urlopen(location, timeout=60) as response:
+        assert response.read() == archive.getvalue()
+
+
+def test_from_create_to_an_answer(account: Account) -> None:
+    """A function of a megabyte answers soon after CreateFunction; how soon is printed."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as folder:
+        folder.writestr("data", os.urandom(1 << 20))
+        folder.writestr("index.py", "def handler(event, context):\n    return 'here'\n")
+    began = time.monotonic()
+    create(account, "quick", archive.getvalue())
+
+    def answered() -> bool:
+        try:
+            return bool(account.invoke("quick")["Payload"] == "here")
+        except account.client.exceptions.ResourceConflictException as error:  # Pending, and never a 404
+            raise AssertionError(str(error)) from error
+
+    eventually(answered, timeout=30, interval=0.02)
+    print(f"create to answer, 1 MB: {time.monotonic() - began:.2f} s")
 
 
 def test_the_paginator_lists_functions_of_the_callers_account() -> None:
