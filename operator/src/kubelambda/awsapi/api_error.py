@@ -16,6 +16,15 @@ _STATUSES: Final = {
     "NotServedException": 501,
     "RequestEntityTooLargeException": 413,
     "ServiceUnavailableException": 503,
+    "InternalServiceException": 500,
+}
+# Application Auto Scaling has other names for the same.
+_OF_JSON_SERVICES: Final = {
+    "InvalidParameterValueException": "ValidationException",
+    "ResourceNotFoundException": "ObjectNotFoundException",
+    "ResourceConflictException": "ConcurrentUpdateException",
+    "ServiceException": "InternalServiceException",
+    "ServiceUnavailableException": "InternalServiceException",
 }
 
 
@@ -29,14 +38,15 @@ class ApiError(Exception):
 
     def answer(self, model: ServiceModel) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body."""
-        status, member = model.error(self.type)
-        status = _STATUSES.get(self.type, status)
-        headers = {"x-amzn-ErrorType": self.type}
-        if self.type == "TooManyRequestsException":
+        kind = _OF_JSON_SERVICES.get(self.type, self.type) if model.target_prefix else self.type
+        status, member = model.error(kind)
+        status = _STATUSES.get(kind, status)
+        headers = {"x-amzn-ErrorType": kind}
+        if kind == "TooManyRequestsException":
             headers["Retry-After"] = "1"
         body = {"Type": "User" if status < 500 else "Service", **self.members, member: self.text}
         if model.target_prefix:
-            body = {"__type": self.type, member: self.text}
+            body = {"__type": kind, member: self.text}
         return status, headers, json.dumps(body).encode()
 
 

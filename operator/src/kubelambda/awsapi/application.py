@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -18,7 +19,7 @@ from starlette.routing import Route as Path
 from kubelambda.awsapi import operations
 from kubelambda.awsapi.account.directory import AccountView
 from kubelambda.awsapi.api_error import ApiError, not_served, unavailable
-from kubelambda.awsapi.call import Answer, Call, Services
+from kubelambda.awsapi.call import Answer, Call, Handler, Services
 from kubelambda.awsapi.function.function_reads import CODE_PATH
 from kubelambda.awsapi.model import constraints, parameters
 from kubelambda.awsapi.model.body_receiver import BodyReceiver, BodyTooLarge
@@ -37,12 +38,23 @@ audit = logging.getLogger("kubelambda.audit")
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """A service of AWS: its model, what of it is served, and the media type of its answers."""
+
+    model: ServiceModel
+    handlers: Mapping[str, Handler]
+    media_type: str
+
+
 class ControlApi:
     """Serves Lambda's control API for one installation."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._model = ServiceModel.load("lambda")
+        self._lambda = _Service(ServiceModel.load("lambda"), operations.LAMBDA, "application/json")
+        scaling = ServiceModel.load("application-autoscaling")
+        self._scaling = _Service(scaling, operations.SCALING, "application/x-amz-json-1.1")
 
     def application(self) -> Starlette:
         """The routes."""
@@ -79,47 +91,42 @@ class ControlApi:
         name, resource = "-", ""
         headers: dict[str, str] = {}
         body = b""
+        target = request.headers.get("x-amz-target", "")
+        service = self._scaling if target.startswith(f"{self._scaling.model.target_prefix}.") else self._lambda
         try:
-            route = self._route(request)
+            route = _route(service, request, target)
             name = route.operation.name
             with closing(BodyReceiver()) as receiver:
-                answer = await self._answer(request, route, receiver)
+                answer = await self._answer(service, request, route, receiver)
             status, resource = answer.status or route.operation.status, answer.resource
             body = b"" if answer.members is None else json.dumps(answer.members).encode()
         except ApiError as error:
-            status, headers, body = error.answer(self._model)
+            status, headers, body = error.answer(service.model)
         except ClientDisconnect:
             return Response(status_code=400)
         except KubeError as error:
             log.warning("%s: %s", name, error)
             text = f"The cluster's API server cannot be used now: {error}"
-            status, headers, body = unavailable(text).answer(self._model)
+            status, headers, body = unavailable(text).answer(service.model)
         except Exception:
             log.exception("request %s (%s) failed", request_id, name)
             failed = ApiError("ServiceException", "The request failed; the log of the control API says why.")
-            status, headers, body = failed.answer(self._model)
+            status, headers, body = failed.answer(service.model)
         milliseconds = round((time.monotonic() - started) * 1000, 1)
         result = headers.get("x-amzn-ErrorType", "ok")
         audit.info("%s %s %s %d %s %s ms", request_id, name, resource or "-", status, result, milliseconds)
         headers |= {"x-amzn-RequestId": request_id}
-        return Response(body, status, headers, media_type="application/json" if body else None)
+        return Response(body, status, headers, media_type=service.media_type if body else None)
 
-    def _route(self, request: Request) -> Route:
-        path = request.scope["raw_path"].decode("latin-1")
-        route = self._model.route(request.method, path, parse_qs(request.url.query, keep_blank_values=True))
-        if route is None:
-            raise ApiError("UnknownOperationException", f"no operation at {request.method} {path}")
-        return route
-
-    async def _answer(self, request: Request, route: Route, receiver: BodyReceiver) -> Answer:
-        handler = operations.LAMBDA.get(route.operation.name)
+    async def _answer(self, service: _Service, request: Request, route: Route, receiver: BodyReceiver) -> Answer:
+        handler = service.handlers.get(route.operation.name)
         if handler is None:
             raise not_served(route.operation.name)
         query = parse_qs(request.url.query, keep_blank_values=True)
         body = await _receive(request, receiver, route.operation.name)
         parts = Parts(route.labels, query, request.headers, body)
-        found = parameters.collect(self._model, route.operation, parts)
-        wrong = constraints.violations(self._model, route.operation.input, found)
+        found = parameters.collect(service.model, route.operation, parts)
+        wrong = constraints.violations(service.model, route.operation.input, found)
         if wrong:
             raise ApiError("ValidationException", constraints.message(wrong))
         host = request.headers.get("host", "")
@@ -137,6 +144,20 @@ class ControlApi:
         if found is None:
             raise ApiError("AccessDeniedException", f"There is no account {namespace}.")
         return found
+
+
+def _route(service: _Service, request: Request, target: str) -> Route:
+    """The operation that a request asks for: by its path, or by its header `X-Amz-Target` (json 1.1)."""
+    if service.model.target_prefix:
+        operation = service.model.operations.get(target.partition(".")[2])
+        if operation is None or request.method != "POST":
+            raise ApiError("UnknownOperationException", f"no operation {target}")
+        return Route(operation, {})
+    path = request.scope["raw_path"].decode("latin-1")
+    route = service.model.route(request.method, path, parse_qs(request.url.query, keep_blank_values=True))
+    if route is None:
+        raise ApiError("UnknownOperationException", f"no operation at {request.method} {path}")
+    return route
 
 
 async def _receive(request: Request, receiver: BodyReceiver, operation: str) -> Mapping[str, Any]:

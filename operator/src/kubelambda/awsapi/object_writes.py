@@ -20,20 +20,30 @@ type Change = Callable[[Object], Mapping[str, Any]]
 
 
 async def write_spec(
-    services: Services, resource: Resource, arn: str, read: Callable[[], Awaitable[Object]], change: Change
+    services: Services,
+    resource: Resource,
+    arn: str,
+    read: Callable[[], Awaitable[Object]],
+    change: Change,
+    *,
+    annotate: Callable[[Object], Mapping[str, str | None]] = lambda _: {},
 ) -> Object:
-    """Changes the spec of an object; returns it after that, or as it was when nothing changes.
+    """Changes the spec of an object, and annotations with it; returns it after that, or as it was when nothing changes.
 
     Of two writers at once the second starts again from what the first left. Raises `ApiError`.
     """
     for _ in range(_ATTEMPTS):
         body = await read()
         patch = merge_patch(body["spec"], change(body))
-        if not patch:
+        annotations = _changed_annotations(body, annotate(body))
+        if not patch and not annotations:
             return body
         _refuse_declared(arn, body, patch)
         metadata = body["metadata"]
-        document = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "spec": patch}
+        document = {
+            "metadata": {"resourceVersion": metadata["resourceVersion"], "annotations": annotations},
+            "spec": patch,
+        }
         try:
             return await services.client.patch(resource, metadata["name"], document, metadata["namespace"], query=WRITE)
         except (Conflict, NotFound):
@@ -41,6 +51,11 @@ async def write_spec(
         except KubeError as error:
             raise refusal(error) from error
     raise conflict(f"It changes faster than it can be updated: {arn}")
+
+
+def _changed_annotations(body: Object, wanted: Mapping[str, str | None]) -> dict[str, str | None]:
+    found = body["metadata"].get("annotations") or {}
+    return {name: value for name, value in wanted.items() if found.get(name) != value}
 
 
 def _refuse_declared(arn: str, body: Object, patch: Mapping[str, Any]) -> None:

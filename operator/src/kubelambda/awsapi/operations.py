@@ -1,4 +1,4 @@
-"""Every operation that this release serves, by its name in the service model; all others answer 501."""
+"""Every operation that this release serves, by its name in the service models; all others answer 501."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -13,7 +13,10 @@ from kubelambda.awsapi.function import (
     function_tags,
 )
 from kubelambda.awsapi.permission import permission_operations
+from kubelambda.awsapi.scaling import scaling_operations
 from kubelambda.awsapi.version import alias_operations, provisioned_operations, version_operations
+
+SCALING: Final[Mapping[str, Handler]] = scaling_operations.OPERATIONS
 
 LAMBDA: Final[Mapping[str, Handler]] = {
     **function_operations.OPERATIONS,

@@ -12,8 +12,12 @@ from kubelambda.awsapi.model.body_receiver import LargeBlob
 from kubelambda.awsapi.model.service_model import ServiceModel, Shape
 
 NOT_NULL: Final = "Member must not be null"
-# Java's classes of characters, which Python's expressions lack.
-_CLASSES: Final = {r"\p{L}\p{Z}\p{N}": r"\w\s", r"\p{Print}": r"[^\x00-\x1f\x7f]"}
+# Java's classes of characters, which Python's expressions lack, and its pairs for what is one character here.
+_CLASSES: Final = {
+    r"\p{L}\p{Z}\p{N}": r"\w\s",
+    r"\p{Print}": r"[^\x00-\x1f\x7f]",
+    r"\uD800\uDC00-\uDBFF\uDFFF": r"\U00010000-\U0010ffff",
+}
 _LOCATIONS: Final = ("querystring", "header", "uri")
 """The order in which Lambda looks at the parts of a request; the body comes last."""
 
