@@ -25,9 +25,9 @@ def by_rank(cluster: Cluster, *addresses: str) -> list[str]:
     return ownership.ranked(cluster.namespace, addresses)
 
 
-async def one_claimed(cluster: Cluster) -> bool:
-    """Whether one environment is some function's."""
-    return len(await cluster.claimed_pods()) == 1
+async def claimed(cluster: Cluster, count: int) -> bool:
+    """Whether so many environments are some function's, as Kubernetes knows: a claim is told after the first answer."""
+    return len(await cluster.claimed_pods()) == count
 
 
 async def test_who_does_not_own_a_function_passes_its_calls_on_and_keeps_nothing(cluster: Cluster) -> None:
@@ -117,7 +117,7 @@ async def test_an_environment_in_its_init_is_adopted_when_that_ends(cluster: Clu
     leaving = await cluster.frontend(former, members=(former,))
     taking = await cluster.frontend(owner, members=(owner,))
     call = cluster.calls("slow", 1, 3, address=former)[0]
-    await eventually(lambda: one_claimed(cluster))
+    await eventually(lambda: claimed(cluster, 1))
     await eventually(lambda: any(pod.function for pod in taking.caches.pods.items.values()))
     cluster.members(leaving, owner, former)
     assert (await call).json == 3
@@ -133,7 +133,7 @@ async def test_what_still_runs_for_a_former_owner_counts_whatever_its_revision(c
     leaving = await cluster.frontend(former, members=(former,))
     taking = await cluster.frontend(owner, members=(owner,))
     running = cluster.calls("one", 1, 4, address=former)[0]
-    await eventually(lambda: one_claimed(cluster))
+    await eventually(lambda: claimed(cluster, 1))
     await asyncio.sleep(1)
     await cluster.function("one", SLOW, reserved=1, revision="b" * 16)
     await eventually(lambda: seen(taking, cluster, "b" * 16))
@@ -155,6 +155,7 @@ async def test_an_update_during_adoption_leaves_no_old_code(cluster: Cluster) ->
     owner, former = by_rank(cluster, *ADDRESSES[:2])
     await cluster.frontend(former, members=(former,))
     assert (await cluster.invoke("code", address=former)).json == "old"
+    await eventually(lambda: claimed(cluster, 1))
     (pod,) = await cluster.claimed_pods()
     taking = await cluster.frontend(owner, members=(owner,))
     process = cluster.agents.processes[pod]
@@ -191,6 +192,7 @@ async def test_nodes_that_are_gone_without_a_word_cost_no_caller_the_timeout(clu
     pods = await cluster.pool(3)
     await cluster.frontend()
     await asyncio.gather(*cluster.calls("slow", 3, 0.5))
+    await eventually(lambda: claimed(cluster, 3))
     for pod in pods:
         cluster.agents.freeze(pod)
         await cluster.agents.report(pod, ready=False)
