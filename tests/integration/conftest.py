@@ -42,7 +42,7 @@ def start(control_plane: ControlPlane) -> None:
     control_plane.start()
     applied = control_plane.kubectl("apply", "--server-side", "--filename", str(ROOT / "crds"))
     assert applied.returncode == 0, applied.stderr
-    for kind in ("functions", "functionversions", "aliases", "runtimes"):
+    for kind in ("functions", "functionversions", "aliases", "runtimes", "subnets", "securitygroups"):
         control_plane.kubectl("wait", "--for=condition=Established", f"crd/{kind}.kubelambda.dev", "--timeout=30s")
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}}
     applied = control_plane.apply([namespace, RUNTIME, *access_manifests()])

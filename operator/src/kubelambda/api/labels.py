@@ -36,6 +36,12 @@ NETWORK_CLOSED: Final = "closed"
 NETWORK_SET: Final = f"{GROUP}/network-set"
 """Label that the claim of a closed environment adds: which set of subnets and security groups it joins."""
 
+NETWORK_POLICY: Final = f"{GROUP}/network-policy"
+"""Label of every NetworkPolicy that we make: the set that it is of, or `base`."""
+NETWORK_POLICY_BASE: Final = "base"
+SECURITY_GROUP: Final = f"security-group.{GROUP}"
+"""Prefix of the label of a group's members: `security-group.kubelambda.dev/<group>: ""`."""
+
 CLAIMED_AT: Final = f"{GROUP}/claimed-at"
 
 ACCOUNT_ID: Final = f"{GROUP}/account-id"

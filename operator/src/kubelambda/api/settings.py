@@ -109,6 +109,8 @@ class NetworkSettings(Model):
     """Networks that no environment reaches: the metadata services of clouds, where it would be taken for its node."""
     api_server: bool = False
     """Whether environments reach the API server."""
+    settle_seconds: Annotated[float, Field(ge=0)] = 1.0
+    """How long a closed environment exists before it is opened: longer than an enforcer takes to hear of a new pod."""
     resolvers: list[dict[str, Any]] = [
         {
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},

@@ -7,6 +7,7 @@ from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function import alias, function, function_version, publication
 from kubelambda.controllers.function.version_memory import VersionMemory
 from kubelambda.controllers.machinery.declaration import Controller
+from kubelambda.controllers.network import network
 from kubelambda.controllers.pool import pool, runtime
 
 
@@ -22,6 +23,7 @@ def controllers(code: CodeState) -> tuple[Controller, ...]:
         alias.controller(versions),
         publication.controller(versions),
         pool.CONTROLLER,
+        network.CONTROLLER,
         code_collection.controller(code),
         download.controller(code),
     )

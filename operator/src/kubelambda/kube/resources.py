@@ -34,6 +34,8 @@ FUNCTION_VERSIONS = Resource(labels.GROUP, labels.VERSION, "functionversions", "
 ALIASES = Resource(labels.GROUP, labels.VERSION, "aliases", "Alias")
 RUNTIMES = Resource(labels.GROUP, labels.VERSION, "runtimes", "Runtime", namespaced=False)
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+SUBNETS = Resource(labels.GROUP, labels.VERSION, "subnets", "Subnet")
+SECURITY_GROUPS = Resource(labels.GROUP, labels.VERSION, "securitygroups", "SecurityGroup")
 PODS = Resource("", "v1", "pods", "Pod")
 SECRETS = Resource("", "v1", "secrets", "Secret")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")

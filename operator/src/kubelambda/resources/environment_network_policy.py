@@ -12,6 +12,7 @@ EGRESS = "kubelambda-environments-egress"
 CLOSED = "kubelambda-environments-closed"
 POLICY_NAMES = (AGENTS, EGRESS, CLOSED)
 ENVIRONMENTS = {labels.MANAGED_BY: labels.MANAGER, labels.COMPONENT: labels.COMPONENT_ENVIRONMENT}
+BASE = {labels.MANAGED_BY: labels.MANAGER, labels.NETWORK_POLICY: labels.NETWORK_POLICY_BASE}
 _DNS_PORTS = [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
 _HTTP = [{"port": 8080, "protocol": "TCP"}]
 
@@ -65,7 +66,7 @@ def environment_network_policies(
 
 def _policy(namespace: str, name: str, selector: Manifest, **directions: list[Manifest]) -> Manifest:
     return {
-        "metadata": {"name": name, "namespace": namespace, "labels": {labels.MANAGED_BY: labels.MANAGER}},
+        "metadata": {"name": name, "namespace": namespace, "labels": BASE},
         "spec": {
             "podSelector": selector,
             "policyTypes": [direction.capitalize() for direction in directions],

@@ -41,6 +41,20 @@ def function_labels(function: str, uid: str, configuration: DeployedConfiguratio
     }
 
 
+def network_labels(configuration: DeployedConfiguration) -> dict[str, str]:
+    """Labels that open a closed environment for what its security groups allow, and make it a member of them."""
+    network = configuration.network
+    if network is None:
+        return {}
+    members = {f"{labels.SECURITY_GROUP}/{group}": "" for group in network.security_groups}
+    return {labels.NETWORK_SET: network.set, **members}
+
+
+def closed_labels(configuration: DeployedConfiguration) -> dict[str, str]:
+    """Labels that an environment of a function with a vpcConfig is made with: it is born closed."""
+    return {} if configuration.network is None else {labels.NETWORK: labels.NETWORK_CLOSED}
+
+
 def owner_reference(function: str, uid: str) -> Manifest:
     """Makes the garbage collector delete an environment with its Function."""
     return {

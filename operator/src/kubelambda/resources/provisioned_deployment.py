@@ -12,8 +12,10 @@ from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings
 from kubelambda.resources.environment_pod import (
     Manifest,
+    closed_labels,
     configured_resources,
     function_labels,
+    network_labels,
     pod_metadata,
     pod_spec,
 )
@@ -79,7 +81,8 @@ def provisioned_deployment(
         **function_labels(function, function_uid, configuration),
         labels.RUNTIME: configuration.runtime,
     }
-    metadata = pod_metadata(found, settings)
+    # They wait for their function longer than an enforcer takes to hear of them.
+    metadata = pod_metadata({**found, **closed_labels(configuration), **network_labels(configuration)}, settings)
     metadata["annotations"] = {**metadata.get("annotations", {}), labels.PROVISIONED: qualifier}
     # The revision changes with the Runtime's image: it is no part of what tells the Deployment's pods from others.
     selector = {name: value for name, value in found.items() if name not in (labels.REVISION, labels.RUNTIME)}

@@ -2,12 +2,12 @@
 
 import pytest
 
-from kubelambda.core.environment.shape import GENERIC, PodSource, Shape, start_plan, storage_shape
+from kubelambda.core.environment.shape import GENERIC, PodSource, Shape, function_shape, start_plan
 
 
 def test_everything_else_comes_with_the_claim() -> None:
     """A function that asks for nothing special has the shape of every pool pod."""
-    assert storage_shape(0) == storage_shape(512) == GENERIC
+    assert function_shape(0) == function_shape(512) == GENERIC
     assert GENERIC.id == ""
 
 

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from kubelambda.api import limits
 from kubelambda.api.conditions import Condition
 from kubelambda.api.kinds.function_code import Code, DataKey, ObjectName
+from kubelambda.api.kinds.vpc_config import DeployedNetwork, VpcConfig
 from kubelambda.api.model import Model
 from kubelambda.api.validations import not_served, rule, rules
 
@@ -110,15 +111,6 @@ class EphemeralStorage(Model):
         limits.EPHEMERAL_STORAGE_MIN_MB
     )
     """In MB."""
-
-
-class VpcConfig(Model):
-    """Subnets and security groups that the environments join."""
-
-    subnet_ids: Annotated[list[str], Field(max_length=16)] = []
-    """Names of Subnets."""
-    security_group_ids: Annotated[list[str], Field(max_length=5)] = []
-    """Names of SecurityGroups."""
 
 
 class FileSystemConfig(Model):
@@ -238,7 +230,6 @@ class FunctionSpec(Model):
             not_served("packageType", unless="self.packageType == 'Zip'"),
             not_served("layers", unless="self.layers.size() == 0"),
             not_served("architectures", unless="self.architectures.all(name, name == 'x86_64')"),
-            not_served("vpcConfig"),
             not_served("fileSystemConfigs", unless="self.fileSystemConfigs.size() == 0"),
             not_served("deadLetterConfig"),
             not_served("codeSigningConfig"),
@@ -347,6 +338,8 @@ class DeployedConfiguration(Model):
     """Variables; references are resolved when an environment starts."""
     log_group: str
     """Name of the log group."""
+    network: DeployedNetwork | None = None
+    """The closed network of its environments; None: they may reach what everybody may."""
 
 
 class Publication(Model):

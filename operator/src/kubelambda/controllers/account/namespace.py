@@ -8,9 +8,10 @@ from functools import partial
 from kubelambda.api import labels
 from kubelambda.controllers.account.access import AccountAccess
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts
+from kubelambda.controllers.account.policy_facts import WATCHED_POLICIES, PolicyFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
-from kubelambda.controllers.machinery.declaration import Change, Controller, Follow, Watch
+from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.core.account.identity import AccountClaim, namespace_account_id, rightful_account_id
 from kubelambda.kube.errors import Forbidden, NotFound
@@ -99,16 +100,8 @@ def _first_or_last(change: Change[FunctionFacts]) -> Iterable[Key]:
         yield Key(KIND, change.namespace, change.namespace)
 
 
-def _policy_holder(change: Change[str]) -> Iterable[Key]:
+def _policy_holder(change: Change[PolicyFacts]) -> Iterable[Key]:
     yield Key(KIND, change.namespace, change.namespace)
-
-
-LISTED_POLICIES: Watch[str] = Watch(
-    NETWORK_POLICIES,
-    lambda body: str(body["metadata"]["name"]),
-    label=f"{labels.MANAGED_BY}={labels.MANAGER}",
-    listed_only=True,
-)
 
 
 def controller(access: AccountAccess) -> Controller:
@@ -119,6 +112,6 @@ def controller(access: AccountAccess) -> Controller:
         follows=(
             Follow(WATCHED_NAMESPACES, _itself),
             Follow(WATCHED_FUNCTIONS, _first_or_last, resync=True),
-            Follow(LISTED_POLICIES, _policy_holder, resync=True),
+            Follow(WATCHED_POLICIES, _policy_holder, resync=True),
         ),
     )

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from kubelambda.api import labels
 from kubelambda.api.kinds.function import FunctionSpec, FunctionStatus
 from kubelambda.api.kinds.runtime import RuntimeSpec
+from kubelambda.api.kinds.security_group import SecurityGroupSpec
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts
 from kubelambda.controllers.code import code_source
@@ -26,12 +27,14 @@ from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
+from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS, SubnetFacts
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES, RuntimeFacts
 from kubelambda.core.account import identity
 from kubelambda.core.account.reserved_concurrency import Grant, ReservationRequest, account_quota, allocate
 from kubelambda.core.function.function_status import Observation, decide
 from kubelambda.core.function.object_name import function_name_of
 from kubelambda.core.function.problems import Problem, findings, first_fault
+from kubelambda.core.network.network_set import NetworkSet, configured_set, missing_groups, missing_subnets
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS, NAMESPACES
 
@@ -129,6 +132,7 @@ async def _observe(
         runtime=runtime,
         code=code,
         references=missing,
+        network=_network(context, key.namespace, spec),
     )
 
 
@@ -162,6 +166,24 @@ def _runtime(context: Context, spec: FunctionSpec | Problem) -> RuntimeSpec | Pr
         return RuntimeSpec.model_validate(found.spec, extra="ignore")
     except ValidationError as error:
         return Problem(Reason.RUNTIME_NOT_FOUND, f"Runtime {spec.runtime} cannot be used: {error.errors()[0]['msg']}")
+
+
+def _network(context: Context, namespace: str, spec: FunctionSpec | Problem) -> NetworkSet | Problem | None:
+    found = None if isinstance(spec, Problem) else configured_set(spec.vpc_config)
+    if found is None:
+        return None
+    if not context.settings.network.policies:
+        message = "vpcConfig needs NetworkPolicies, which this installation does not make (networkPolicies.enabled)"
+        return Problem(Reason.NETWORK_NOT_SERVED, message)
+    if (missing := missing_subnets(found, _names(context.cluster[WATCHED_SUBNETS].within(namespace)))) is not None:
+        return Problem(Reason.INVALID_SUBNET, missing)
+    if (missing := missing_groups(found, _names(context.cluster[WATCHED_GROUPS].within(namespace)))) is not None:
+        return Problem(Reason.INVALID_SECURITY_GROUP, missing)
+    return found
+
+
+def _names(found: Iterable[tuple[str, object]]) -> set[str]:
+    return {name for name, _ in found}
 
 
 def _grant(memory: FunctionMemory, context: Context, key: Key, annotations: dict[str, str]) -> Grant:
@@ -241,6 +263,14 @@ def _provisioned(change: Change[AliasFacts] | Change[VersionFacts]) -> Iterable[
                 yield Key(KIND, change.namespace, name)
 
 
+def _in_network(change: Change[SubnetFacts] | Change[SecurityGroupSpec]) -> Iterable[Key]:
+    """Functions that waited for a subnet or group, or lose one; what a group allows concerns its policy only."""
+    if change.before is None or change.after is None:
+        for name, facts in change.cluster[WATCHED_FUNCTIONS].within(change.namespace):
+            if any(change.name in (*found.subnets, *found.groups) for found in facts.networks):
+                yield Key(KIND, change.namespace, name)
+
+
 def controller(code: CodeState) -> Controller:
     """Functions."""
     return Controller(
@@ -253,5 +283,7 @@ def controller(code: CodeState) -> Controller:
             Follow(WATCHED_FUNCTIONS, _refused),
             Follow(WATCHED_ALIASES, _provisioned),
             Follow(WATCHED_VERSIONS, _provisioned),
+            Follow(WATCHED_SUBNETS, _in_network),
+            Follow(WATCHED_GROUPS, _in_network),
         ),
     )

@@ -5,8 +5,9 @@ from sys import intern
 
 from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.controllers.machinery.declaration import Watch
-from kubelambda.core.environment.shape import storage_shape
+from kubelambda.core.environment.shape import function_shape
 from kubelambda.core.function.version_publication import fingerprint
+from kubelambda.core.network.network_set import NetworkSet, deployed_set, network_set
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS
 
@@ -29,6 +30,8 @@ class FunctionFacts:
     """The archive that is deployed."""
     stored: str | None
     """Digest of an archive that came by the control API: nothing but the store has it."""
+    networks: tuple[NetworkSet, ...]
+    """The sets of subnets and groups that its vpcConfig names, and that its deployment is in."""
     settled: bool
     """Whether its status speaks of its spec and says Ready."""
     lambda_name: str | None
@@ -55,16 +58,18 @@ def function_facts(body: Object) -> FunctionFacts:
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
     last = status.get("lastPublished") or {}
     runtime, storage = spec.get("runtime"), spec.get("ephemeralStorage") or {}
+    closed = bool((spec.get("vpcConfig") or {}).get("subnetIds"))
     return FunctionFacts(
         uid=metadata["uid"],
         generation=metadata["generation"],
         created=metadata["creationTimestamp"],
         runtime=intern(runtime) if runtime else None,
-        pooled=storage_shape(storage.get("size", 0)).generic,
+        pooled=function_shape(storage.get("size", 0), closed=closed).generic,
         requested=spec.get("reservedConcurrentExecutions"),
         granted=status.get("reservedConcurrentExecutions"),
         sha256=code.get("sha256"),
         stored=((spec.get("code") or {}).get("stored") or {}).get("sha256"),
+        networks=_networks(spec, status),
         settled=ready and status.get("observedGeneration") == metadata["generation"],
         lambda_name=spec.get("functionName"),
         description=spec.get("description", ""),
@@ -82,6 +87,15 @@ def function_facts(body: Object) -> FunctionFacts:
 
 def _fingerprint(deployed: Object | None) -> str:
     return fingerprint(DeployedConfiguration.model_validate(deployed, extra="ignore")) if deployed else ""
+
+
+def _networks(spec: Object, status: Object) -> tuple[NetworkSet, ...]:
+    wanted = spec.get("vpcConfig") or {}
+    found = (
+        network_set(wanted.get("subnetIds", ()), wanted.get("securityGroupIds", ())),
+        deployed_set((status.get("deployed") or {}).get("network")),
+    )
+    return tuple(sorted({each for each in found if each is not None}, key=lambda each: each.id))
 
 
 WATCHED_FUNCTIONS = Watch(FUNCTIONS, function_facts)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from sys import intern
 
 from kubelambda.controllers.machinery.declaration import Watch
+from kubelambda.core.network.network_set import NetworkSet, deployed_set
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTION_VERSIONS
 
@@ -30,6 +31,8 @@ class VersionFacts:
     """Provisioned environments that it asks for."""
     allocated: int
     """Those that its status says it has."""
+    network: NetworkSet | None
+    """The set of subnets and groups that its environments are in."""
     terminating: bool
     settled: bool
     """Whether its status speaks of its spec and says Ready."""
@@ -55,6 +58,7 @@ def version_facts(body: Object) -> VersionFacts:
         fault=ready.get("message", "") if ready.get("status") == "False" else "",
         requested=wanted,
         allocated=(status.get("provisionedConcurrency") or {}).get("allocated", 0),
+        network=deployed_set(deployed.get("network")),
         terminating="deletionTimestamp" in metadata,
         settled=ready.get("status") == "True" and status.get("observedGeneration") == metadata["generation"],
     )

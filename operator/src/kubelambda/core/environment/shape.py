@@ -65,9 +65,13 @@ class StartPlan:
     """Whether a pool pod has to get the function's size before anything runs in it: its own limit is too small."""
 
 
-def storage_shape(ephemeral_storage_mb: int) -> Shape:
-    """The shape of a function with so much /tmp; no pool pod has less than the least."""
-    return Shape(ephemeral_storage_mb=max(ephemeral_storage_mb, limits.EPHEMERAL_STORAGE_MIN_MB))
+def function_shape(ephemeral_storage_mb: int, *, closed: bool = False) -> Shape:
+    """The shape of a function with so much /tmp (no pool pod has less than the least), in a closed network or not.
+
+    All closed networks are one shape: pods are born closed, and the claim says what opens.
+    """
+    storage = max(ephemeral_storage_mb, limits.EPHEMERAL_STORAGE_MIN_MB)
+    return Shape(ephemeral_storage_mb=storage, network="closed" if closed else "")
 
 
 def start_plan(shape: Shape, memory_mb: int, pool_limit_mb: int, *, own_pod: bool = False) -> StartPlan:

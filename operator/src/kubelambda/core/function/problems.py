@@ -12,6 +12,7 @@ from kubelambda.api.conditions import ConditionStatus
 from kubelambda.api.kinds.function import DeployedCode
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.reasons import Reason
+from kubelambda.core.network.network_set import NetworkSet
 
 if TYPE_CHECKING:
     from kubelambda.core.function.function_status import Observation
@@ -95,6 +96,17 @@ def references_exist(observed: "Observation") -> Finding | None:
     return _problem(None, observed.references, "InvalidConfiguration")
 
 
+def network_exists(observed: "Observation") -> Finding | None:
+    """Subnets and security groups of the vpcConfig."""
+    match observed.network:
+        case Problem() as missing:
+            return _problem("NetworkReady", missing, str(missing.reason))
+        case NetworkSet() as found:
+            message = f"subnets {', '.join(found.subnets)}; security groups {', '.join(found.groups)}"
+            return Finding("NetworkReady", "True", Reason.NETWORK_FOUND, message)
+    return None
+
+
 def concurrency_is_granted(observed: "Observation") -> Finding | None:
     """The reservation; one that is refused keeps nothing from running."""
     kind, grant = "ConcurrencyGranted", observed.grant
@@ -111,6 +123,7 @@ CHECKS: tuple[Check, ...] = (
     runtime_exists,
     code_is_published,
     references_exist,
+    network_exists,
     concurrency_is_granted,
 )
 """In the order in which a person would want to hear of them."""

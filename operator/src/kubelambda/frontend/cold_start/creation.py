@@ -56,6 +56,21 @@ class Creation:
         except TimeoutError as error:
             raise NotStarted(f"pod {name} has no address after {seconds:.0f} s") from error
 
+    async def join_network(self, target: Target, name: str) -> None:
+        """Opens a pod that was born closed for what its security groups allow; before anything of a user runs in it.
+
+        Whatever enforces policies has a moment to hear of the pod first: it must be closed before it is opened, and a
+        policy that is late then only opens late. Raises `NotStarted`.
+        """
+        found = rendering.network_labels(target.configuration)
+        if not found:
+            return
+        await asyncio.sleep(self._settings.network.settle_seconds)
+        try:
+            await self._client.patch(PODS, name, {"metadata": {"labels": found}}, target.namespace)
+        except KubeError as error:
+            raise NotStarted(f"pod {name} cannot join its network: {error}") from error
+
     def _manifest(self, target: Target) -> Object:
         configuration, settings = target.configuration, self._settings.environments
         runtime = self._caches.runtimes.items.get(("", configuration.runtime))
@@ -74,6 +89,7 @@ class Creation:
             labels.COMPONENT: labels.COMPONENT_ENVIRONMENT,
             labels.RUNTIME: configuration.runtime,
             **rendering.function_labels(target.name, target.uid, configuration),
+            **rendering.closed_labels(configuration),
         }
         metadata = {
             "generateName": f"{target.name[:40].rstrip('-')}-",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from kubelambda.api.settings import Settings
-from kubelambda.core.environment.shape import PodSource, StartPlan, start_plan, storage_shape
+from kubelambda.core.environment.shape import PodSource, StartPlan, function_shape, start_plan
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cold_start.archive_cache import Archives
 from kubelambda.frontend.cold_start.claiming import Claiming, TakenPod
@@ -100,7 +100,7 @@ class Starter:
     def _plan(self, target: Target, *, own_pod: bool) -> StartPlan:
         settings, found = self._settings.environments, target.configuration
         return start_plan(
-            storage_shape(found.ephemeral_storage),
+            function_shape(found.ephemeral_storage, closed=found.network is not None),
             found.memory_size + settings.memory_overhead_mb,
             settings.pool_memory_limit_mb,
             own_pod=own_pod,
@@ -160,6 +160,7 @@ class Starter:
         finally:
             slots.release(target.namespace, ticket)
         try:
+            await self._creation.join_network(target, name)
             await self._specializer.dial(ip, self._settings.environments.start_timeout_seconds)
             started = await self._specializer.specialize(target, prepared, AgentAddress(name, uid, ip), watcher)
         except Taken as error:  # it was made for this function: nobody else can have it

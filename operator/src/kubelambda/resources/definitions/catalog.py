@@ -5,12 +5,16 @@ from kubelambda.resources.definitions.definition import Manifest
 from kubelambda.resources.definitions.function_definition import function_definition
 from kubelambda.resources.definitions.function_version_definition import function_version_definition
 from kubelambda.resources.definitions.runtime_definition import runtime_definition
+from kubelambda.resources.definitions.security_group_definition import security_group_definition
+from kubelambda.resources.definitions.subnet_definition import subnet_definition
 
 DEFINITIONS = (
     function_definition,
     function_version_definition,
     alias_definition,
     runtime_definition,
+    subnet_definition,
+    security_group_definition,
 )
 
 

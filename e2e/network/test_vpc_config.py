@@ -1,0 +1,150 @@
+"""A vpcConfig decides what a function reaches, tried with real packets before and after a change of rules (§10.1)."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from installation.account import Account
+from installation.kubectl import eventually, kubectl, kubectl_json
+from installation.release import RELEASE, SYSTEM_NAMESPACE, platform_image
+
+SERVE = """
+import socket, threading
+
+def serve(port):
+    listener = socket.create_server(("", port))
+    while True:
+        listener.accept()[0].close()
+
+for port in (5432, 5433):
+    threading.Thread(target=serve, args=(port,)).start()
+"""
+
+REACH = """
+import socket
+
+def reach(host, port):
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+        return "reached"
+    except ConnectionRefusedError:
+        return "refused"
+    except OSError:
+        return "blocked"
+
+def resolves(name):
+    try:
+        socket.getaddrinfo(name, 80)
+        return "reached"
+    except OSError:
+        return "blocked"
+
+at_init = {"other:5432": reach("OTHER", 5432)}
+
+def handler(event, context):
+    found = {name: reach(*address) for name, address in event.items()}
+    return {**found, "DNS": resolves("kubernetes.default.svc.cluster.local"), "at INIT": at_init}
+"""
+
+
+def server(account: Account, name: str, labels: dict[str, str]) -> str:
+    """A pod of the user's own that listens on two ports; returns its address."""
+    container: dict[str, Any] = {
+        "name": "server",
+        "image": platform_image(),
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["/usr/bin/python3", "-c", SERVE],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    security = {"runAsNonRoot": True, "runAsUser": 12345, "seccompProfile": {"type": "RuntimeDefault"}}
+    spec = {"securityContext": security, "containers": [container], "terminationGracePeriodSeconds": 1}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
+    kubectl("--namespace", account.namespace, "apply", "--filename", "-", stdin=json.dumps(manifest))
+    kubectl("--namespace", account.namespace, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+    found: str = account.get("pod", name)["status"]["podIP"]
+    return found
+
+
+def group(account: Account, first: int, last: int) -> None:
+    """The group of the function: what members of `db` serve on some ports."""
+    rule = {"ipProtocol": "tcp", "fromPort": first, "toPort": last, "to": [{"securityGroup": "db"}]}
+    account.apply({"kind": "SecurityGroup", "metadata": {"name": "app"}, "spec": {"egress": [rule]}})
+
+
+@pytest.fixture(scope="module")
+def targets(account: Account) -> Iterator[dict[str, Any]]:
+    """Addresses by the names under which a function reports them."""
+    member = server(account, "member", {"security-group.kubelambda.dev/db": ""})
+    other = server(account, "other", {"app": "other"})
+    service = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "service", f"{RELEASE}-frontend")
+    slices = kubectl_json("--namespace", "default", "get", "endpointslices", "kubernetes")
+    yield {
+        "db:5432": (member, 5432),
+        "db:5433": (member, 5433),
+        "other:5432": (other, 5432),
+        "frontend": (service["spec"]["clusterIP"], 80),
+        "API server": (slices["endpoints"][0]["addresses"][0], slices["ports"][0]["port"]),
+    }
+    kubectl("--namespace", account.namespace, "delete", "pods", "member", "other", "--wait=false")
+
+
+def test_security_groups_decide_what_a_function_reaches(account: Account, targets: dict[str, Any]) -> None:
+    """From INIT on, with DNS always; a change of rules holds for the environment that runs. Others share its policy."""
+    source = REACH.replace("OTHER", targets["other:5432"][0])
+    network = {"subnetIds": ["private-a"], "securityGroupIds": ["app"]}
+    account.function("open", source, timeout=60)
+    everything = account.invoke("open", targets)["Payload"]
+    assert (everything["db:5432"], everything["db:5433"], everything["other:5432"]) == ("reached",) * 3
+
+    account.apply({"kind": "Subnet", "metadata": {"name": "private-a"}, "spec": {}})
+    account.apply({"kind": "SecurityGroup", "metadata": {"name": "db"}, "spec": {}})
+    group(account, 5432, 5432)
+    account.function("closed", source, timeout=60, vpcConfig=network)
+    blocked = dict.fromkeys(targets, "blocked") | {"DNS": "reached", "at INIT": {"other:5432": "blocked"}}
+    found = eventually(lambda: reached(account, targets, blocked | {"db:5432": "reached"}), timeout=30)
+    assert found
+
+    before = [pod["metadata"]["name"] for pod in account.environments("closed")]
+    group(account, 5433, 5433)
+    assert eventually(lambda: reached(account, targets, blocked | {"db:5433": "reached"}), timeout=30)
+    assert [pod["metadata"]["name"] for pod in account.environments("closed")] == before
+
+    account.function("neighbour", source, timeout=60, vpcConfig=network)
+    assert len(policies(account)) == 1
+    kubectl("--namespace", account.namespace, "delete", "function", "closed", "neighbour")
+    eventually(lambda: policies(account) == [], timeout=30)
+
+
+def test_a_subnet_that_does_not_exist_is_named(account: Account) -> None:
+    """With Lambda's words and reason; the function becomes Active when it comes."""
+    network = {"subnetIds": ["private-z"], "securityGroupIds": ["app"]}
+    group(account, 5432, 5432)
+    account.function("waiting", "def handler(e, c): return 1", ready=False, vpcConfig=network)
+    status = eventually(lambda: failed(account))
+    assert (status["state"], status["stateReasonCode"]) == ("Failed", "InvalidSubnet")
+    assert "The subnet ID 'private-z' does not exist" in status["stateReason"]
+    account.apply({"kind": "Subnet", "metadata": {"name": "private-z"}, "spec": {}})
+    account.wait_ready("waiting")
+
+
+def failed(account: Account) -> Any:
+    """The status of the function that waits, once there is one."""
+    status = account.get("function", "waiting").get("status", {})
+    return status if status.get("state") == "Failed" else None
+
+
+def reached(account: Account, targets: dict[str, Any], expected: dict[str, Any]) -> bool:
+    """Whether the closed function reaches what is expected; what it does reach, when it is something else."""
+    found = account.invoke("closed", targets)["Payload"]
+    if found != expected:
+        raise AssertionError(found)
+    return True
+
+
+def policies(account: Account) -> list[str]:
+    """Policies of sets of subnets and groups."""
+    selector = "kubelambda.dev/network-policy,kubelambda.dev/network-policy!=base"
+    found = kubectl_json("--namespace", account.namespace, "get", "networkpolicies", "--selector", selector)["items"]
+    return [policy["metadata"]["name"] for policy in found]

@@ -1,0 +1,20 @@
+"""The `Subnet` custom resource: where environments of functions with a vpcConfig live, and what is there."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from kubelambda.api.model import Model
+
+
+class SubnetSpec(Model):
+    """One subnet."""
+
+    availability_zone: Annotated[str, Field(max_length=63)] | None = None
+    """Zone of its nodes (topology.kubernetes.io/zone); not used for placement yet."""
+    internet: bool = False
+    """What a NAT gateway gives: the public internet, as far as the security groups allow it, but no private ranges."""
+
+
+class SubnetStatus(Model):
+    """Nothing is reported of a subnet."""

@@ -1,0 +1,1 @@
+"""Reconciles the networks of functions with a vpcConfig."""

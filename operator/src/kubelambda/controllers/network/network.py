@@ -1,0 +1,91 @@
+"""Reconciles the networks of a namespace: one policy a set of subnets and groups."""
+
+import contextlib
+from collections.abc import Iterable
+
+from kubelambda.api import labels
+from kubelambda.api.kinds.security_group import SecurityGroupSpec
+from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES
+from kubelambda.controllers.account.policy_facts import WATCHED_POLICIES, PolicyFacts
+from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
+from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
+from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
+from kubelambda.controllers.machinery.work_queue import Key, Outcome
+from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS, SubnetFacts
+from kubelambda.core.network.network_set import NetworkSet
+from kubelambda.core.network.traffic_rules import Reach, egress_rules, ingress_rules
+from kubelambda.kube.errors import NotFound
+from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import NETWORK_POLICIES
+from kubelambda.resources.network_set_policy import network_policy_name, network_set_policy
+
+KIND = "Network"
+
+
+async def reconcile(context: Context, key: Key) -> Outcome:
+    """The sets of `key.namespace`."""
+    namespace = context.cluster[WATCHED_NAMESPACES].get("", key.namespace)
+    if namespace is None or namespace.terminating:
+        return None
+    wanted = {found.id: found for found in _used(context, key.namespace)}
+    if context.settings.network.policies:
+        for found in wanted.values():
+            await context.client.apply(NETWORK_POLICIES, _policy(context, key.namespace, found), manager=FIELD_MANAGER)
+    for _, facts in list(context.cluster[WATCHED_POLICIES].within(key.namespace)):
+        if facts.of != labels.NETWORK_POLICY_BASE and facts.of not in wanted:
+            with contextlib.suppress(NotFound):
+                await context.client.delete(NETWORK_POLICIES, network_policy_name(facts.of), key.namespace)
+    return None
+
+
+def _used(context: Context, namespace: str) -> Iterable[NetworkSet]:
+    """Sets that a function is or will be in, or a version of one still is."""
+    for _, function in context.cluster[WATCHED_FUNCTIONS].within(namespace):
+        yield from function.networks
+    for _, version in context.cluster[WATCHED_VERSIONS].within(namespace):
+        if version.network is not None:
+            yield version.network
+
+
+def _policy(context: Context, namespace: str, found: NetworkSet) -> Object:
+    """What is missing of a set allows nothing."""
+    subnets, groups = context.cluster[WATCHED_SUBNETS], context.cluster[WATCHED_GROUPS]
+    internet = any(subnet.internet for name in found.subnets if (subnet := subnets.get(namespace, name)))
+    known = [group for name in found.groups if (group := groups.get(namespace, name))]
+    reach = Reach(internet, context.settings.network.refused_networks)
+    return network_set_policy(namespace, found.id, egress=egress_rules(known, reach), ingress=ingress_rules(known))
+
+
+def _of_function(change: Change[FunctionFacts]) -> Iterable[Key]:
+    before, after = (facts.networks if facts else () for facts in (change.before, change.after))
+    if before != after or (change.before is None and after):
+        yield Key(KIND, change.namespace, change.namespace)
+
+
+def _of_version(change: Change[VersionFacts]) -> Iterable[Key]:
+    before, after = (facts.network if facts else None for facts in (change.before, change.after))
+    if before != after:
+        yield Key(KIND, change.namespace, change.namespace)
+
+
+def _of_part(change: Change[SubnetFacts] | Change[SecurityGroupSpec]) -> Iterable[Key]:
+    yield Key(KIND, change.namespace, change.namespace)
+
+
+def _of_policy(change: Change[PolicyFacts]) -> Iterable[Key]:
+    if any(facts.of != labels.NETWORK_POLICY_BASE for facts in change.either):
+        yield Key(KIND, change.namespace, change.namespace)
+
+
+CONTROLLER = Controller(
+    KIND,
+    reconcile,
+    follows=(
+        Follow(WATCHED_FUNCTIONS, _of_function, resync=True),
+        Follow(WATCHED_VERSIONS, _of_version),
+        Follow(WATCHED_SUBNETS, _of_part),
+        Follow(WATCHED_GROUPS, _of_part),
+        Follow(WATCHED_POLICIES, _of_policy, resync=True),
+    ),
+)

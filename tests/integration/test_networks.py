@@ -1,0 +1,119 @@
+"""Networks of functions with a vpcConfig, against a real API server: one policy a set, from its first to its last."""
+
+from typing import Any
+
+import pytest
+from tests.integration.conftest import Functions, condition, eventually
+from tests.integration.control_plane import ControlPlane
+from tests.integration.processes import Installation
+
+from kubelambda.api import labels
+from kubelambda.kube.kube_client import KubeClient, Object
+from kubelambda.kube.resources import FUNCTIONS, NETWORK_POLICIES
+
+VPC = {"subnetIds": ["a"], "securityGroupIds": ["app"]}
+
+
+def made(namespace: str, kind: str, name: str, **spec: Any) -> Object:
+    """A Subnet or SecurityGroup."""
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "kubelambda.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def network(namespace: str, *, port: int = 5432) -> list[Object]:
+    """A subnet, and a group that allows one port."""
+    rule = {"ipProtocol": "tcp", "fromPort": port, "toPort": port, "to": [{"securityGroup": "db"}]}
+    return [made(namespace, "Subnet", "a"), made(namespace, "SecurityGroup", "app", egress=[rule])]
+
+
+async def sets(client: KubeClient, namespace: str) -> list[Object]:
+    """Policies of sets."""
+    selector = f"{labels.NETWORK_POLICY},{labels.NETWORK_POLICY}!={labels.NETWORK_POLICY_BASE}"
+    found: list[Object] = (await client.list(NETWORK_POLICIES, namespace, label_selector=selector))["items"]
+    return found
+
+
+async def test_a_set_has_one_policy_from_its_first_function_to_its_last(
+    running: Installation, functions: Functions, client: KubeClient
+) -> None:
+    """The second function makes no object; rules change in place; a policy that is taken away comes back."""
+    namespace = functions.namespace
+    assert functions.control_plane.apply(network(namespace)).returncode == 0
+    functions.apply("one", vpcConfig=VPC)
+    status = await functions.ready("one")
+    assert condition(status, "NetworkReady")["status"] == "True"
+    (policy,) = await eventually(lambda: sets(client, namespace))
+    assert policy["spec"]["egress"][0]["ports"] == [{"protocol": "TCP", "port": 5432}]
+    functions.apply("two", vpcConfig=VPC)
+    second = await functions.ready("two")
+    assert second["deployed"]["network"] == status["deployed"]["network"]
+    assert [each["metadata"]["uid"] for each in await sets(client, namespace)] == [policy["metadata"]["uid"]]
+
+    assert functions.control_plane.apply(network(namespace, port=5433)).returncode == 0
+
+    async def allows(port: int) -> bool:
+        found = await sets(client, namespace)
+        return bool(found) and found[0]["spec"]["egress"][0]["ports"][0]["port"] == port
+
+    await eventually(lambda: allows(5433))
+    await client.delete(NETWORK_POLICIES, policy["metadata"]["name"], namespace)
+    await eventually(lambda: allows(5433))
+    for name in ("one", "two"):
+        await client.delete(FUNCTIONS, name, namespace)
+
+    async def none() -> bool:
+        return not await sets(client, namespace)
+
+    await eventually(none)
+
+
+async def test_a_missing_part_leaves_the_old_deployment(running: Installation, functions: Functions) -> None:
+    """With Lambda's reason and words, until it is there."""
+    functions.apply("moving")
+    before = await functions.ready("moving")
+    functions.apply("moving", vpcConfig=VPC)
+    status = await functions.until("moving", lambda status: status["lastUpdateStatus"] == "Failed")
+    assert status["lastUpdateStatusReasonCode"] == "InvalidSubnet"
+    assert status["deployed"] == before["deployed"]
+    subnet, group = network(functions.namespace)
+    assert functions.control_plane.apply([subnet]).returncode == 0
+    status = await functions.until("moving", lambda s: s["lastUpdateStatusReasonCode"] == "InvalidSecurityGroup")
+    assert "The security group 'app' does not exist" in status["lastUpdateStatusReason"]
+    assert functions.control_plane.apply([group]).returncode == 0
+    status = await functions.ready("moving")
+    assert status["deployed"]["network"]["securityGroups"] == ["app"]
+    assert status["deployed"]["revision"] != before["deployed"]["revision"]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        (made("default", "SecurityGroup", "bad", egress=[{"to": []}]), "should have at least 1 items"),
+        (
+            made("default", "SecurityGroup", "bad", egress=[{"to": [{"cidr": "10.0.0.0/33"}]}]),
+            "cidr is no block of addresses",
+        ),
+        (made("default", "SecurityGroup", "bad", egress=[{"to": [{}]}]), "a peer is exactly one of"),
+        (
+            made(
+                "default",
+                "SecurityGroup",
+                "bad",
+                egress=[{"ipProtocol": "tcp", "fromPort": 2, "toPort": 1, "to": [{"securityGroup": "x"}]}],
+            ),
+            "fromPort is greater than toPort",
+        ),
+    ],
+)
+def test_rules_that_cannot_hold_are_refused(control_plane: ControlPlane, manifest: Object, message: str) -> None:
+    """By the API server, with a word on why."""
+    applied = control_plane.apply([manifest])
+    assert applied.returncode != 0
+    assert message in applied.stderr
+
+
+@pytest.mark.parametrize("config", [{"subnetIds": ["a"]}, {"subnetIds": [f"s{n}" for n in range(17)]},
+                                    {"subnetIds": ["a"], "securityGroupIds": [f"g{n}" for n in range(6)]}])  # fmt: skip
+def test_a_vpc_config_that_lambda_refuses_is_refused(functions: Functions, config: Object) -> None:
+    """Half of it, 17 subnets, 6 groups."""
+    assert functions.control_plane.apply([functions.manifest("bad", vpcConfig=config)]).returncode != 0
