@@ -90,6 +90,25 @@ def cold_start() -> None:
     print(f"cold start {cold:.1f} ms, the next invocation {(time.perf_counter() - started) * 1000:.2f} ms")
 
 
+def send_an_event() -> None:
+    """An asynchronous invocation: accepted at once, and found in the log of an environment by its request id."""
+    client = boto3.client("lambda", endpoint_url=ENDPOINT, config=Config(retries={"max_attempts": 0}))
+    answer = client.invoke(FunctionName="hello", InvocationType="Event", Payload=b'{"name": "an event"}')
+    request_id = answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-requestid"]
+    print(f"accepted with {answer['StatusCode']}, request id {request_id}")
+    deadline = time.monotonic() + 30
+    logs = ["kubectl", "logs", "--selector", "kubelambda.dev/function=hello", "--tail=50", "--prefix=false"]
+    while True:
+        printed = subprocess.run(logs, check=False, text=True, capture_output=True).stdout
+        found = [line for line in printed.splitlines() if request_id in line]
+        if any(line.startswith("REPORT") for line in found):
+            print("\n".join(found))
+            return
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the event {request_id} did not run; the environments' log:\n{printed}")
+        time.sleep(0.2)
+
+
 def main() -> None:
     """Runs the whole demonstration."""
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "none")
@@ -103,6 +122,8 @@ def main() -> None:
     invoke_with_boto3()
     say("Cold and warm")
     cold_start()
+    say("An event")
+    send_an_event()
     say("The environments")
     print(run("kubectl", "get", "pods", "--label-columns", "kubelambda.dev/function,kubelambda.dev/pool"), end="")
     print(f"\nThe cluster stays up. KUBECONFIG={os.environ['KUBECONFIG']} ENDPOINT={ENDPOINT}")

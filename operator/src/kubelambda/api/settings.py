@@ -143,6 +143,8 @@ class Settings(Model):
     """Base address of the code store."""
     control_api_url: str = "http://kubelambda-awsapi:8080"
     """Base address of the control API; frontends pass on to it whatever is not Invoke."""
+    event_queue_url: str = "http://kubelambda-events:8080"
+    """Base address of the event queue; frontends hand events over to it."""
     code_retention_seconds: Annotated[float, Field(ge=0)] = 900
     """How long an archive is kept that no function runs any more; signed addresses are good for as long."""
     code_url_refused_networks: list[IPvAnyNetwork] = [

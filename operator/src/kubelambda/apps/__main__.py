@@ -8,6 +8,7 @@ COMPONENTS = {
     "frontend": "kubelambda.apps.frontend",
     "awsapi": "kubelambda.apps.awsapi",
     "code-store": "kubelambda.apps.code_store",
+    "events": "kubelambda.apps.events",
 }
 
 

@@ -29,6 +29,7 @@ from kubelambda.frontend.dispatch.environment_handle import GRACE_S, invoke_head
 from kubelambda.frontend.dispatch.invocation import Invocation, refuse
 from kubelambda.frontend.dispatch.metrics import Metrics
 from kubelambda.frontend.invoke import invoke_request
+from kubelambda.frontend.invoke.event_handover import EventHandover
 from kubelambda.frontend.invoke.invoke_request import AnotherOperation, InvokeCall
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.reflector import Name
@@ -98,6 +99,7 @@ class Frontend:
         self._ledger_check = LedgerCheck(self.caches, key, self.metrics)
         self._strays = StrayCollection(self.caches, self.owned.known, self.owned.adoption, self._starter)
         self._control_api = ControlApiProxy(settings.control_api_url)
+        self._events = EventHandover(settings.event_queue_url, key)
         self._forwarder = Forwarder(port, key, self._owners.suspect)
         self.draining = False
 
@@ -122,7 +124,8 @@ class Frontend:
             self._secret_report.serve(request)
             return
         hop = self._forwarder.hop(request)
-        self._answer(request, invoke_request.new_request_id(request, trusted=hop is not None), hop)
+        trusted = hop is not None or self._events.is_attempt(request)
+        self._answer(request, invoke_request.new_request_id(request, trusted=trusted), hop)
 
     def _handle(self, request: Request, request_id: str) -> None:
         """Answers a request that was on its way to somebody else."""
@@ -142,9 +145,7 @@ class Frontend:
 
     def _invoke(self, request: Request, request_id: str, hop: Hop | None) -> None:
         call = invoke_request.parse_call(request)
-        region = call.reference.region
-        if region is not None and region != self._settings.region:
-            raise invoke_error.other_region(region, self._settings.region)
+        self._check_region(call.reference.region)
         namespace = self._namespace(call.reference.account, request)
         name = self.caches.object_name(namespace, call.reference.name)
         view = self.caches.functions.items.get((namespace, name))
@@ -166,15 +167,24 @@ class Frontend:
             return
         if view.deployed is None:
             raise _not_invocable(view)
+        invoked = f"{arn}:{call.qualifier}" if call.qualifier else arn
+        if call.event:
+            target = {"X-Kubelambda-Namespace": namespace, "X-Kubelambda-Function": name, "X-Kubelambda-Arn": invoked}
+            target["X-Kubelambda-Qualifier"] = call.qualifier or ""
+            self._events.hand_over(request, request_id, target, lambda error: refuse(request, request_id, error))
+            return
         for away in hop.without if hop is not None else ():
             self._owners.suspect(away)
         if not self._owners.owns(namespace):
             self._pass_on(request, request_id, hop.count if hop else 0, namespace, view.deployed.timeout)
             return
-        invoked = f"{arn}:{call.qualifier}" if call.qualifier else arn
         invocation = Invocation(request, request_id, invoked, invoke_request.now())
         invocation.environment_head = invoke_head(invocation)
         self.owned.dispatcher(namespace, name, view, account).invoke(invocation)
+
+    def _check_region(self, region: str | None) -> None:
+        if region is not None and region != self._settings.region:
+            raise invoke_error.other_region(region, self._settings.region)
 
     def _look_up(self, name: Name, request: Request, request_id: str, arn: str, call: InvokeCall) -> None:
         """The cache does not have the function. It is not said to be absent before Kubernetes says so."""

@@ -46,7 +46,6 @@ def test_an_encoded_arn_and_a_qualifier_are_understood() -> None:
     [
         (request(x_amz_invocation_type=b"Later"), 400, "ValidationException", "Value 'Later' at 'invocationType'"),
         (request(x_amz_log_type=b"All"), 400, "ValidationException", "satisfy enum value set: [None, Tail]"),
-        (request(x_amz_invocation_type=b"Event"), 400, "InvalidParameterValueException", "not available"),
         (request(b"/2015-03-31/functions/a%20b/invocations"), 400, "ValidationException", "'functionName'"),
         (
             request(b"/2015-03-31/functions/f:1/invocations?Qualifier=2"),

@@ -7,7 +7,9 @@ from pydantic import ConfigDict, Field
 
 from kubelambda.api import limits
 from kubelambda.api.conditions import Condition
+from kubelambda.api.kinds.event_invoke_config import EventInvokeConfig
 from kubelambda.api.kinds.function_code import Code, DataKey, ObjectName
+from kubelambda.api.kinds.function_permission import Permission
 from kubelambda.api.kinds.vpc_config import DeployedNetwork, VpcConfig
 from kubelambda.api.model import Model
 from kubelambda.api.validations import not_served, rule, rules
@@ -161,40 +163,6 @@ class SnapStart(Model):
     """When snapshots are taken."""
 
 
-class EventInvokeConfig(Model):
-    """Retries and destinations of asynchronous invocations."""
-
-    maximum_retry_attempts: Annotated[int, Field(ge=0, le=2)] = 2
-    """Retries after a function error."""
-    maximum_event_age_in_seconds: Annotated[int, Field(ge=60, le=21_600)] = 21_600
-    """Age after which an event is dropped."""
-
-
-class Permission(Model):
-    """A statement of the resource policy, as AddPermission takes it. Nothing enforces it yet: callers have no names."""
-
-    statement_id: Annotated[str, Field(pattern="^[a-zA-Z0-9_-]+$", max_length=100)]
-    """Its name."""
-    action: Annotated[str, Field(pattern=r"^(lambda:[*]|lambda:[a-zA-Z]+|[*])$", max_length=128)]
-    """What is allowed: lambda:InvokeFunction."""
-    principal: Annotated[str, Field(min_length=1, max_length=512)]
-    """A service, an account, an IAM identity, or * for everybody."""
-    qualifier: Annotated[str, Field(pattern="^[a-zA-Z0-9_-]+$", max_length=128)] | None = None
-    """The version or alias that it is about; the unqualified function unless given."""
-    source_arn: Annotated[str, Field(max_length=2048)] | None = None
-    """Only for events of this source."""
-    source_account: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
-    """Only for sources of this account."""
-    event_source_token: Annotated[str, Field(max_length=256)] | None = None
-    """Only for who knows this token."""
-    function_url_auth_type: Literal["NONE", "AWS_IAM"] | None = None
-    """Only for a function URL of this kind."""
-    principal_org_id: Annotated[str, Field(max_length=34)] | None = None
-    """Only for accounts of this organization."""
-    invoked_via_function_url: bool | None = None
-    """Only through a function URL."""
-
-
 class FunctionUrl(Model):
     """An HTTP address of the function."""
 
@@ -235,7 +203,6 @@ class FunctionSpec(Model):
             not_served("codeSigningConfig"),
             not_served("tracingConfig", unless="self.tracingConfig.mode == 'PassThrough'"),
             not_served("snapStart", unless="self.snapStart.applyOn == 'None'"),
-            not_served("eventInvokeConfig"),
             not_served("url"),
         )
     )

@@ -73,9 +73,9 @@ def not_json(detail: str) -> InvokeError:
     return InvokeError(400, "InvalidRequestContentException", text)
 
 
-def too_large(size: int, limit: int) -> InvokeError:
-    """The event exceeds the limit (§2.1.3)."""
-    text = f"{size} byte payload is too large for the RequestResponse invocation type (limit {limit} bytes)"
+def too_large(size: int, limit: int, kind: str = "RequestResponse") -> InvokeError:
+    """The event exceeds the limit of its invocation type (§2.1.3)."""
+    text = f"{size} byte payload is too large for the {kind} invocation type (limit {limit} bytes)"
     return InvokeError(413, "RequestTooLargeException", text)
 
 

@@ -33,11 +33,12 @@ class AnotherOperation(Exception):
 
 @dataclass(frozen=True, slots=True)
 class InvokeCall:
-    """An Invoke call: the function as named, the qualifier, and whether it is only a dry run."""
+    """An Invoke call: the function as named, the qualifier, and whether it is only a dry run, or an event."""
 
     reference: FunctionReference
     qualifier: str | None
     dry_run: bool
+    event: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +118,8 @@ def parse_call(request: Request) -> InvokeCall:
         raise invoke_error.invalid_parameter(
             "The derived qualifier from the function name does not match the specified qualifier."
         )
-    if kind == b"Event":
-        raise invoke_error.invalid_parameter(
-            "Asynchronous invocation (InvocationType Event) is not available in this release of kubelambda: "
-            "nothing was queued. Use RequestResponse."
-        )
     _check_client_context(request.headers.get(b"x-amz-client-context"))
-    return InvokeCall(named.reference, named.qualifier or derived, kind == b"DryRun")
+    return InvokeCall(named.reference, named.qualifier or derived, kind == b"DryRun", kind == b"Event")
 
 
 def _violations(named: _Named, kind: bytes, log_type: bytes) -> list[str]:

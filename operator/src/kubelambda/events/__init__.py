@@ -1,0 +1,1 @@
+"""The queue of asynchronous invocations: accepts events, tries them, tells their destinations."""

@@ -1,0 +1,74 @@
+"""One attempt: a synchronous invocation at a frontend, with the request id that the event was accepted with."""
+
+import logging
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import quote
+
+import aiohttp
+
+from kubelambda.api import limits
+from kubelambda.core.environment import tokens
+from kubelambda.core.event.delivery import AttemptOutcome
+from kubelambda.core.event.destination_record import LastAttempt
+from kubelambda.store.event.event_queue import QueuedEvent
+
+EVENT_HEADER = "X-Kubelambda-Caller"
+"""Tells a frontend that the request is an attempt, and by its token that we say so."""
+CONNECTIONS = 512
+_TIMEOUT = aiohttp.ClientTimeout(total=limits.TIMEOUT_MAX_S + 120, connect=10)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """What a frontend answered. `gone`: there is no such function any more."""
+
+    outcome: AttemptOutcome
+    last: LastAttempt | None = None
+    gone: bool = False
+
+
+class Attempts:
+    """Attempts at the frontends behind `url`."""
+
+    def __init__(self, url: str, key: bytes) -> None:
+        self._url = url
+        self._token = f"events {tokens.caller_token(key, 'events')}"
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, auto_decompress=False)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def attempt(self, event: QueuedEvent) -> AttemptResult:
+        """Tries an event once. Never raises for what a frontend or the way to it does."""
+        assert self._session is not None, "used outside of its context"
+        name = quote(event.headers["x-kubelambda-arn"], safe="")
+        headers = {EVENT_HEADER: self._token, "x-amzn-requestid": event.request_id, "Content-Type": "application/json"}
+        if "x-amzn-trace-id" in event.headers:
+            headers["X-Amzn-Trace-Id"] = event.headers["x-amzn-trace-id"]
+        url = f"{self._url}/2015-03-31/functions/{name}/invocations"
+        try:
+            async with self._session.post(url, data=event.payload, headers=headers) as response:
+                return _result(response.status, dict(response.headers), await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            log.info("event %s: no frontend answers: %s", event.request_id, error or type(error).__name__)
+            return AttemptResult(AttemptOutcome.TURNED_DOWN)
+
+
+def _result(status: int, headers: dict[str, str], body: bytes) -> AttemptResult:
+    if status == 200:
+        error = headers.get("X-Amz-Function-Error")
+        outcome = AttemptOutcome.FUNCTION_ERROR if error else AttemptOutcome.SUCCEEDED
+        last = LastAttempt(status, headers.get("X-Amz-Executed-Version", "$LATEST"), error, body)
+        return AttemptResult(outcome, last)
+    if status == 404:
+        return AttemptResult(AttemptOutcome.FUNCTION_ERROR, gone=True)
+    return AttemptResult(AttemptOutcome.TURNED_DOWN)

@@ -1,0 +1,70 @@
+"""Lambda's metrics of asynchronous invocation, by their names (§6.4, §9.3)."""
+
+import threading
+from collections.abc import Mapping
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+_LABELS = ["namespace", "function"]
+_AGES = (0.005, 0.05, 0.5, 5, 60, 600, 3600)
+
+
+class EventMetrics:
+    """All metrics of the event queue."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        self._received = Counter(
+            "kubelambda_async_events_received_total", "Events that were accepted", _LABELS, registry=registry
+        )
+        self._dropped = Counter(
+            "kubelambda_async_events_dropped_total",
+            "Events that were given up without a destination",
+            [*_LABELS, "condition"],
+            registry=registry,
+        )
+        self._failures = Counter(
+            "kubelambda_destination_delivery_failures_total",
+            "Records that their destination did not take",
+            _LABELS,
+            registry=registry,
+        )
+        self._ages = Histogram(
+            "kubelambda_async_event_age_seconds",
+            "Age of events when they are tried",
+            _LABELS,
+            buckets=_AGES,
+            registry=registry,
+        )
+        self._waiting = Gauge("kubelambda_async_events_waiting", "Events in the queue", _LABELS, registry=registry)
+        self._known: set[tuple[str, str]] = set()
+
+    def received(self, namespace: str, function: str) -> None:
+        """An event was accepted."""
+        self._received.labels(namespace, function).inc()
+
+    def dropped(self, namespace: str, function: str, condition: str) -> None:
+        """An event was given up, and nobody is told."""
+        self._dropped.labels(namespace, function, condition).inc()
+
+    def delivery_failed(self, namespace: str, function: str) -> None:
+        """A destination did not take a record."""
+        self._failures.labels(namespace, function).inc()
+
+    def age(self, namespace: str, function: str, seconds: float) -> None:
+        """An event is tried."""
+        self._ages.labels(namespace, function).observe(seconds)
+
+    def waiting(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """How many events wait."""
+        for function, count in counts.items():
+            self._waiting.labels(*function).set(count)
+        for function in self._known - counts.keys():
+            self._waiting.remove(*function)
+        self._known = set(counts)
+
+    def serve(self, port: int) -> tuple[WSGIServer, threading.Thread]:
+        """Serves /metrics from a thread of its own."""
+        return start_http_server(port, registry=self.registry)

@@ -1,0 +1,160 @@
+"""Works the queue off: tries what is due, in turn by function, and tells destinations how it ended (D.3)."""
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from kubelambda.core.event.delivery import (
+    AttemptOutcome,
+    DeliveryCondition,
+    Finish,
+    TryAgain,
+    after_attempt,
+    before_attempt,
+)
+from kubelambda.core.event.destination_record import EndedEvent, LastAttempt, destination_record
+from kubelambda.core.event.event_schedule import EventSchedule, ScheduledFunction
+from kubelambda.events.attempt import CONNECTIONS, AttemptResult, Attempts
+from kubelambda.events.destinations import DestinationFailed, Destinations
+from kubelambda.events.event_metrics import EventMetrics
+from kubelambda.events.function_policies import EventPolicy, FunctionPolicies
+from kubelambda.store.event.event_queue import EventQueue, QueuedEvent, QueueUnavailable
+from kubelambda.wire.background_tasks import BackgroundTasks
+
+_PAUSE_S = 1.0
+"""Before an event is looked at again whose progress could not be kept."""
+
+log = logging.getLogger(__name__)
+
+
+class EventWorker:
+    """The one worker of a queue."""
+
+    def __init__(
+        self,
+        queue: EventQueue,
+        attempts: Attempts,
+        policies: FunctionPolicies,
+        destinations: Destinations,
+        metrics: EventMetrics,
+    ) -> None:
+        self._queue = queue
+        self._attempts = attempts
+        self._policies = policies
+        self._destinations = destinations
+        self._metrics = metrics
+        self._schedule = EventSchedule()
+        self._changed = asyncio.Event()
+        self._tasks = BackgroundTasks()
+        self._stopping = False
+
+    def accepted(self, number: int, event: QueuedEvent) -> None:
+        """A new event is in the queue."""
+        self._metrics.received(event.target.namespace, event.target.function)
+        self._add(event, number, event.progress.due_at)
+
+    async def load(self) -> int:
+        """Takes in what an earlier process left; how many events that is."""
+        async for number, target, due in self._queue.waiting():
+            self._schedule.add((target.namespace, target.function), number, due)
+        return len(self._schedule)
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        await self._policies.reflector.synced.wait()
+        while True:
+            self._changed.clear()
+            while not self._stopping and len(self._tasks) < CONNECTIONS:
+                taken = self._schedule.take(time.time())
+                if taken is None:
+                    break
+                self._tasks.start(self._work(*taken))
+            self._metrics.waiting(self._schedule.waiting_by_function())
+            due = self._schedule.next_due()
+            pause = None if due is None or self._stopping else max(0.0, due - time.time())
+            if len(self._tasks) >= CONNECTIONS:
+                pause = None
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), pause)
+
+    async def drain(self, seconds: float) -> None:
+        """Takes nothing new and waits for what runs; what does not end is tried again by the next process."""
+        self._stopping = True
+        deadline = time.monotonic() + seconds
+        while len(self._tasks) and time.monotonic() < deadline:
+            self._changed.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), 0.5)
+
+    def _add(self, event: QueuedEvent, number: int, due: float) -> None:
+        self._schedule.add((event.target.namespace, event.target.function), number, due)
+        self._changed.set()
+
+    async def _work(self, function: ScheduledFunction, number: int) -> None:
+        """One turn of one event."""
+        outcome = AttemptOutcome.TURNED_DOWN
+        try:
+            outcome = await self._turn(number)
+        except QueueUnavailable as error:
+            log.warning("event %d is looked at again: %s", number, error)
+            self._schedule.add(function, number, time.time() + _PAUSE_S)
+        finally:
+            self._schedule.finished(function, outcome)
+            self._changed.set()
+
+    async def _turn(self, number: int) -> AttemptOutcome:
+        event = (await self._queue.read([number])).get(number)
+        if event is None:  # it was purged meanwhile
+            return AttemptOutcome.SUCCEEDED
+        policy = self._policies.of(event.target.namespace, event.target.function)
+        if policy is None:
+            await self._drop(number, event, "its function is gone")
+            return AttemptOutcome.SUCCEEDED
+        now = time.time()
+        end = before_attempt(event.progress, policy.retry, policy.reserved_concurrency, now)
+        if end is not None:
+            await self._end(number, event, policy, end, None)
+            return AttemptOutcome.SUCCEEDED
+        self._metrics.age(event.target.namespace, event.target.function, now - event.progress.accepted_at)
+        result = await self._attempts.attempt(event)
+        if result.gone:
+            await self._drop(number, event, "its function is gone")
+            return AttemptOutcome.SUCCEEDED
+        await self._after(number, event, policy, result)
+        return result.outcome
+
+    async def _after(self, number: int, event: QueuedEvent, policy: EventPolicy, result: AttemptResult) -> None:
+        step = after_attempt(event.progress, policy.retry, result.outcome, time.time())
+        match step:
+            case TryAgain(progress=progress):
+                await self._queue.postpone(number, progress)
+                self._add(event, number, progress.due_at)
+            case Finish():
+                await self._end(number, event, policy, step, result.last)
+
+    async def _end(
+        self, number: int, event: QueuedEvent, policy: EventPolicy, end: Finish, last: LastAttempt | None
+    ) -> None:
+        """Destinations first, and only then is the event forgotten: a crash in between tells them twice, not never."""
+        destination = policy.on_success if end.succeeded else policy.on_failure
+        arn = event.headers["x-kubelambda-arn"]
+        qualified = arn if event.target.qualifier else f"{arn}:$LATEST"
+        if destination is not None:
+            record = destination_record(
+                EndedEvent(event.request_id, qualified, event.payload, end, last), datetime.now(UTC)
+            )
+            try:
+                await self._destinations.deliver(destination, record, event)
+            except DestinationFailed as error:
+                log.warning("event %s: destination %s: %s", event.request_id, destination, error)
+                self._metrics.delivery_failed(event.target.namespace, event.target.function)
+        elif end.condition is not DeliveryCondition.SUCCESS:
+            self._metrics.dropped(event.target.namespace, event.target.function, end.condition.value)
+        await self._queue.finish(number)
+
+    async def _drop(self, number: int, event: QueuedEvent, why: str) -> None:
+        log.info("event %s of %s/%s is dropped: %s", event.request_id, *event.target[:2], why)
+        self._metrics.dropped(event.target.namespace, event.target.function, "FunctionGone")
+        await self._queue.finish(number)
