@@ -10,8 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.integration.conftest import start
 from tests.integration.control_plane import ADMIN_TOKEN, SYSTEM_NAMESPACE, ControlPlane
+from tests.integration.preparation import start
 from tests.integration.processes import Installation
 
 from bench.memory import process_pss_mb

@@ -5,8 +5,8 @@ import hashlib
 import re
 import uuid
 
-from tests.integration.conftest import Functions
 from tests.integration.control_api.control_api import HELLO, ROLE, Api, zipped
+from tests.integration.functions import Functions
 
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import FUNCTIONS

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from tests.integration.conftest import Functions
 from tests.integration.control_api.control_api import Answered, Api
+from tests.integration.functions import Functions
 
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import ALIASES

@@ -7,8 +7,8 @@ import os
 import zipfile
 
 import pytest
-from tests.integration.conftest import Functions, condition, eventually
 from tests.integration.control_api.control_api import HELLO, Api, zipped
+from tests.integration.functions import Functions, condition, eventually
 from tests.integration.processes import Installation
 
 MEMORY_MAX_MB = 128

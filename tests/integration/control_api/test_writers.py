@@ -5,9 +5,9 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from tests.integration.conftest import Functions
 from tests.integration.control_api.control_api import HELLO, Answered, Api, zipped
 from tests.integration.control_plane import ControlPlane
+from tests.integration.functions import Functions
 
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import FUNCTIONS

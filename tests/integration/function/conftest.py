@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.integration.conftest import Functions
 from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
 from tests.integration.function.objects import Objects
+from tests.integration.functions import Functions
 from tests.integration.processes import Installation
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.integration.conftest import Functions
+from tests.integration.functions import Functions
 
 from kubelambda.api import labels
 from kubelambda.kube.kube_client import Object

@@ -3,8 +3,8 @@
 import time
 
 import pytest
-from tests.integration.conftest import Functions, condition
 from tests.integration.function.objects import Objects
+from tests.integration.functions import Functions, condition
 from tests.integration.processes import Installation
 
 from kubelambda.kube.kube_client import Object

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tests.integration.conftest import Functions, condition, eventually
 from tests.integration.function.objects import Objects
+from tests.integration.functions import Functions, condition, eventually
 from tests.integration.processes import Installation
 
 from kubelambda.api import labels

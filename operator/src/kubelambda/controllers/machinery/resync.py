@@ -7,7 +7,7 @@ import random
 from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Name, Watch, name_of
-from kubelambda.kube.errors import KubeError
+from kubelambda.kube.errors import Forbidden, KubeError
 
 INTERVAL_S = 300.0
 _EVENT_DELAY_S = 10.0
@@ -69,7 +69,10 @@ async def _load(context: Context, watch: Watch[object], *, first: bool) -> int:
 async def _is_there(context: Context, watch: Watch[object], name: Name) -> bool:
     """Listed page by page, so an object may have come meanwhile that no page shows: asked by name, it tells."""
     namespace, plain = name
-    found = await context.client.find(watch.resource, plain, namespace or None)
+    try:
+        found = await context.client.find(watch.resource, plain, namespace or None)
+    except Forbidden:  # what we only watch: an event tells if it is there
+        return False
     if found is None:
         return False
     await changes.observe(context, watch, found)

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.integration.conftest import eventually
 from tests.integration.control_plane import OPERATOR_TOKEN, SYSTEM_NAMESPACE, ControlPlane, service_account
+from tests.integration.functions import eventually
 
 from kubelambda.api.settings import Settings
 from kubelambda.controllers.account import access

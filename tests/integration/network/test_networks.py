@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from tests.integration.conftest import Functions, condition, eventually
 from tests.integration.control_plane import ControlPlane
+from tests.integration.functions import Functions, condition, eventually
 from tests.integration.processes import Installation
 
 from kubelambda.api import labels

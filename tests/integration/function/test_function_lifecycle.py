@@ -5,7 +5,8 @@ import hashlib
 import io
 import zipfile
 
-from tests.integration.conftest import RUNTIME, Functions, condition, eventually
+from tests.integration.functions import Functions, condition, eventually
+from tests.integration.preparation import RUNTIME
 from tests.integration.processes import Installation
 
 from kubelambda.kube.errors import NotFound

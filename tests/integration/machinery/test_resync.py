@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.integration.conftest import Functions
+from tests.integration.functions import Functions
 
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.settings import Settings

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.integration.conftest import Functions, eventually
 from tests.integration.control_plane import SYSTEM_NAMESPACE
+from tests.integration.functions import Functions, eventually
 from tests.integration.processes import KEY, Installation
 
 from kubelambda.api import labels

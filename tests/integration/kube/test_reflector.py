@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.integration.conftest import Functions, eventually
+from tests.integration.functions import Functions, eventually
 
 from kubelambda.frontend.cluster.views import FunctionView, function_view
 from kubelambda.kube.errors import Gone

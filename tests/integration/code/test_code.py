@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.integration.conftest import Functions, condition, eventually
 from tests.integration.control_plane import free_port
+from tests.integration.functions import Functions, condition, eventually
 from tests.integration.processes import Installation
 
 from kubelambda.kube.resources import FUNCTIONS
@@ -262,12 +262,22 @@ async def test_a_lost_volume_is_filled_again_from_the_sources(
 
 
 async def test_a_store_that_is_away_is_waited_for(running: Installation, functions: Functions) -> None:
-    """The function is Pending, not Failed, and says why; it becomes Active when the store is back."""
+    """A new function is Pending, not Failed, and says why; what is deployed stays Ready until it is back."""
+    functions.apply("serves")
+    functions.apply("changes")
+    before = await functions.ready("serves")
+    await functions.ready("changes")
     store = next(component for component in running.components if component.name == "code-store")
     store.stop()
     functions.apply("waits", code={"inline": f"unique = {time.time_ns()}"})
     status = await functions.until("waits", lambda status: bool(condition(status, "Ready")), 30)
     assert (status["state"], condition(status, "Ready")["reason"]) == ("Pending", "CodeStoreUnavailable")
+    functions.apply("serves", description="looked at again")
+    assert (await functions.ready("serves"))["deployed"] == before["deployed"]
+    functions.apply("changes", code={"inline": f"changed = {time.time_ns()}"})
+    status = await functions.until("changes", lambda status: condition(status, "Ready").get("status") == "False", 30)
+    assert (status["state"], status["lastUpdateStatus"]) == ("Active", "InProgress")
     shutil.rmtree(running.blobs)
     running.code_store()
     assert (await functions.ready("waits", 60))["state"] == "Active"
+    await functions.ready("changes", 60)

@@ -1,5 +1,6 @@
 """The operator as a process: idle when nothing changes, replaced when it dies, unmoved by a restarted API server."""
 
+import json
 import re
 import sys
 import time
@@ -8,13 +9,22 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.integration.conftest import Functions, condition, eventually
 from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
+from tests.integration.functions import Functions, condition, eventually
 from tests.integration.processes import Installation, http
 
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.kube_client import KubeClient, Object
-from kubelambda.kube.resources import DEPLOYMENTS, FUNCTIONS, LEASES, NAMESPACES, NETWORK_POLICIES, RUNTIMES
+from kubelambda.kube.resources import (
+    ALIASES,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    DEPLOYMENTS,
+    FUNCTIONS,
+    LEASES,
+    NAMESPACES,
+    NETWORK_POLICIES,
+    RUNTIMES,
+)
 
 POOL = "kubelambda-pool-python3-13"
 
@@ -195,7 +205,10 @@ async def test_health_and_metrics_say_what_is(installation: Installation, functi
     assert metric(first, "kubelambda_leader") == 1
     assert metric(second, "kubelambda_leader") == 0
     assert metric(first, 'kubelambda_reconcile_duration_seconds_count{kind="Function"}') >= 1
-    assert metric(first, 'kubelambda_queue_depth{queue="quick"}') >= 0
+    await eventually(
+        lambda: metric(first, 'kubelambda_queue_depth{queue="quick"}') >= 1
+    )  # the code store, every minute
+    assert metric(second, 'kubelambda_queue_depth{queue="quick"}') == 0
     assert metric(first, "process_resident_memory_bytes") > 0
 
 
@@ -233,3 +246,46 @@ async def test_two_hundred_functions_at_once(installation: Installation, functio
     report(f"200 Functions: applied in {applied:.1f} s, Ready after {took:.1f} s")
     report(f"operator: {idle:.0f} MB idle, {operator.resident_mb:.0f} MB with 200 Functions")
     assert operator.resident_mb < 400
+
+
+async def test_an_object_of_a_later_release_stops_nobody(
+    installation: Installation, functions: Functions, control_plane: ControlPlane
+) -> None:
+    """It is skipped, counted, and told in an Event on it; when it can be read, it is an object like any other."""
+    operator, port = installation.operator("operator-1")
+    functions.apply("good")
+    await functions.ready("good")
+    definition = await functions.client.get(CUSTOM_RESOURCE_DEFINITIONS, "aliases.kubelambda.dev")
+    definition["metadata"] = {
+        "name": definition["metadata"]["name"],
+        "resourceVersion": definition["metadata"]["resourceVersion"],
+    }
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    schema["properties"]["functionVersion"] = {"x-kubernetes-preserve-unknown-fields": True}
+    schema["x-kubernetes-validations"] = []
+    replaced = control_plane.kubectl("replace", "--filename", "-", stdin=json.dumps(definition))
+    assert replaced.returncode == 0, replaced.stderr
+    try:
+        spec = {"functionName": "good", "name": "later", "functionVersion": {"newest": True}}
+        later = {"apiVersion": ALIASES.api_version, "kind": "Alias", "metadata": {"name": "later"}, "spec": spec}
+
+        async def stored() -> bool:
+            """The API server needs a moment for the new definition."""
+            created = control_plane.kubectl(
+                "--namespace", functions.namespace, "create", "--filename", "-", stdin=json.dumps(later)
+            )
+            return created.returncode == 0
+
+        await eventually(stored)
+        await eventually(lambda: metric(port, 'kubelambda_unreadable_objects{kind="Alias"}') == 1)
+        told = control_plane.kubectl("--namespace", functions.namespace, "describe", "alias", "later").stdout
+        assert "Unreadable" in told
+        assert "functionVersion" in told
+        functions.apply("good", timeout=9)
+        await functions.ready("good")
+        patch = {"spec": {"functionVersion": "$LATEST"}}
+        await functions.client.patch(ALIASES, "later", patch, functions.namespace)
+        await eventually(lambda: metric(port, 'kubelambda_unreadable_objects{kind="Alias"}') == 0)
+        assert operator.process.poll() is None
+    finally:
+        control_plane.upgrade_definitions()

@@ -1,0 +1,38 @@
+"""Account ids that are copied from one namespace to another: the real operator and API server."""
+
+from tests.integration.functions import Functions, eventually
+from tests.integration.processes import Installation
+
+from kubelambda.api import labels
+from kubelambda.core.account.identity import account_id
+from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import NAMESPACES
+
+
+async def test_a_copied_account_id_stays_with_the_namespace_that_had_it(
+    running: Installation, functions: Functions
+) -> None:
+    """The other one gets its own, and an Event says why; the ARN of its functions is its own too."""
+    functions.apply("victim")
+    arn = (await functions.ready("victim"))["functionArn"]
+    account = arn.split(":")[4]
+    copy = await functions.client.create(
+        NAMESPACES,
+        {"metadata": {"name": f"{functions.namespace}-copy", "annotations": {labels.ACCOUNT_ID: account}}},
+    )
+    name, own = copy["metadata"]["name"], account_id(copy["metadata"]["uid"])
+    thief = Functions(functions.control_plane, functions.client, name)
+    thief.apply("thief")
+
+    async def given() -> bool:
+        found = await functions.client.get(NAMESPACES, name)
+        return bool(found["metadata"]["annotations"][labels.ACCOUNT_ID] == own)
+
+    await eventually(given)
+    await thief.until("thief", lambda status: own in status.get("functionArn", ""))
+    events = functions.control_plane.kubectl("get", "events", "--namespace", "default", "--output", "json").stdout
+    assert "AccountIdRefused" in events
+    assert f"this namespace is account {own}" in events
+    kept: Object = (await functions.client.get(NAMESPACES, functions.namespace))["metadata"]["annotations"]
+    assert kept[labels.ACCOUNT_ID] == account
+    assert (await functions.ready("victim"))["functionArn"] == arn
