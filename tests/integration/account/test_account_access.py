@@ -100,7 +100,7 @@ async def test_roles_are_bound_while_a_namespace_has_functions(
 
 NEVER = [
     (OPERATOR, "get", "secrets"), (OPERATOR, "create", "pods"), (OPERATOR, "delete", "pods"),
-    (OPERATOR, "get", "pods"), (OPERATOR, "create", "pods/exec"), (OPERATOR, "create", "serviceaccounts/token"),
+    (OPERATOR, "patch", "pods"), (OPERATOR, "create", "pods/exec"), (OPERATOR, "create", "serviceaccounts/token"),
     (OPERATOR, "escalate", "clusterroles.rbac.authorization.k8s.io"), (OPERATOR, "impersonate", "users"),
     (OPERATOR, "create", "roles.rbac.authorization.k8s.io"),
     (OPERATOR, "create", "clusterrolebindings.rbac.authorization.k8s.io"),
