@@ -78,11 +78,13 @@ affinity: {{- toYaml . | nindent 2 }}
 
 {{- define "kubelambda.spread" -}}
 topologySpreadConstraints:
+  {{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
   - maxSkew: 1
-    topologyKey: kubernetes.io/hostname
+    topologyKey: {{ $key }}
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
-      matchLabels: {{- include "kubelambda.selector" . | nindent 8 }}
+      matchLabels: {{- include "kubelambda.selector" $ | nindent 8 }}
+  {{- end }}
 {{- end }}
 
 {{- define "kubelambda.pullSecrets" -}}

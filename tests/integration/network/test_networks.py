@@ -85,6 +85,20 @@ async def test_a_missing_part_leaves_the_old_deployment(running: Installation, f
     assert status["deployed"]["revision"] != before["deployed"]["revision"]
 
 
+async def test_environments_run_in_the_zones_of_their_subnets(running: Installation, functions: Functions) -> None:
+    """Which is part of what is deployed: when a subnet moves, so do they."""
+    subnet, group = network(functions.namespace)
+    subnet["spec"]["availabilityZone"] = "zone-a"
+    assert functions.control_plane.apply([subnet, group]).returncode == 0
+    functions.apply("zonal", vpcConfig=VPC)
+    before = await functions.ready("zonal")
+    assert before["deployed"]["network"]["zones"] == ["zone-a"]
+    subnet["spec"]["availabilityZone"] = "zone-b"
+    assert functions.control_plane.apply([subnet]).returncode == 0
+    after = await functions.until("zonal", lambda status: status["deployed"]["network"]["zones"] == ["zone-b"])
+    assert after["deployed"]["revision"] != before["deployed"]["revision"]
+
+
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [

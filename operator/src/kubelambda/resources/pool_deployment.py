@@ -8,6 +8,7 @@ from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings
 from kubelambda.core.pool.pool_size import PoolRange
 from kubelambda.resources.environment_pod import Manifest, pod_metadata, pod_spec, pool_labels, pool_resources
+from kubelambda.resources.topology import spread
 
 POOL_MAX = 1000
 POOL_DEFAULT_MAX = 10
@@ -61,7 +62,7 @@ def pool_deployment(
             "progressDeadlineSeconds": PROGRESS_DEADLINE_S,
             "selector": {"matchLabels": selector},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}},
-            "template": {"metadata": pod_metadata(selector, settings), "spec": pod},
+            "template": {"metadata": pod_metadata(selector, settings), "spec": {**pod, **spread(selector)}},
         },
     }
 

@@ -19,6 +19,7 @@ from kubelambda.resources.environment_pod import (
     pod_metadata,
     pod_spec,
 )
+from kubelambda.resources.topology import spread, within_zones
 
 _STEM_CHARS = 36
 _DIGITS = 8
@@ -85,6 +86,7 @@ def provisioned_deployment(
     metadata = pod_metadata({**found, **closed_labels(configuration), **network_labels(configuration)}, settings)
     metadata["annotations"] = {**metadata.get("annotations", {}), labels.PROVISIONED: qualifier}
     # The revision changes with the Runtime's image: it is no part of what tells the Deployment's pods from others.
+    zones = configuration.network.zones if configuration.network else ()
     selector = {name: value for name, value in found.items() if name not in (labels.REVISION, labels.RUNTIME)}
     return {
         "metadata": {
@@ -100,6 +102,6 @@ def provisioned_deployment(
             "progressDeadlineSeconds": _PROGRESS_DEADLINE_S,
             "selector": {"matchLabels": selector},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
-            "template": {"metadata": metadata, "spec": pod},
+            "template": {"metadata": metadata, "spec": {**pod, **spread(selector), **within_zones(zones)}},
         },
     }

@@ -11,7 +11,7 @@ class SubnetSpec(Model):
     """One subnet."""
 
     availability_zone: Annotated[str, Field(max_length=63)] | None = None
-    """Zone of its nodes (topology.kubernetes.io/zone); not used for placement yet."""
+    """Zone of its nodes (topology.kubernetes.io/zone), where its environments run. Absent: anywhere."""
     internet: bool = False
     """What a NAT gateway gives: the public internet, as far as the security groups allow it, but no private ranges."""
 

@@ -36,5 +36,7 @@ class DeployedNetwork(Model):
     """Which set of subnets and security groups: functions with the same one share its policy."""
     subnets: list[str]
     """Its subnets."""
+    zones: list[str] = []
+    """Zones of its subnets, where its environments run; none: anywhere."""
     security_groups: list[str]
     """Groups that its environments are members of."""

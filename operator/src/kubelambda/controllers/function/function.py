@@ -14,6 +14,7 @@ from kubelambda.api import labels
 from kubelambda.api.kinds.function import FunctionSpec, FunctionStatus
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.kinds.security_group import SecurityGroupSpec
+from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts
 from kubelambda.controllers.code import code_source
@@ -34,7 +35,7 @@ from kubelambda.core.account.reserved_concurrency import Grant, ReservationReque
 from kubelambda.core.function.function_status import Observation, decide
 from kubelambda.core.function.object_name import function_name_of
 from kubelambda.core.function.problems import Problem, findings, first_fault
-from kubelambda.core.network.network_set import NetworkSet, configured_set, missing_groups, missing_subnets
+from kubelambda.core.network.network_set import configured_set, missing_groups, missing_subnets
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS, NAMESPACES
 
@@ -168,22 +169,25 @@ def _runtime(context: Context, spec: FunctionSpec | Problem) -> RuntimeSpec | Pr
         return Problem(Reason.RUNTIME_NOT_FOUND, f"Runtime {spec.runtime} cannot be used: {error.errors()[0]['msg']}")
 
 
-def _network(context: Context, namespace: str, spec: FunctionSpec | Problem) -> NetworkSet | Problem | None:
+def _network(context: Context, namespace: str, spec: FunctionSpec | Problem) -> DeployedNetwork | Problem | None:
     found = None if isinstance(spec, Problem) else configured_set(spec.vpc_config)
     if found is None:
         return None
     if not context.settings.network.policies:
         message = "vpcConfig needs NetworkPolicies, which this installation does not make (networkPolicies.enabled)"
         return Problem(Reason.NETWORK_NOT_SERVED, message)
-    if (missing := missing_subnets(found, _names(context.cluster[WATCHED_SUBNETS].within(namespace)))) is not None:
+    subnets = dict(context.cluster[WATCHED_SUBNETS].within(namespace))
+    if (missing := missing_subnets(found, subnets)) is not None:
         return Problem(Reason.INVALID_SUBNET, missing)
-    if (missing := missing_groups(found, _names(context.cluster[WATCHED_GROUPS].within(namespace)))) is not None:
+    if (missing := missing_groups(found, dict(context.cluster[WATCHED_GROUPS].within(namespace)))) is not None:
         return Problem(Reason.INVALID_SECURITY_GROUP, missing)
-    return found
-
-
-def _names(found: Iterable[tuple[str, object]]) -> set[str]:
-    return {name for name, _ in found}
+    zones = {subnets[name].zone for name in found.subnets}
+    return DeployedNetwork(
+        set=found.id,
+        subnets=list(found.subnets),
+        security_groups=list(found.groups),
+        zones=[] if None in zones else sorted(zone for zone in zones if zone),
+    )
 
 
 def _grant(memory: FunctionMemory, context: Context, key: Key, annotations: dict[str, str]) -> Grant:
@@ -264,8 +268,9 @@ def _provisioned(change: Change[AliasFacts] | Change[VersionFacts]) -> Iterable[
 
 
 def _in_network(change: Change[SubnetFacts] | Change[SecurityGroupSpec]) -> Iterable[Key]:
-    """Functions that waited for a subnet or group, or lose one; what a group allows concerns its policy only."""
-    if change.before is None or change.after is None:
+    """Functions that waited for a subnet or group, lose one, or move; what a group allows concerns its policy only."""
+    zones = {facts.zone for facts in change.either if isinstance(facts, SubnetFacts)}
+    if change.before is None or change.after is None or len(zones) > 1:
         for name, facts in change.cluster[WATCHED_FUNCTIONS].within(change.namespace):
             if any(change.name in (*found.subnets, *found.groups) for found in facts.networks):
                 yield Key(KIND, change.namespace, name)

@@ -13,11 +13,13 @@ class SubnetFacts:
     """The parts of a Subnet that decisions are made by."""
 
     internet: bool
+    zone: str | None
 
 
 def subnet_facts(body: Object) -> SubnetFacts:
     """The facts of a Subnet."""
-    return SubnetFacts(bool((body.get("spec") or {}).get("internet")))
+    spec = body.get("spec") or {}
+    return SubnetFacts(bool(spec.get("internet")), spec.get("availabilityZone"))
 
 
 def group_facts(body: Object) -> SecurityGroupSpec:

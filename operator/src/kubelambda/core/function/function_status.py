@@ -27,7 +27,6 @@ from kubelambda.api.reasons import Reason
 from kubelambda.core.account.reserved_concurrency import Grant
 from kubelambda.core.function.problems import Finding, Problem, findings, first_fault
 from kubelambda.core.function.revision import revision
-from kubelambda.core.network.network_set import NetworkSet, configured_set
 
 CREATING = "The function is being created."
 _MESSAGE_MAX_CHARS = 1024
@@ -46,12 +45,16 @@ class Observation:
     runtime: RuntimeSpec | Problem | None = None
     code: DeployedCode | Problem | None = None
     references: Problem | None = None
-    network: NetworkSet | Problem | None = None
+    network: DeployedNetwork | Problem | None = None
     """Where its vpcConfig puts it; None for a function without."""
 
 
 def deployed_configuration(
-    name: str, spec: FunctionSpec, runtime: RuntimeSpec, code: DeployedCode
+    name: str,
+    spec: FunctionSpec,
+    runtime: RuntimeSpec,
+    code: DeployedCode,
+    network: DeployedNetwork | None = None,
 ) -> DeployedConfiguration:
     """The snapshot that frontends run. Its revision also covers what the runtime makes environments from."""
     if spec.runtime is None or spec.handler is None:
@@ -66,18 +69,11 @@ def deployed_configuration(
         timeout=spec.timeout,
         ephemeral_storage=spec.ephemeral_storage.size,
         environment=spec.environment,
-        network=_network(spec),
+        network=network,
         log_group=spec.logging_config.log_group or f"/aws/lambda/{spec.function_name or name}",
     )
     made_from = found.model_dump(mode="json", by_alias=True) | {"image": runtime.image, "bootstrap": runtime.bootstrap}
     return found.model_copy(update={"revision": revision(made_from)})
-
-
-def _network(spec: FunctionSpec) -> DeployedNetwork | None:
-    found = configured_set(spec.vpc_config)
-    if found is None:
-        return None
-    return DeployedNetwork(set=found.id, subnets=list(found.subnets), security_groups=list(found.groups))
 
 
 def decide(observed: Observation, now: datetime) -> FunctionStatus:
@@ -108,9 +104,11 @@ def decide(observed: Observation, now: datetime) -> FunctionStatus:
 
 
 def _deployed(observed: Observation) -> DeployedConfiguration | None:
-    match (observed.spec, observed.runtime, observed.code, observed.references, observed.network):
-        case (FunctionSpec() as spec, RuntimeSpec() as runtime, DeployedCode() as code, None, NetworkSet() | None):
-            return deployed_configuration(observed.name, spec, runtime, code)
+    if isinstance(observed.network, Problem):
+        return observed.before.deployed
+    match (observed.spec, observed.runtime, observed.code, observed.references):
+        case (FunctionSpec() as spec, RuntimeSpec() as runtime, DeployedCode() as code, None):
+            return deployed_configuration(observed.name, spec, runtime, code, observed.network)
     return observed.before.deployed
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from kubelambda.api.conditions import ConditionStatus
 from kubelambda.api.kinds.function import DeployedCode
 from kubelambda.api.kinds.runtime import RuntimeSpec
+from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.api.reasons import Reason
-from kubelambda.core.network.network_set import NetworkSet
 
 if TYPE_CHECKING:
     from kubelambda.core.function.function_status import Observation
@@ -101,8 +101,8 @@ def network_exists(observed: "Observation") -> Finding | None:
     match observed.network:
         case Problem() as missing:
             return _problem("NetworkReady", missing, str(missing.reason))
-        case NetworkSet() as found:
-            message = f"subnets {', '.join(found.subnets)}; security groups {', '.join(found.groups)}"
+        case DeployedNetwork() as found:
+            message = f"subnets {', '.join(found.subnets)}; security groups {', '.join(found.security_groups)}"
             return Finding("NetworkReady", "True", Reason.NETWORK_FOUND, message)
     return None
 

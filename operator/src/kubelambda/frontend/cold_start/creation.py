@@ -13,6 +13,7 @@ from kubelambda.kube.fair_slots import FairSlots
 from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import PODS
 from kubelambda.resources import environment_pod as rendering
+from kubelambda.resources.topology import spread, within_zones
 
 
 class Creation:
@@ -96,4 +97,6 @@ class Creation:
             **rendering.pod_metadata(found_labels, settings),
             "ownerReferences": [rendering.owner_reference(target.name, target.uid)],
         }
-        return {"metadata": metadata, "spec": spec}
+        zones = configuration.network.zones if configuration.network else ()
+        placed = {**spread({labels.FUNCTION_UID: target.uid}), **within_zones(zones)}
+        return {"metadata": metadata, "spec": {**spec, **placed}}
