@@ -9,6 +9,8 @@ from kubelambda.awsapi.api_error import invalid_parameter
 from kubelambda.awsapi.call import Answer, Call, Handler, Services
 from kubelambda.awsapi.function.function_lookup import find, unqualified
 from kubelambda.awsapi.function.function_writes import observed, write
+from kubelambda.awsapi.version.provisioned_operations import requested_total
+from kubelambda.awsapi.version.version_lookup import aliases_of, versions_of
 from kubelambda.core.account.reserved_concurrency import account_quota
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS
@@ -23,6 +25,12 @@ async def put_function_concurrency(services: Services, call: Call) -> Answer:
     name = unqualified(services, call)
     wanted: int = call.parameters["ReservedConcurrentExecutions"]
     before = await find(services, name)
+    provisioned = requested_total([*await versions_of(services, before), *await aliases_of(services, before)])
+    if wanted < provisioned:
+        raise invalid_parameter(
+            f" ReservedConcurrentExecutions  {wanted} should not be lower than function's total provisioned "
+            f"concurrency [{provisioned}]."
+        )
     quota = _quota(services, name.account)
     others = 0
     async for body in _functions(services, name.account.namespace):
