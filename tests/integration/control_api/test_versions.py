@@ -36,7 +36,7 @@ def test_publishing_gives_numbers_and_the_same_one_when_nothing_changed(api: Api
     assert (kept["CodeSha256"], kept["State"]) == (first.body["CodeSha256"], "Active")
     listed = api.function("GET", "hello", "/versions").body["Versions"]
     assert [each["Version"] for each in listed] == ["$LATEST", "1", "2"]
-    assert [each["FunctionArn"] for each in listed][0] == f"{api.arn('hello')}:$LATEST"
+    assert listed[0]["FunctionArn"] == f"{api.arn('hello')}:$LATEST"
     every = api.call("GET", "/2015-03-31/functions?FunctionVersion=ALL").body["Functions"]
     assert [each["Version"] for each in every] == ["$LATEST", "1", "2"]
 
