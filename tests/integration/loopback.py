@@ -59,6 +59,7 @@ class Agents:
         self._namespace = namespace
         self.folder = folder
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._uninitialized: dict[str, str] = {}
         self.schedules: Callable[[Object], bool] = lambda _: True
         """Whether a pod finds a place."""
 
@@ -72,6 +73,7 @@ class Agents:
                 names = {pod["metadata"]["name"] for pod in pods}
                 for name in [name for name in self.processes if name not in names]:
                     self.end(name)
+                await self._probe()
             await asyncio.sleep(0.05)
 
     async def _pod(self, pod: Object) -> None:
@@ -110,7 +112,21 @@ class Agents:
                             break
                 assert self.processes[name].poll() is None, (root / "agent.log").read_text()
                 await asyncio.sleep(0.02)
-        await self.report(name, ready=True, ip=ip)
+        provisioned = labels.PROVISIONED in pod["metadata"]["labels"]
+        await self.report(name, ready=not provisioned, ip=ip)
+        if provisioned:
+            self._uninitialized[name] = ip
+
+    async def _probe(self) -> None:
+        """Asks provisioned environments whether they are ready."""
+        async with aiohttp.ClientSession() as session:
+            for name, ip in list(self._uninitialized.items()):
+                url = f"http://{ip}:{environment_protocol.CONTROL_PORT}{environment_protocol.INITIALIZED}"
+                with contextlib.suppress(aiohttp.ClientError):
+                    async with session.get(url) as answer:
+                        if answer.status == 200:
+                            del self._uninitialized[name]
+                            await self.report(name, ready=True)
 
     async def report(self, name: str, *, ready: bool, ip: str | None = None) -> None:
         """A status as a kubelet, or the node controller in its place, writes it."""
@@ -133,6 +149,7 @@ class Agents:
     def end(self, name: str) -> None:
         """Kills an agent."""
         process = self.processes.pop(name)
+        self._uninitialized.pop(name, None)
         process.kill()
         process.wait()
         shutil.rmtree(self.folder / name, ignore_errors=True)

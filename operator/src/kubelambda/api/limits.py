@@ -28,6 +28,7 @@ CLIENT_CONTEXT_MAX_BYTES: Final = 3_583
 LOG_TAIL_BYTES: Final = 4_096
 
 INIT_TIMEOUT_S: Final = 10.0
+PROVISIONED_INIT_TIMEOUT_S: Final = 130.0
 BILLING_INCREMENT_MS: Final = 100
 """Billed durations are multiples of it, unless an installation says otherwise (§9.4)."""
 

@@ -41,6 +41,8 @@ class EnvironmentSettings(Model):
     """Annotations of their pods; idle ones are replaced when these change."""
     idle_timeout_seconds: Annotated[float, Field(gt=0)] = 600
     """An on-demand environment that was idle for so long is retired (§5.11)."""
+    max_age_seconds: Annotated[float, Field(gt=0)] = 14_400
+    """An environment that is older is replaced, one after the other, the provisioned ones too (§3.3.4)."""
     start_timeout_seconds: Annotated[float, Field(gt=0)] = 50
     """How long a request waits for an environment that the cluster cannot start, before it is throttled."""
     concurrent_pod_creations: Annotated[int, Field(ge=1)] = 8

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable, Coroutine
 
 from kubelambda.api import limits
@@ -10,6 +11,7 @@ from kubelambda.core.account import identity
 from kubelambda.core.environment import secret_keys
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
+from kubelambda.core.invoke.routing import LATEST
 from kubelambda.frontend.account import ledger_check, stray_collection
 from kubelambda.frontend.account.forwarder import Forward, Forwarder, Hop
 from kubelambda.frontend.account.ledger_check import LedgerCheck
@@ -22,6 +24,7 @@ from kubelambda.frontend.cluster.unseen_functions import UnseenFunctions
 from kubelambda.frontend.cluster.views import FunctionView, NamespaceView, PodView
 from kubelambda.frontend.cold_start.archive_cache import Archives
 from kubelambda.frontend.cold_start.secret_report import SecretReport
+from kubelambda.frontend.cold_start.start import Target
 from kubelambda.frontend.cold_start.starter import Starter
 from kubelambda.frontend.cold_start.variable_values import Variables
 from kubelambda.frontend.control_api.control_api_proxy import ControlApiProxy
@@ -31,6 +34,7 @@ from kubelambda.frontend.dispatch.metrics import Metrics
 from kubelambda.frontend.invoke import invoke_request
 from kubelambda.frontend.invoke.event_handover import EventHandover
 from kubelambda.frontend.invoke.invoke_request import AnotherOperation, InvokeCall
+from kubelambda.frontend.invoke.version_resolution import not_invocable, resolve
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.reflector import Name
 from kubelambda.store.code.code_store import CodeStore
@@ -72,6 +76,7 @@ class Frontend:
             on_function=self._function_changed,
             on_pod=self._pod_changed,
             on_namespace=self._namespace_changed,
+            on_published=self._published_changed,
             on_members=self.members_changed,
         )
         self.metrics.watch_unreadable(self.caches.reflectors())
@@ -88,16 +93,17 @@ class Frontend:
             on_claim=self._pools.claimed,
         )
         self.owned = OwnedFunctions(
+            client,
             self.caches,
             self._starter,
-            settings,
-            key,
-            self.metrics,
+            settings=settings,
+            key=key,
+            metrics=self.metrics,
             owners=self._owners,
             elsewhere=lambda invocation: self._handle(invocation.request, invocation.id),
         )
         self._ledger_check = LedgerCheck(self.caches, key, self.metrics)
-        self._strays = StrayCollection(self.caches, self.owned.known, self.owned.adoption, self._starter)
+        self._strays = StrayCollection(self.caches, self.owned.known, self.owned.take_over, self._starter)
         self._control_api = ControlApiProxy(settings.control_api_url)
         self._events = EventHandover(settings.event_queue_url, key)
         self._forwarder = Forwarder(port, key, self._owners.suspect)
@@ -157,16 +163,20 @@ class Frontend:
         if view is None:
             self._look_up((namespace, call.reference.name), request, request_id, arn, call)
             return
-        if (view.function_name or name) != call.reference.name or call.qualifier not in (None, invoke_request.LATEST):
-            raise invoke_error.not_found(f"{arn}:{call.qualifier or invoke_request.LATEST}")
+        qualifier = call.qualifier or LATEST
+        if (view.function_name or name) != call.reference.name:
+            raise invoke_error.not_found(f"{arn}:{qualifier}")
+        chance = random.random()  # noqa: S311 - a share of the traffic, no secret
+        version = resolve(self.caches.published, (namespace, name), view, qualifier, arn=arn, chance=chance)
         if hop is None:  # whoever forwarded it has looked at it
             invoke_request.check_event(request)
             invoke_request.complete_trace(request)
         if call.dry_run:
             request.respond(204, b"", f"x-amzn-RequestId: {request_id}\r\n".encode())
             return
-        if view.deployed is None:
-            raise _not_invocable(view)
+        deployed = version.deployed
+        if deployed is None:
+            raise not_invocable(version)
         invoked = f"{arn}:{call.qualifier}" if call.qualifier else arn
         if call.event:
             target = {"X-Kubelambda-Namespace": namespace, "X-Kubelambda-Function": name, "X-Kubelambda-Arn": invoked}
@@ -176,11 +186,11 @@ class Frontend:
         for away in hop.without if hop is not None else ():
             self._owners.suspect(away)
         if not self._owners.owns(namespace):
-            self._pass_on(request, request_id, hop.count if hop else 0, namespace, view.deployed.timeout)
+            self._pass_on(request, request_id, hop.count if hop else 0, namespace, deployed.timeout)
             return
-        invocation = Invocation(request, request_id, invoked, invoke_request.now())
+        invocation = Invocation(request, request_id, invoked, invoke_request.now(), qualifier, deployed.version)
         invocation.environment_head = invoke_head(invocation)
-        self.owned.dispatcher(namespace, name, view, account).invoke(invocation)
+        self.owned.dispatcher(Target(namespace, name, view.uid, account, deployed)).invoke(invocation)
 
     def _check_region(self, region: str | None) -> None:
         if region is not None and region != self._settings.region:
@@ -191,7 +201,7 @@ class Frontend:
         if not self.synced:
             raise invoke_error.not_synced()
         if not name[0] or self._unseen.absent(name):
-            raise invoke_error.not_found(f"{arn}:{call.qualifier or invoke_request.LATEST}")
+            raise invoke_error.not_found(f"{arn}:{call.qualifier or LATEST}")
 
         def answered(known: bool) -> None:
             if known:
@@ -317,6 +327,9 @@ class Frontend:
             self._archives.prefetch(name[0], after.deployed.code)
             self._variables.prefetch(name[0], after.deployed.revision, after.deployed.environment)
 
+    def _published_changed(self, function: Name) -> None:
+        self.owned.published_changed(function)
+
     def _pod_changed(self, name: Name, before: PodView | None, after: PodView | None) -> None:
         self.owned.pod_changed(name, before, after)
 
@@ -339,9 +352,3 @@ async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
             await work()
         except Exception:
             log.exception("%s failed", work.__name__)
-
-
-def _not_invocable(view: FunctionView) -> InvokeError:
-    if view.state == "Failed":
-        return invoke_error.not_ready(f"The function is in state Failed: {view.state_reason}")
-    return invoke_error.state_conflict(view.state)

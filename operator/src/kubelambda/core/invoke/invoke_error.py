@@ -39,6 +39,11 @@ def not_found(arn: str) -> InvokeError:
     return InvokeError(404, "ResourceNotFoundException", f"Function not found: {arn}")
 
 
+def alias_not_found(arn: str) -> InvokeError:
+    """The function exists, and has no such alias."""
+    return InvokeError(404, "ResourceNotFoundException", f"Alias not found: {arn}")
+
+
 def invalid_parameter(message: str) -> InvokeError:
     """A parameter contradicts another, or asks for what is not served."""
     return InvokeError(400, "InvalidParameterValueException", message)

@@ -203,13 +203,16 @@ class VersionPlacement:
         return []
 
     def configure(self, revision: str, now: float) -> list[Action]:
-        """The version's deployment changed; environments of another revision go once they are idle."""
+        """The version's deployment changed; environments of another revision go once they are idle.
+
+        Provisioned ones do not: a version is immutable, and whoever made them replaces them before they end.
+        """
         if revision == self.revision:
             return []
         self.revision = revision
         actions: list[Action] = []
         for found in list(self.environments.values()):
-            if found.revision != revision:
+            if found.revision != revision and not found.provisioned:
                 actions += self._outdated(found)
         missing = len(self.waiting) - len(self.coming)
         return actions + [self._start(now) for _ in range(missing)]
@@ -287,6 +290,10 @@ class VersionPlacement:
                 actions.append(Start(fresh.id, own_pod=True))
         return actions
 
+    def available(self, qualifier: str) -> int:
+        """Provisioned environments that take invocations of a qualifier."""
+        return sum(found.provisioned == qualifier and not found.retiring for found in self.environments.values())
+
     def _next_id(self) -> int:
         self._last_id += 1
         return self._last_id
@@ -305,7 +312,7 @@ class VersionPlacement:
 
     def _freed(self, found: PlacedEnvironment, now: float) -> list[Action]:
         """The environment runs nothing: it goes, takes the request that waited longest, or is idle."""
-        if found.revision != self.revision:
+        if found.revision != self.revision and not found.provisioned:
             found.retiring = found.retiring or "the function was updated"
         if found.retiring:
             self.environments.pop(found.id, None)

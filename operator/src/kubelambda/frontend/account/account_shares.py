@@ -1,6 +1,7 @@
 """The ledgers of the accounts that a frontend owns, as far as anything runs in them."""
 
 import time
+from collections.abc import Iterator, Mapping
 
 from kubelambda.core.account.ledger import Account
 from kubelambda.core.account.reserved_concurrency import account_quota
@@ -25,7 +26,9 @@ class AccountShares:
         if found is None:
             view = self._caches.functions.items.get((namespace, function))
             reserved = view.reserved if view else None
-            found = function_share(self._account(namespace), function, reserved, time.monotonic())
+            now = time.monotonic()
+            found = function_share(self._account(namespace), function, reserved, now)
+            found.provision(self._caches.published.provisioned((namespace, function)), now)
             self._shares[namespace, function] = found
         return found
 
@@ -38,8 +41,26 @@ class AccountShares:
             found.reserve(reserved, time.monotonic())
         elif namespace in self._accounts:
             self._accounts[namespace].reserve(function, reserved)
-        if after is None:
-            self._shares.pop(name, None)
+        if after is None and self._shares.pop(name, None) is not None:
+            self._accounts[namespace].provision(function, 0)
+
+    def published_changed(self, name: Name) -> None:
+        """A function's aliases or versions may have another number of provisioned environments."""
+        provisioned = self._caches.published.provisioned(name)
+        found = self._shares.get(name)
+        if found is not None:
+            found.provision(provisioned, time.monotonic())
+        elif name[0] in self._accounts:
+            self._accounts[name[0]].provision(name[1], sum(provisioned.values()))
+
+    def __iter__(self) -> Iterator[tuple[Name, FunctionShare]]:
+        """Every share that anything was placed by."""
+        return iter(list(self._shares.items()))
+
+    @property
+    def accounts(self) -> Mapping[str, Account]:
+        """Accounts by namespace."""
+        return self._accounts
 
     def namespace_changed(self, namespace: str, after: NamespaceView | None) -> None:
         """An account may have another quota."""
@@ -62,4 +83,6 @@ class AccountShares:
             for (other, name), view in self._caches.functions.items.items():
                 if other == namespace and view.reserved is not None:
                     account.reserve(name, view.reserved)
+            for name in self._caches.published.functions(namespace):
+                account.provision(name, sum(self._caches.published.provisioned((namespace, name)).values()))
         return account

@@ -43,7 +43,7 @@ class Adoption:
         self._tasks = BackgroundTasks()
 
     def adopt_all(self, dispatcher: Dispatcher) -> None:
-        """Adopts every environment of the dispatcher's function, those of other revisions and those that end too.
+        """Adopts every environment of the dispatcher's version, those of other revisions and those that end too.
 
         Until it is known which of them are idle and which are busy, the dispatcher holds what arrives: else it would
         start another environment beside an idle one, or admit more than the former owner's invocations leave room for.
@@ -61,7 +61,9 @@ class Adoption:
         """Adopts one pod in the background; None when it is none to adopt, or known, or being asked already."""
         if (
             pod.function_uid != dispatcher.target.uid
+            or pod.version != dispatcher.target.configuration.version
             or not pod.ip
+            or (pod.provisioned and not pod.ready)
             or pod.uid in self._asked
             or dispatcher.released
             or dispatcher.knows(pod.uid)
@@ -79,7 +81,7 @@ class Adoption:
     async def _adopt(self, dispatcher: Dispatcher, name: str, pod: PodView, attempts: int) -> None:
         """Asks once; an agent that cannot say yet is asked again in the background."""
         try:
-            adopted = await self._ask(dispatcher, name, pod)
+            adopted = await self.ask(dispatcher, name, pod)
         except (OSError, TimeoutError) as error:
             log.info("pod %s/%s was not adopted: %s", dispatcher.target.namespace, name, error or type(error).__name__)
             adopted = False
@@ -96,8 +98,11 @@ class Adoption:
         else:
             await self._adopt(dispatcher, name, known, attempts)
 
-    async def _ask(self, dispatcher: Dispatcher, name: str, pod: PodView) -> bool:
-        """Whether the environment has said what it is. Raises `OSError` or `TimeoutError`."""
+    async def ask(self, dispatcher: Dispatcher, name: str, pod: PodView) -> bool:
+        """Whether the environment has said what it is, and was adopted if that is of use.
+
+        Raises `OSError` or `TimeoutError`.
+        """
         token = tokens.environment_token(self._key, pod.uid)
         number: int | None = None
 
@@ -112,9 +117,9 @@ class Adoption:
         except BaseException:
             connection.close()
             raise
-        if state is None or not state.specialized:
+        if state is None or not state.specialized or (state.initializing and pod.provisioned):
             connection.close()
-            return False
+            return False  # it says nothing, it is nobody's, or whoever initializes it is not done
         if self._useless(dispatcher, pod, state) or dispatcher.knows(pod.uid) or dispatcher.released:
             connection.close()
             return True
@@ -125,7 +130,7 @@ class Adoption:
         elif state.initializing:
             connection.close()  # of no use any more: whoever started it ends it, or it is found later
         else:
-            number = dispatcher.adopt(started, revision, busy=state.busy)
+            number = dispatcher.adopt(started, revision, busy=state.busy, provisioned=pod.provisioned)
             if state.busy:
                 self._tasks.start(self._follow(dispatcher, number, pod, started, initializing=False))
             if pod.ending or state.draining:

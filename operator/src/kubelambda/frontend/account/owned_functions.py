@@ -1,12 +1,18 @@
-"""The functions of the namespaces that this frontend owns: one dispatcher each, made at the first need."""
+"""The functions of the namespaces that this frontend owns: one dispatcher a version, made at the first need."""
 
 import logging
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.api.settings import Settings
+from kubelambda.core.invoke.routing import LATEST
 from kubelambda.frontend.account.account_shares import AccountShares
 from kubelambda.frontend.account.adoption import Adoption
 from kubelambda.frontend.account.owners import Owners
+from kubelambda.frontend.account.provisioned_pods import ProvisionedPods
 from kubelambda.frontend.account.silence import Silence
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cluster.views import FunctionView, NamespaceView, PodView
@@ -14,7 +20,9 @@ from kubelambda.frontend.cold_start.start import Target
 from kubelambda.frontend.cold_start.starter import Starter
 from kubelambda.frontend.dispatch.dispatcher import Dispatcher, Surroundings
 from kubelambda.frontend.dispatch.invocation import Invocation
-from kubelambda.frontend.dispatch.metrics import Metrics
+from kubelambda.frontend.dispatch.metrics import FunctionMetrics, Metrics
+from kubelambda.frontend.dispatch.provisioned_metrics import ProvisionedLook, Series
+from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.reflector import Name
 
 log = logging.getLogger(__name__)
@@ -25,12 +33,13 @@ class OwnedFunctions:
 
     def __init__(
         self,
+        client: KubeClient,
         caches: Caches,
         starter: Starter,
+        *,
         settings: Settings,
         key: bytes,
         metrics: Metrics,
-        *,
         owners: Owners,
         elsewhere: Callable[[Invocation], None],
     ) -> None:
@@ -40,69 +49,121 @@ class OwnedFunctions:
         self._metrics = metrics
         self._owners = owners
         self.adoption = Adoption(caches, starter, key)
+        self._provisioned_pods = ProvisionedPods(client, caches, starter, self.adoption)
         self._silence = Silence(caches, key, self._present)
         self._surroundings = Surroundings(self._killed_by_memory, elsewhere, self._silence.suspect_node_of)
-        self._dispatchers: dict[Name, Dispatcher] = {}
+        self._dispatchers: defaultdict[Name, dict[str, Dispatcher]] = defaultdict(dict)
+        self._function_metrics: dict[Name, FunctionMetrics] = {}
         self._released: list[Dispatcher] = []
         self._shares = AccountShares(caches, settings.account_concurrency)
 
     def __iter__(self) -> Iterator[Dispatcher]:
         """Every dispatcher, those too that only finish what they run."""
-        return iter([*self._dispatchers.values(), *self._released])
+        return iter([*self._present(), *self._released])
 
     def _present(self) -> Iterator[Dispatcher]:
-        return iter(list(self._dispatchers.values()))
+        return iter([dispatcher for versions in self._dispatchers.values() for dispatcher in versions.values()])
 
     @property
     def in_flight(self) -> int:
         """Invocations that are not answered yet."""
         return sum(dispatcher.in_flight for dispatcher in self)
 
-    def dispatcher(self, namespace: str, name: str, view: FunctionView, account: str) -> Dispatcher:
-        """The dispatcher of a function, whose `view` says what is deployed."""
-        found = self._dispatchers.get((namespace, name))
-        return found if found is not None else self._make(namespace, name, view, account)
+    def dispatcher(self, target: Target) -> Dispatcher:
+        """The dispatcher of a version of a function."""
+        found = self._dispatchers[target.namespace, target.name].get(target.configuration.version)
+        return found if found is not None else self._make(target)
 
-    def known(self, namespace: str, name: str) -> Dispatcher | None:
-        """The dispatcher of a function, made if need be; None when another frontend owns it or nothing is deployed."""
-        view = self._caches.functions.items.get((namespace, name))
+    def known(self, namespace: str, name: str, version: str) -> Dispatcher | None:
+        """The dispatcher of a version, made if need be; None when another frontend owns it or nothing is deployed."""
+        function = self._caches.functions.items.get((namespace, name))
         found = self._caches.namespaces.items.get(("", namespace))
-        if view is None or view.deployed is None or found is None or not self._owners.owns(namespace):
+        if function is None or found is None or not self._owners.owns(namespace):
             return None
-        return self.dispatcher(namespace, name, view, found.account_id)
+        deployed = self._deployed((namespace, name), function, version)
+        if deployed is None:
+            return None
+        return self.dispatcher(Target(namespace, name, function.uid, found.account_id, deployed))
+
+    def _deployed(self, name: Name, function: FunctionView, version: str) -> DeployedConfiguration | None:
+        """What a version runs."""
+        if version == LATEST:
+            return function.deployed
+        found = self._caches.published.version(name, version)
+        return found.deployed if found is not None else None
 
     def tick(self) -> None:
         """What time alone decides, once a second."""
         settings = self._settings.environments
         for dispatcher in self:
             dispatcher.check()
-            dispatcher.tick(settings.idle_timeout_seconds, settings.start_timeout_seconds)
+            dispatcher.tick(settings.idle_timeout_seconds, settings.start_timeout_seconds, settings.max_age_seconds)
         self._released = [dispatcher for dispatcher in self._released if not dispatcher.idle]
         self.release_foreign()
+        self._show()
+
+    def _show(self) -> None:
+        """What is in flight now, by function, qualifier and account."""
+        now = time.monotonic()
+        shown: set[Series] = set()
+        for name, share in self._shares:
+            versions = self._dispatchers.get(name, {}).values()
+            metrics = self._metrics_of(name)
+            metrics.concurrent.set(share.in_flight)
+            metrics.environments.set(sum(len(version.environments) for version in versions))
+            for qualifier, provisioned in share.provisioned.items():
+                available = sum(version.placement.available(qualifier) for version in versions)
+                look = ProvisionedLook(provisioned.allocated, available, provisioned.executing(now))
+                self._metrics.provisioned.show((*name, qualifier), look)
+                shown.add((*name, qualifier))
+        self._metrics.provisioned.keep(shown)
+        for namespace, account in self._shares.accounts.items():
+            unreserved, claimed = account.unreserved_in_flight, account.claimed
+            self._metrics.accounts.show(namespace, unreserved=unreserved, claimed=claimed)
+        self._metrics.accounts.keep(set(self._shares.accounts))
 
     def release_foreign(self) -> None:
         """Lets go of what another frontend owns now."""
-        for name, dispatcher in list(self._dispatchers.items()):
-            if not self._owners.owns(name[0]):
-                del self._dispatchers[name]
-                self._shares.forget(name[0])
-                self._released.append(dispatcher)
+        for name in [name for name in self._dispatchers if not self._owners.owns(name[0])]:
+            versions = self._dispatchers.pop(name)
+            self._shares.forget(name[0])
+            metrics = self._function_metrics.pop(name, None)
+            if metrics is not None:
+                metrics.remove_gauges()
+            self._released += versions.values()
+            for dispatcher in versions.values():
                 dispatcher.release()
 
     def function_changed(self, name: Name, after: FunctionView | None) -> None:
         """A function was deployed, changed or deleted."""
         self._shares.function_changed(name, after)
-        dispatcher = self._dispatchers.get(name)
-        if dispatcher is not None:
-            if after is None or after.deployed is None or after.uid != dispatcher.target.uid:
-                del self._dispatchers[name]
-                self._released.append(dispatcher)
-                dispatcher.remove()
-            else:
-                target = Target(*name, after.uid, dispatcher.target.account, after.deployed)
-                dispatcher.configure(target)
+        for version in list(self._dispatchers.get(name, ())):
+            self._renew(name, version)
         if after is None:
+            metrics = self._function_metrics.pop(name, None)
+            if metrics is not None:
+                metrics.remove()
             self._metrics.forget(*name)
+
+    def published_changed(self, name: Name) -> None:
+        """A function's versions or aliases are others than before."""
+        self._shares.published_changed(name)
+        for version in list(self._dispatchers.get(name, ())):
+            self._renew(name, version)
+        if self._owners.owns(name[0]):
+            self._look_after_provisioned(name)
+
+    def _renew(self, name: Name, version: str) -> None:
+        """A dispatcher's version may have changed, or be gone."""
+        dispatcher = self._dispatchers[name][version]
+        function = self._caches.functions.items.get(name)
+        deployed = self._deployed(name, function, version) if function is not None else None
+        if function is None or deployed is None or function.uid != dispatcher.target.uid:
+            del self._dispatchers[name][version]
+            self._released.append(dispatcher)
+            dispatcher.remove()
+        elif deployed != dispatcher.target.configuration:
+            dispatcher.configure(replace(dispatcher.target, configuration=deployed))
 
     def pod_changed(self, name: Name, before: PodView | None, after: PodView | None) -> None:
         """A pod of an environment appeared, changed or is gone."""
@@ -112,10 +173,10 @@ class OwnedFunctions:
         elif not after.pool:
             self._starter.pod_claimed(after.uid)
         seen = after or before
-        dispatcher = self._dispatchers.get((name[0], seen.function)) if seen is not None and seen.function else None
+        dispatcher = self._dispatcher_of(name[0], seen) if seen is not None and seen.function else None
         if seen is None or dispatcher is None:
             return
-        if after is None or after.ending or after.restarts > 0:
+        if after is None or after.ending or (after.restarts > 0 and dispatcher.knows(after.uid)):
             dispatcher.pod_ending(seen.uid)
             return
         if after.resize_refused and not (before and before.resize_refused):
@@ -124,24 +185,52 @@ class OwnedFunctions:
         if before is not None and before.ready and not after.ready:
             self._silence.suspect_pod(seen.uid)
         if not dispatcher.knows(seen.uid):
-            self.adoption.adopt(dispatcher, name[1], after)
+            self.take_over(dispatcher, name[1], after)
+
+    def _dispatcher_of(self, namespace: str, pod: PodView) -> Dispatcher | None:
+        """The dispatcher that a pod concerns. Provisioned environments are looked after before anybody calls."""
+        found = self._dispatchers.get((namespace, pod.function), {}).get(pod.version)
+        if found is None and pod.provisioned and not pod.ending:
+            return self.known(namespace, pod.function, pod.version)
+        return found
+
+    def take_over(self, dispatcher: Dispatcher, pod_name: str, pod: PodView) -> None:
+        """Adopts a pod that the dispatcher does not know; a provisioned one may have to be initialized first."""
+        if pod.provisioned:
+            self._provisioned_pods.look(dispatcher, pod_name, pod)
+        else:
+            self.adoption.adopt(dispatcher, pod_name, pod)
+
+    def _look_after_provisioned(self, function: Name) -> None:
+        """Provisioned environments may have appeared before their version did."""
+        for (namespace, pod_name), pod in list(self._caches.pods.items.items()):
+            if pod.provisioned and (namespace, pod.function) == function and not pod.ending:
+                dispatcher = self.known(namespace, pod.function, pod.version)
+                if dispatcher is not None and not dispatcher.knows(pod.uid):
+                    self.take_over(dispatcher, pod_name, pod)
 
     def namespace_changed(self, namespace: str, after: NamespaceView | None) -> None:
         """A namespace's quota may be another one."""
         self._shares.namespace_changed(namespace, after)
 
-    def _make(self, namespace: str, name: str, view: FunctionView, account: str) -> Dispatcher:
-        assert view.deployed is not None
+    def _make(self, target: Target) -> Dispatcher:
+        name = (target.namespace, target.name)
         dispatcher = Dispatcher(
-            Target(namespace, name, view.uid, account, view.deployed),
-            share=self._shares.share(namespace, name),
+            target,
+            share=self._shares.share(*name),
             starter=self._starter,
-            metrics=self._metrics.function(namespace, name),
+            metrics=self._metrics_of(name),
             surroundings=self._surroundings,
         )
-        self._dispatchers[namespace, name] = dispatcher
+        self._dispatchers[name][target.configuration.version] = dispatcher
         self.adoption.adopt_all(dispatcher)
         return dispatcher
+
+    def _metrics_of(self, name: Name) -> FunctionMetrics:
+        found = self._function_metrics.get(name)
+        if found is None:
+            found = self._function_metrics[name] = self._metrics.function(*name)
+        return found
 
     def _killed_by_memory(self, namespace: str, pod: str) -> bool:
         found = self._caches.pods.items.get((namespace, pod))

@@ -7,10 +7,20 @@ from collections.abc import Callable
 from kubelambda.api import labels
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.frontend.cluster import views
+from kubelambda.frontend.cluster.published import Published
 from kubelambda.frontend.cluster.views import FunctionView, NamespaceView, PodView
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.reflector import Name, Reflector
-from kubelambda.kube.resources import DEPLOYMENTS, ENDPOINT_SLICES, FUNCTIONS, NAMESPACES, PODS, RUNTIMES
+from kubelambda.kube.resources import (
+    ALIASES,
+    DEPLOYMENTS,
+    ENDPOINT_SLICES,
+    FUNCTION_VERSIONS,
+    FUNCTIONS,
+    NAMESPACES,
+    PODS,
+    RUNTIMES,
+)
 
 type Changed[V] = Callable[[Name, V | None, V | None], None]
 
@@ -29,6 +39,7 @@ class Caches:
         on_function: Changed[FunctionView],
         on_pod: Changed[PodView],
         on_namespace: Changed[NamespaceView],
+        on_published: Callable[[Name], None],
         on_members: Callable[[], None],
     ) -> None:
         self._on_function = on_function
@@ -42,6 +53,11 @@ class Caches:
         self.runtimes: Reflector[RuntimeSpec] = Reflector(
             client, RUNTIMES, views.runtime_view, on_change=lambda *_: None
         )
+        self.published = Published(on_published)
+        self.versions = Reflector(
+            client, FUNCTION_VERSIONS, views.version_view, on_change=self.published.version_changed
+        )
+        self.aliases = Reflector(client, ALIASES, views.alias_view, on_change=self.published.alias_changed)
         self.namespaces = Reflector(client, NAMESPACES, views.namespace_view, on_change=self._namespace_changed)
         self.pods = Reflector(client, PODS, views.pod_view, on_change=self._pod_changed, label_selector=_ENVIRONMENTS)
         self.pools = Reflector(
@@ -58,7 +74,16 @@ class Caches:
 
     def reflectors(self) -> list[Reflector[FunctionView] | Reflector[PodView]]:
         """Every reflector, to run and to wait for."""
-        return [self.functions, self.runtimes, self.namespaces, self.pods, self.pools, self.members]  # type: ignore[list-item]
+        return [
+            self.functions,
+            self.versions,  # type: ignore[list-item]
+            self.aliases,  # type: ignore[list-item]
+            self.runtimes,  # type: ignore[list-item]
+            self.namespaces,  # type: ignore[list-item]
+            self.pods,
+            self.pools,  # type: ignore[list-item]
+            self.members,  # type: ignore[list-item]
+        ]
 
     def ready_members(self) -> frozenset[str]:
         """Addresses of the ready frontends."""

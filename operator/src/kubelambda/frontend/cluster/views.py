@@ -9,6 +9,7 @@ from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.core.account.identity import AccountClaim
 from kubelambda.core.environment.sizing import megabytes
+from kubelambda.core.invoke.routing import LATEST, AliasRoute
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,36 @@ class FunctionView:
     deployed: DeployedConfiguration | None
     function_name: str | None = None
     """Lambda's name, where it is not the object's."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionView:
+    """A FunctionVersion: the snapshot that it is."""
+
+    function: str
+    """Name of the Function object."""
+    version: str
+    """Its number; empty while it has none."""
+    created: str
+    state: str
+    state_reason: str
+    deployed: DeployedConfiguration | None
+    provisioned: int
+    """Provisioned environments that it was granted."""
+
+
+@dataclass(frozen=True, slots=True)
+class AliasView:
+    """An Alias: where it leads."""
+
+    function: str
+    """Name of the Function object."""
+    name: str
+    created: str
+    route: AliasRoute | None
+    """None while it leads nowhere."""
+    provisioned: int
+    """Provisioned environments that it was granted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +101,12 @@ class PodView:
     revision: str
     node: str
     """Where it runs."""
+    version: str = LATEST
+    """Version of the function."""
+    provisioned: str = ""
+    """The alias or version number that it is kept for."""
+    init_failure: str = ""
+    """Why it is not initialized, where that was tried."""
 
 
 def function_view(body: dict[str, Any]) -> FunctionView | None:
@@ -84,6 +121,41 @@ def function_view(body: dict[str, Any]) -> FunctionView | None:
         reserved=status.get("reservedConcurrentExecutions"),
         deployed=DeployedConfiguration.model_validate(deployed, extra="ignore") if deployed else None,
     )
+
+
+def version_view(body: dict[str, Any]) -> VersionView | None:
+    """The view of a FunctionVersion."""
+    status = body.get("status") or {}
+    version = status.get("version") or ""
+    deployed = status.get("deployed")
+    return VersionView(
+        function=body["spec"]["functionName"],
+        version=version,
+        created=body["metadata"].get("creationTimestamp", ""),
+        state=status.get("state") or "Pending",
+        state_reason=status.get("stateReason") or "",
+        deployed=DeployedConfiguration.model_validate(deployed | {"version": version}, extra="ignore")
+        if deployed and version
+        else None,
+        provisioned=_allocated(status),
+    )
+
+
+def alias_view(body: dict[str, Any]) -> AliasView | None:
+    """The view of an Alias."""
+    spec, status = body["spec"], body.get("status") or {}
+    version = status.get("routedVersion")
+    return AliasView(
+        function=spec["functionName"],
+        name=spec["name"],
+        created=body["metadata"].get("creationTimestamp", ""),
+        route=AliasRoute(version, status.get("routedVersionWeights") or {}) if version else None,
+        provisioned=_allocated(status),
+    )
+
+
+def _allocated(status: dict[str, Any]) -> int:
+    return int((status.get("provisionedConcurrency") or {}).get("allocated", 0))
 
 
 def runtime_view(body: dict[str, Any]) -> RuntimeSpec | None:
@@ -113,7 +185,7 @@ def pool_view(body: dict[str, Any]) -> PoolView | None:
 def pod_view(body: dict[str, Any]) -> PodView | None:
     """The view of an environment's pod."""
     metadata, status = body["metadata"], body.get("status") or {}
-    found = metadata.get("labels") or {}
+    found, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     environment = _environment_container(status)
     last = (environment.get("lastState") or {}).get("terminated") or {}
     now = (environment.get("state") or {}).get("terminated") or {}
@@ -135,7 +207,14 @@ def pod_view(body: dict[str, Any]) -> PodView | None:
         function_uid=found.get(labels.FUNCTION_UID, ""),
         revision=found.get(labels.REVISION, ""),
         node=(body.get("spec") or {}).get("nodeName", ""),
+        version=_version(found.get(labels.FUNCTION_VERSION, labels.VERSION_LATEST)),
+        provisioned=annotations.get(labels.PROVISIONED) or found.get(labels.PROVISIONED, ""),
+        init_failure=annotations.get(labels.INIT_FAILURE, ""),
     )
+
+
+def _version(label: str) -> str:
+    return LATEST if label == labels.VERSION_LATEST else label
 
 
 def _environment_container(status: dict[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 import asyncio
 import json
 from dataclasses import dataclass
+from typing import Final
 
-from kubelambda.api import environment_protocol
+from kubelambda.api import environment_protocol, limits
 from kubelambda.api.environment_protocol import ArchiveReference, Specialization
 from kubelambda.api.settings import Settings
 from kubelambda.core.account import identity
@@ -21,6 +22,9 @@ _DIAL_PAUSE_S = 0.02
 _DIAL_S = 0.1
 """A packet to an address that is not wired yet is lost without a word, and TCP repeats it only after a second."""
 _SPECIALIZE_S = 130.0
+_UNPACKING_S = 30.0
+"""On top of a long INIT."""
+PROVISIONED: Final = "provisioned-concurrency"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +96,9 @@ class Specializer:
         except (OSError, TimeoutError) as error:
             raise NotStarted(f"pod {pod.name} cannot be reached: {error or type(error).__name__}") from error
         try:
-            async with asyncio.timeout(_SPECIALIZE_S):
+            async with asyncio.timeout(max(_SPECIALIZE_S, _init_timeout(target) + _UNPACKING_S)):
                 status, _, body = await connection.call(head, config + prepared.archive)
-            _check(pod.name, status, body)
+            _check(target, pod.name, status, body)
         except (OSError, TimeoutError) as error:
             connection.close()
             raise NotStarted(f"pod {pod.name} does not answer: {error or type(error).__name__}") from error
@@ -104,7 +108,14 @@ class Specializer:
         return Started(pod.name, pod.uid, token, connection)
 
 
-def _check(pod: str, status: int, body: bytes) -> None:
+def _init_timeout(target: Target) -> float:
+    """How long INIT may take: 10 s, or for provisioned environments as long as an invocation, 130 s at least (§3.3)."""
+    if target.initialization_type == PROVISIONED:
+        return max(limits.PROVISIONED_INIT_TIMEOUT_S, float(target.configuration.timeout))
+    return limits.INIT_TIMEOUT_S
+
+
+def _check(target: Target, pod: str, status: int, body: bytes) -> None:
     """Returns when the environment can be used."""
     if status == 409:
         raise Taken(f"pod {pod} is taken")
@@ -112,6 +123,11 @@ def _check(pod: str, status: int, body: bytes) -> None:
         answer = json.loads(body)
         if status == 200 and answer["status"] == "init-error":
             raise StartFailed(answer["error"])
+        if status == 200 and answer["status"] == "init-timeout" and target.initialization_type == PROVISIONED:
+            # On demand the first invocation runs INIT again. Here nobody waits for it: it has to be over before.
+            raise StartFailed(
+                {"errorType": "Runtime.InitError", "errorMessage": "INIT timed out, or its process ended"}
+            )
         if status == 400:
             raise _unusable(answer["message"])
     except (ValueError, KeyError, TypeError):
@@ -142,6 +158,8 @@ def _message(target: Target, token: str, prepared: Prepared, settings: Settings)
         log_group=found.log_group,
         region=settings.region,
         code=ArchiveReference(found.code.sha256, found.code.size, prepared.url),
+        initialization_type=target.initialization_type,
+        init_timeout=_init_timeout(target),
         billing_increment_ms=settings.billing_increment_ms,
         variables=prepared.variables,
     )

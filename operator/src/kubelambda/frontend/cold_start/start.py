@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from kubelambda.api.environment_protocol import InitializationType
 from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.wire.client import ClientConnection
@@ -35,13 +36,14 @@ class StartFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The function that an environment is for."""
+    """The version of a function that an environment is for, and why it is started."""
 
     namespace: str
     name: str
     uid: str
     account: str
     configuration: DeployedConfiguration
+    initialization_type: InitializationType = "on-demand"
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from kubelambda.frontend.cold_start.claiming import Claiming, TakenPod
 from kubelambda.frontend.cold_start.creation import Creation
 from kubelambda.frontend.cold_start.pod_deletion import PodDeletions
 from kubelambda.frontend.cold_start.resizer import Resizer
-from kubelambda.frontend.cold_start.specializer import AgentAddress, Prepared, Specializer
+from kubelambda.frontend.cold_start.specializer import PROVISIONED, AgentAddress, Prepared, Specializer
 from kubelambda.frontend.cold_start.start import NotStarted, Started, Taken, Target, TooSmall, Watcher
 from kubelambda.frontend.cold_start.variable_values import Variables
 from kubelambda.kube.kube_client import KubeClient
@@ -71,6 +71,25 @@ class Starter:
             except TooSmall as error:
                 log.info("function %s/%s gets a pod of its own: %s", target.namespace, target.name, error)
                 plan = self._plan(target, own_pod=True)
+
+    async def prepare(self, target: Target) -> Prepared:
+        """What has to be fetched for an environment. Raises `NotStarted`, or `StartFailed` when something lacks."""
+        return await self._specializer.prepare(target)
+
+    async def provision(
+        self, target: Target, prepared: Prepared, pod: AgentAddress, lost: Callable[[], None]
+    ) -> Started:
+        """Initializes a pod that is kept for the function. `lost` is called when its connection ends.
+
+        Raises `NotStarted`, or `StartFailed` when INIT failed.
+        """
+        target = replace(target, initialization_type=PROVISIONED)
+        watcher = Watcher(begin=lambda: True, lost=lambda _: lost(), claim_lost=lambda: None, misplaced=lambda: None)
+        self._under_way.add(pod.uid)
+        try:
+            return await self._specializer.specialize(target, prepared, pod, watcher)
+        finally:
+            self._under_way.discard(pod.uid)
 
     def starting(self, uid: str) -> bool:
         """Whether a start of this frontend is at work on a pod, and says itself what becomes of it."""

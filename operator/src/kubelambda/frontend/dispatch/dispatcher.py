@@ -1,4 +1,4 @@
-"""Runs one function: carries out what placement decides, and tells it what became of that."""
+"""Runs one version of a function: carries out what placement decides, and tells it what became of that."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ class Surroundings:
 
 
 class Dispatcher:
-    """One function on the frontend that owns its account. Implements `EnvironmentEvents` and `StartEvents`."""
+    """One version of a function, where its account is owned. Implements `EnvironmentEvents` and `StartEvents`."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Dispatcher:
         if self._held is not None:
             self._held.append(invocation)
             return
-        self._execute(self.placement.arrive(invocation, invocation.started))
+        self._execute(self.placement.arrive(invocation, invocation.started, invocation.qualifier))
 
     def hold(self) -> None:
         """Keeps what arrives until `let_go`: environments are being adopted."""
@@ -99,17 +99,20 @@ class Dispatcher:
         for found in list(self.environments.values()):
             found.check(now)
 
-    def tick(self, idle_timeout: float, start_timeout: float) -> None:
+    def tick(self, idle_timeout: float, start_timeout: float, max_age: float) -> None:
         """What time alone decides."""
-        actions = self.placement.tick(time.monotonic(), idle_timeout=idle_timeout, start_timeout=start_timeout)
+        actions = self.placement.tick(
+            time.monotonic(), idle_timeout=idle_timeout, start_timeout=start_timeout, max_age=max_age
+        )
         self._execute(actions)
-        if not self._parting:
-            self._metrics.concurrent.set(self.placement.in_flight)
-            self._metrics.environments.set(len(self.environments))
 
-    def adopt(self, started: Started, revision: str, *, busy: bool) -> int:
-        """Takes over an environment that says that it is of `revision`, and whether it runs something."""
-        number, actions = self.placement.adopt(revision, time.monotonic(), busy=busy)
+    def adopt(self, started: Started, revision: str, *, busy: bool, provisioned: str = "") -> int:
+        """Takes over an environment that says that it is of `revision`, and whether it runs something.
+
+        `provisioned`: the qualifier that it is kept for.
+        """
+        now = time.monotonic()
+        number, actions = self.placement.adopt(revision, now, busy=busy, provisioned=provisioned)
         self._keep(number, started, self.target)
         self._execute(actions)
         return number
@@ -139,7 +142,6 @@ class Dispatcher:
         What waits goes to the new owner, who starts what it needs for it.
         """
         waiting = self._part(_HANDED_OVER)
-        self._metrics.remove_gauges()
         for invocation in waiting:
             self._surroundings.elsewhere(invocation)
 
@@ -149,11 +151,11 @@ class Dispatcher:
             found.close()
 
     def remove(self) -> None:
-        """The function was deleted: who still waits for an environment is told so."""
+        """The function or the version was deleted: who still waits for an environment is told so."""
         waiting = self._part(_DELETED)
-        self._metrics.remove()
         for invocation in waiting:
-            invocation.fail(invoke_error.not_found(f"{invocation.arn}:$LATEST"))
+            suffix = f":{invocation.qualifier}"
+            invocation.fail(invoke_error.not_found(invocation.arn.removesuffix(suffix) + suffix))
 
     @property
     def released(self) -> bool:
@@ -242,7 +244,9 @@ class Dispatcher:
             self._execute(self.placement.lost(environment.id, now))
             self._surroundings.elsewhere(invocation)
         else:
-            self._execute(self.placement.rejected(environment.id, invocation, invocation.started, now))
+            self._execute(
+                self.placement.rejected(environment.id, invocation, invocation.started, now, invocation.qualifier)
+            )
 
     def failed(self, environment: EnvironmentHandle, invocation: Invocation | None, end: EnvironmentEnd) -> None:
         """The environment is gone; its invocation is answered with a Lambda error, never sent again (rule 4)."""
@@ -318,6 +322,8 @@ class Dispatcher:
         for action in actions:
             match action:
                 case Dispatch(request=invocation, environment=number):
+                    if self.placement.share.provisioned:
+                        self._count_provisioned(invocation, number)
                     self.environments[number].send(invocation)
                 case Throttle(request=invocation, reason=reason):
                     self._metrics.throttled(reason.value)
@@ -330,6 +336,12 @@ class Dispatcher:
                     self._fail(invocation, failure)
                 case Cancel():
                     pass  # the start finds out by itself when it is about to begin
+
+    def _count_provisioned(self, invocation: Invocation, number: int) -> None:
+        """Whether an invocation got one of the environments that are kept for its qualifier, or spilled over (§5.8)."""
+        if invocation.qualifier in self.placement.share.provisioned:
+            provisioned = bool(self.placement.environments[number].provisioned)
+            self._metrics.dispatched(invocation.qualifier, provisioned=provisioned)
 
     def _fail(self, invocation: Invocation, failure: FailureAnswer) -> None:
         """An environment could not start: the function's own fault is a function error, all else is Lambda's."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from kubelambda.core.invoke.invoke_error import InvokeError
+from kubelambda.core.invoke.routing import LATEST
 from kubelambda.wire.server import Request
 
 _RELAYED = (
@@ -19,6 +20,10 @@ class Invocation:
     id: str
     arn: str
     started: float
+    qualifier: str = LATEST
+    """What its caller named."""
+    version: str = LATEST
+    """What it got."""
     environment_head: bytes = b""
 
     def fail(self, error: InvokeError) -> None:
@@ -27,8 +32,8 @@ class Invocation:
 
     def succeed(self, headers: dict[bytes, bytes], body: bytes) -> None:
         """Answers with what the environment said."""
-        lines = b"Content-Type: application/json\r\nX-Amz-Executed-Version: $LATEST\r\nx-amzn-RequestId: %b\r\n"
-        lines %= self.id.encode()
+        lines = b"Content-Type: application/json\r\nX-Amz-Executed-Version: %b\r\nx-amzn-RequestId: %b\r\n"
+        lines %= self.version.encode(), self.id.encode()
         for name, ours in _RELAYED:
             value = headers.get(name)
             if value is not None:

@@ -10,6 +10,7 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from kubelambda.core.placement.function_share import ThrottleReason
+from kubelambda.frontend.dispatch.provisioned_metrics import AccountMetrics, ProvisionedMetrics
 from kubelambda.kube.reflector import Reflector
 
 _LABELS = ["namespace", "function"]
@@ -39,6 +40,11 @@ class FunctionMetrics:
         """Counts a 429."""
         if not self._gone:
             self._metrics.throttles.labels(*self._names, reason).inc()
+
+    def dispatched(self, qualifier: str, *, provisioned: bool) -> None:
+        """Counts an invocation of a qualifier that has provisioned concurrency."""
+        if not self._gone:
+            self._metrics.provisioned.dispatched((*self._names, qualifier), provisioned=provisioned)
 
     def remove(self) -> None:
         """Forgets the series of a function that is gone."""
@@ -86,6 +92,8 @@ class Metrics:
         self.reconciliations = Counter(
             "kubelambda_ledger_reconciliations_total", "Comparisons of the ledger with the agents", registry=registry
         )
+        self.provisioned = ProvisionedMetrics(registry)
+        self.accounts = AccountMetrics(registry)
         self._counters = (self.invocations, self.errors, self.durations, self.cold_starts, self.billed_gb_seconds)
 
     def watch_unreadable(self, reflectors: Iterable[Reflector[Any]]) -> None:

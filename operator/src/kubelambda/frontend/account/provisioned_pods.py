@@ -1,0 +1,150 @@
+"""Initializing the pods of provisioned environments as they appear (`docs/decisions/0011`)."""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+
+from kubelambda.api import labels
+from kubelambda.core.environment.start_backoff import StartBackoff
+from kubelambda.core.invoke.invoke_error import InvokeError
+from kubelambda.frontend.account.adoption import Adoption
+from kubelambda.frontend.cluster.caches import Caches
+from kubelambda.frontend.cluster.views import PodView
+from kubelambda.frontend.cold_start.specializer import AgentAddress
+from kubelambda.frontend.cold_start.start import FailureAnswer, NotStarted, StartFailed, Target
+from kubelambda.frontend.cold_start.starter import Starter
+from kubelambda.frontend.dispatch.dispatcher import Dispatcher
+from kubelambda.kube.errors import KubeError
+from kubelambda.kube.kube_client import KubeClient
+from kubelambda.kube.resources import PODS
+from kubelambda.wire.background_tasks import BackgroundTasks
+
+_AGAIN_S = 1.0
+_SHOWN_CHARS = 512
+
+log = logging.getLogger(__name__)
+
+type Kept = tuple[str, str, str, str]
+"""What provisioned environments are kept for: namespace, function, revision and qualifier."""
+
+
+class ProvisionedPods:
+    """Hands functions over to pods that Kubernetes keeps for them, and adopts those that were handed one before.
+
+    Where INIT fails, one pod after the other tries, more and more rarely; the others say why they wait.
+    """
+
+    def __init__(self, client: KubeClient, caches: Caches, starter: Starter, adoption: Adoption) -> None:
+        self._client = client
+        self._caches = caches
+        self._starter = starter
+        self._adoption = adoption
+        self._at_work: set[str] = set()
+        self._backoffs: defaultdict[Kept, StartBackoff] = defaultdict(StartBackoff)
+        self._tasks = BackgroundTasks()
+
+    def look(self, dispatcher: Dispatcher, name: str, pod: PodView) -> None:
+        """Does for a pod what it needs, in the background."""
+        if pod.ready:
+            self._adoption.adopt(dispatcher, name, pod)
+        elif (
+            pod.ip
+            and pod.uid not in self._at_work
+            and not self._starter.starting(pod.uid)
+            and self._wanted(dispatcher, name, pod)
+        ):
+            self._at_work.add(pod.uid)
+            self._tasks.start(self._run(dispatcher, name, pod))
+
+    def _wanted(self, dispatcher: Dispatcher, name: str, pod: PodView) -> bool:
+        """Whether the pod is still there, nobody's environment, and ours to initialize."""
+        target = dispatcher.target
+        known = self._caches.pods.items.get((target.namespace, name))
+        return (
+            known is not None
+            and known.uid == pod.uid
+            and not known.ending
+            and (pod.function_uid, pod.version) == (target.uid, target.configuration.version)
+            and not dispatcher.released
+            and not dispatcher.knows(pod.uid)
+            and not self._starter.deletions.pending(pod.uid)
+        )
+
+    async def _run(self, dispatcher: Dispatcher, name: str, pod: PodView) -> None:
+        try:
+            while self._wanted(dispatcher, name, pod):
+                if await self._attempt(dispatcher, name, pod):
+                    return
+                await asyncio.sleep(_AGAIN_S)
+        finally:
+            self._at_work.discard(pod.uid)
+
+    async def _attempt(self, dispatcher: Dispatcher, name: str, pod: PodView) -> bool:
+        """Whether nothing is left to do: the pod is an environment, somebody else's, or deleted."""
+        try:
+            if await self._adoption.ask(dispatcher, name, pod):
+                return True
+        except (OSError, TimeoutError) as error:
+            log.info("pod %s/%s does not answer: %s", dispatcher.target.namespace, name, error or type(error).__name__)
+            return False
+        target = dispatcher.target
+        backoff = self._backoffs[target.namespace, target.name, target.configuration.revision, pod.provisioned]
+        refusal: FailureAnswer | None = backoff.refusal(time.monotonic())
+        if refusal is not None:
+            await self._say(target, name, _words(refusal))
+            return False
+        return await self._initialize(dispatcher, name, pod, backoff)
+
+    async def _initialize(self, dispatcher: Dispatcher, name: str, pod: PodView, backoff: StartBackoff) -> bool:
+        target, begun, number = dispatcher.target, time.monotonic(), None
+
+        def lost() -> None:
+            if number is not None:
+                dispatcher.connection_lost(number)
+
+        handed_over = False
+        try:
+            prepared = await self._starter.prepare(target)
+            handed_over = True
+            started = await self._starter.provision(target, prepared, AgentAddress(name, pod.uid, pod.ip), lost)
+        except StartFailed as error:
+            log.info("provisioned pod %s/%s does not start: %s", target.namespace, name, error)
+            backoff.failed(error.answer, begun, time.monotonic())
+            await self._say(target, name, _words(error.answer))
+        except NotStarted as error:
+            backoff.ended()
+            log.warning("provisioned pod %s/%s: %s", target.namespace, name, error)
+        except BaseException:
+            backoff.ended()
+            raise
+        else:
+            backoff.succeeded()
+            if dispatcher.released:
+                started.connection.close()
+                return True
+            revision = target.configuration.revision
+            number = dispatcher.adopt(started, revision, busy=False, provisioned=pod.provisioned)
+            await self._say(target, name, None)
+            return True
+        if handed_over:  # an agent takes a function once, ever: the pod's successor tries again
+            self._starter.deletions.soon(target.namespace, name, pod.uid, 0)
+        return handed_over
+
+    async def _say(self, target: Target, pod: str, failure: str | None) -> None:
+        """Shows at the pod why it is not initialized, or that nothing is in the way any more."""
+        known = self._caches.pods.items.get((target.namespace, pod))
+        if known is None or known.init_failure == (failure or ""):
+            return
+        patch = {"metadata": {"annotations": {labels.INIT_FAILURE: failure}}}
+        try:
+            await self._client.patch(PODS, pod, patch, target.namespace)
+        except KubeError as error:
+            log.info("pod %s/%s cannot be annotated: %s", target.namespace, pod, error)
+
+
+def _words(answer: FailureAnswer) -> str:
+    """A failure in one line."""
+    if isinstance(answer, InvokeError):
+        return answer.message[:_SHOWN_CHARS]
+    return f"{answer.get('errorType', 'Error')}: {answer.get('errorMessage', '')}"[:_SHOWN_CHARS]

@@ -1,0 +1,81 @@
+"""Versions and aliases by the names that callers use, out of the views of their objects."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+
+from kubelambda.core.invoke.routing import AliasRoute, is_alias
+from kubelambda.frontend.cluster.views import AliasView, VersionView
+from kubelambda.kube.reflector import Name
+
+type Objects[V] = defaultdict[Name, dict[str, V]]
+"""Views of a function's objects by their names. The function is named by its namespace and object."""
+
+
+class Published:
+    """What the functions of the cluster have published. `on_change` gets the function that something changed of."""
+
+    def __init__(self, on_change: Callable[[Name], None]) -> None:
+        self._on_change = on_change
+        self._versions: Objects[VersionView] = defaultdict(dict)
+        self._aliases: Objects[AliasView] = defaultdict(dict)
+        self._by_number: dict[Name, dict[str, VersionView]] = {}
+        self._by_alias: dict[Name, dict[str, AliasView]] = {}
+
+    def version(self, function: Name, number: str) -> VersionView | None:
+        """A version by its number."""
+        return self._by_number.get(function, {}).get(number)
+
+    def route(self, function: Name, qualifier: str) -> AliasRoute | None:
+        """Where an alias leads, or a number to itself; None when there is no such qualifier."""
+        if is_alias(qualifier):
+            found = self._by_alias.get(function, {}).get(qualifier)
+            return found.route if found is not None else None
+        return AliasRoute(qualifier) if self.version(function, qualifier) is not None else None
+
+    def provisioned(self, function: Name) -> Mapping[str, int]:
+        """Provisioned environments that a function's aliases and versions were granted, by qualifier."""
+        versions = {number: view.provisioned for number, view in self._by_number.get(function, {}).items()}
+        aliases = {name: view.provisioned for name, view in self._by_alias.get(function, {}).items()}
+        return {qualifier: units for qualifier, units in (versions | aliases).items() if units}
+
+    def functions(self, namespace: str) -> Iterator[str]:
+        """Names of the Function objects of a namespace that have published anything."""
+        known = self._by_number.keys() | self._by_alias.keys()
+        return (name for found, name in known if found == namespace)
+
+    def version_changed(self, name: Name, before: VersionView | None, after: VersionView | None) -> None:
+        """A FunctionVersion appeared, changed or is gone."""
+        for function in _replace(self._versions, name, before, after):
+            numbered = [view for view in self._versions[function].values() if view.version]
+            # A publish without a change leaves a second object of the same number: the first one is the version.
+            numbered.sort(key=lambda view: view.created, reverse=True)
+            _store(self._by_number, function, {view.version: view for view in numbered})
+            self._on_change(function)
+
+    def alias_changed(self, name: Name, before: AliasView | None, after: AliasView | None) -> None:
+        """An Alias appeared, changed or is gone."""
+        for function in _replace(self._aliases, name, before, after):
+            # Of two objects that are one alias the older one counts, as the operator says on the other.
+            ranked = sorted(self._aliases[function].items(), key=lambda item: (item[1].created, item[0]), reverse=True)
+            _store(self._by_alias, function, {view.name: view for _, view in ranked})
+            self._on_change(function)
+
+
+def _replace[V: (VersionView, AliasView)](
+    objects: Objects[V], name: Name, before: V | None, after: V | None
+) -> list[Name]:
+    """Puts one object's view in its place; the functions that it concerns."""
+    namespace, object_name = name
+    functions = dict.fromkeys((namespace, view.function) for view in (before, after) if view is not None)
+    if before is not None:
+        objects[namespace, before.function].pop(object_name, None)
+    if after is not None:
+        objects[namespace, after.function][object_name] = after
+    return list(functions)
+
+
+def _store[V](index: dict[Name, dict[str, V]], function: Name, views: dict[str, V]) -> None:
+    if views:
+        index[function] = views
+    else:
+        index.pop(function, None)

@@ -1,0 +1,118 @@
+"""Lambda's metrics of provisioned concurrency, by alias or version (§9.3); their series go with it."""
+
+import contextlib
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+_LABELS = ["namespace", "function", "qualifier"]
+
+type Series = tuple[str, str, str]
+"""Namespace, function and qualifier."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionedLook:
+    """The provisioned concurrency of a qualifier as it was since the last look."""
+
+    allocated: int
+    available: int
+    """Initialized environments."""
+    executing: float
+    """Invocations that held a unit of it, on the average."""
+
+
+class ProvisionedMetrics:
+    """The series of every qualifier that has provisioned concurrency."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.utilization = Gauge(
+            "kubelambda_provisioned_concurrency_utilization",
+            "Share of the provisioned concurrency in use",
+            _LABELS,
+            registry=registry,
+        )
+        self.allocated = Gauge(
+            "kubelambda_provisioned_concurrency_allocated", "Provisioned concurrency", _LABELS, registry=registry
+        )
+        self.available = Gauge(
+            "kubelambda_provisioned_concurrency_available",
+            "Initialized provisioned environments",
+            _LABELS,
+            registry=registry,
+        )
+        self.executing = Gauge(
+            "kubelambda_provisioned_concurrency_executing",
+            "Invocations that hold provisioned concurrency",
+            _LABELS,
+            registry=registry,
+        )
+        self.invocations = Counter(
+            "kubelambda_provisioned_invocations_total",
+            "Invocations that ran on provisioned environments",
+            _LABELS,
+            registry=registry,
+        )
+        self.spillovers = Counter(
+            "kubelambda_spillover_invocations_total",
+            "Invocations of a qualifier with provisioned concurrency that ran on demand",
+            _LABELS,
+            registry=registry,
+        )
+        self._gauges = (self.utilization, self.allocated, self.available, self.executing)
+        self._shown: set[Series] = set()
+
+    def dispatched(self, series: Series, *, provisioned: bool) -> None:
+        """An invocation was given an environment, a provisioned one or one on demand."""
+        self._shown.add(series)
+        (self.invocations if provisioned else self.spillovers).labels(*series).inc()
+
+    def show(self, series: Series, look: ProvisionedLook) -> None:
+        """What a look found."""
+        self._shown.add(series)
+        self.allocated.labels(*series).set(look.allocated)
+        self.available.labels(*series).set(look.available)
+        self.executing.labels(*series).set(look.executing)
+        self.utilization.labels(*series).set(look.executing / look.allocated if look.allocated else 0.0)
+        for counter in (self.invocations, self.spillovers):
+            counter.labels(*series)  # one that never counted is 0, not absent
+
+    def keep(self, present: set[Series]) -> None:
+        """Drops the series of what has no provisioned concurrency any more, or belongs to another frontend."""
+        for series in self._shown - present:
+            for metric in (*self._gauges, self.invocations, self.spillovers):
+                with contextlib.suppress(KeyError):
+                    metric.remove(*series)
+        self._shown &= present
+
+
+class AccountMetrics:
+    """Concurrency of the accounts that this frontend owns."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.unreserved = Gauge(
+            "kubelambda_unreserved_concurrent_executions",
+            "Invocations in flight of functions without a reservation",
+            ["namespace"],
+            registry=registry,
+        )
+        self.claimed = Gauge(
+            "kubelambda_claimed_account_concurrency",
+            "Concurrency that no other function can have: reserved, provisioned, or in flight",
+            ["namespace"],
+            registry=registry,
+        )
+        self._shown: set[str] = set()
+
+    def show(self, namespace: str, *, unreserved: int, claimed: int) -> None:
+        """What an account's ledger says."""
+        self._shown.add(namespace)
+        self.unreserved.labels(namespace).set(unreserved)
+        self.claimed.labels(namespace).set(claimed)
+
+    def keep(self, present: set[str]) -> None:
+        """Drops the series of accounts that are another frontend's."""
+        for namespace in self._shown - present:
+            for gauge in (self.unreserved, self.claimed):
+                gauge.remove(namespace)
+        self._shown &= present

@@ -1,0 +1,35 @@
+"""Which version an invocation gets, and whether it can be invoked (§1.2, §1.5.2)."""
+
+from kubelambda.core.invoke import invoke_error
+from kubelambda.core.invoke.invoke_error import InvokeError
+from kubelambda.core.invoke.routing import LATEST, is_alias
+from kubelambda.frontend.cluster.published import Published
+from kubelambda.frontend.cluster.views import FunctionView, VersionView
+from kubelambda.kube.reflector import Name
+
+
+def resolve(
+    published: Published, function: Name, view: FunctionView, qualifier: str, *, arn: str, chance: float
+) -> FunctionView | VersionView:
+    """What `qualifier` means for one invocation, by `chance` in [0, 1) where its alias leads to two versions.
+
+    `arn` is that of the function, unqualified. Raises `InvokeError` when there is no such version or alias.
+    """
+    if qualifier == LATEST:
+        return view
+    route = published.route(function, qualifier)
+    if route is None:
+        missing = invoke_error.alias_not_found if is_alias(qualifier) else invoke_error.not_found
+        raise missing(f"{arn}:{qualifier}")
+    version = route.choose(chance)
+    found = view if version == LATEST else published.version(function, version)
+    if found is None:
+        raise invoke_error.not_found(f"{arn}:{version}")
+    return found
+
+
+def not_invocable(view: FunctionView | VersionView) -> InvokeError:
+    """Why nothing of the function or version can run."""
+    if view.state == "Failed":
+        return invoke_error.not_ready(f"The function is in state Failed: {view.state_reason}")
+    return invoke_error.state_conflict(view.state)
