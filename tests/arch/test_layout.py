@@ -138,3 +138,11 @@ def test_what_the_code_cites_can_be_looked_up(path: Path) -> None:
         assert _cited(section, design if document else semantics), f"{document} §{section}"
     for letter in re.findall(r"Appendix ([A-Z])\b", text):
         assert f"Appendix {letter}" in semantics
+
+
+def test_decisions_are_numbered_once_and_say_so() -> None:
+    """Each has a number of its own, in its name and in its heading, without a gap."""
+    found = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert [path.name[:4] for path in found] == [f"{number:04d}" for number in range(1, len(found) + 1)]
+    for path in found:
+        assert path.read_text().startswith(f"# {int(path.name[:4])}. "), path.name
