@@ -1,0 +1,52 @@
+"""What our own service accounts may do on a real cluster, asked and tried as them."""
+
+import json
+
+import pytest
+
+from installation.account import Account
+from installation.kubectl import KubectlError, kubectl
+from installation.release import RELEASE, SYSTEM_NAMESPACE
+
+READING = {"get", "list", "watch"}
+WRITTEN = {
+    "operator": {
+        "aliases.kubelambda.dev",
+        "aliases.kubelambda.dev/status",
+        "clusterroles.rbac.authorization.k8s.io",
+        "events.events.k8s.io",
+        "functions.kubelambda.dev/status",
+        "functionversions.kubelambda.dev",
+        "functionversions.kubelambda.dev/status",
+        "namespaces",
+        "rolebindings.rbac.authorization.k8s.io",
+        "runtimes.kubelambda.dev/status",
+    },
+    "frontend": set(),
+}
+"""What a component changes in a namespace without functions."""
+
+
+def user(component: str) -> str:
+    """The user name of a component's service account."""
+    return f"--as=system:serviceaccount:{SYSTEM_NAMESPACE}:{RELEASE}-{component}"
+
+
+@pytest.mark.parametrize("component", ["operator", "frontend"])
+def test_no_secret_is_read_and_nothing_changed_where_nobody_uses_us(component: str) -> None:
+    """`kubectl auth can-i --list` as the service account, in a namespace of the cluster's own."""
+    found = kubectl("auth", "can-i", "--list", "--namespace", "kube-system", user(component))
+    granted = {line.split()[0]: set(line[line.rindex("[") + 1 : -1].split()) for line in found.splitlines()[1:]}
+    ours = {name: verbs for name, verbs in granted.items() if not name.startswith(("[", "selfsubject"))}
+    assert not [name for name in ours if name.startswith(("secrets", "configmaps"))]
+    assert {name for name, verbs in ours.items() if verbs - READING} <= WRITTEN[component]
+
+
+def test_only_our_own_objects_are_changed_where_somebody_uses_us(account: Account) -> None:
+    """A dry run of a pod that is not ours, as the frontend, is refused by the admission policy."""
+    account.function("present", "def handler(event, context):\n    return 1")
+    metadata = {"name": "theirs", "namespace": account.namespace}
+    container = {"name": "c", "image": "localhost/x:1"}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
+    with pytest.raises(KubectlError, match="own service accounts change only objects labelled"):
+        kubectl("create", "--dry-run=server", "--filename", "-", user("frontend"), stdin=json.dumps(manifest))
