@@ -102,6 +102,7 @@ async def test_environments_run_in_the_zones_of_their_subnets(running: Installat
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
+        (made("default", "SecurityGroup", "g" * 64), "63 characters"),
         (made("default", "SecurityGroup", "bad", egress=[{"to": []}]), "should have at least 1 items"),
         (
             made("default", "SecurityGroup", "bad", egress=[{"to": [{"cidr": "10.0.0.0/33"}]}]),

@@ -103,7 +103,8 @@ def test_rules_that_say_nothing_are_refused() -> None:
     broken: list[dict[str, Any]] = [
         {"to": []},
         {"to": [{"cidr": "10.0.0.0/8"}], "fromPort": 0},
-        {"to": [{"cidr": "x"}], "ipProtocol": "x"},
+        {"to": [{"cidr": "10.0.0.0/8"}], "ipProtocol": "x"},
+        {"to": [{"cidr": "10.0.0.0/33"}]},
     ]
     for rule in broken:
         with pytest.raises(ValidationError):

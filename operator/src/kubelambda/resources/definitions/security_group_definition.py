@@ -1,6 +1,7 @@
 """The definition of SecurityGroup."""
 
 from kubelambda.api.kinds.security_group import SecurityGroupSpec, SecurityGroupStatus
+from kubelambda.api.validations import rule
 from kubelambda.resources.definitions.definition import Manifest, column, definition
 
 
@@ -17,5 +18,7 @@ def security_group_definition() -> Manifest:
             column("Age", ".metadata.creationTimestamp", "date"),
         ],
         initial_status={},
-        rules=[],
+        rules=[
+            rule("self.metadata.name.size() <= 63", "the name of a SecurityGroup is part of a label: 63 characters")
+        ],
     )
