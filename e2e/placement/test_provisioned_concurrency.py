@@ -1,0 +1,164 @@
+"""Versions, aliases and provisioned environments, with everything that makes them: operator, Deployments, frontends."""
+
+import time
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from installation.account import Account
+from installation.kubectl import eventually, kubectl, kubectl_json
+from installation.load import Load
+
+TOLD = """
+import os, time
+
+def handler(event, context):
+    time.sleep((event or {}).get("seconds", 0.02))
+    return {
+        "code": CODE,
+        "version": context.function_version,
+        "kind": os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"],
+        "stream": context.log_stream_name,
+    }
+"""
+
+
+def source(code: int) -> str:
+    """A handler that says which code it is, and what it was told."""
+    return f"CODE = {code}\n{TOLD}"
+
+
+def publish(account: Account, name: str, number: int, code: str = "", **spec: Any) -> None:
+    """Deploys a function that publishes every change, and waits for its version `number`."""
+    account.function(name, code or source(number), publish=True, timeout=10, **spec)
+
+    def there() -> bool:
+        versions = kubectl_json("--namespace", account.namespace, "get", "functionversions")["items"]
+        return any(
+            found["spec"]["functionName"] == name and found.get("status", {}).get("version") == str(number)
+            for found in versions
+        )
+
+    eventually(there)
+
+
+def alias(account: Account, name: str, version: int, provisioned: int | None = None, **spec: Any) -> None:
+    """The alias `live` of a function."""
+    if provisioned is not None:
+        spec["provisionedConcurrency"] = {"provisionedConcurrentExecutions": provisioned}
+    spec |= {"functionName": name, "name": "live", "functionVersion": str(version)}
+    account.apply({"kind": "Alias", "metadata": {"name": f"{name}-live"}, "spec": spec})
+
+
+def status(account: Account, name: str) -> Any:
+    """The status of the alias `live`."""
+    return account.get("alias", f"{name}-live").get("status", {})
+
+
+def provisioned(account: Account, name: str) -> Any:
+    """What the alias says of its provisioned environments."""
+    return status(account, name).get("provisionedConcurrency", {})
+
+
+def test_callers_get_the_version_that_they_name(account: Account) -> None:
+    """By number, by alias, and $LATEST; the answer, the log stream and the environment say which one it was."""
+    publish(account, "named", 1)
+    publish(account, "named", 2)
+    alias(account, "named", 1)
+    eventually(lambda: status(account, "named").get("routedVersion") == "1")
+    for path, version, code in (
+        ("named:1", "1", 1),
+        ("named:2", "2", 2),
+        ("named:live", "1", 1),
+        ("named", "$LATEST", 2),
+    ):
+        answer = eventually(lambda path=path: account.invoke(path))  # type: ignore[misc]
+        assert answer["ExecutedVersion"] == version
+        assert (answer["Payload"]["version"], answer["Payload"]["code"]) == (version, code)
+        assert f"[{version}]" in answer["Payload"]["stream"]
+    with pytest.raises(ClientError) as missing:
+        account.invoke("named:9")
+    assert missing.value.response["Error"]["Code"] == "ResourceNotFoundException"
+
+
+def test_an_edit_of_an_alias_is_everybodys_within_moments(account: Account) -> None:
+    """And nobody gets an error meanwhile."""
+    publish(account, "edited", 1)
+    publish(account, "edited", 2)
+    alias(account, "edited", 1)
+    eventually(lambda: status(account, "edited").get("routedVersion") == "1")
+    for version in (1, 2):
+        account.invoke(f"edited:{version}")
+    with Load(account, "edited:live", callers=2, pause=0.02) as load:
+        for move in range(6):
+            version = 2 - move % 2
+            alias(account, "edited", version)
+            eventually(lambda version=version: account.invoke("edited:live")["Payload"]["code"] == version)  # type: ignore[misc]
+    assert not load.failed, load.summary()
+
+
+def test_provisioned_environments_are_there_before_anybody_calls(account: Account) -> None:
+    """The alias says READY, the Deployment agrees, and no caller waits for an INIT."""
+    slow_init = f"import time\ntime.sleep(3)\n{source(1)}"
+    publish(account, "ready", 1, slow_init)
+    alias(account, "ready", 1, provisioned=2)
+    eventually(lambda: provisioned(account, "ready").get("status") == "READY", timeout=180)
+    (deployment,) = kubectl_json(
+        "--namespace", account.namespace, "get", "deployments", "--selector", "kubelambda.dev/function=ready"
+    )["items"]
+    assert deployment["status"]["availableReplicas"] == 2
+    begun = time.monotonic()
+    answers = [account.invoke("ready:live")["Payload"] for _ in range(5)]
+    assert {answer["kind"] for answer in answers} == {"provisioned-concurrency"}
+    assert time.monotonic() - begun < 3, "a caller waited for an INIT"
+    assert account.invoke("ready:1")["Payload"]["kind"] == "on-demand"
+
+
+def test_a_move_with_provisioned_environments_is_made_before_it_breaks(account: Account) -> None:
+    """Under load: no error, no caller on demand; the old environments end afterwards."""
+    publish(account, "moved", 1)
+    alias(account, "moved", 1, provisioned=2)
+    eventually(lambda: provisioned(account, "moved").get("status") == "READY", timeout=180)
+    publish(account, "moved", 2)
+    with Load(account, "moved:live", callers=1, pause=0.1) as load:
+        time.sleep(1)
+        alias(account, "moved", 2, provisioned=2)
+        eventually(lambda: status(account, "moved").get("routedVersion") == "2", timeout=180)
+        time.sleep(2)
+    assert not load.failed, load.summary()
+    assert {outcome.payload["kind"] for outcome in load.outcomes} == {"provisioned-concurrency"}
+    assert {outcome.payload["version"] for outcome in load.outcomes} == {"1", "2"}
+
+    def old_ones_gone() -> bool:
+        pods = account.environments("moved")
+        found = [pod["metadata"]["labels"] for pod in pods if "kubelambda.dev/provisioned" in pod["metadata"]["labels"]]
+        return {labels["kubelambda.dev/version"] for labels in found} == {"2"} and len(found) == 2
+
+    eventually(old_ones_gone, timeout=120)
+
+
+def test_an_init_that_fails_is_the_aliass_status(account: Account) -> None:
+    """In Lambda's words, and one pod after the other tries, not all of them again and again."""
+    publish(account, "failing", 1, "raise RuntimeError('no luck')")
+    alias(account, "failing", 1, provisioned=1)
+    eventually(lambda: provisioned(account, "failing").get("status") == "FAILED", timeout=180)
+    assert "FUNCTION_ERROR_INIT_FAILURE" in provisioned(account, "failing")["statusReason"]
+
+
+def test_a_lost_provisioned_environment_is_replaced(account: Account) -> None:
+    """By Kubernetes, and initialized again; nobody who calls meanwhile gets an error."""
+    publish(account, "refilled", 1)
+    alias(account, "refilled", 1, provisioned=1)
+    eventually(lambda: provisioned(account, "refilled").get("status") == "READY", timeout=180)
+    (pod,) = account.environments("refilled")
+    with Load(account, "refilled:live", callers=1, pause=0.1) as load:
+        kubectl("--namespace", account.namespace, "delete", "pod", pod["metadata"]["name"], "--wait=false")
+
+        def replaced() -> bool:
+            names = [found["metadata"]["name"] for found in account.environments("refilled")]
+            return pod["metadata"]["name"] not in names and provisioned(account, "refilled").get("status") == "READY"
+
+        eventually(replaced, timeout=180)
+        eventually(lambda: account.invoke("refilled:live")["Payload"]["kind"] == "provisioned-concurrency", timeout=60)
+    assert not load.failed, load.summary()
