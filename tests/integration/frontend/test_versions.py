@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 import pytest
-from tests.integration.frontend.publishing import SHOW, delete, point, publish
+from tests.integration.frontend.publishing import SHOW, delete, point, publish, sample
 from tests.integration.loopback import Cluster, eventually
 
 from kubelambda.kube.resources import ALIASES, FUNCTION_VERSIONS, FUNCTIONS
@@ -83,7 +83,7 @@ async def test_weights_divide_the_invocations_of_an_alias(cluster: Cluster) -> N
     await publish(cluster, "f", 2, code(2))
     await point(cluster, "f", "live", "1", weights={"2": 0.25})
     await cluster.pool(2)
-    await cluster.frontend()
+    frontend = await cluster.frontend()
     chosen: Counter[str] = Counter()
     for _ in range(400):
         answer = await cluster.invoke("f:live")
@@ -92,6 +92,12 @@ async def test_weights_divide_the_invocations_of_an_alias(cluster: Cluster) -> N
         chosen[version] += 1
     assert chosen.keys() == {"1", "2"}
     assert 55 <= chosen["2"] <= 145
+    labels = {"namespace": cluster.namespace, "function": "f", "qualifier": "live"}
+    for version, count in chosen.items():
+        name = "kubelambda_qualifier_invocations_total"
+        assert sample(frontend.metrics.registry, name, labels | {"version": version}) == count
+    await delete(cluster, ALIASES, "f-live")
+    await eventually(lambda: sample(frontend.metrics.registry, name, labels | {"version": "2"}) is None)
 
 
 async def test_an_alias_that_moves_under_load_loses_nothing(cluster: Cluster) -> None:

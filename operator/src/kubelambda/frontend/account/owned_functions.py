@@ -148,6 +148,7 @@ class OwnedFunctions:
     def published_changed(self, name: Name) -> None:
         """A function's versions or aliases are others than before."""
         self._shares.published_changed(name)
+        self._metrics.qualifiers.keep(name, self._caches.published.qualifiers(name))
         for version in list(self._dispatchers.get(name, ())):
             self._renew(name, version)
         if self._owners.owns(name[0]):

@@ -38,6 +38,10 @@ class Published:
         aliases = {name: view.provisioned for name, view in self._by_alias.get(function, {}).items()}
         return {qualifier: units for qualifier, units in (versions | aliases).items() if units}
 
+    def qualifiers(self, function: Name) -> set[str]:
+        """Every alias and version number of a function."""
+        return {*self._by_number.get(function, ()), *self._by_alias.get(function, ())}
+
     def functions(self, namespace: str) -> Iterator[str]:
         """Names of the Function objects of a namespace that have published anything."""
         known = self._by_number.keys() | self._by_alias.keys()

@@ -227,10 +227,8 @@ class Dispatcher:
     def answered(self, environment: EnvironmentHandle, invocation: Invocation, headers: dict[bytes, bytes]) -> None:
         """An invocation was answered: its environment is free."""
         now = time.monotonic()
-        self._metrics.invocations.inc()
         self._metrics.duration.observe(now - invocation.started)
-        if b"x-amz-function-error" in headers:
-            self._metrics.errors.inc()
+        self._metrics.ran(invocation.qualifier, invocation.version, error=b"x-amz-function-error" in headers)
         billed_ms = int(headers.get(_BILLED_MS, b"0"))
         self._metrics.billed_gb_seconds.inc(billed_ms * self.target.configuration.memory_size / 1_024_000)
         retire = "the agent asked for it" if _RETIRE in headers else ""
@@ -258,8 +256,7 @@ class Dispatcher:
             return
         self.environments.pop(environment.id, None)
         environment.close()
-        self._metrics.invocations.inc()
-        self._metrics.errors.inc()
+        self._metrics.ran(invocation.qualifier, invocation.version, error=True)
         self._tasks.start(self._explain(environment, invocation, end))
 
     async def _explain(self, environment: EnvironmentHandle, invocation: Invocation, end: EnvironmentEnd) -> None:
@@ -348,8 +345,7 @@ class Dispatcher:
         if isinstance(failure, InvokeError):
             invocation.fail(failure)
             return
-        self._metrics.invocations.inc()
-        self._metrics.errors.inc()
+        self._metrics.ran(invocation.qualifier, invocation.version, error=True)
         invocation.function_error(json.dumps(failure).encode())
 
     def _keep(self, number: int, started: Started, target: Target) -> None:

@@ -9,8 +9,10 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from kubelambda.core.invoke.routing import LATEST
 from kubelambda.core.placement.function_share import ThrottleReason
 from kubelambda.frontend.dispatch.provisioned_metrics import AccountMetrics, ProvisionedMetrics
+from kubelambda.frontend.dispatch.qualifier_metrics import QualifierMetrics
 from kubelambda.kube.reflector import Reflector
 
 _LABELS = ["namespace", "function"]
@@ -40,6 +42,14 @@ class FunctionMetrics:
         """Counts a 429."""
         if not self._gone:
             self._metrics.throttles.labels(*self._names, reason).inc()
+
+    def ran(self, qualifier: str, version: str, *, error: bool) -> None:
+        """Counts an invocation that was answered, whoever worded the answer."""
+        self.invocations.inc()
+        if error:
+            self.errors.inc()
+        if qualifier != LATEST and not self._gone:
+            self._metrics.qualifiers.ran(self._names, qualifier, version, error=error)
 
     def dispatched(self, qualifier: str, *, provisioned: bool) -> None:
         """Counts an invocation of a qualifier that has provisioned concurrency."""
@@ -94,6 +104,7 @@ class Metrics:
         )
         self.provisioned = ProvisionedMetrics(registry)
         self.accounts = AccountMetrics(registry)
+        self.qualifiers = QualifierMetrics(registry)
         self._counters = (self.invocations, self.errors, self.durations, self.cold_starts, self.billed_gb_seconds)
 
     def watch_unreadable(self, reflectors: Iterable[Reflector[Any]]) -> None:
@@ -108,6 +119,7 @@ class Metrics:
     def forget(self, namespace: str, function: str) -> None:
         """Drops the series of a function that is gone."""
         self.forget_gauges(namespace, function)
+        self.qualifiers.keep((namespace, function), ())
         for metric in self._counters:
             _remove(metric, namespace, function)
         for reason in ThrottleReason:
