@@ -27,6 +27,7 @@ def main() -> int:
     )
     images = commands.add_parser("images", help="build the images that changed and import them")
     images.add_argument("--build-only", action="store_true", help="leave the cluster alone")
+    images.add_argument("--for-tests", metavar="NAME", help="one of e2e/images instead, which only tests want")
     endpoint = commands.add_parser("endpoint", help="print the URL of a Service as reachable from this machine")
     endpoint.add_argument("--namespace", required=True)
     endpoint.add_argument("--service", required=True)
@@ -63,7 +64,8 @@ def _run(arguments: argparse.Namespace) -> int:
         case "kubeconfig":
             print(kind_cluster.KUBECONFIG if kind else KUBECONFIG)
         case "images":
-            built = image_builds.build_images(image_engines.Docker() if kind else image_engines.Buildah())
+            builder = image_engines.Docker() if kind else image_engines.Buildah()
+            built = image_builds.build_images(builder, arguments.for_tests)
             if not arguments.build_only:
                 backend.load(built)
         case "restart":

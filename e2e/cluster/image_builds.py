@@ -1,4 +1,4 @@
-"""The images of `images/`: what each is made of, and building only those whose inputs changed."""
+"""The images of `images/`, and of `e2e/images/` for tests: what each is made of; those that changed are built."""
 
 import hashlib
 import shutil
@@ -15,6 +15,7 @@ from shell import run
 
 ROOT = HERE.parent.parent
 IMAGES = ROOT / "images"
+TEST_IMAGES = ROOT / "e2e" / "images"
 ARCHIVES = CACHE / "images"
 _WHEEL = IMAGES / "dist" / "kubelambda.whl"
 _WHEEL_KEY = IMAGES / "dist" / "key"
@@ -23,12 +24,19 @@ _WHEEL_SOURCES = ("pyproject.toml", "README.md", "LICENSE")
 
 @dataclass(frozen=True)
 class Image:
-    """One folder of `images/`; its Dockerfile takes the image named `base` as the build argument BASE, and so on."""
+    """One folder of images; its Dockerfile takes the image named `base` as the build argument BASE, and so on."""
 
     name: str
     parents: tuple[str, ...]
     inputs: tuple[str, ...] = ()
     published: bool = True
+    for_tests: bool = False
+    """Whether only tests want it, and ask for it by name."""
+
+    @property
+    def folder(self) -> Path:
+        """The build context: where its own folder and its inputs are."""
+        return TEST_IMAGES if self.for_tests else IMAGES
 
 
 GRAPH = (
@@ -36,6 +44,7 @@ GRAPH = (
     Image("package", ("base",), ("dist/kubelambda.whl",), published=False),
     Image("agent", ("base",), ("requirements-agent.txt",), published=False),
     Image("platform", ("base", "package"), ("requirements-platform.txt",)),
+    Image("pollers", ("base", "package"), ("requirements-pollers.txt",)),
     Image(
         "runtime-python3.13",
         ("base", "agent", "package"),
@@ -43,6 +52,7 @@ GRAPH = (
     ),
     Image("runtime-nodejs20.x", ("base", "agent", "package"), ("runtime-nodejs20.x", "lambda-entrypoint.sh")),
     Image("runtime-provided.al2023", ("agent", "package"), ("runtime-provided.al2023",)),
+    Image("aws", ("base",), ("aws",), for_tests=True),
 )
 """Every image after those that it is made from."""
 
@@ -77,13 +87,15 @@ def reference(name: str) -> str:
     return f"{IMAGE_REPOSITORY}/{name}:{version()}"
 
 
-def build_images(builder: Builder) -> list[Path]:
-    """Builds what changed; the archives of all published images."""
+def build_images(builder: Builder, test_image: str | None = None) -> list[Path]:
+    """Builds what changed; the archives of all published images, or of one that tests ask for."""
     with exclusive(ARCHIVES / ".lock"):
         _build_wheel()
         keys = _keys(builder)
         wanted = {
-            image.name: ARCHIVES / f"{image.name}-{keys[image.name][:16]}.tar" for image in GRAPH if image.published
+            image.name: ARCHIVES / f"{image.name}-{keys[image.name][:16]}.tar"
+            for image in GRAPH
+            if _asked_for(image, test_image)
         }
         missing = {name for name, archive in wanted.items() if not archive.exists()}
         if missing:
@@ -97,10 +109,16 @@ def build_images(builder: Builder) -> list[Path]:
         return list(wanted.values())
 
 
+def _asked_for(image: Image, test_image: str | None) -> bool:
+    if test_image is None:
+        return image.published and not image.for_tests
+    return image.for_tests and image.name == test_image
+
+
 def _build(builder: Builder, image: Image, archive: Path | None) -> None:
     with step(f"image {image.name}", announce=True):
         arguments = {parent.upper(): reference(parent) for parent in image.parents}
-        builder.build(reference(image.name), IMAGES / image.name / "Dockerfile", IMAGES, arguments)
+        builder.build(reference(image.name), image.folder / image.name / "Dockerfile", image.folder, arguments)
         if archive is not None:
             made = archive.with_suffix(".new")
             made.unlink(missing_ok=True)
@@ -126,7 +144,7 @@ def _keys(builder: Builder) -> dict[str, str]:
         digest = hashlib.sha256(f"{builder.identity} {reference(image.name)}".encode())
         for parent in image.parents:
             digest.update(keys[parent].encode())
-        for path in (IMAGES / image.name / "Dockerfile", *(IMAGES / name for name in image.inputs)):
+        for path in (image.folder / image.name / "Dockerfile", *(image.folder / name for name in image.inputs)):
             digest.update(digest_of(path).encode())
         keys[image.name] = digest.hexdigest()
     return keys

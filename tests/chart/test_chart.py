@@ -104,7 +104,7 @@ def test_wrong_values_are_refused(value: str) -> None:
 def test_every_pod_is_restricted_and_has_meaningful_probes() -> None:
     """No container runs as root, writes its image, or keeps a capability."""
     pods = [m["spec"]["template"]["spec"] for m in manifests(render(KEY)) if "template" in m.get("spec", {})]
-    assert len(pods) == 6
+    assert len(pods) == 7
     for pod in pods:
         assert pod["securityContext"]["runAsNonRoot"]
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -130,7 +130,7 @@ def test_our_own_pods_come_before_environments(values: tuple[str, ...], name: st
     made = [each["metadata"]["name"] for each in found if each["kind"] == "PriorityClass"]
     assert made == ([] if "priorityClass.create=false" in values else [name])
     workloads = [each["spec"]["template"]["spec"] for each in found if each["kind"] in ("Deployment", "StatefulSet")]
-    assert [pod.get("priorityClassName") for pod in workloads] == [name] * 5
+    assert [pod.get("priorityClassName") for pod in workloads] == [name] * 6
 
 
 def test_roles_name_verbs_and_resources_one_by_one() -> None:

@@ -22,7 +22,15 @@ def start(control_plane: ControlPlane) -> None:
     control_plane.start()
     applied = control_plane.kubectl("apply", "--server-side", "--filename", str(ROOT / "crds"))
     assert applied.returncode == 0, applied.stderr
-    for kind in ("functions", "functionversions", "aliases", "runtimes", "subnets", "securitygroups"):
+    for kind in (
+        "functions",
+        "functionversions",
+        "aliases",
+        "runtimes",
+        "subnets",
+        "securitygroups",
+        "eventsourcemappings",
+    ):
         control_plane.kubectl("wait", "--for=condition=Established", f"crd/{kind}.kubelambda.dev", "--timeout=30s")
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}}
     applied = control_plane.apply([namespace, RUNTIME, *access_manifests()])
@@ -33,7 +41,7 @@ def access_manifests() -> list[Object]:
     """The roles of our service accounts and the policy that keeps them to our objects, as the chart renders them."""
     command = [str(BINARIES / "helm"), "template", "kubelambda", str(ROOT / "charts" / "kubelambda")]
     command += ["--namespace", SYSTEM_NAMESPACE, "--kube-version", "1.36.0"]
-    for template in ("rbac", "awsapi-rbac", "admission-policy"):
+    for template in ("rbac", "awsapi-rbac", "pollers-rbac", "admission-policy"):
         command += ["--show-only", f"templates/{template}.yaml"]
     rendered = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = [manifest for manifest in yaml.safe_load_all(rendered) if manifest]

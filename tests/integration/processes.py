@@ -86,7 +86,7 @@ class Installation:
             "codeUrlRefusedNetworks": ["127.0.0.66/32"],  # the sites of these tests are on loopback
             "accountRoles": {
                 f"kubelambda-{component}": f"{namespace}-kubelambda-{component}-account"
-                for component in ("operator", "frontend")
+                for component in ("operator", "frontend", "pollers")
             },
             **settings,
         }

@@ -15,7 +15,10 @@ from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import ROLE_BINDINGS
 
 OURS = {"app.kubernetes.io/managed-by": "kubelambda"}
-ROLES = {f"kubelambda-{each}": f"{SYSTEM_NAMESPACE}-kubelambda-{each}-account" for each in ("operator", "frontend")}
+ROLES = {
+    f"kubelambda-{each}": f"{SYSTEM_NAMESPACE}-kubelambda-{each}-account"
+    for each in ("operator", "frontend", "pollers")
+}
 OPERATOR = service_account("operator")
 FRONTEND = service_account("frontend")
 

@@ -9,6 +9,7 @@ COMPONENTS = {
     "awsapi": "kubelambda.apps.awsapi",
     "code-store": "kubelambda.apps.code_store",
     "events": "kubelambda.apps.events",
+    "pollers": "kubelambda.apps.pollers",
 }
 
 

@@ -7,6 +7,7 @@ from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function import alias, function, function_version, publication
 from kubelambda.controllers.function.version_memory import VersionMemory
 from kubelambda.controllers.machinery.declaration import Controller
+from kubelambda.controllers.mapping import event_source_mapping
 from kubelambda.controllers.network import network
 from kubelambda.controllers.pool import pool, runtime
 
@@ -24,6 +25,7 @@ def controllers(code: CodeState) -> tuple[Controller, ...]:
         publication.controller(versions),
         pool.CONTROLLER,
         network.CONTROLLER,
+        event_source_mapping.CONTROLLER,
         code_collection.controller(code),
         download.controller(code),
     )

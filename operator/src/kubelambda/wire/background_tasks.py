@@ -24,6 +24,11 @@ class BackgroundTasks:
         task.add_done_callback(self._done)
         return task
 
+    async def wait(self) -> None:
+        """Until nothing runs."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()

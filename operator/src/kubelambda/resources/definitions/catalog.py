@@ -2,6 +2,7 @@
 
 from kubelambda.resources.definitions.alias_definition import alias_definition
 from kubelambda.resources.definitions.definition import Manifest
+from kubelambda.resources.definitions.event_source_mapping_definition import event_source_mapping_definition
 from kubelambda.resources.definitions.function_definition import function_definition
 from kubelambda.resources.definitions.function_version_definition import function_version_definition
 from kubelambda.resources.definitions.runtime_definition import runtime_definition
@@ -15,6 +16,7 @@ DEFINITIONS = (
     runtime_definition,
     subnet_definition,
     security_group_definition,
+    event_source_mapping_definition,
 )
 
 

@@ -1,0 +1,173 @@
+"""The `EventSourceMapping` custom resource: a source whose records a function is invoked with (§7.1)."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from kubelambda.api.conditions import Condition
+from kubelambda.api.model import Model
+from kubelambda.api.validations import not_served, rule, rules
+
+_QUEUE = "^arn:[a-zA-Z0-9-]+:sqs:[a-z0-9-]+:[0-9]{12}:[a-zA-Z0-9_-]{1,80}(\\\\.fifo)?$"
+_BATCH = "(has(self.batchSize) ? self.batchSize : 10)"
+_WINDOW = "(has(self.maximumBatchingWindowInSeconds) ? self.maximumBatchingWindowInSeconds : 0)"
+_FIFO = "self.eventSourceArn.endsWith('.fifo')"
+MappingState = Literal["Creating", "Enabling", "Enabled", "Disabling", "Disabled", "Updating", "Deleting"]
+
+
+class SecretName(Model):
+    """A Secret in the mapping's namespace."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253)]
+    """Its name."""
+
+
+class SourceConnection(Model):
+    """Where a source is and who we are there: what Lambda has no need to be told."""
+
+    endpoint_url: Annotated[str, Field(pattern="^https?://[^/]+", max_length=2048)] | None = None
+    """Base address of the service; AWS's own in the ARN's region unless given."""
+    credentials_secret: SecretName | None = None
+    """Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if needed, AWS_SESSION_TOKEN."""
+
+
+class EventFilter(Model):
+    """One pattern."""
+
+    pattern: Annotated[str, Field(min_length=1, max_length=4096)]
+    """JSON, by the grammar of §7.8."""
+
+
+class FilterCriteria(Model):
+    """Which records the function gets."""
+
+    filters: Annotated[list[EventFilter], Field(max_length=10)] = []
+    """A record passes when one of them matches, or when there is none."""
+
+
+class ScalingConfig(Model):
+    """Bounds of the concurrency."""
+
+    maximum_concurrency: Annotated[int, Field(ge=2, le=1000)] | None = None
+    """Invocations of the function at once by this mapping, 2 to 1000."""
+
+
+class UnservedMember(Model):
+    """A member of the Lambda API that only sources have which this release does not serve."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
+
+
+_UNSERVED = (
+    "startingPosition",
+    "startingPositionTimestamp",
+    "parallelizationFactor",
+    "bisectBatchOnFunctionError",
+    "maximumRecordAgeInSeconds",
+    "maximumRetryAttempts",
+    "tumblingWindowInSeconds",
+    "destinationConfig",
+    "topics",
+    "queues",
+    "selfManagedEventSource",
+    "sourceAccessConfigurations",
+    "provisionedPollerConfig",
+)
+
+
+class EventSourceMappingSpec(Model):
+    """What people write: Lambda's members with a small first letter, and `connection`."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"self.eventSourceArn.matches('{_QUEUE}')",
+                "eventSourceArn is not served by this release of kubelambda: sources are SQS queues, "
+                "arn:aws:sqs:<region>:<account>:<queue>",
+                fieldPath=".eventSourceArn",
+            ),
+            rule("self.eventSourceArn == oldSelf.eventSourceArn", "the source of a mapping is fixed: eventSourceArn"),
+            rule(
+                f"{_BATCH} <= 10 || {_WINDOW} >= 1",
+                "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10",
+            ),
+            rule(f"!{_FIFO} || {_BATCH} <= 10", "Batch size of a FIFO queue is 10 at most"),
+            rule(f"!{_FIFO} || {_WINDOW} == 0", "Batching window is not supported for FIFO queues"),
+            *(not_served(member) for member in _UNSERVED),
+        )
+    )
+
+    function_name: Annotated[
+        str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}(:(\$LATEST|[a-zA-Z0-9_-]{1,128}))?$", max_length=193)
+    ]
+    """Name of a Function of the same namespace; a version or an alias may follow after a colon."""
+    enabled: bool = True
+    """Whether records are read; false pauses the mapping, and loses nothing."""
+    event_source_arn: Annotated[str, Field(min_length=1, max_length=1024)]
+    """ARN of the source."""
+    connection: SourceConnection = SourceConnection()
+    """Where the source is."""
+    batch_size: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """The most records of one invocation; 10 unless given."""
+    maximum_batching_window_in_seconds: Annotated[int, Field(ge=0, le=300)] | None = None
+    """How long records are gathered for one invocation; 0 unless given."""
+    filter_criteria: FilterCriteria | None = None
+    """Which records the function gets; the others are deleted from the queue."""
+    function_response_types: Annotated[list[Literal["ReportBatchItemFailures"]], Field(max_length=1)] = []
+    """ReportBatchItemFailures: the function names the records that failed, and the others are done (§7.2)."""
+    scaling_config: ScalingConfig | None = None
+    """Bounds of the concurrency."""
+    starting_position: str | None = None
+    """Of streams; not served."""
+    starting_position_timestamp: float | None = None
+    """Of streams; not served."""
+    parallelization_factor: int | None = None
+    """Of streams; not served."""
+    bisect_batch_on_function_error: bool | None = None
+    """Of streams; not served."""
+    maximum_record_age_in_seconds: int | None = None
+    """Of streams; not served."""
+    maximum_retry_attempts: int | None = None
+    """Of streams; not served."""
+    tumbling_window_in_seconds: int | None = None
+    """Of streams; not served."""
+    destination_config: UnservedMember | None = None
+    """Of streams and Kafka; not served."""
+    topics: list[str] | None = None
+    """Of Kafka; not served."""
+    queues: list[str] | None = None
+    """Of MQ; not served."""
+    self_managed_event_source: UnservedMember | None = None
+    """Of Kafka; not served."""
+    source_access_configurations: list[UnservedMember] | None = None
+    """Of Kafka and MQ; not served."""
+    provisioned_poller_config: UnservedMember | None = None
+    """Pollers in advance; not served."""
+
+
+class EventSourceMappingStatus(Model):
+    """What the operator reports. The pollers write lastProcessingResult, lag, pollers and the condition Polling."""
+
+    observed_generation: int | None = None
+    """Generation of the spec that this status speaks of."""
+    uuid: str | None = None
+    """Lambda's name of the mapping."""
+    function_arn: str | None = None
+    """ARN of the function, qualified as the spec says."""
+    state: MappingState | None = None
+    """Whether records are read (§7.1.2)."""
+    state_transition_reason: str | None = None
+    """Why the state is what it is (§7.1.3)."""
+    last_processing_result: str | None = None
+    """How the last batch ended; mappings of SQS have none (§7.1.4)."""
+    last_modified: str | None = None
+    """When the spec was last seen to change, RFC 3339."""
+    lag: int | None = None
+    """Messages that wait in the queue, approximately."""
+    pollers: int | None = None
+    """Batches that may be in the making or at the function at once."""
+    conditions: Annotated[
+        list[Condition],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
+    ] = []
+    """Ready: the mapping can be served; Polling: the source answers."""

@@ -1,0 +1,71 @@
+"""The pollers: read the sources of event source mappings, and invoke functions with what is there."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+
+import uvloop
+from aiohttp import web
+
+from kubelambda.api import settings as settings_file
+from kubelambda.apps import options
+from kubelambda.kube.kube_client import KubeClient
+from kubelambda.pollers.function_invoker import FunctionInvoker
+from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.supervisor import Supervisor
+
+DRAIN_S = 50.0
+"""Less than the pod's grace period: what still runs then comes back from its source."""
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Runs until SIGTERM."""
+    parser = options.parser(__doc__)
+    parser.add_argument("--port", type=int, default=9090, help="port of /metrics, /healthz and /readyz")
+    arguments = parser.parse_args()
+    options.configure_logging(arguments.log_level)
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # who we are at a source is the mapping's to say, never the node's
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(arguments))
+
+
+async def _run(arguments: argparse.Namespace) -> None:
+    settings = settings_file.load(arguments.settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    client = await KubeClient.connect(arguments.kubeconfig)
+    metrics = PollerMetrics()
+    async with FunctionInvoker(settings.frontend_url) as invoker:
+        supervisor = Supervisor(client, invoker, metrics, settings.code_url_refused_networks)
+        runner = web.AppRunner(_pages(supervisor, metrics), access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, port=arguments.port).start()
+        work = loop.create_task(supervisor.run())
+        await asyncio.wait([work, loop.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()  # a part that died takes the process with it
+        await supervisor.drain(DRAIN_S)
+        work.cancel()
+        await runner.cleanup()
+    await client.close()
+
+
+def _pages(supervisor: Supervisor, metrics: PollerMetrics) -> web.Application:
+    async def health(_: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def ready(_: web.Request) -> web.Response:
+        return web.Response(text="ok" if supervisor.synced else "reading", status=200 if supervisor.synced else 503)
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.page(), content_type="text/plain", charset="utf-8")
+
+    application = web.Application()
+    application.add_routes([web.get("/healthz", health), web.get("/readyz", ready), web.get("/metrics", page)])
+    return application

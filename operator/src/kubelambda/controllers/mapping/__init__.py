@@ -1,0 +1,1 @@
+"""Reconciles event source mappings."""

@@ -1,0 +1,41 @@
+"""What others may know of an EventSourceMapping: its source and its function."""
+
+from dataclasses import dataclass
+
+from kubelambda.controllers.machinery.declaration import Watch
+from kubelambda.core.mapping.mapping_status import MappingClaim
+from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS
+
+
+@dataclass(frozen=True, slots=True)
+class MappingFacts:
+    """The parts of a mapping that others decide by."""
+
+    claim: MappingClaim
+    generation: int
+    function: str
+    """Name of its function, without a qualifier."""
+    settled: bool
+    """Whether its status speaks of its spec and says Ready."""
+
+
+def mapping_claim(body: Object) -> MappingClaim:
+    """A mapping as one of those of its source and function."""
+    metadata, spec = body["metadata"], body["spec"]
+    return MappingClaim(metadata["uid"], metadata["creationTimestamp"], spec["eventSourceArn"], spec["functionName"])
+
+
+def mapping_facts(body: Object) -> MappingFacts:
+    """The facts of a mapping object."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or [])
+    return MappingFacts(
+        claim=mapping_claim(body),
+        generation=metadata["generation"],
+        function=body["spec"]["functionName"].partition(":")[0],
+        settled=ready and status.get("observedGeneration") == metadata["generation"],
+    )
+
+
+WATCHED_MAPPINGS = Watch(EVENT_SOURCE_MAPPINGS, mapping_facts)

@@ -1,0 +1,104 @@
+"""The status of an event source mapping out of its spec and what it names: pure (§7.1)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from kubelambda.api.conditions import Condition, ConditionStatus, merge, timestamp
+from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec, EventSourceMappingStatus, MappingState
+from kubelambda.api.reasons import Reason
+from kubelambda.core.mapping.event_pattern import InvalidPattern
+from kubelambda.core.mapping.record_filter import RecordFilter, SourceFormat
+
+POLLING = "Polling"
+"""The condition that pollers write."""
+
+
+@dataclass(frozen=True, slots=True)
+class MappingClaim:
+    """A mapping as others see it: of those of one source and function, the oldest is the one."""
+
+    uid: str
+    created: str
+    """RFC 3339."""
+    source: str
+    function: str
+    """As the spec names it."""
+
+    def yields_to(self, other: "MappingClaim") -> bool:
+        """Whether the other is of the same source and function, and older."""
+        same = (self.source, self.function) == (other.source, other.function)
+        return same and (other.created, other.uid) < (self.created, self.uid)
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedMapping:
+    """What a decision is made of."""
+
+    generation: int
+    claim: MappingClaim
+    spec: EventSourceMappingSpec
+    function_arn: str
+    function_exists: bool
+    others: Sequence[MappingClaim]
+    """The other mappings of the namespace."""
+
+
+def patterns(spec: EventSourceMappingSpec) -> list[str]:
+    """The filters of a mapping."""
+    return [each.pattern for each in spec.filter_criteria.filters] if spec.filter_criteria else []
+
+
+def decide_mapping(observed: ObservedMapping, before: EventSourceMappingStatus, now: datetime) -> dict[str, object]:
+    """The operator's part of the status to report: pollers write the rest of it."""
+    problem = _problem(observed)
+    state, why = _state(observed.spec.enabled, problem)
+    ready: tuple[ConditionStatus, Reason, str] = ("True", Reason.MAPPED, "the function gets what is in the source")
+    if problem is not None:
+        ready = ("False", *problem)
+    elif not observed.spec.enabled:
+        ready = ("True", Reason.PAUSED, "the mapping is not enabled: nothing is read from the source")
+    condition = Condition(
+        type="Ready",
+        status=ready[0],
+        reason=ready[1],
+        message=ready[2][:1024],
+        observed_generation=observed.generation,
+        last_transition_time=timestamp(now),
+    )
+    unchanged = before.observed_generation == observed.generation and before.last_modified
+    known = [each for each in before.conditions if each.type == "Ready"]
+    decided = EventSourceMappingStatus(
+        observed_generation=observed.generation,
+        uuid=observed.claim.uid,
+        function_arn=observed.function_arn,
+        state=state,
+        state_transition_reason=why,
+        last_modified=before.last_modified if unchanged else timestamp(now),
+        conditions=merge(known, [condition]),
+    )
+    return decided.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _problem(observed: ObservedMapping) -> tuple[Reason, str] | None:
+    try:
+        RecordFilter(SourceFormat.SQS, patterns(observed.spec))
+    except InvalidPattern as error:
+        return Reason.INVALID_FILTER, str(error)
+    older = next((other for other in observed.others if observed.claim.yields_to(other)), None)
+    if older is not None:
+        return Reason.DUPLICATE, (
+            f'An event source mapping with SQS arn (" {observed.claim.source} ") and function '
+            f'(" {observed.claim.function} ") already exists. Please update or delete the existing mapping with '
+            f"UUID {older.uid}"
+        )
+    if not observed.function_exists:
+        return Reason.FUNCTION_NOT_FOUND, f"Function does not exist: {observed.function_arn}"
+    return None
+
+
+def _state(enabled: bool, problem: tuple[Reason, str] | None) -> tuple[MappingState, str]:
+    if problem is None:
+        return ("Enabled" if enabled else "Disabled"), "USER_INITIATED"
+    function = problem[0] is Reason.FUNCTION_NOT_FOUND
+    return "Disabled", "FUNCTION_CONFIG_NOT_VALID" if function else "ESM_CONFIG_NOT_VALID"

@@ -1,0 +1,57 @@
+"""What pollers write into the status of mappings: whether the source answers, and how much waits in it."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from kubelambda.api.conditions import Condition, timestamp
+from kubelambda.api.reasons import Reason
+from kubelambda.core.mapping.mapping_status import POLLING
+from kubelambda.kube.errors import KubeError
+from kubelambda.kube.kube_client import KubeClient
+from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS
+from kubelambda.pollers.mapping_view import MappingView
+
+FIELD_MANAGER = "kubelambda-pollers"
+
+log = logging.getLogger(__name__)
+
+
+class MappingReport:
+    """The pollers' part of one mapping's status. Nothing is written twice, and a write that fails is not the end."""
+
+    def __init__(self, client: KubeClient, view: MappingView) -> None:
+        self._client = client
+        self._view = view
+        self._since: dict[bool, str] = {}
+        self._written: dict[str, Any] = {}
+
+    async def polling(self, note: str, *, lag: int, pollers: int) -> None:
+        """The source answers."""
+        await self._write(True, Reason.POLLING, note, {"lag": lag, "pollers": pollers})
+
+    async def trouble(self, reason: Reason, message: str) -> None:
+        """Nothing can be read now."""
+        await self._write(False, reason, message, {"pollers": 0})
+
+    async def _write(self, good: bool, reason: Reason, message: str, numbers: dict[str, int]) -> None:
+        if good not in self._since:
+            self._since = {good: timestamp(datetime.now(UTC))}
+        condition = Condition(
+            type=POLLING,
+            status="True" if good else "False",
+            reason=reason,
+            message=message[:1024],
+            observed_generation=self._view.generation,
+            last_transition_time=self._since[good],
+        )
+        status = {"conditions": [condition.model_dump(mode="json", by_alias=True, exclude_none=True)], **numbers}
+        if status == self._written:
+            return
+        manifest = {"metadata": {"name": self._view.name, "namespace": self._view.namespace}, "status": status}
+        try:
+            await self._client.apply(EVENT_SOURCE_MAPPINGS, manifest, manager=FIELD_MANAGER, subresource="status")
+        except KubeError as error:
+            log.info("%s/%s: its status cannot be written: %s", self._view.namespace, self._view.name, error)
+        else:
+            self._written = status

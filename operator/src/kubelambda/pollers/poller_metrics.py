@@ -1,0 +1,55 @@
+"""Lambda's metrics of event source mappings, by their names (§7.1.11)."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+_LABELS = ["namespace", "mapping"]
+
+
+class PollerMetrics:
+    """All metrics of a poller."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._events = Counter(
+            "kubelambda_mapping_events_total",
+            "Records by what became of them: polled, filtered_out, invoked, failed_invoke, deleted or dropped",
+            [*_LABELS, "what"],
+            registry=self._registry,
+        )
+        self._throttles = Counter(
+            "kubelambda_mapping_throttles_total",
+            "Batches that a frontend turned down, each time",
+            _LABELS,
+            registry=self._registry,
+        )
+        self._lag = Gauge("kubelambda_mapping_lag", "Messages that wait in the queue", _LABELS, registry=self._registry)
+        self._slots = Gauge(
+            "kubelambda_mapping_slots", "Batches that may be in work at once", _LABELS, registry=self._registry
+        )
+
+    def events(self, namespace: str, mapping: str, what: str, count: int) -> None:
+        """`count` records came to something."""
+        if count:
+            self._events.labels(namespace, mapping, what).inc(count)
+
+    def throttled(self, namespace: str, mapping: str) -> None:
+        """A batch was turned down."""
+        self._throttles.labels(namespace, mapping).inc()
+
+    def lag(self, namespace: str, mapping: str, waiting: int) -> None:
+        """Messages wait."""
+        self._lag.labels(namespace, mapping).set(waiting)
+
+    def slots(self, namespace: str, mapping: str, count: int) -> None:
+        """Slots of a mapping."""
+        self._slots.labels(namespace, mapping).set(count)
+
+    def ended(self, namespace: str, mapping: str) -> None:
+        """A mapping is not served any more."""
+        for gauge in (self._lag, self._slots):
+            gauge.labels(namespace, mapping)
+            gauge.remove(namespace, mapping)
+
+    def page(self) -> bytes:
+        """What /metrics answers."""
+        return generate_latest(self._registry)

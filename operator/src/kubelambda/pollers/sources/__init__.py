@@ -1,0 +1,1 @@
+"""The sources of mappings, each with the client library of its field."""

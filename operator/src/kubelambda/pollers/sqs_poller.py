@@ -1,0 +1,195 @@
+"""Works one mapping of a queue: receives, filters, invokes, and deletes what is done, never before (§7.3, D.5)."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from kubelambda.core.mapping.partial_batch import failed_items
+from kubelambda.core.mapping.record_filter import RecordFilter, SourceFormat
+from kubelambda.core.mapping.sqs_batch import BatchMessage, Gathering, visibility_problem, visibility_s
+from kubelambda.core.mapping.sqs_record import encoded, event_of, sqs_record
+from kubelambda.core.mapping.sqs_scaling import first_slots, slot_cap
+from kubelambda.pollers.function_invoker import FunctionInvoker, InvokeOutcome, InvokeResult
+from kubelambda.pollers.mapping_report import MappingReport
+from kubelambda.pollers.mapping_view import MappingView
+from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.sources.sqs import SourceUnavailable, SqsQueue
+from kubelambda.wire.background_tasks import BackgroundTasks
+
+_DECIDE_S = 5.0
+"""Between two looks at how many slots there should be."""
+_REPORT_S = 30.0
+_BACKOFF_FIRST_S = 0.1
+_BACKOFF_MAX_S = 5.0
+_REFUSED_S = 1.0
+"""Pause after a batch that failed: the queue brings its messages back, and others may be no better."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """A message, and when it came, on the monotonic clock."""
+
+    message: BatchMessage
+    at: float
+
+
+class SqsPoller:
+    """The slots of one mapping. Each makes one batch after the other."""
+
+    def __init__(
+        self,
+        view: MappingView,
+        queue: SqsQueue,
+        invoker: FunctionInvoker,
+        *,
+        report: MappingReport,
+        metrics: PollerMetrics,
+        timeout_s: Callable[[], int],
+    ) -> None:
+        """`timeout_s` says how long the function may take now."""
+        self._view = view
+        self._queue = queue
+        self._invoker = invoker
+        self._report = report
+        self._metrics = metrics
+        self._timeout_s = timeout_s
+        self._filter = RecordFilter(SourceFormat.SQS, view.patterns)
+        self._count = first_slots(view.maximum_concurrency)
+        self._slots = BackgroundTasks()
+        self._queue_visibility_s = 30
+        self._ended = asyncio.Event()
+        self._fault: SourceUnavailable | None = None
+
+    def stop(self) -> None:
+        """Begins nothing new; what runs comes to its end."""
+        self._ended.set()
+
+    async def run(self) -> None:
+        """Works until stopped. Raises `SourceUnavailable`, once no slot works any more."""
+        try:
+            self._queue_visibility_s = await self._queue.visibility_timeout_s()
+            await self._keep_slots()
+        except SourceUnavailable as error:
+            self._fault = error
+        finally:
+            self.stop()
+            await self._slots.wait()
+            self._metrics.ended(self._view.namespace, self._view.name)
+        if self._fault is not None:
+            raise self._fault
+
+    async def _keep_slots(self) -> None:
+        reported = float("-inf")
+        while not self._ended.is_set():
+            while len(self._slots) < self._count.slots:
+                self._slots.start(self._slot())
+            self._metrics.slots(self._view.namespace, self._view.name, self._count.slots)
+            if time.monotonic() - reported >= _REPORT_S:
+                reported = time.monotonic()
+                self._queue_visibility_s = await self._queue.visibility_timeout_s()
+                lag = await self._queue.waiting()
+                self._metrics.lag(self._view.namespace, self._view.name, lag)
+                note = visibility_problem(self._queue_visibility_s, self._timeout_s()) or "the source answers"
+                await self._report.polling(note, lag=lag, pollers=self._count.slots)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), _DECIDE_S)
+            self._count = self._count.decided(slot_cap(self._view.maximum_concurrency), _DECIDE_S)
+
+    async def _slot(self) -> None:
+        """Batches until there are to be fewer slots, or none. Messages that did not fit are the next batch's first."""
+        carried: list[_Received] = []
+        try:
+            while carried or not (self._ended.is_set() or len(self._slots) > self._count.slots):
+                gathering = Gathering(self._view.rules)
+                carried = await self._gather(gathering, carried)
+                done = not gathering.messages or await self._deliver(gathering)
+                if not done:
+                    if self._view.fifo:
+                        carried = []  # they come back after those that failed, and in order
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._ended.wait(), _REFUSED_S)
+        except SourceUnavailable as error:
+            self._fault = error
+            self.stop()
+
+    async def _gather(self, gathering: Gathering, carried: list[_Received]) -> list[_Received]:
+        """Fills a batch; what did not fit into it."""
+        while carried and gathering.add(carried[0].message, carried[0].at):
+            carried = carried[1:]
+        while not carried and not gathering.complete(time.monotonic()) and not self._ended.is_set():
+            received = await self._receive(*gathering.next_receive(time.monotonic()))
+            now = time.monotonic()
+            for number, message in enumerate(received):
+                if not gathering.add(message, now):
+                    carried = [_Received(each, now) for each in received[number:]]
+                    break
+        return carried
+
+    async def _receive(self, count: int, wait_s: int) -> list[BatchMessage]:
+        """What the function is to get of the next messages; those that no filter lets through are deleted (§7.3.8)."""
+        found = await self._queue.receive(count, wait_s, self._visibility_s())
+        full = len(found) == count
+        self._count = self._count.counted(full_receives=int(full), empty_receives=int(not found))
+        passed, dropped = [], []
+        for message in found:
+            record = sqs_record(message, self._view.source_arn)
+            if self._filter.passes(record):
+                passed.append(BatchMessage(message["MessageId"], message["ReceiptHandle"], encoded(record)))
+            else:
+                dropped.append(message["ReceiptHandle"])
+        self._tell("polled", len(found))
+        self._tell("filtered_out", len(dropped))
+        if dropped:
+            await self._queue.delete(dropped)
+        deliverable = [message for message in passed if message.deliverable]
+        if len(deliverable) < len(passed):
+            self._tell("dropped", len(passed) - len(deliverable))
+            log.warning("%s: a message is too large for an event, and stays in the queue", self._view.source_arn)
+        return deliverable
+
+    async def _deliver(self, gathering: Gathering) -> bool:
+        """Invokes the function with a batch and deletes what is done. False when some of it has failed."""
+        messages = gathering.messages
+        self._tell("invoked", len(messages))
+        event = event_of([message.record for message in messages])
+        result = await self._invoke(event, gathering.since + self._visibility_s())
+        ids = [message.message_id for message in messages]
+        failed = frozenset(ids)
+        if result.outcome is InvokeOutcome.SUCCEEDED:
+            failed = failed_items(result.payload, ids) if self._view.reports_failures else frozenset()
+        elif result.outcome is InvokeOutcome.FUNCTION_ERROR:
+            log.info("%s/%s: a batch failed: %r", self._view.namespace, self._view.name, result.payload[:200])
+        done = [message.receipt_handle for message in messages if message.message_id not in failed]
+        left = await self._queue.delete(done) if done else 0
+        self._tell("deleted", len(done) - left)
+        self._tell("failed_invoke", len(failed))
+        self._count = self._count.counted(batches=1, failures=int(bool(failed)))
+        return not failed
+
+    async def _invoke(self, event: bytes, visible_until: float) -> InvokeResult:
+        """Tries again while the function is throttled and the messages are ours (§7.3.4)."""
+        pause = _BACKOFF_FIRST_S
+        while True:
+            result = await self._invoker.invoke(self._view.function_arn, event, self._timeout_s())
+            if result.outcome is not InvokeOutcome.TURNED_DOWN:
+                return result
+            self._metrics.throttled(self._view.namespace, self._view.name)
+            self._count = self._count.counted(throttles=1)
+            wait = pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+            if self._ended.is_set() or time.monotonic() + wait >= visible_until:
+                return result
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), wait)
+            pause = min(_BACKOFF_MAX_S, pause * 2)
+
+    def _visibility_s(self) -> int:
+        return visibility_s(self._queue_visibility_s, self._view.rules.window_s, self._timeout_s())
+
+    def _tell(self, what: str, count: int) -> None:
+        self._metrics.events(self._view.namespace, self._view.name, what, count)

@@ -1,0 +1,194 @@
+"""Which mappings are worked: one task for each that is enabled, begun anew when it changes."""
+
+import asyncio
+import logging
+from base64 import b64decode
+from collections.abc import Callable, Sequence
+
+from aiobotocore.session import AioSession
+from pydantic import IPvAnyNetwork
+
+from kubelambda.api import limits
+from kubelambda.api.reasons import Reason
+from kubelambda.core.function.object_name import object_names
+from kubelambda.kube.errors import KubeError
+from kubelambda.kube.kube_client import KubeClient
+from kubelambda.kube.reflector import Name, Reflector
+from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS, FUNCTIONS, SECRETS
+from kubelambda.pollers.function_invoker import FunctionInvoker
+from kubelambda.pollers.mapping_report import MappingReport
+from kubelambda.pollers.mapping_view import MappingView, mapping_view, timeout_view
+from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.sources.sqs import SourceAddress, SourceUnavailable, SqsQueue
+from kubelambda.pollers.sqs_poller import SqsPoller
+
+_PAUSE_FIRST_S = 1.0
+_PAUSE_MAX_S = 30.0
+
+log = logging.getLogger(__name__)
+
+
+class CredentialsMissing(Exception):
+    """A mapping does not say who we are at its source; the message says what is missing."""
+
+
+class Supervisor:
+    """Every mapping of the cluster."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        invoker: FunctionInvoker,
+        metrics: PollerMetrics,
+        refused_networks: Sequence[IPvAnyNetwork] = (),
+    ) -> None:
+        self._client = client
+        self._invoker = invoker
+        self._metrics = metrics
+        self._session = AioSession()
+        self._refused_networks = refused_networks
+        self._running: dict[Name, MappingRunner] = {}
+        self._stopping = False
+        self.functions = Reflector(client, FUNCTIONS, timeout_view, on_change=lambda *_: None)
+        self.mappings = Reflector(client, EVENT_SOURCE_MAPPINGS, mapping_view, on_change=self._changed)
+
+    @property
+    def synced(self) -> bool:
+        """Whether everything there is has been read."""
+        return self.functions.synced.is_set() and self.mappings.synced.is_set()
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.functions.run())
+            await self.functions.synced.wait()
+            group.create_task(self.mappings.run())
+
+    async def drain(self, seconds: float) -> None:
+        """Begins nothing new and waits for what runs. What does not end is brought again by its queue."""
+        self._stopping = True
+        tasks = [runner.task for runner in self._running.values()]
+        for runner in self._running.values():
+            runner.change(None)
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+
+    def timeout_s(self, view: MappingView) -> int:
+        """How long a mapping's function may take."""
+        for name in object_names(view.function):
+            found = self.functions.items.get((view.namespace, name))
+            if found is not None:
+                return found
+        return limits.TIMEOUT_DEFAULT_S
+
+    def _queue(self, address: SourceAddress) -> SqsQueue:
+        return SqsQueue(self._session, address, self._refused_networks)
+
+    def _changed(self, name: Name, _before: MappingView | None, after: MappingView | None) -> None:
+        wanted = after if after is not None and after.enabled and not self._stopping else None
+        runner = self._running.get(name)
+        if runner is not None:
+            runner.change(wanted)
+        elif wanted is not None:
+            runner = MappingRunner(self._client, self._invoker, self._metrics, self._queue, self.timeout_s)
+            self._running[name] = runner
+            runner.begin(wanted, lambda: self._running.pop(name, None))
+
+
+class MappingRunner:
+    """One mapping, spec after spec: the next begins when the last has come to its end."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        invoker: FunctionInvoker,
+        metrics: PollerMetrics,
+        queue: Callable[[SourceAddress], SqsQueue],
+        timeout_s: Callable[[MappingView], int],
+    ) -> None:
+        self._client = client
+        self._invoker = invoker
+        self._metrics = metrics
+        self._queue = queue
+        self._timeout_s = timeout_s
+        self._wanted: MappingView | None = None
+        self._changed = asyncio.Event()
+        self._poller: SqsPoller | None = None
+        self.task: asyncio.Task[None]
+
+    def begin(self, view: MappingView, on_end: Callable[[], object]) -> None:
+        """Works `view`, and what it changes to, until it is not wanted any more."""
+        self._wanted = view
+        self.task = asyncio.get_running_loop().create_task(self._run(on_end))
+
+    def change(self, view: MappingView | None) -> None:
+        """What is wanted now; None: nothing more."""
+        self._wanted = view
+        self._changed.set()
+        if self._poller is not None:
+            self._poller.stop()
+
+    async def _run(self, on_end: Callable[[], object]) -> None:
+        pause = _PAUSE_FIRST_S
+        report: MappingReport | None = None
+        last: MappingView | None = None
+        while (view := self._wanted) is not None:
+            self._changed.clear()
+            if report is None or view != last:
+                report, last, pause = MappingReport(self._client, view), view, _PAUSE_FIRST_S
+            try:
+                await self._work(view, report)
+                continue
+            except SourceUnavailable as error:
+                await report.trouble(Reason.SOURCE_UNAVAILABLE, str(error))
+            except CredentialsMissing as error:
+                await report.trouble(Reason.CREDENTIALS_MISSING, str(error))
+            except Exception:  # a fault in one mapping must not end the others
+                log.exception("%s/%s: polling failed, and begins again", view.namespace, view.name)
+            try:
+                await asyncio.wait_for(self._changed.wait(), pause)
+            except TimeoutError:
+                pause = min(_PAUSE_MAX_S, pause * 2)
+        on_end()
+        if report is not None:
+            await report.trouble(Reason.PAUSED, "the mapping is not enabled, or its poller ends")
+
+    async def _work(self, view: MappingView, report: MappingReport) -> None:
+        address = await self._address(view)
+        async with self._queue(address) as queue:
+            poller = SqsPoller(
+                view,
+                queue,
+                self._invoker,
+                report=report,
+                metrics=self._metrics,
+                timeout_s=lambda: self._timeout_s(view),
+            )
+            self._poller = poller
+            try:
+                if self._wanted is view:
+                    await poller.run()
+            finally:
+                self._poller = None
+
+    async def _address(self, view: MappingView) -> SourceAddress:
+        """Where the queue is. Never with credentials of our own: those are not the mapping's."""
+        if view.credentials_secret is None:
+            raise CredentialsMissing("connection.credentialsSecret names no Secret: without one no source is read")
+        try:
+            found = await self._client.find(SECRETS, view.credentials_secret, view.namespace)
+        except KubeError as error:
+            raise CredentialsMissing(f"Secret {view.credentials_secret} cannot be read: {error}") from error
+        if found is None:
+            raise CredentialsMissing(f"there is no Secret {view.credentials_secret}")
+        data = {name: b64decode(value).decode(errors="replace") for name, value in (found.get("data") or {}).items()}
+        missing = [name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if not data.get(name)]
+        if missing:
+            raise CredentialsMissing(f"Secret {view.credentials_secret} has no key {' and no key '.join(missing)}")
+        return SourceAddress(
+            view.source_arn,
+            view.endpoint_url,
+            data["AWS_ACCESS_KEY_ID"],
+            data["AWS_SECRET_ACCESS_KEY"],
+            data.get("AWS_SESSION_TOKEN") or None,
+        )
