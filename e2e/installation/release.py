@@ -26,9 +26,9 @@ def rolled_out(kind: str, component: str) -> None:
 
 
 @contextmanager
-def forwarded(pod: str, port: int) -> Iterator[str]:
-    """URL on this machine that leads to one pod of the release, whose own address may be for the cluster only."""
-    command = ["kubectl", "--namespace", SYSTEM_NAMESPACE, "port-forward", f"pod/{pod}", f":{port}"]
+def forwarded(pod: str, port: int, namespace: str = SYSTEM_NAMESPACE) -> Iterator[str]:
+    """URL on this machine that leads to one pod, of the release or not: its address may be for the cluster only."""
+    command = ["kubectl", "--namespace", namespace, "port-forward", f"pod/{pod}", f":{port}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forwarding:
         try:
             assert forwarding.stdout is not None

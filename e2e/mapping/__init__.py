@@ -1,0 +1,1 @@
+"""Event source mappings on the real cluster."""

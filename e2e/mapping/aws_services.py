@@ -1,0 +1,70 @@
+"""Services of AWS in a namespace: moto's server in a pod, reached by functions and pollers by name, and by tests."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from installation.account import Account
+from installation.kubectl import kubectl
+from installation.release import forwarded, platform_image
+
+PORT = 5000
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}
+_LABELS = {"app": "aws"}
+
+
+def endpoint_url(account: Account) -> str:
+    """Where pods of the cluster find the services."""
+    return f"http://aws.{account.namespace}.svc:{PORT}"
+
+
+@contextmanager
+def sqs(account: Account) -> Iterator[Any]:
+    """boto3's client of the queues, and a Secret `aws` for mappings."""
+    program = str(Path(__file__).parent.parent / "cluster")
+    subprocess.run([sys.executable, program, "images", "--for-tests", "aws"], check=True, timeout=600)
+    for manifest in _manifests():
+        kubectl("--namespace", account.namespace, "apply", "--filename", "-", stdin=json.dumps(manifest))
+    kubectl("--namespace", account.namespace, "wait", "--for=condition=Ready", "pod/aws", "--timeout=90s")
+    with forwarded("aws", PORT, account.namespace) as url:
+        config = Config(retries={"max_attempts": 3}, read_timeout=30)
+        yield boto3.client("sqs", endpoint_url=url, region_name="us-east-1", config=config)
+
+
+def _manifests() -> list[dict[str, Any]]:
+    container = {
+        "name": "aws",
+        "image": platform_image().replace("/platform:", "/aws:"),
+        "imagePullPolicy": "Never",
+        "ports": [{"name": "http", "containerPort": PORT}],
+        "readinessProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 1},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    security = {"runAsNonRoot": True, "runAsUser": 993, "seccompProfile": {"type": "RuntimeDefault"}}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "aws", "labels": _LABELS},
+            "spec": {
+                "automountServiceAccountToken": False,
+                "terminationGracePeriodSeconds": 1,
+                "securityContext": security,
+                "containers": [container],
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "aws"},
+            "spec": {"selector": _LABELS, "ports": [{"port": PORT, "targetPort": "http"}]},
+        },
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "aws"}, "stringData": CREDENTIALS},
+    ]
