@@ -17,7 +17,7 @@ from kubelambda.pollers.function_invoker import FunctionInvoker, InvokeOutcome, 
 from kubelambda.pollers.mapping_report import MappingReport
 from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller_metrics import PollerMetrics
-from kubelambda.pollers.sources.sqs import SourceUnavailable, SqsQueue
+from kubelambda.pollers.sources.sqs import QueueUnreachable, SqsQueue
 from kubelambda.wire.background_tasks import BackgroundTasks
 
 _DECIDE_S = 5.0
@@ -64,18 +64,18 @@ class SqsPoller:
         self._slots = BackgroundTasks()
         self._queue_visibility_s = 30
         self._ended = asyncio.Event()
-        self._fault: SourceUnavailable | None = None
+        self._fault: QueueUnreachable | None = None
 
     def stop(self) -> None:
         """Begins nothing new; what runs comes to its end."""
         self._ended.set()
 
     async def run(self) -> None:
-        """Works until stopped. Raises `SourceUnavailable`, once no slot works any more."""
+        """Works until stopped. Raises `QueueUnreachable`, once no slot works any more."""
         try:
             self._queue_visibility_s = await self._queue.visibility_timeout_s()
             await self._keep_slots()
-        except SourceUnavailable as error:
+        except QueueUnreachable as error:
             self._fault = error
         finally:
             self.stop()
@@ -114,7 +114,7 @@ class SqsPoller:
                         carried = []  # they come back after those that failed, and in order
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._ended.wait(), _REFUSED_S)
-        except SourceUnavailable as error:
+        except QueueUnreachable as error:
             self._fault = error
             self.stop()
 

@@ -19,7 +19,7 @@ from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.mapping_report import MappingReport
 from kubelambda.pollers.mapping_view import MappingView, mapping_view, timeout_view
 from kubelambda.pollers.poller_metrics import PollerMetrics
-from kubelambda.pollers.sources.sqs import SourceAddress, SourceUnavailable, SqsQueue
+from kubelambda.pollers.sources.sqs import QueueUnreachable, SourceAddress, SqsQueue
 from kubelambda.pollers.sqs_poller import SqsPoller
 
 _PAUSE_FIRST_S = 1.0
@@ -139,7 +139,7 @@ class MappingRunner:
             try:
                 await self._work(view, report)
                 continue
-            except SourceUnavailable as error:
+            except QueueUnreachable as error:
                 await report.trouble(Reason.SOURCE_UNAVAILABLE, str(error))
             except CredentialsMissing as error:
                 await report.trouble(Reason.CREDENTIALS_MISSING, str(error))

@@ -23,7 +23,7 @@ def failed_items(payload: bytes, known: Collection[str]) -> frozenset[str]:
     if not isinstance(failures, list):
         return everything
     named = frozenset(_identifier(failure) for failure in failures)
-    return min(named, everything)
+    return everything if named - everything else named
 
 
 def _identifier(failure: Any) -> str:

@@ -29,7 +29,7 @@ type _Address = tuple[Any, ...]
 log = logging.getLogger(__name__)
 
 
-class SourceUnavailable(Exception):
+class QueueUnreachable(Exception):
     """The source does not exist, refuses us, or does not answer. The message is for the status of the mapping."""
 
 
@@ -45,7 +45,7 @@ class SourceAddress:
 
 
 class SqsQueue:
-    """One queue. Every method raises `SourceUnavailable` unless it says otherwise.
+    """One queue. Every method raises `QueueUnreachable` unless it says otherwise.
 
     It cannot be in `refused`: whoever writes a mapping must not reach what only we can.
     """
@@ -126,7 +126,7 @@ class SqsQueue:
             entries = [{"Id": number, "ReceiptHandle": handle} for number, handle in wanted.items()]
             try:
                 answer = await self._call("delete_message_batch", Entries=entries)
-            except SourceUnavailable as error:
+            except QueueUnreachable as error:
                 why = str(error)
                 continue
             failed = {each["Id"]: each.get("Message") or each.get("Code", "") for each in answer.get("Failed") or []}
@@ -148,12 +148,12 @@ class SqsQueue:
             answer: dict[str, Any] = await getattr(self._client, operation)(**arguments)
         except ClientError as error:
             details = error.response.get("Error", {})
-            raise SourceUnavailable(
+            raise QueueUnreachable(
                 f"Error occurred while {error.operation_name}. SQS Error Code: {details.get('Code')}. "
                 f"SQS Error Message: {details.get('Message')}"
             ) from error
         except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise SourceUnavailable(f"the queue does not answer: {error or type(error).__name__}") from error
+            raise QueueUnreachable(f"the queue does not answer: {error or type(error).__name__}") from error
         return answer
 
 

@@ -1,0 +1,148 @@
+"""EventSourceMapping on a real API server: what is refused and with whose words, and what the operator says (§7.1)."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.integration.control_plane import ControlPlane
+from tests.integration.functions import Functions, condition, eventually
+from tests.integration.processes import Installation
+
+from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS, FUNCTIONS
+
+QUEUE = "arn:aws:sqs:us-east-1:123456789012:orders"
+FIFO = f"{QUEUE}.fifo"
+NO_WINDOW = "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"
+
+
+def mapping(spec: dict[str, Any], name: str = "orders", namespace: str = "default") -> Object:
+    """A mapping that differs from a good one by `spec`."""
+    return {
+        "apiVersion": "kubelambda.dev/v1alpha1",
+        "kind": "EventSourceMapping",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"functionName": "hello", "eventSourceArn": QUEUE, **spec},
+    }
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({}, ""),
+        ({"functionName": "hello:live", "batchSize": 10_000, "maximumBatchingWindowInSeconds": 1}, ""),
+        ({"eventSourceArn": FIFO, "batchSize": 10}, ""),
+        ({"scalingConfig": {"maximumConcurrency": 2}, "functionResponseTypes": ["ReportBatchItemFailures"]}, ""),
+        ({"batchSize": 11}, NO_WINDOW),
+        ({"batchSize": 0}, "greater than or equal to 1"),
+        ({"batchSize": 10_001, "maximumBatchingWindowInSeconds": 1}, "less than or equal to 10000"),
+        ({"maximumBatchingWindowInSeconds": 301}, "less than or equal to 300"),
+        ({"eventSourceArn": FIFO, "batchSize": 11, "maximumBatchingWindowInSeconds": 1}, "FIFO queue is 10 at most"),
+        ({"eventSourceArn": FIFO, "maximumBatchingWindowInSeconds": 1}, "not supported for FIFO queues"),
+        ({"scalingConfig": {"maximumConcurrency": 1}}, "greater than or equal to 2"),
+        ({"functionResponseTypes": ["Other"]}, "ReportBatchItemFailures"),
+        ({"eventSourceArn": "arn:aws:kinesis:us-east-1:123456789012:stream/s"}, "sources are SQS queues"),
+        ({"startingPosition": "LATEST"}, "startingPosition is not served by this release of kubelambda"),
+        ({"topics": ["a"]}, "topics is not served by this release of kubelambda"),
+        ({"destinationConfig": {"onFailure": {}}}, "destinationConfig is not served by this release of kubelambda"),
+        ({"filterCriteria": {"filters": [{"pattern": "{}"}] * 11}}, "must have at most 10 items"),
+        ({"connection": {"endpointUrl": "sqs:9324"}}, "spec.connection.endpointUrl"),
+        ({"functionName": "hello:"}, "spec.functionName"),
+        ({"batchsize": 1}, 'unknown field "spec.batchsize"'),
+    ],
+)
+def test_ranges_and_combinations_are_checked(control_plane: ControlPlane, spec: dict[str, Any], message: str) -> None:
+    """By the API server itself, before anything is stored."""
+    text = json.dumps(mapping(spec))
+    finished = control_plane.kubectl("create", "--dry-run=server", "--filename", "-", stdin=text)
+    assert message in finished.stderr if message else finished.returncode == 0, finished.stderr
+
+
+class Mappings:
+    """Mappings of the test's namespace."""
+
+    def __init__(self, functions: Functions) -> None:
+        self._functions = functions
+
+    def apply(self, name: str, **spec: Any) -> None:
+        """One that must be accepted."""
+        applied = self._functions.control_plane.apply([mapping(spec, name, self._functions.namespace)])
+        assert applied.returncode == 0, applied.stderr
+
+    async def until(self, name: str, holds: Callable[[Object], bool]) -> Object:
+        """Its status once that speaks of its spec and `holds`."""
+        found: Object = {}
+
+        async def there() -> bool:
+            body = await self._functions.client.get(EVENT_SOURCE_MAPPINGS, name, self._functions.namespace)
+            found.clear()
+            found.update(body["status"])
+            return body["status"]["observedGeneration"] == body["metadata"]["generation"] and holds(found)
+
+        await eventually(there)
+        return found
+
+    async def because(self, name: str, reason: str) -> Object:
+        """Its status once Ready has that reason."""
+        return await self.until(name, lambda status: condition(status, "Ready").get("reason") == reason)
+
+
+@pytest.fixture
+def mappings(functions: Functions) -> Mappings:
+    """Mappings beside the functions."""
+    return Mappings(functions)
+
+
+async def test_a_mapping_follows_its_function(running: Installation, functions: Functions, mappings: Mappings) -> None:
+    """It waits for the function to be made, and is of no use once that is gone."""
+    mappings.apply("orders")
+    status = await mappings.because("orders", "FunctionNotFound")
+    assert (status["state"], status["stateTransitionReason"]) == ("Disabled", "FUNCTION_CONFIG_NOT_VALID")
+    functions.apply("hello")
+    status = await mappings.because("orders", "Mapped")
+    assert (status["state"], status["stateTransitionReason"]) == ("Enabled", "USER_INITIATED")
+    assert status["functionArn"].endswith(":function:hello")
+    await functions.client.delete(FUNCTIONS, "hello", functions.namespace)
+    await mappings.because("orders", "FunctionNotFound")
+
+
+async def test_a_mapping_is_paused_and_corrected(
+    running: Installation, functions: Functions, mappings: Mappings
+) -> None:
+    """Whatever it said before."""
+    functions.apply("hello")
+    mappings.apply("orders", enabled=False)
+    status = await mappings.because("orders", "Paused")
+    assert (status["state"], condition(status, "Ready")["status"]) == ("Disabled", "True")
+    mappings.apply("orders", filterCriteria={"filters": [{"pattern": '{"body": [{"near": 1}]}'}]})
+    status = await mappings.because("orders", "InvalidFilter")
+    assert condition(status, "Ready")["message"].startswith("Invalid filter pattern definition.")
+    mappings.apply("orders", filterCriteria={"filters": [{"pattern": '{"body": [{"prefix": "a"}]}'}]})
+    assert (await mappings.because("orders", "Mapped"))["state"] == "Enabled"
+
+
+async def test_of_two_mappings_of_one_queue_and_function_the_older_one_stays(
+    running: Installation, functions: Functions, mappings: Mappings
+) -> None:
+    """The newer one says so, in Lambda's words, and takes over when the other is gone."""
+    functions.apply("hello")
+    mappings.apply("a-first")
+    first = await mappings.because("a-first", "Mapped")
+    mappings.apply("b-second")
+    mappings.apply("c-other", eventSourceArn=f"{QUEUE}-2")
+    one = await mappings.until("b-second", lambda status: bool(condition(status, "Ready")))
+    other = await mappings.until("a-first", lambda status: bool(condition(status, "Ready")))
+    reasons = sorted(condition(status, "Ready")["reason"] for status in (one, other))
+    assert reasons == ["Duplicate", "Mapped"]
+    loser, winner = ("b-second", other) if condition(one, "Ready")["reason"] == "Duplicate" else ("a-first", one)
+    status = await mappings.because(loser, "Duplicate")
+    assert (
+        f"already exists. Please update or delete the existing mapping with UUID {winner['uuid']}"
+        in (condition(status, "Ready")["message"])
+    )
+    assert first["uuid"] in {one["uuid"], other["uuid"]}
+    assert (await mappings.because("c-other", "Mapped"))["state"] == "Enabled"
+    gone = "a-first" if loser == "b-second" else "b-second"
+    await functions.client.delete(EVENT_SOURCE_MAPPINGS, gone, functions.namespace)
+    assert (await mappings.because(loser, "Mapped"))["state"] == "Enabled"
