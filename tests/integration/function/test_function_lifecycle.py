@@ -43,18 +43,25 @@ async def test_a_function_becomes_active_and_gets_what_it_needs(running: Install
     functions.apply("hello", memorySize=256)
     status = await functions.ready("hello")
     assert (status["state"], status["lastUpdateStatus"]) == ("Active", "Successful")
-    namespace = (await functions.client.get(NAMESPACES, functions.namespace))["metadata"]
-    account = namespace["annotations"]["kubelambda.dev/account-id"]
+    account = await eventually(lambda: account_id(functions))
     assert status["functionArn"] == f"arn:aws:lambda:us-east-1:{account}:function:hello"
     deployed = status["deployed"]
     assert (deployed["memorySize"], deployed["handler"]) == (256, "index.handler")
     assert base64.b64decode(status["codeSha256"]).hex() == deployed["code"]["sha256"]
     assert stored(running, deployed["code"]["sha256"])
-    pool = await functions.client.get(DEPLOYMENTS, POOL, functions.namespace)
+    pool = await eventually(lambda: functions.client.find(DEPLOYMENTS, POOL, functions.namespace))
     assert pool["spec"]["replicas"] == 2
     assert pool["metadata"]["ownerReferences"][0]["kind"] == "Runtime"
-    policy = await functions.client.get(NETWORK_POLICIES, "kubelambda-environments", functions.namespace)
+    name = "kubelambda-environments"
+    policy = await eventually(lambda: functions.client.find(NETWORK_POLICIES, name, functions.namespace))
     assert policy["spec"]["policyTypes"] == ["Ingress"]
+
+
+async def account_id(functions: Functions) -> str | None:
+    """The account id that the namespace has, as far as it has one: it is written beside the Function's own status."""
+    metadata = (await functions.client.get(NAMESPACES, functions.namespace))["metadata"]
+    found: str | None = (metadata.get("annotations") or {}).get("kubelambda.dev/account-id")
+    return found
 
 
 async def test_kubectl_waits_and_describes(running: Installation, functions: Functions) -> None:

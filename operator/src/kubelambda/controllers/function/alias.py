@@ -101,14 +101,14 @@ def _status(body: Object) -> AliasStatus:
 
 
 def _elder(context: Context, key: Key, facts: AliasFacts) -> str | None:
-    """The object that is this alias already: the older one, or of two of one second the one with the lower uid."""
+    """The object that is this alias already: the older one, or of two of one second the one that callers get."""
     rivals = (
-        (other.created, other.uid, name)
+        (other.created, not other.routed, other.uid, name)
         for name, other in context.cluster[WATCHED_ALIASES].within(key.namespace)
         if (other.function, other.name) == (facts.function, facts.name)
     )
     first = min(rivals, default=None)
-    return None if first is None or first[2] == key.name else first[2]
+    return None if first is None or first[-1] == key.name else first[-1]
 
 
 def _versions(context: Context, namespace: str, function: str, known: FunctionFacts | None) -> dict[str, VersionState]:

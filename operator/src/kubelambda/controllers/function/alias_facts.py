@@ -30,6 +30,8 @@ class AliasFacts:
     """Provisioned environments that it asks for now, the scaler's word included."""
     allocated: int
     """Those that its status says it has."""
+    routed: bool
+    """Whether callers get something by it."""
     moving: bool
     settled: bool
     """Whether its status speaks of its spec and says Ready."""
@@ -56,6 +58,7 @@ def alias_facts(body: Object) -> AliasFacts:
         provisions=frozenset(each for each in names if each),
         requested=requested_capacity(wanted, status.scaling) if wanted else 0,
         allocated=status.provisioned_concurrency.allocated if status.provisioned_concurrency else 0,
+        routed=status.routed_version is not None,
         moving=status.move is not None,
         settled=ready and status.observed_generation == metadata["generation"],
     )
