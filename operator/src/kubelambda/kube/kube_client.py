@@ -28,7 +28,7 @@ _CONNECTIONS = 64
 _CALLS = 48
 """At once; the rest of the connections is for watches."""
 _CALLS_PER_NAMESPACE = 16
-_PAGE_FIRST = 50
+_PAGE_FIRST = 10
 _PAGE_MOST = 1000
 _PAGE_BYTES = 4 << 20
 """A Function may carry a megabyte of code: pages of some number of them would be of any size."""

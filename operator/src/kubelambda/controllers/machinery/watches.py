@@ -13,7 +13,7 @@ from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Watch
 
-PAGE = 50
+PAGE = 20
 """Objects that are listed at once: each may carry a megabyte of code."""
 FORGET_S = 0.5
 """How long kopf keeps what it last saw of an object that does not change."""
