@@ -100,7 +100,7 @@ async def test_a_move_that_takes_too_long_says_so(
     await objects.until(ALIASES, "slow-live", lambda status: pc(status).get("status") == "READY")
     objects.alias("slow", "live", "2", **provisioned(1, progressDeadlineSeconds=1))
     await eventually(lambda: has(objects, {("live", "1"): 1, ("live", "2"): 1}))
-    await objects.start_pods("live", "2", error="FUNCTION_ERROR_INIT_FAILURE")
+    await objects.start_pods("live", "2", error="Runtime.ImportModuleError: no module")
     status = await objects.until(
         ALIASES, "slow-live", lambda status: condition(status, "Ready")["reason"] == "ProgressDeadlineExceeded"
     )

@@ -7,6 +7,9 @@ from kubelambda.controllers.machinery.declaration import Watch
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import DEPLOYMENTS, PODS
 
+_INIT_FAILED = "FUNCTION_ERROR_INIT_FAILURE"
+"""Lambda's word for it (§5.5); the pod's annotation says what happened."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProvisionedPodFacts:
@@ -48,7 +51,7 @@ def provisioned_pod_facts(body: Object) -> ProvisionedPodFacts:
         version=found[labels.FUNCTION_VERSION],
         revision=found[labels.REVISION],
         ready=ready and "deletionTimestamp" not in metadata,
-        failure=said.get(labels.INIT_FAILURE, ""),
+        failure=_INIT_FAILED if labels.INIT_FAILURE in said else "",
     )
 
 
