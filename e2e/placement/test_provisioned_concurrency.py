@@ -143,7 +143,7 @@ def test_an_init_that_fails_is_the_aliass_status(account: Account) -> None:
     publish(account, "failing", 1, "raise RuntimeError('no luck')")
     alias(account, "failing", 1, provisioned=1)
     eventually(lambda: provisioned(account, "failing").get("status") == "FAILED", timeout=180)
-    assert "FUNCTION_ERROR_INIT_FAILURE" in provisioned(account, "failing")["statusReason"]
+    assert provisioned(account, "failing")["statusReason"] == "FUNCTION_ERROR_INIT_FAILURE"
 
 
 def test_a_lost_provisioned_environment_is_replaced(account: Account) -> None:

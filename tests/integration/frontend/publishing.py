@@ -99,7 +99,7 @@ async def delete(cluster: Cluster, resource: Resource, name: str) -> None:
 
 async def init_failures(cluster: Cluster) -> list[str]:
     """Why provisioned environments of the namespace are not initialized."""
-    found = [pod["metadata"].get("annotations", {}).get(labels.INIT_FAILURE) for pod in await cluster.pods()]
+    found = [pod["metadata"].get("annotations", {}).get(labels.INIT_FAILURE_MESSAGE) for pod in await cluster.pods()]
     return [failure for failure in found if failure]
 
 

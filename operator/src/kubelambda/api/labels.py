@@ -26,7 +26,9 @@ PROVISIONED: Final = f"{GROUP}/provisioned"
 """Label of a provisioned environment, the alias or version number that it is kept for, in the form that a label can
 have; the annotation of the same name has it as it is."""
 INIT_FAILURE: Final = f"{GROUP}/init-failure"
-"""Annotation of a provisioned environment's pod: why its INIT failed, or why it is not tried again yet."""
+"""Annotation of a provisioned environment's pod: why it is not initialized, in Lambda's word where it has one."""
+INIT_FAILURE_MESSAGE: Final = f"{GROUP}/init-failure-message"
+"""Beside it: what went wrong, for people."""
 VERSION_FINALIZER: Final = f"{GROUP}/version"
 """Keeps a FunctionVersion while an alias uses it, and until its number is remembered."""
 

@@ -1,4 +1,4 @@
-"""Initializing the pods of provisioned environments as they appear (`docs/decisions/0011`)."""
+"""Initializing the pods of provisioned environments as they appear (`docs/decisions/0016`)."""
 
 import asyncio
 import logging
@@ -22,6 +22,7 @@ from kubelambda.wire.background_tasks import BackgroundTasks
 
 _AGAIN_S = 1.0
 _SHOWN_CHARS = 512
+_FAILED = "FUNCTION_ERROR_INIT_FAILURE"
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class ProvisionedPods:
         backoff = self._backoffs[target.namespace, target.name, target.configuration.revision, pod.provisioned]
         refusal: FailureAnswer | None = backoff.refusal(time.monotonic())
         if refusal is not None:
-            await self._say(target, name, _words(refusal))
+            await self._say(target, name, refusal)
             return False
         return await self._initialize(dispatcher, name, pod, backoff)
 
@@ -111,7 +112,7 @@ class ProvisionedPods:
         except StartFailed as error:
             log.info("provisioned pod %s/%s does not start: %s", target.namespace, name, error)
             backoff.failed(error.answer, begun, time.monotonic())
-            await self._say(target, name, _words(error.answer))
+            await self._say(target, name, error.answer)
         except NotStarted as error:
             backoff.ended()
             log.warning("provisioned pod %s/%s: %s", target.namespace, name, error)
@@ -131,20 +132,25 @@ class ProvisionedPods:
             self._starter.deletions.soon(target.namespace, name, pod.uid, 0)
         return handed_over
 
-    async def _say(self, target: Target, pod: str, failure: str | None) -> None:
+    async def _say(self, target: Target, pod: str, failure: FailureAnswer | None) -> None:
         """Shows at the pod why it is not initialized, or that nothing is in the way any more."""
         known = self._caches.pods.items.get((target.namespace, pod))
-        if known is None or known.init_failure == (failure or ""):
+        message = _message(failure)
+        if known is None or known.init_failure == (message or ""):
             return
-        patch = {"metadata": {"annotations": {labels.INIT_FAILURE: failure}}}
+        # A failed INIT has a name of Lambda's (§5.5); what keeps it from being tried is told as it is.
+        reason = _FAILED if isinstance(failure, dict) else message
+        annotations = {labels.INIT_FAILURE: reason, labels.INIT_FAILURE_MESSAGE: message}
         try:
-            await self._client.patch(PODS, pod, patch, target.namespace)
+            await self._client.patch(PODS, pod, {"metadata": {"annotations": annotations}}, target.namespace)
         except KubeError as error:
             log.info("pod %s/%s cannot be annotated: %s", target.namespace, pod, error)
 
 
-def _words(answer: FailureAnswer) -> str:
+def _message(failure: FailureAnswer | None) -> str | None:
     """A failure in one line."""
-    if isinstance(answer, InvokeError):
-        return answer.message[:_SHOWN_CHARS]
-    return f"{answer.get('errorType', 'Error')}: {answer.get('errorMessage', '')}"[:_SHOWN_CHARS]
+    if failure is None:
+        return None
+    if isinstance(failure, InvokeError):
+        return failure.message[:_SHOWN_CHARS]
+    return f"{failure.get('errorType', 'Error')}: {failure.get('errorMessage', '')}"[:_SHOWN_CHARS]

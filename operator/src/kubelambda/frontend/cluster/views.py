@@ -209,7 +209,7 @@ def pod_view(body: dict[str, Any]) -> PodView | None:
         node=(body.get("spec") or {}).get("nodeName", ""),
         version=_version(found.get(labels.FUNCTION_VERSION, labels.VERSION_LATEST)),
         provisioned=annotations.get(labels.PROVISIONED) or found.get(labels.PROVISIONED, ""),
-        init_failure=annotations.get(labels.INIT_FAILURE, ""),
+        init_failure=annotations.get(labels.INIT_FAILURE_MESSAGE, ""),
     )
 
 
