@@ -109,6 +109,18 @@ def send_an_event() -> None:
         time.sleep(0.2)
 
 
+def layer_and_files() -> None:
+    """A library out of a layer; and what one function writes to a volume, another reads in its own environment."""
+    for example in ("layer.yaml", "files.yaml"):
+        run("kubectl", "apply", "-f", str(EXAMPLES / example))
+    functions = [f"function/{name}" for name in ("hello-layer", "write-file", "read-file")]
+    run("kubectl", "wait", "--for=condition=Ready", *functions, "--timeout=60s")
+    client = boto3.client("lambda", endpoint_url=ENDPOINT, config=Config(retries={"max_attempts": 0}))
+    for name, event in (("hello-layer", {"name": "layer"}), ("write-file", {"text": "shared"}), ("read-file", {})):
+        answer = client.invoke(FunctionName=name, Payload=json.dumps(event))
+        print(f"{name}:", answer["Payload"].read().decode())
+
+
 def main() -> None:
     """Runs the whole demonstration."""
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "none")
@@ -124,6 +136,8 @@ def main() -> None:
     cold_start()
     say("An event")
     send_an_event()
+    say("A layer, and a file that two environments share")
+    layer_and_files()
     say("The environments")
     print(run("kubectl", "get", "pods", "--label-columns", "kubelambda.dev/function,kubelambda.dev/pool"), end="")
     print(f"\nThe cluster stays up. KUBECONFIG={os.environ['KUBECONFIG']} ENDPOINT={ENDPOINT}")

@@ -14,8 +14,9 @@ from typing import Any
 
 from equipment import announce_ready
 from kubernetes_api import Store
-from network import POLICY_TABLE
 from policy_rules import Pod, Policy, State, parse_pod, parse_policy, ruleset
+
+from network import POLICY_TABLE
 
 _SETTLE_SECONDS = 0.02
 """Changes that come together become one table."""

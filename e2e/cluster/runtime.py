@@ -8,10 +8,11 @@ from pathlib import Path
 
 import processes
 from mounts import unmount_below
-from network import CNI_FOLDER
 from progress import ClusterError
 from settings import CONFIGURATION, CONTAINERD_SOCKET, PAUSE_IMAGE, RUN, STATE
 from shell import run, succeeds
+
+from network import CNI_FOLDER
 
 _CONFIGURATION = CONFIGURATION / "containerd.toml"
 _CONTENT = f"""version = 2

@@ -14,7 +14,6 @@ import control_plane
 import debian
 import endpoints
 import equipment
-import network
 import node
 import processes
 import runtime
@@ -22,6 +21,8 @@ from locking import exclusive
 from progress import ClusterError, say, step
 from settings import BINARIES, CACHE, CLUSTER, COREDNS_IMAGE, KUBECONFIG, PAUSE_IMAGE, STATE
 from shell import kubectl, succeeds
+
+import network
 
 PROCESSES = (
     "storage-provisioner",

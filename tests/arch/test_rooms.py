@@ -7,8 +7,8 @@ import pytest
 
 CONTROLLERS = Path(__file__).parent.parent.parent / "operator" / "src" / "kubelambda" / "controllers"
 FILES = sorted(CONTROLLERS.glob("*/*.py"))
-SERVICES = {("function", "code")}
-"""Who may use another capability as a service: a Function is deployed with its code."""
+SERVICES = {("function", "code"), ("layer", "code")}
+"""Who may use another capability as a service: a Function is deployed with its code, a Layer with its content."""
 
 
 def imported(path: Path) -> set[tuple[str, str]]:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from kubelambda.api.kinds.function import DeployedCode, DeployedConfiguration
+from kubelambda.api.kinds.function_mounts import DeployedFileSystem
 from kubelambda.api.kinds.runtime import Prestart, RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings, NetworkSettings
 from kubelambda.resources.environment_network_policy import environment_network_policies
@@ -54,6 +55,11 @@ def own_pod() -> dict[str, Any]:
         resources=configured_resources(1769, settings),
         token_sha256="f" * 64,
         ephemeral_storage_mb=1024,
+        file_systems=[
+            DeployedFileSystem(
+                access_point="shared", claim="data", sub_path="a/b", mount_path="/mnt/data", uid=1001, gid=1002
+            )
+        ],
     )
 
 

@@ -50,7 +50,7 @@ def test_frontends_read_snapshots_of_a_later_release() -> None:
         "memorySize": 128,
         "timeout": 3,
         "logGroup": "/aws/lambda/hello",
-        "layers": ["new"],
+        "something": ["new"],
     }
     assert DeployedConfiguration.model_validate(snapshot).handler == "index.handler"
 

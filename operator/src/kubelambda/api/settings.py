@@ -122,6 +122,13 @@ class NetworkSettings(Model):
     """The cluster's resolvers, as peers of a NetworkPolicy; functions with a vpcConfig reach no others."""
 
 
+class FileSystemSettings(Model):
+    """File systems of functions."""
+
+    require_vpc: bool = False
+    """Whether a function with one needs a vpcConfig, as on Lambda (§10.2)."""
+
+
 class Settings(Model):
     """Everything that the chart's values decide for our processes."""
 
@@ -157,6 +164,8 @@ class Settings(Model):
     """Billed durations are multiples of it; 1 is AWS's present rule (§9.4)."""
     network: NetworkSettings = NetworkSettings()
     """NetworkPolicies of environments."""
+    file_systems: FileSystemSettings = FileSystemSettings()
+    """File systems of functions."""
     environments: EnvironmentSettings = EnvironmentSettings()
     """Execution environments."""
     autoscaling: AutoscalingSettings = AutoscalingSettings()

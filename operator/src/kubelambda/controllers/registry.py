@@ -4,8 +4,10 @@ from kubelambda.controllers.account import namespace
 from kubelambda.controllers.account.access import AccountAccess
 from kubelambda.controllers.code import code_collection, download
 from kubelambda.controllers.code.code_state import CodeState
+from kubelambda.controllers.file_system import access_point
 from kubelambda.controllers.function import alias, function, function_version, publication
 from kubelambda.controllers.function.version_memory import VersionMemory
+from kubelambda.controllers.layer import layer
 from kubelambda.controllers.machinery.declaration import Controller
 from kubelambda.controllers.mapping import event_source_mapping
 from kubelambda.controllers.network import network
@@ -19,6 +21,8 @@ def controllers(code: CodeState) -> tuple[Controller, ...]:
     found = (
         namespace.controller(access),
         runtime.CONTROLLER,
+        layer.controller(code),
+        access_point.CONTROLLER,
         function.controller(code),
         function_version.controller(versions),
         alias.controller(versions),
@@ -27,6 +31,6 @@ def controllers(code: CodeState) -> tuple[Controller, ...]:
         network.CONTROLLER,
         event_source_mapping.CONTROLLER,
         code_collection.controller(code),
-        download.controller(code),
+        *download.controllers(code),
     )
     return tuple(access.guarded(controller) for controller in found)

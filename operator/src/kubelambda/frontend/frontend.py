@@ -324,7 +324,8 @@ class Frontend:
             self._variables.forget(name[0], before.deployed.revision)
         self.owned.function_changed(name, after)
         if after is not None and after.deployed is not None and self._owners.owns(name[0]):
-            self._archives.prefetch(name[0], after.deployed.code)
+            for archive in after.deployed.archives:
+                self._archives.prefetch(name[0], archive)
             self._variables.prefetch(name[0], after.deployed.revision, after.deployed.environment)
 
     def _published_changed(self, function: Name) -> None:

@@ -1,10 +1,12 @@
 """The pod of an execution environment: the same template for a pool's Deployment and for pods of their own."""
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kubelambda.api import environment_protocol, labels, limits
 from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.function_mounts import DeployedFileSystem
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings
 from kubelambda.core.environment.sizing import Resources, function_resources
@@ -101,28 +103,30 @@ def pod_spec(
     resources: Resources,
     token_sha256: str,
     ephemeral_storage_mb: int = limits.EPHEMERAL_STORAGE_MIN_MB,
+    file_systems: Sequence[DeployedFileSystem] = (),
     provisioned: bool = False,
 ) -> Manifest:
     """Spec of an environment's pod, within the `restricted` Pod Security standard.
 
     One that is `provisioned` is ready for Kubernetes once its function is initialized, not when its agent answers.
     """
+    container = _container(runtime_name, runtime, settings, resources, token_sha256, provisioned=provisioned)
+    container["volumeMounts"] += [_file_mount(name, mounted) for name, mounted in _numbered(file_systems)]
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_PERIOD_S,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": USER_ID,
-            "runAsGroup": USER_ID,
-            "fsGroup": USER_ID,
+            **_user(file_systems),
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(runtime_name, runtime, settings, resources, token_sha256, provisioned=provisioned)],
+        "containers": [container],
         "volumes": [
             {"name": "tmp", "emptyDir": {"sizeLimit": f"{ephemeral_storage_mb}Mi"}},
             {"name": "task", "emptyDir": {"sizeLimit": f"{limits.UNZIPPED_MAX_BYTES}"}},
             {"name": "opt", "emptyDir": {"sizeLimit": f"{limits.UNZIPPED_MAX_BYTES}"}},
+            *({"name": name, "persistentVolumeClaim": _claim(mounted)} for name, mounted in _numbered(file_systems)),
         ],
         **_placement(settings),
     }
@@ -181,6 +185,31 @@ def _container(
             {"name": "opt", "mountPath": "/opt"},
         ],
     }
+
+
+def _user(file_systems: Sequence[DeployedFileSystem]) -> Manifest:
+    """Who everything in the pod is: whom its access point says, else the user of every environment (§10.2)."""
+    uid = next((each.uid for each in file_systems if each.uid is not None), USER_ID)
+    gid = next((each.gid for each in file_systems if each.gid is not None), USER_ID)
+    found: Manifest = {"runAsUser": uid, "runAsGroup": gid, "fsGroup": gid}
+    if file_systems:  # nobody waits until each of a volume's files has been given to the group
+        found["fsGroupChangePolicy"] = "OnRootMismatch"
+    return found
+
+
+def _numbered(file_systems: Sequence[DeployedFileSystem]) -> Iterator[tuple[str, DeployedFileSystem]]:
+    return ((f"files-{number}", mounted) for number, mounted in enumerate(file_systems))
+
+
+def _claim(mounted: DeployedFileSystem) -> Manifest:
+    return {"claimName": mounted.claim} | ({"readOnly": True} if mounted.read_only else {})
+
+
+def _file_mount(name: str, mounted: DeployedFileSystem) -> Manifest:
+    found: Manifest = {"name": name, "mountPath": mounted.mount_path}
+    if mounted.sub_path:
+        found["subPath"] = mounted.sub_path
+    return found | ({"readOnly": True} if mounted.read_only else {})
 
 
 def _downward(name: str, path: str) -> Manifest:

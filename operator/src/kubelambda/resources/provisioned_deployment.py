@@ -75,6 +75,7 @@ def provisioned_deployment(
         resources=configured_resources(configuration.memory_size, settings),
         token_sha256=token_sha256,
         ephemeral_storage_mb=configuration.ephemeral_storage,
+        file_systems=configuration.file_systems,
         provisioned=True,
     )
     found = {

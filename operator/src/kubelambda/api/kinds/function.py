@@ -9,6 +9,7 @@ from kubelambda.api import limits
 from kubelambda.api.conditions import Condition
 from kubelambda.api.kinds.event_invoke_config import EventInvokeConfig
 from kubelambda.api.kinds.function_code import Code, DataKey, ObjectName
+from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer, FileSystemConfig, LayerVersionName
 from kubelambda.api.kinds.function_permission import Permission
 from kubelambda.api.kinds.vpc_config import DeployedNetwork, VpcConfig
 from kubelambda.api.model import Model
@@ -115,15 +116,6 @@ class EphemeralStorage(Model):
     """In MB."""
 
 
-class FileSystemConfig(Model):
-    """A file system mounted into the environments."""
-
-    arn: Annotated[str, Field(max_length=200)]
-    """The access point or PersistentVolumeClaim."""
-    local_mount_path: Annotated[str, Field(pattern="^/mnt/[a-zA-Z0-9-_.]+$", max_length=160)]
-    """Where it appears."""
-
-
 class DeadLetterConfig(Model):
     """Where asynchronous events go that could not be processed."""
 
@@ -196,9 +188,12 @@ class FunctionSpec(Model):
                 "functionName cannot be changed",
             ),
             not_served("packageType", unless="self.packageType == 'Zip'"),
-            not_served("layers", unless="self.layers.size() == 0"),
+            rule(
+                f"!has(self.layers) || self.layers.size() <= {limits.LAYERS_MAX}",
+                f"Cannot reference more than {limits.LAYERS_MAX} layers.",
+                fieldPath=".layers",
+            ),
             not_served("architectures", unless="self.architectures.all(name, name == 'x86_64')"),
-            not_served("fileSystemConfigs", unless="self.fileSystemConfigs.size() == 0"),
             not_served("deadLetterConfig"),
             not_served("codeSigningConfig"),
             not_served("tracingConfig", unless="self.tracingConfig.mode == 'PassThrough'"),
@@ -237,8 +232,8 @@ class FunctionSpec(Model):
     """Concurrency that is both guaranteed and the ceiling; 0 stops the function (§5.2)."""
     logging_config: LoggingConfig = LoggingConfig()
     """Logs."""
-    layers: Annotated[list[Annotated[str, Field(max_length=140)]], Field(max_length=limits.LAYERS_MAX)] = []
-    """Layer versions, merged into /opt in order."""
+    layers: Annotated[list[LayerVersionName], Field(max_length=50)] = []
+    """Layer versions, merged into /opt in order: at most 5, as `numpy:2` or as an ARN."""
     architectures: Annotated[list[Literal["x86_64", "arm64"]], Field(min_length=1, max_length=1)] | None = None
     """Processor architecture."""
     vpc_config: VpcConfig | None = None
@@ -307,6 +302,15 @@ class DeployedConfiguration(Model):
     """Name of the log group."""
     network: DeployedNetwork | None = None
     """The closed network of its environments; None: they may reach what everybody may."""
+    layers: list[DeployedLayer] = []
+    """Layer versions, in the order in which they are unpacked."""
+    file_systems: list[DeployedFileSystem] = []
+    """File systems that are mounted."""
+
+    @property
+    def archives(self) -> list[DeployedCode | DeployedLayer]:
+        """Everything that environments unpack, in order."""
+        return [self.code, *self.layers]
 
 
 class Publication(Model):

@@ -6,6 +6,7 @@ from functools import partial
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS
+from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Controller
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
@@ -37,6 +38,7 @@ async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:  # 
         elif now - since > context.settings.code_retention_seconds:
             del code.unreferenced[digest]
             code.fetched.pop(digest, None)
+            code.unzipped_sizes.pop(digest, None)
             await code.store.delete(digest)
     for digest in wanted.keys() - stored:
         context.queues.add(wanted[digest])
@@ -44,15 +46,21 @@ async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:  # 
 
 
 def wanted_archives(context: Context) -> dict[str, Key]:
-    """Every archive that must stay, with the key of a Function that can publish it again, or of a version."""
-    found = {
-        facts.sha256: Key("FunctionVersion", namespace, name)
-        for (namespace, name), facts in context.cluster[WATCHED_VERSIONS]
-        if facts.sha256
+    """Every archive that must stay, with the key of who can publish it again, as far as anybody can."""
+    layers = {
+        facts.sha256: Key("Layer", namespace, facts.layer)
+        for (namespace, _), facts in context.cluster[WATCHED_LAYER_VERSIONS]
     }
-    return found | {
-        sha256: Key("Function", namespace, name)
-        for (namespace, name), facts in context.cluster[WATCHED_FUNCTIONS]
-        for sha256 in (facts.sha256, facts.stored)
+    found = {
+        sha256: Key("FunctionVersion", namespace, name)
+        for (namespace, name), facts in context.cluster[WATCHED_VERSIONS]
+        for sha256 in (facts.sha256, *facts.layers)
         if sha256
     }
+    functions = {
+        sha256: Key("Function", namespace, name)
+        for (namespace, name), facts in context.cluster[WATCHED_FUNCTIONS]
+        for sha256 in (facts.sha256, facts.stored, *facts.layers)
+        if sha256
+    }
+    return found | functions | layers

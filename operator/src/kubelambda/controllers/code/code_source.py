@@ -11,8 +11,8 @@ from kubelambda.api import limits
 from kubelambda.api.kinds.function import DeployedCode
 from kubelambda.api.kinds.function_code import Code, ConfigMapCode, StoredCode
 from kubelambda.api.reasons import Reason
+from kubelambda.controllers.code.code_origin import download_of, may_have
 from kubelambda.controllers.code.code_state import CodeState
-from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.core.code import archive
@@ -77,18 +77,17 @@ async def _downloaded(
     state: CodeState, context: Context, key: Key, url: str, sha256: str
 ) -> DeployedCode | Problem | None:
     """Downloading is done elsewhere; here we only look how it went."""
-    name = (key.namespace, key.name)
     state.unreferenced.pop(sha256, None)
     size = await state.store.size(sha256)
-    if size is not None and state.has_fetched(key.namespace, context.cluster[WATCHED_FUNCTIONS].get(*name), sha256):
-        state.failed_downloads.pop(name, None)
+    if size is not None and may_have(state, context, key, sha256):
+        state.failed_downloads.pop(key, None)
         return DeployedCode(sha256=sha256, size=size)
-    failed = state.failed_downloads.get(name)
+    failed = state.failed_downloads.get(key)
     if failed is not None and (failed.url, failed.sha256) == (url, sha256):
         return failed.problem
-    download = Key("Download", key.namespace, key.name)
+    download = download_of(key)
     # The end of a running download queues this function; asked for again now, it would fetch the same archive twice.
-    if not context.queues.of("Download").is_running(download):
+    if not context.queues.of(download.kind).is_running(download):
         context.queues.add(download)
     return None
 

@@ -3,8 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from kubelambda.controllers.function.function_facts import FunctionFacts
-from kubelambda.controllers.machinery.declaration import Name
+from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.core.function.problems import Problem
 from kubelambda.store.code.code_store import CodeStore
 
@@ -23,8 +22,10 @@ class CodeState:
     """The code store, and what is known of what is in it."""
 
     store: CodeStore
-    failed_downloads: dict[Name, FailedDownload] = field(default_factory=dict)
-    """By Function."""
+    failed_downloads: dict[Key, FailedDownload] = field(default_factory=dict)
+    """By the key of the Function or Layer."""
+    unzipped_sizes: dict[str, int] = field(default_factory=dict)
+    """Bytes of an archive's files, by its digest."""
     fetched: dict[str, set[str]] = field(default_factory=dict)
     """Namespaces that fetched an archive since this process began, by digest; see `has_fetched`."""
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -32,9 +33,9 @@ class CodeState:
     unreferenced: dict[str, float] = field(default_factory=dict)
     """Archives in the store that no function runs, and since when, on the monotonic clock."""
 
-    def has_fetched(self, namespace: str, function: FunctionFacts | None, sha256: str) -> bool:
-        """Whether a Function may have an archive of the store without fetching it: it did so before, or its neighbour.
+    def has_fetched(self, namespace: str, sha256: str) -> bool:
+        """Whether somebody in a namespace fetched an archive since this process began.
 
         A digest alone proves nothing: who reads it in the status of another account's Function does not have the code.
         """
-        return (function is not None and function.sha256 == sha256) or namespace in self.fetched.get(sha256, ())
+        return namespace in self.fetched.get(sha256, ())

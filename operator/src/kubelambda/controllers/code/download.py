@@ -1,4 +1,4 @@
-"""Fetches the archive at a Function's URL into the code store: streamed, bounded in size and time."""
+"""Fetches the archive at the URL of a Function or Layer into the code store: streamed, bounded in size and time."""
 
 import asyncio
 import errno
@@ -12,13 +12,12 @@ from ipaddress import ip_address
 from typing import IO, Any
 
 import aiohttp
-from pydantic import IPvAnyNetwork, ValidationError
+from pydantic import IPvAnyNetwork
 
 from kubelambda.api import limits
-from kubelambda.api.kinds.function import FunctionSpec
 from kubelambda.api.reasons import Reason
+from kubelambda.controllers.code.code_origin import DOWNLOADS, asker_of, may_have, wanted_address
 from kubelambda.controllers.code.code_state import CodeState, FailedDownload
-from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Controller
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
@@ -26,11 +25,8 @@ from kubelambda.core.code import archive
 from kubelambda.core.code.invalid_archive import InvalidArchive, too_large
 from kubelambda.core.code.refused_networks import refusing
 from kubelambda.core.function.problems import Problem
-from kubelambda.kube.errors import NotFound
-from kubelambda.kube.resources import FUNCTIONS
 from kubelambda.store.code.code_store import CodeStoreUnavailable
 
-KIND = "Download"
 WORKERS = 8
 PER_NAMESPACE = 4
 """Downloads that one namespace may have at once; the rest is for the others."""
@@ -49,50 +45,39 @@ class WrongDigest(Exception):
     """The server answers with another archive; it may be replaced there."""
 
 
-def controller(code: CodeState) -> Controller:
-    """Asked for by the Functions whose archives are not there; apart from all others, because it may take minutes."""
-    return Controller(KIND, partial(reconcile, code), own_workers=WORKERS)
+def controllers(code: CodeState) -> tuple[Controller, ...]:
+    """Asked for by those whose archives are not there; apart from all others, because it may take minutes."""
+    return tuple(Controller(kind, partial(reconcile, code), own_workers=WORKERS) for kind in DOWNLOADS)
 
 
 async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:
-    """The archive of one Function. What comes of it is remembered for the Function's own reconciliation.
+    """The archive of one Function or Layer. What comes of it is remembered for its own reconciliation.
 
-    Every end of a download queues that: a Function that asked while one ran waits for nothing else (`code_source`).
+    Every end of a download queues that: one that asked while one ran waits for nothing else (`code_source`).
     """
-    if context.queues.of(KIND).running(key.namespace) > PER_NAMESPACE:
+    asker = asker_of(key)
+    if context.queues.of(key.kind).running(key.namespace) > PER_NAMESPACE:
         return 1.0
-    source = await _source(context, key)
+    source = await wanted_address(context, asker)
     if source is None:
-        context.queues.add(Key("Function", key.namespace, key.name))
+        context.queues.add(asker)
         return None
     url, sha256 = source
-    problem, again = await _attempt(code, context, key, url, sha256)
-    name = (key.namespace, key.name)
+    problem, again = await _attempt(code, context, asker, url, sha256)
     if problem is None:
-        code.failed_downloads.pop(name, None)
+        code.failed_downloads.pop(asker, None)
         code.fetched.setdefault(sha256, set()).add(key.namespace)
     else:
-        code.failed_downloads[name] = FailedDownload(url, sha256, problem)
-        log.info("function %s/%s: %s", key.namespace, key.name, problem.message)
-    context.queues.add(Key("Function", key.namespace, key.name))
+        code.failed_downloads[asker] = FailedDownload(url, sha256, problem)
+        log.info("%s %s/%s: %s", asker.kind, key.namespace, key.name, problem.message)
+    context.queues.add(asker)
     return BackOff() if again else None
-
-
-async def _source(context: Context, key: Key) -> tuple[str, str] | None:
-    """Address and digest as the Function says now."""
-    try:
-        body = await context.client.get(FUNCTIONS, key.name, key.namespace)
-        code = FunctionSpec.model_validate(body["spec"]).code
-    except (NotFound, ValidationError):
-        return None
-    return (code.url, code.sha256) if code.url is not None and code.sha256 is not None else None
 
 
 async def _attempt(code: CodeState, context: Context, key: Key, url: str, sha256: str) -> tuple[Problem | None, bool]:
     """The problem, and whether another attempt can end differently."""
-    function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, key.name)
     try:
-        if not code.has_fetched(key.namespace, function, sha256) or await code.store.size(sha256) is None:
+        if not may_have(code, context, key, sha256) or await code.store.size(sha256) is None:
             await _publish(code, context.settings.code_url_refused_networks, url, sha256)
     except WrongDigest as error:
         return Problem(Reason.INVALID_CODE, str(error), terminal=True), True

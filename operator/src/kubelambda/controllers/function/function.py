@@ -3,7 +3,7 @@
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from kubelambda.api import labels
 from kubelambda.api.kinds.function import FunctionSpec, FunctionStatus
+from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.kinds.security_group import SecurityGroupSpec
 from kubelambda.api.kinds.vpc_config import DeployedNetwork
@@ -19,11 +20,13 @@ from kubelambda.api.reasons import Reason
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts
 from kubelambda.controllers.code import code_source
 from kubelambda.controllers.code.code_state import CodeState
-from kubelambda.controllers.function import references
+from kubelambda.controllers.file_system.access_point_facts import WATCHED_ACCESS_POINTS
+from kubelambda.controllers.function import function_mounts, references
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.function.secret_questions import SecretsUnknown, keys_of
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
+from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS
 from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
@@ -64,7 +67,7 @@ async def reconcile(memory: FunctionMemory, context: Context, key: Key) -> Outco
     if known is not None and (body is None or body["metadata"]["uid"] != known.uid):
         memory.grants.pop(known.uid, None)
     if body is None:
-        memory.code.failed_downloads.pop((key.namespace, key.name), None)
+        memory.code.failed_downloads.pop(key, None)
         changes.forget(context, WATCHED_FUNCTIONS, key.namespace, key.name, by=key)
         return None
     await changes.observe(context, WATCHED_FUNCTIONS, body, by=key)
@@ -115,6 +118,8 @@ async def _observe(
     spec = _spec(body)
     runtime = _runtime(context, spec)
     code, missing = None, None
+    layers: tuple[DeployedLayer, ...] | Problem = ()
+    file_systems: tuple[DeployedFileSystem, ...] | Problem = ()
     if isinstance(spec, FunctionSpec):
         ask = partial(keys_of, context.settings, context.key)
         missing = await references.missing(context.client, ask, key.namespace, spec.environment)
@@ -123,6 +128,10 @@ async def _observe(
             code = await code_source.resolve(
                 memory.code, context, key, spec.code, inline_file_name=runtime.inline_file_name, deployed=deployed
             )
+        layers = await function_mounts.layers_of(
+            memory.code, context, key.namespace, spec, account=account, code=code, before=before.deployed
+        )
+        file_systems = function_mounts.file_systems_of(context, key, spec)
     return Observation(
         name=key.name,
         generation=body["metadata"]["generation"],
@@ -134,6 +143,8 @@ async def _observe(
         code=code,
         references=missing,
         network=_network(context, key.namespace, spec),
+        layers=layers,
+        file_systems=file_systems,
     )
 
 
@@ -276,6 +287,11 @@ def _in_network(change: Change[SubnetFacts] | Change[SecurityGroupSpec]) -> Iter
                 yield Key(KIND, change.namespace, name)
 
 
+def _keys[F](users: Callable[[Change[F]], Iterable[str]]) -> Callable[[Change[F]], Iterable[Key]]:
+    """The keys of the functions that `users` names."""
+    return lambda change: (Key(KIND, change.namespace, name) for name in users(change))
+
+
 def controller(code: CodeState) -> Controller:
     """Functions."""
     return Controller(
@@ -288,6 +304,8 @@ def controller(code: CodeState) -> Controller:
             Follow(WATCHED_FUNCTIONS, _refused),
             Follow(WATCHED_ALIASES, _provisioned),
             Follow(WATCHED_VERSIONS, _provisioned),
+            Follow(WATCHED_LAYER_VERSIONS, _keys(function_mounts.users_of_layer)),
+            Follow(WATCHED_ACCESS_POINTS, _keys(function_mounts.users_of_access_point)),
             Follow(WATCHED_SUBNETS, _in_network),
             Follow(WATCHED_GROUPS, _in_network),
         ),

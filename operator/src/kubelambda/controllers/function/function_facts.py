@@ -5,7 +5,9 @@ from sys import intern
 
 from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.controllers.machinery.declaration import Watch
+from kubelambda.core.code.layer_versions import parse_layer
 from kubelambda.core.environment.shape import function_shape
+from kubelambda.core.file_system.mounts import access_point_name
 from kubelambda.core.function.version_publication import fingerprint
 from kubelambda.core.network.network_set import NetworkSet, deployed_set, network_set
 from kubelambda.kube.kube_client import Object
@@ -32,6 +34,12 @@ class FunctionFacts:
     """Digest of an archive that came by the control API: nothing but the store has it."""
     networks: tuple[NetworkSet, ...]
     """The sets of subnets and groups that its vpcConfig names, and that its deployment is in."""
+    layers: tuple[str, ...]
+    """Digests of the layers that are deployed."""
+    layer_versions: tuple[str, ...]
+    """Names of the LayerVersions that its spec names."""
+    access_points: tuple[str, ...]
+    """Names of the AccessPoints that its spec names."""
     settled: bool
     """Whether its status speaks of its spec and says Ready."""
     lambda_name: str | None
@@ -54,22 +62,27 @@ class FunctionFacts:
 def function_facts(body: Object) -> FunctionFacts:
     """The facts of a Function object, whatever state it is in."""
     metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
-    code = (status.get("deployed") or {}).get("code") or {}
+    deployed = status.get("deployed") or {}
+    code = deployed.get("code") or {}
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
     last = status.get("lastPublished") or {}
     runtime, storage = spec.get("runtime"), spec.get("ephemeralStorage") or {}
     closed = bool((spec.get("vpcConfig") or {}).get("subnetIds"))
+    mounted = tuple(access_point_name(config["arn"]) for config in spec.get("fileSystemConfigs") or ())
     return FunctionFacts(
         uid=metadata["uid"],
         generation=metadata["generation"],
         created=metadata["creationTimestamp"],
         runtime=intern(runtime) if runtime else None,
-        pooled=function_shape(storage.get("size", 0), closed=closed).generic,
+        pooled=function_shape(storage.get("size", 0), closed=closed, volumes=mounted).generic,
         requested=spec.get("reservedConcurrentExecutions"),
         granted=status.get("reservedConcurrentExecutions"),
         sha256=code.get("sha256"),
         stored=((spec.get("code") or {}).get("stored") or {}).get("sha256"),
         networks=_networks(spec, status),
+        layers=tuple(layer["sha256"] for layer in deployed.get("layers") or ()),
+        layer_versions=tuple(found.object_name for name in spec.get("layers") or () if (found := parse_layer(name))),
+        access_points=mounted,
         settled=ready and status.get("observedGeneration") == metadata["generation"],
         lambda_name=spec.get("functionName"),
         description=spec.get("description", ""),

@@ -21,6 +21,8 @@ class VersionFacts:
     """None until it is published."""
     sha256: str | None
     """The archive that it runs; None for one that only repeats another version."""
+    layers: tuple[str, ...]
+    """Digests of its layers."""
     code_sha256: str | None
     """The same as Lambda writes it."""
     runtime: str | None
@@ -52,6 +54,7 @@ def version_facts(body: Object) -> VersionFacts:
         function=intern(spec["functionName"]),
         number=int(number) if number else None,
         sha256=(deployed.get("code") or {}).get("sha256"),
+        layers=tuple(layer["sha256"] for layer in deployed.get("layers") or ()),
         code_sha256=status.get("codeSha256"),
         runtime=intern(deployed["runtime"]) if deployed else None,
         revision=deployed.get("revision"),

@@ -4,6 +4,7 @@ Everything else (code, variables, memory, CPU) comes with the claim.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -22,7 +23,7 @@ class Shape:
     image: str = ""
     """The function's own image."""
     volumes: tuple[str, ...] = ()
-    """Claims that are mounted."""
+    """What is mounted: claim, folder of it, where, and as whom."""
     node_selector: Pairs = ()
     """Where it may run."""
     network: str = ""
@@ -65,13 +66,13 @@ class StartPlan:
     """Whether a pool pod has to get the function's size before anything runs in it: its own limit is too small."""
 
 
-def function_shape(ephemeral_storage_mb: int, *, closed: bool = False) -> Shape:
+def function_shape(ephemeral_storage_mb: int, *, closed: bool = False, volumes: Iterable[str] = ()) -> Shape:
     """The shape of a function with so much /tmp (no pool pod has less than the least), in a closed network or not.
 
     All closed networks are one shape: pods are born closed, and the claim says what opens.
     """
     storage = max(ephemeral_storage_mb, limits.EPHEMERAL_STORAGE_MIN_MB)
-    return Shape(ephemeral_storage_mb=storage, network="closed" if closed else "")
+    return Shape(ephemeral_storage_mb=storage, network="closed" if closed else "", volumes=tuple(volumes))
 
 
 def start_plan(shape: Shape, memory_mb: int, pool_limit_mb: int, *, own_pod: bool = False) -> StartPlan:

@@ -9,6 +9,7 @@
 """
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +22,7 @@ from kubelambda.api.kinds.function import (
     LastUpdateStatus,
     State,
 )
+from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.api.reasons import Reason
@@ -47,6 +49,8 @@ class Observation:
     references: Problem | None = None
     network: DeployedNetwork | Problem | None = None
     """Where its vpcConfig puts it; None for a function without."""
+    layers: tuple[DeployedLayer, ...] | Problem = ()
+    file_systems: tuple[DeployedFileSystem, ...] | Problem = ()
 
 
 def deployed_configuration(
@@ -55,6 +59,9 @@ def deployed_configuration(
     runtime: RuntimeSpec,
     code: DeployedCode,
     network: DeployedNetwork | None = None,
+    *,
+    layers: Sequence[DeployedLayer] = (),
+    file_systems: Sequence[DeployedFileSystem] = (),
 ) -> DeployedConfiguration:
     """The snapshot that frontends run. Its revision also covers what the runtime makes environments from."""
     if spec.runtime is None or spec.handler is None:
@@ -70,6 +77,8 @@ def deployed_configuration(
         ephemeral_storage=spec.ephemeral_storage.size,
         environment=spec.environment,
         network=network,
+        layers=list(layers),
+        file_systems=list(file_systems),
         log_group=spec.logging_config.log_group or f"/aws/lambda/{spec.function_name or name}",
     )
     made_from = found.model_dump(mode="json", by_alias=True) | {"image": runtime.image, "bootstrap": runtime.bootstrap}
@@ -104,11 +113,14 @@ def decide(observed: Observation, now: datetime) -> FunctionStatus:
 
 
 def _deployed(observed: Observation) -> DeployedConfiguration | None:
-    if isinstance(observed.network, Problem):
+    network, layers, file_systems = observed.network, observed.layers, observed.file_systems
+    if isinstance(network, Problem) or isinstance(layers, Problem) or isinstance(file_systems, Problem):
         return observed.before.deployed
     match (observed.spec, observed.runtime, observed.code, observed.references):
         case (FunctionSpec() as spec, RuntimeSpec() as runtime, DeployedCode() as code, None):
-            return deployed_configuration(observed.name, spec, runtime, code, observed.network)
+            return deployed_configuration(
+                observed.name, spec, runtime, code, network, layers=layers, file_systems=file_systems
+            )
     return observed.before.deployed
 
 

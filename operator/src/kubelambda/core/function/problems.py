@@ -107,6 +107,33 @@ def network_exists(observed: "Observation") -> Finding | None:
     return None
 
 
+def layers_fit(observed: "Observation") -> Finding | None:
+    """Layer versions: there, and fit for the function."""
+    match observed.layers:
+        case Problem(reason=Reason.CODE_STORE_UNAVAILABLE) as away:
+            return _problem("LayersReady", away, "InternalError", ours=True)
+        case Problem() as refused:
+            return _problem("LayersReady", refused, "InvalidConfiguration")
+        case ():
+            return None
+        case layers:
+            return Finding("LayersReady", "True", Reason.LAYERS_FOUND, ", ".join(layer.arn for layer in layers))
+
+
+def file_systems_mount(observed: "Observation") -> Finding | None:
+    """Access points, as far as anybody can know before a pod mounts them."""
+    match observed.file_systems:
+        case Problem(reason=Reason.VPC_REQUIRED) as refused:
+            return _problem("FileSystemReady", refused, "InvalidConfiguration")
+        case Problem() as unavailable:
+            return _problem("FileSystemReady", unavailable, "EFSMountFailure")
+        case ():
+            return None
+        case mounted:
+            text = ", ".join(f"{each.access_point} at {each.mount_path}" for each in mounted)
+            return Finding("FileSystemReady", "True", Reason.FILE_SYSTEM_READY, text)
+
+
 def concurrency_is_granted(observed: "Observation") -> Finding | None:
     """The reservation; one that is refused keeps nothing from running."""
     kind, grant = "ConcurrencyGranted", observed.grant
@@ -124,6 +151,8 @@ CHECKS: tuple[Check, ...] = (
     code_is_published,
     references_exist,
     network_exists,
+    layers_fit,
+    file_systems_mount,
     concurrency_is_granted,
 )
 """In the order in which a person would want to hear of them."""

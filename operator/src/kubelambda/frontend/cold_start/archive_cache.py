@@ -7,6 +7,7 @@ import time
 from collections import Counter, OrderedDict
 
 from kubelambda.api.kinds.function import DeployedCode
+from kubelambda.api.kinds.function_mounts import DeployedLayer
 from kubelambda.kube.fair_slots import FairSlots
 from kubelambda.store.code.code_store import CodeStore, CodeStoreUnavailable
 
@@ -32,7 +33,7 @@ class Archives:
         self._fetching: dict[str, asyncio.Task[bytes]] = {}
         self._slots: FairSlots[str] = FairSlots(_FETCHES_PER_NAMESPACE, _FETCHES)
 
-    async def get(self, namespace: str, code: DeployedCode) -> tuple[bytes, str | None]:
+    async def get(self, namespace: str, code: DeployedCode | DeployedLayer) -> tuple[bytes, str | None]:
         """The archive itself when it is small, else no bytes and its address. Raises `CodeStoreUnavailable`."""
         if code.size > INLINE_MAX_BYTES:
             await self._look(code.sha256)
@@ -43,7 +44,7 @@ class Archives:
             return known[1], None
         return await asyncio.shield(self._fetch(namespace, code.sha256)), None
 
-    def prefetch(self, namespace: str, code: DeployedCode) -> None:
+    def prefetch(self, namespace: str, code: DeployedCode | DeployedLayer) -> None:
         """Fetches a small archive in the background."""
         if code.size <= INLINE_MAX_BYTES and code.sha256 not in self._cache:
             self._fetch(namespace, code.sha256)

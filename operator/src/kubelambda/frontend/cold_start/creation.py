@@ -84,6 +84,7 @@ class Creation:
             resources=rendering.configured_resources(configuration.memory_size, settings),
             token_sha256=tokens.pool_token_sha256(self._key, target.namespace),
             ephemeral_storage_mb=configuration.ephemeral_storage,
+            file_systems=configuration.file_systems,
         )
         found_labels = {
             labels.MANAGED_BY: labels.MANAGER,

@@ -40,8 +40,10 @@ class AgentAddress:
 class Prepared:
     """What a pod is told: all of it is here before a pod is taken or made."""
 
-    archive: bytes
-    url: str | None
+    along: bytes
+    """The small archives, one after the other in the order of the message."""
+    urls: tuple[str | None, ...]
+    """Addresses of the code and of each layer; None for one that comes along."""
     variables: dict[str, str]
 
 
@@ -58,7 +60,9 @@ class Specializer:
         """What has to be fetched. Raises `NotStarted`, or `StartFailed` when the function lacks something."""
         configuration = target.configuration
         try:
-            archive, url = await self._archives.get(target.namespace, configuration.code)
+            archives = await asyncio.gather(
+                *(self._archives.get(target.namespace, each) for each in configuration.archives)
+            )
             variables = await self._variables.resolve(
                 target.namespace, configuration.revision, configuration.environment
             )
@@ -66,7 +70,8 @@ class Specializer:
             raise _unusable(str(error)) from error
         except (CodeStoreUnavailable, KubeError) as error:
             raise NotStarted(str(error)) from error
-        return Prepared(archive, url, variables)
+        along = b"".join(data for data, _ in archives)
+        return Prepared(along, tuple(url for _, url in archives), variables)
 
     async def dial(self, ip: str, seconds: float) -> None:
         """Returns once the agent listens; quicker to notice than any readiness probe. Raises `TimeoutError`."""
@@ -88,16 +93,14 @@ class Specializer:
             "Authorization": f"Bearer {tokens.pool_token(self._key, target.namespace)}",
             environment_protocol.CONFIG_LENGTH: len(config),
         }
-        head = request_head(
-            "POST", environment_protocol.SPECIALIZE, pod.ip, headers, len(config) + len(prepared.archive)
-        )
+        head = request_head("POST", environment_protocol.SPECIALIZE, pod.ip, headers, len(config) + len(prepared.along))
         try:
             connection = await connect(pod.ip, environment_protocol.CONTROL_PORT, watcher.lost)
         except (OSError, TimeoutError) as error:
             raise NotStarted(f"pod {pod.name} cannot be reached: {error or type(error).__name__}") from error
         try:
             async with asyncio.timeout(max(_SPECIALIZE_S, _init_timeout(target) + _UNPACKING_S)):
-                status, _, body = await connection.call(head, config + prepared.archive)
+                status, _, body = await connection.call(head, config + prepared.along)
             _check(target, pod.name, status, body)
         except (OSError, TimeoutError) as error:
             connection.close()
@@ -143,6 +146,10 @@ def _unusable(why: str) -> StartFailed:
 def _message(target: Target, token: str, prepared: Prepared, settings: Settings) -> Specialization:
     found = target.configuration
     name = found.function_name or target.name
+    code, *layers = (
+        ArchiveReference(archive.sha256, archive.size, url)
+        for archive, url in zip(found.archives, prepared.urls, strict=True)
+    )
     return Specialization(
         token=token,
         name=name,
@@ -157,7 +164,8 @@ def _message(target: Target, token: str, prepared: Prepared, settings: Settings)
         timeout=found.timeout,
         log_group=found.log_group,
         region=settings.region,
-        code=ArchiveReference(found.code.sha256, found.code.size, prepared.url),
+        code=code,
+        layers=tuple(layers),
         initialization_type=target.initialization_type,
         init_timeout=_init_timeout(target),
         billing_increment_ms=settings.billing_increment_ms,

@@ -119,7 +119,11 @@ class Starter:
     def _plan(self, target: Target, *, own_pod: bool) -> StartPlan:
         settings, found = self._settings.environments, target.configuration
         return start_plan(
-            function_shape(found.ephemeral_storage, closed=found.network is not None),
+            function_shape(
+                found.ephemeral_storage,
+                closed=found.network is not None,
+                volumes=(mounted.model_dump_json() for mounted in found.file_systems),
+            ),
             found.memory_size + settings.memory_overhead_mb,
             settings.pool_memory_limit_mb,
             own_pod=own_pod,

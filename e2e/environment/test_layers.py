@@ -1,0 +1,87 @@
+"""Layers in real environments: published, unpacked in order, found by each runtime, kept by versions (§1.5.5, §3.4)."""
+
+import base64
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from installation.account import Account
+from installation.kubectl import KubectlError, eventually, kubectl
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+NAMES = "import shared, only\n\ndef handler(event, context):\n    return [shared.name, only.name]"
+
+
+def zipped(files: dict[str, str]) -> str:
+    """An archive of text files, as base64; all can be executed."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as folder:
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = 0o100755 << 16
+            folder.writestr(entry, text)
+    return base64.b64encode(archive.getvalue()).decode()
+
+
+def layer(account: Account, name: str, files: dict[str, str], number: int = 1) -> str:
+    """Publishes a version of a layer, and returns its ARN."""
+    spec = {"content": {"zipFile": zipped(files)}}
+    account.apply({"kind": "Layer", "metadata": {"name": name}, "spec": spec})
+
+    def published() -> str:
+        status = account.get("layer", name).get("status", {})
+        assert status.get("latestVersion") == number, json.dumps(status)
+        return str(status["latestVersionArn"])
+
+    return eventually(published, timeout=30)
+
+
+def test_the_example_runs(account: Account) -> None:
+    """`examples/layer.yaml`: the function imports what its layer has."""
+    kubectl("--namespace", account.namespace, "apply", "--filename", str(EXAMPLES / "layer.yaml"))
+    account.wait_ready("hello-layer")
+    answer = account.invoke("hello-layer", {"name": "you"})
+    assert answer["Payload"] == {"hello": "you", "from": "/opt/python/greeting.py"}
+
+
+def test_later_layers_win_and_versions_keep_theirs(account: Account) -> None:
+    """A new version of a layer changes nothing until the function names it."""
+    first = layer(account, "first", {"python/shared.py": "name = 'first'", "python/only.py": "name = 'only'"})
+    layer(account, "second", {"python/shared.py": "name = 'second'"})
+    account.function("ordered", NAMES, layers=[first, "second:1"])
+    assert account.invoke("ordered")["Payload"] == ["second", "only"]
+    layer(account, "second", {"python/shared.py": "name = 'newer'"}, number=2)
+    assert account.invoke("ordered")["Payload"] == ["second", "only"]
+    account.function("ordered", NAMES, layers=[first, "second:2"])
+    assert eventually(lambda: account.invoke("ordered")["Payload"] == ["newer", "only"], timeout=30)
+
+
+def test_node_modules_and_programs_of_layers_are_found(account: Account) -> None:
+    """`/opt/nodejs/node_modules` for Node.js; `/opt/bin` for whatever a function starts."""
+    module = {"nodejs/node_modules/shared/index.js": "exports.name = 'node';", "bin/tool": "#!/bin/sh\necho tool"}
+    layer(account, "tools", module)
+    source = """
+const shared = require("shared");
+exports.handler = async () =>
+    [shared.name, require("child_process").execFileSync("tool").toString().trim()];
+"""
+    account.function("node", runtime="nodejs20.x", layers=["tools:1"], code={"zipFile": zipped({"index.js": source})})
+    assert account.invoke("node")["Payload"] == ["node", "tool"]
+
+
+def test_a_large_layer_comes_from_the_code_store(account: Account) -> None:
+    """More than what travels with the message: fetched by its address, verified, unpacked."""
+    noise = "x" * 1_500_000
+    layer(account, "large", {"python/large.py": f"data = '{noise}'"})
+    source = "import large\n\ndef handler(event, context):\n    return len(large.data)"
+    account.function("large", source, layers=["large:1"])
+    assert account.invoke("large")["Payload"] == len(noise)
+
+
+def test_a_sixth_layer_is_refused(account: Account) -> None:
+    """With Lambda's words, before anything is changed."""
+    with pytest.raises(KubectlError, match=r"Cannot reference more than 5 layers\."):
+        account.function("six", "x = 1", ready=False, layers=[f"layer-{number}:1" for number in range(6)])

@@ -1,0 +1,109 @@
+"""File systems in real environments: shared by all, at once, as the user that the access point says (§10.2)."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from installation.account import Account
+from installation.kubectl import kubectl
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+FILES = """
+import fcntl, os, pathlib, socket, time
+
+path = pathlib.Path("/mnt/data/counter")
+
+def handler(event, context):
+    match event["do"]:
+        case "count":
+            for _ in range(event["times"]):
+                with open(path, "a+") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                    file.seek(0)
+                    number = int(file.read() or 0)
+                    time.sleep(0.001)
+                    file.truncate(0)
+                    file.write(str(number + 1))
+            time.sleep(0.2)
+        case "write":
+            path.with_name(event["name"]).write_text("written")
+    return {"host": socket.gethostname(), "uid": os.getuid(), "gid": os.getgid(),
+            "files": sorted(each.name for each in path.parent.iterdir()),
+            "owners": sorted({each.stat().st_uid for each in path.parent.iterdir()}),
+            "counter": path.read_text() if path.exists() else None}
+"""
+
+
+@pytest.fixture(scope="module")
+def claim(account: Account) -> str:
+    """A claim that many nodes may mount."""
+    spec = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+    account.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "files"}, "spec": spec})
+    return "files"
+
+
+def access_point(account: Account, name: str, claim: str, **spec: object) -> list[dict[str, str]]:
+    """Makes an access point; returns what a function says to mount it."""
+    account.apply({"kind": "AccessPoint", "metadata": {"name": name}, "spec": {"persistentVolumeClaim": claim, **spec}})
+    return [{"arn": name, "localMountPath": "/mnt/data"}]
+
+
+def test_the_example_shares_a_file(account: Account) -> None:
+    """`examples/files.yaml`: what one function writes, another reads, in another environment."""
+    kubectl("--namespace", account.namespace, "apply", "--filename", str(EXAMPLES / "files.yaml"))
+    for name in ("write-file", "read-file"):
+        account.wait_ready(name)
+    written = account.invoke("write-file", {"text": "hello"})["Payload"]
+    read = account.invoke("read-file", {})["Payload"]
+    assert read["text"] == "hello"
+    assert written["written by"] != read["read by"]
+
+
+def test_two_environments_write_one_file_with_locks(account: Account, claim: str) -> None:
+    """Two at once, each counting under a lock: nothing is lost, and both see the same."""
+    mounted = access_point(account, "locked", claim, rootDirectory="/locked")
+    account.function("counting", FILES, timeout=60, fileSystemConfigs=mounted)
+    answers: list[dict[str, object]] = []
+
+    def count() -> None:
+        answers.append(account.invoke("counting", {"do": "count", "times": 100})["Payload"])
+
+    writers = [threading.Thread(target=count) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len({answer["host"] for answer in answers}) == 2, answers
+    assert account.invoke("counting", {"do": "look"})["Payload"]["counter"] == "200"
+
+
+def test_a_function_is_the_user_of_its_access_point(account: Account, claim: str) -> None:
+    """Its files are that user's; another root directory shows nothing of them."""
+    mounted = access_point(account, "mine", claim, rootDirectory="/users/mine", posixUser={"uid": 1234, "gid": 2345})
+    account.function("mine", FILES, fileSystemConfigs=mounted)
+    answer = account.invoke("mine", {"do": "write", "name": "note"})["Payload"]
+    assert (answer["uid"], answer["gid"], answer["files"], answer["owners"]) == (1234, 2345, ["note"], [1234])
+    other = access_point(account, "others", claim, rootDirectory="/users/others")
+    account.function("others", FILES, fileSystemConfigs=other)
+    assert account.invoke("others", {"do": "look"})["Payload"]["files"] == []
+
+
+def test_nothing_is_written_through_a_read_only_access_point(account: Account, claim: str) -> None:
+    """Whatever the function tries."""
+    mounted = access_point(account, "read-only", claim, rootDirectory="/read-only", readOnly=True)
+    account.function("read-only", FILES, fileSystemConfigs=mounted)
+    answer = account.invoke("read-only", {"do": "write", "name": "note"})
+    assert answer["FunctionError"] == "Unhandled"
+    assert "Read-only file system" in json.dumps(answer["Payload"])
+
+
+def test_a_missing_claim_is_said(account: Account) -> None:
+    """On the access point, on the function, and to whoever invokes it."""
+    mounted = access_point(account, "nowhere", "no-such-claim")
+    account.function("nowhere", FILES, ready=False, fileSystemConfigs=mounted)
+    kubectl("--namespace", account.namespace, "wait", "--for=jsonpath={.status.state}=Failed", "function/nowhere")
+    status = account.get("function", "nowhere")["status"]
+    assert "PersistentVolumeClaim no-such-claim does not exist" in status["stateReason"]
+    assert status["stateReasonCode"] == "EFSMountFailure"

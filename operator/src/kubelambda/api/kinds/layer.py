@@ -1,0 +1,123 @@
+"""The `Layer` and `LayerVersion` custom resources: archives that functions share, published as numbered versions."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from kubelambda.api import limits
+from kubelambda.api.conditions import Condition
+from kubelambda.api.kinds.function_code import ConfigMapCode, StoredCode
+from kubelambda.api.model import Model
+from kubelambda.api.validations import rule, rules
+
+CONTENT_SOURCES = ("zipFile", "configMapRef", "url", "stored")
+Runtimes = Annotated[list[Annotated[str, Field(max_length=63)]], Field(max_length=15)]
+Architectures = Annotated[list[Literal["x86_64", "arm64"]], Field(max_length=2)]
+Conditions = Annotated[
+    list[Condition],
+    Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
+]
+
+
+class LayerContent(Model):
+    """Where the archive comes from: exactly one source."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "[" + ", ".join(f"has(self.{source})" for source in CONTENT_SOURCES) + "]"
+                ".filter(given, given).size() == 1",
+                f"content needs exactly one of {', '.join(CONTENT_SOURCES)}",
+            ),
+            rule(
+                "has(self.url) == has(self.sha256)",
+                "content.url and content.sha256 belong together: give both or neither",
+            ),
+        )
+    )
+
+    zip_file: Annotated[str, Field(min_length=1, max_length=1_048_576)] | None = None
+    """Base64 of a zip archive. Larger archives do not fit into a Kubernetes object: use url."""
+    config_map_ref: ConfigMapCode | None = None
+    """A key of a ConfigMap with a zip archive under `binaryData`; a change of it is published within about a minute."""
+    url: Annotated[str, Field(pattern="^https?://.+", max_length=2048)] | None = None
+    """HTTP(S) address of a zip archive, fetched once by the operator; to publish another one, change sha256."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """Hex SHA-256 that the archive at url must have."""
+    stored: StoredCode | None = None
+    """An archive that came by the control API, as it writes it."""
+
+
+class LayerSpec(Model):
+    """What people write: every change that makes another version publishes one."""
+
+    description: Annotated[str, Field(max_length=limits.DESCRIPTION_MAX_CHARS)] = ""
+    """What the layer is for."""
+    license_info: Annotated[str, Field(max_length=512)] | None = None
+    """Its license."""
+    compatible_runtimes: Runtimes = []
+    """Runtimes that it is for; none: all."""
+    compatible_architectures: Architectures = []
+    """Architectures that it is for; none: all."""
+    content: LayerContent
+    """The archive."""
+
+
+class LayerStatus(Model):
+    """What the operator reports."""
+
+    observed_generation: int | None = None
+    """Generation of the spec that this status speaks of."""
+    latest_version: int | None = None
+    """Number of the last version that was published: none ever gets this one or a lower one again."""
+    latest_version_arn: str | None = None
+    """Its ARN."""
+    fingerprint: str | None = None
+    """Digest of what was published: the same again publishes nothing."""
+    conditions: Conditions = []
+    """Ready; Reconciling or Stalled while one of them holds."""
+
+
+class LayerVersionContent(Model):
+    """The archive of a version."""
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """Hex SHA-256: the archive's address in the code store."""
+    size: Annotated[int, Field(ge=1)]
+    """In bytes, zipped."""
+    unzipped_size: Annotated[int, Field(ge=0)]
+    """In bytes, unpacked."""
+    signature: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """Proves that the archive was published in this namespace: who only knows a digest does not have its content."""
+
+
+class LayerVersionSpec(Model):
+    """A version as it was published."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(rule("self == oldSelf", "a published layer version is never changed"))
+    )
+
+    layer_name: Annotated[str, Field(min_length=1, max_length=140)]
+    """The layer."""
+    version: Annotated[int, Field(ge=1)]
+    """The number."""
+    description: Annotated[str, Field(max_length=limits.DESCRIPTION_MAX_CHARS)] = ""
+    """What it is for."""
+    license_info: Annotated[str, Field(max_length=512)] | None = None
+    """Its license."""
+    compatible_runtimes: Runtimes = []
+    """Runtimes that it is for; none: all."""
+    compatible_architectures: Architectures = []
+    """Architectures that it is for; none: all."""
+    content: LayerVersionContent
+    """The archive."""
+
+
+class LayerVersionStatus(Model):
+    """What the operator reports."""
+
+    layer_version_arn: str | None = None
+    """What functions may name it by."""
+    conditions: Conditions = []
+    """DeletionRefused while somebody wants it gone and functions use it."""

@@ -1,0 +1,22 @@
+"""What others may know of an AccessPoint."""
+
+from kubelambda.api.kinds.access_point import AccessPointSpec
+from kubelambda.controllers.machinery.declaration import Watch
+from kubelambda.core.file_system.mounts import AccessPointFacts
+from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import ACCESS_POINTS
+
+
+def access_point_facts(body: Object) -> AccessPointFacts:
+    """The facts of an AccessPoint object, whatever state it is in."""
+    status = body.get("status") or {}
+    ready: Object = next((each for each in status.get("conditions") or [] if each["type"] == "Ready"), {})
+    current = status.get("observedGeneration") == body["metadata"]["generation"]
+    return AccessPointFacts(
+        spec=AccessPointSpec.model_validate(body["spec"], extra="ignore"),
+        ready=current and ready.get("status") == "True",
+        message=ready.get("message", "") if current else "it was not looked at yet",
+    )
+
+
+WATCHED_ACCESS_POINTS = Watch(ACCESS_POINTS, access_point_facts)

@@ -1,0 +1,1 @@
+"""Reconciles layers and their versions."""

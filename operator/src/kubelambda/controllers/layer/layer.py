@@ -1,0 +1,208 @@
+"""Reconciles a Layer: its content is verified and stored, and every change of it is published as a LayerVersion."""
+
+import logging
+import random
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import partial
+
+from pydantic import ValidationError
+
+from kubelambda.api import labels
+from kubelambda.api.kinds.function import DeployedCode
+from kubelambda.api.kinds.function_code import Code
+from kubelambda.api.kinds.layer import LayerContent, LayerSpec, LayerStatus, LayerVersionContent, LayerVersionSpec
+from kubelambda.api.reasons import Reason
+from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts
+from kubelambda.controllers.code import code_source, unzipped
+from kubelambda.controllers.code.code_state import CodeState
+from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS, WATCHED_LAYERS
+from kubelambda.controllers.machinery import changes, recorder
+from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
+from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
+from kubelambda.core.account import identity
+from kubelambda.core.code.invalid_archive import InvalidArchive
+from kubelambda.core.code.layer_publication import LayerObservation, decide_layer, new_layer_version
+from kubelambda.core.code.layer_versions import LayerVersionFacts, layer_version_name
+from kubelambda.core.function.problems import Problem
+from kubelambda.kube.errors import Forbidden
+from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import LAYER_VERSIONS, LAYERS, NAMESPACES
+from kubelambda.store.code.code_store import CodeStoreUnavailable
+
+KIND = "Layer"
+LOOK_AGAIN_MAX_S = 30.0
+CONFIG_MAP_CHECK_S = 60.0
+"""How often a ConfigMap that holds the content is looked at."""
+
+log = logging.getLogger(__name__)
+
+
+async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:
+    """One Layer."""
+    body = await context.client.find(LAYERS, key.name, key.namespace)
+    if body is None:
+        code.failed_downloads.pop(key, None)
+        changes.forget(context, WATCHED_LAYERS, key.namespace, key.name, by=key)
+        return None
+    await changes.observe(context, WATCHED_LAYERS, body, by=key)
+    if "deletionTimestamp" in body["metadata"]:
+        return None
+    observed = await _observe(code, context, key, body)
+    version = new_layer_version(observed)
+    if version is not None:
+        await _publish(context, key, body, version)
+    status = decide_layer(observed, version.version if version else None, datetime.now(UTC))
+    if status != observed.before:
+        await _report(context, key, body, observed.before, status)
+    return _next_look(observed)
+
+
+async def _observe(code: CodeState, context: Context, key: Key, body: Object) -> LayerObservation:
+    spec = _spec(body)
+    content: LayerVersionContent | Problem | None = None
+    if isinstance(spec, LayerSpec):
+        content = await _content(code, context, key, spec.content)
+    return LayerObservation(
+        name=key.name,
+        generation=body["metadata"]["generation"],
+        region=context.settings.region,
+        account=await _account(context, key.namespace),
+        before=_status(body),
+        spec=spec,
+        content=content,
+        numbers=frozenset(
+            facts.number
+            for _, facts in context.cluster[WATCHED_LAYER_VERSIONS].within(key.namespace)
+            if facts.layer == key.name
+        ),
+    )
+
+
+async def _content(
+    state: CodeState, context: Context, key: Key, content: LayerContent
+) -> LayerVersionContent | Problem | None:
+    """The archive in the code store, or why it is not there; None while it is fetched."""
+    source = Code.model_validate(content.model_dump(by_alias=True, exclude_none=True))
+    try:
+        found = await code_source.resolve(state, context, key, source, inline_file_name="", deployed=None)
+        if not isinstance(found, DeployedCode):
+            return found
+        size = await unzipped.unzipped_size(state, found.sha256)
+    except InvalidArchive as error:
+        return Problem(Reason.INVALID_CODE, str(error), terminal=True)
+    except CodeStoreUnavailable as error:
+        return Problem(Reason.CODE_STORE_UNAVAILABLE, str(error))
+    except Forbidden:
+        text = f"ConfigMaps of namespace {key.namespace} cannot be read: it has no Function yet"
+        return Problem(Reason.CODE_UNAVAILABLE, text)
+    return LayerVersionContent(
+        sha256=found.sha256,
+        size=found.size,
+        unzipped_size=size,
+        signature=state.store.upload_signature(key.namespace, found.sha256),
+    )
+
+
+async def _publish(context: Context, key: Key, body: Object, version: LayerVersionSpec) -> None:
+    """Makes the object. A number that is taken is a conflict, and tried again with what is known then."""
+    manifest = {
+        "apiVersion": LAYER_VERSIONS.api_version,
+        "kind": LAYER_VERSIONS.kind,
+        "metadata": {
+            "name": layer_version_name(key.name, version.version),
+            "namespace": key.namespace,
+            "labels": {labels.MANAGED_BY: labels.MANAGER},
+            "ownerReferences": [
+                {
+                    "apiVersion": LAYERS.api_version,
+                    "kind": KIND,
+                    "name": key.name,
+                    "uid": body["metadata"]["uid"],
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": version.model_dump(mode="json", by_alias=True, exclude_none=True),
+    }
+    created = await context.client.create(LAYER_VERSIONS, manifest, key.namespace)
+    await changes.observe(context, WATCHED_LAYER_VERSIONS, created, by=key)
+    log.info("layer %s/%s published version %d", key.namespace, key.name, version.version)
+
+
+async def _account(context: Context, namespace: str) -> str:
+    view = context.cluster[WATCHED_NAMESPACES].get("", namespace)
+    if view is not None:
+        return identity.namespace_account_id(view.uid, view.annotations)
+    metadata = (await context.client.get(NAMESPACES, namespace))["metadata"]
+    return identity.namespace_account_id(metadata["uid"], metadata.get("annotations") or {})
+
+
+def _spec(body: Object) -> LayerSpec | Problem:
+    try:
+        return LayerSpec.model_validate(body["spec"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in ("spec", *first["loc"]))
+        return Problem(Reason.INVALID_SPEC, f"{where}: {first['msg']}", terminal=True)
+
+
+def _status(body: Object) -> LayerStatus:
+    try:
+        return LayerStatus.model_validate(body.get("status") or {}, extra="ignore")
+    except ValidationError:
+        return LayerStatus()
+
+
+async def _report(context: Context, key: Key, body: Object, before: LayerStatus, status: LayerStatus) -> None:
+    manifest = {
+        "metadata": {"name": key.name, "namespace": key.namespace},
+        "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
+    }
+    await context.client.apply(LAYERS, manifest, manager=FIELD_MANAGER, subresource="status")
+    await recorder.record_transition(context.client, LAYERS, body, before.conditions, status.conditions)
+
+
+def _next_look(observed: LayerObservation) -> Outcome:
+    """Downloads announce themselves; ConfigMaps and the store must be looked at."""
+    if isinstance(observed.content, Problem):
+        if observed.content.reason is Reason.CODE_STORE_UNAVAILABLE:
+            return BackOff(LOOK_AGAIN_MAX_S)
+        if observed.content.reason is Reason.CODE_UNAVAILABLE and _follows_config_map(observed):
+            return BackOff(LOOK_AGAIN_MAX_S)
+    if _follows_config_map(observed):
+        return CONFIG_MAP_CHECK_S * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+    return None
+
+
+def _follows_config_map(observed: LayerObservation) -> bool:
+    return isinstance(observed.spec, LayerSpec) and observed.spec.content.config_map_ref is not None
+
+
+def _itself(change: Change[int]) -> Iterable[Key]:
+    yield Key(KIND, change.namespace, change.name)
+
+
+def _within(change: Change[NamespaceFacts]) -> Iterable[Key]:
+    """The account id is an annotation."""
+    return (Key(KIND, change.name, name) for name, _ in change.cluster[WATCHED_LAYERS].within(change.name))
+
+
+def _seen(change: Change[LayerVersionFacts]) -> Iterable[Key]:  # noqa: ARG001
+    """Versions are only known: a Layer publishes when it changes, not when one of them is deleted."""
+    return ()
+
+
+def controller(code: CodeState) -> Controller:
+    """Layers."""
+    return Controller(
+        KIND,
+        partial(reconcile, code),
+        follows=(
+            Follow(WATCHED_NAMESPACES, _within),
+            Follow(WATCHED_LAYER_VERSIONS, _seen),
+            Follow(WATCHED_LAYERS, _itself, resync=True),
+        ),
+    )

@@ -1,0 +1,36 @@
+"""What others may know of Layers and their versions."""
+
+from sys import intern
+
+from kubelambda.controllers.machinery.declaration import Watch
+from kubelambda.core.code.layer_versions import LayerVersionFacts
+from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import LAYER_VERSIONS, LAYERS
+
+
+def layer_version_facts(body: Object) -> LayerVersionFacts:
+    """The facts of a LayerVersion object."""
+    spec = body["spec"]
+    content = spec["content"]
+    return LayerVersionFacts(
+        uid=body["metadata"]["uid"],
+        layer=intern(spec["layerName"]),
+        number=spec["version"],
+        sha256=content["sha256"],
+        size=content["size"],
+        unzipped_size=content["unzippedSize"],
+        signature=content["signature"],
+        runtimes=tuple(spec.get("compatibleRuntimes") or ()),
+        architectures=tuple(spec.get("compatibleArchitectures") or ()),
+        terminating="deletionTimestamp" in body["metadata"],
+    )
+
+
+def layer_facts(body: Object) -> int:
+    """The generation of a Layer: nobody else decides by it."""
+    generation: int = body["metadata"]["generation"]
+    return generation
+
+
+WATCHED_LAYERS = Watch(LAYERS, layer_facts)
+WATCHED_LAYER_VERSIONS = Watch(LAYER_VERSIONS, layer_version_facts)

@@ -1,0 +1,104 @@
+"""What a Layer publishes, and the status that tells of it: pure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from kubelambda.api.conditions import Condition, ConditionStatus, merge, timestamp
+from kubelambda.api.kinds.layer import LayerSpec, LayerStatus, LayerVersionContent, LayerVersionSpec
+from kubelambda.api.reasons import Reason
+from kubelambda.core.code.layer_versions import layer_version_arn
+from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.revision import revision
+
+FETCHING = "the content is being fetched"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerObservation:
+    """Everything that the status of a Layer depends on. `content` is None while it is fetched."""
+
+    name: str
+    generation: int
+    region: str
+    account: str
+    before: LayerStatus
+    spec: LayerSpec | Problem
+    content: LayerVersionContent | Problem | None
+    numbers: frozenset[int]
+    """Of the versions that there are."""
+
+
+def new_layer_version(observed: LayerObservation) -> LayerVersionSpec | None:
+    """The version to publish; None when what the Layer says is published, or cannot be."""
+    if isinstance(observed.spec, Problem) or not isinstance(observed.content, LayerVersionContent):
+        return None
+    if observed.before.fingerprint == _fingerprint(observed.spec, observed.content):
+        return None
+    number = max((observed.before.latest_version or 0, *observed.numbers)) + 1
+    return layer_version_spec(observed.name, number, observed.spec, observed.content)
+
+
+def layer_version_spec(name: str, number: int, spec: LayerSpec, content: LayerVersionContent) -> LayerVersionSpec:
+    """The version `number` of a Layer as it stands."""
+    return LayerVersionSpec(
+        layer_name=name,
+        version=number,
+        description=spec.description,
+        license_info=spec.license_info,
+        compatible_runtimes=spec.compatible_runtimes,
+        compatible_architectures=spec.compatible_architectures,
+        content=content,
+    )
+
+
+def decide_layer(observed: LayerObservation, published: int | None, now: datetime) -> LayerStatus:
+    """The status to report; `published` is the number of a version that was published just now."""
+    before = observed.before
+    latest = published if published is not None else before.latest_version
+    fingerprint = before.fingerprint
+    if isinstance(observed.spec, LayerSpec) and isinstance(observed.content, LayerVersionContent):
+        fingerprint = _fingerprint(observed.spec, observed.content)
+    return LayerStatus(
+        observed_generation=observed.generation,
+        latest_version=latest,
+        latest_version_arn=(
+            layer_version_arn(observed.region, observed.account, observed.name, latest) if latest else None
+        ),
+        fingerprint=fingerprint,
+        conditions=merge(before.conditions, [_condition(observed, now, told) for told in _told(observed, latest)]),
+    )
+
+
+type LayerFact = tuple[str, ConditionStatus, Reason, str]
+"""Type, status, reason and message of a condition."""
+
+
+def _told(observed: LayerObservation, latest: int | None) -> list[LayerFact]:
+    for found in (observed.spec, observed.content):
+        if isinstance(found, Problem):
+            kind = "Stalled" if found.terminal else "Reconciling"
+            return [("Ready", "False", found.reason, found.message), (kind, "True", found.reason, found.message)]
+    if observed.content is None:
+        return [
+            ("Ready", "False", Reason.IN_PROGRESS, FETCHING),
+            ("Reconciling", "True", Reason.IN_PROGRESS, FETCHING),
+        ]
+    return [("Ready", "True", Reason.PUBLISHED, f"version {latest} is what this layer says")]
+
+
+def _condition(observed: LayerObservation, now: datetime, told: LayerFact) -> Condition:
+    kind, status, reason, message = told
+    return Condition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=message[:1024],
+        observed_generation=observed.generation,
+        last_transition_time=timestamp(now),
+    )
+
+
+def _fingerprint(spec: LayerSpec, content: LayerVersionContent) -> str:
+    """Equal exactly when publishing the one or the other makes no difference: of where it comes from, nothing."""
+    said = spec.model_dump(mode="json", by_alias=True, exclude={"content"})
+    return revision(said | {"sha256": content.sha256})

@@ -1,0 +1,148 @@
+"""Layers of a function: which versions it names, and whether they can be used together (§1.3, §1.5.5). Pure."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from kubelambda.api import limits
+from kubelambda.api.kinds.function_mounts import DeployedLayer
+from kubelambda.api.reasons import Reason
+from kubelambda.core.function.problems import Problem
+
+_ARN = re.compile(r"arn:[^:]+:lambda:(?P<region>[^:]+):(?P<account>\d{12}):layer:(?P<layer>[^:]+):(?P<number>\d+)")
+_SHORT = re.compile(r"(?P<layer>[^:]+):(?P<number>\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerVersionFacts:
+    """The parts of a LayerVersion that functions are deployed by."""
+
+    uid: str
+    layer: str
+    number: int
+    sha256: str
+    size: int
+    unzipped_size: int
+    signature: str
+    runtimes: tuple[str, ...]
+    architectures: tuple[str, ...]
+    terminating: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReference:
+    """A layer version as a function names it."""
+
+    layer: str
+    number: int
+    account: str | None = None
+    region: str | None = None
+
+    @property
+    def object_name(self) -> str:
+        """Name of the LayerVersion object."""
+        return layer_version_name(self.layer, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerScope:
+    """The account whose layers a function may use, and what the layers must fit."""
+
+    region: str
+    account: str
+    runtime: str
+    architecture: str = "x86_64"
+
+
+def layer_version_name(layer: str, number: int) -> str:
+    """Name of the object of a version."""
+    return f"{layer}-{number}"
+
+
+def layer_version_arn(region: str, account: str, layer: str, number: int) -> str:
+    """ARN of a layer version (§1.2.5)."""
+    return f"arn:aws:lambda:{region}:{account}:layer:{layer}:{number}"
+
+
+def parse_layer(text: str) -> LayerReference | None:
+    """The layer version that `text` names, `numpy:2` or an ARN; None when it is neither."""
+    if found := _ARN.fullmatch(text):
+        return LayerReference(found["layer"], int(found["number"]), found["account"], found["region"])
+    if found := _SHORT.fullmatch(text):
+        return LayerReference(found["layer"], int(found["number"]))
+    return None
+
+
+def chosen_layers(
+    names: Sequence[str], versions: Mapping[str, LayerVersionFacts], scope: LayerScope
+) -> tuple[LayerVersionFacts, ...] | Problem:
+    """The versions that `names` are, in their order, or why they cannot be used, in Lambda's words where it has them.
+
+    `versions` are those of the function's namespace, by name of the object.
+    """
+    named: dict[str, tuple[LayerReference, str]] = {}
+    for name in names:
+        reference = parse_layer(name)
+        if reference is None:
+            return _refused(f"{name} names no layer version")
+        arn = layer_version_arn(
+            reference.region or scope.region, reference.account or scope.account, reference.layer, reference.number
+        )
+        if (known := named.get(reference.layer)) is not None:
+            text = "Two different versions of the same layer are not allowed to be referenced in the same function."
+            return _refused(f"{text} {known[1]} and {arn}")
+        named[reference.layer] = (reference, arn)
+    found: list[LayerVersionFacts] = []
+    for reference, arn in named.values():
+        version = _version(reference, arn, versions, scope)
+        if isinstance(version, Problem):
+            return version
+        found.append(version)
+    return tuple(found)
+
+
+def _version(
+    reference: LayerReference, arn: str, versions: Mapping[str, LayerVersionFacts], scope: LayerScope
+) -> LayerVersionFacts | Problem:
+    out_of_reach = _out_of_reach(reference, arn, scope)
+    if out_of_reach is not None:
+        return _refused(out_of_reach)
+    version = versions.get(reference.object_name)
+    if version is None or (version.layer, version.number) != (reference.layer, reference.number):
+        return Problem(Reason.LAYER_NOT_FOUND, f"Layer version {arn} does not exist.")
+    for fit, mine in ((version.runtimes, scope.runtime), (version.architectures, scope.architecture)):
+        if fit and mine not in fit:
+            return _refused(f"Layer version {arn} is compatible with {', '.join(fit)}, not with {mine}.")
+    return version
+
+
+def _out_of_reach(reference: LayerReference, arn: str, scope: LayerScope) -> str | None:
+    if reference.number < 1:
+        return "Layer Version Cannot be less than 1"
+    if reference.region not in (None, scope.region):
+        text = "Layers are not in the same region as the function."
+        return f"{text} Layers are expected to be in region {scope.region}."
+    if reference.account not in (None, scope.account):
+        return f"no permission allows lambda:GetLayerVersion on resource: {arn}: it is another account's"
+    return None
+
+
+def too_large_together(code_bytes: int, layers: Iterable[LayerVersionFacts]) -> Problem | None:
+    """What is in the way of unpacking code and layers into one environment; `code_bytes` are the code's, unpacked."""
+    total = code_bytes + sum(layer.unzipped_size for layer in layers)
+    if total < limits.UNZIPPED_MAX_BYTES:
+        return None
+    return _refused(
+        f"Function code combined with layers exceeds the maximum allowed size of {limits.UNZIPPED_MAX_BYTES} bytes. "
+        f"The actual size is {total} bytes."
+    )
+
+
+def deployed_layer(version: LayerVersionFacts, scope: LayerScope) -> DeployedLayer:
+    """What environments need to know of it."""
+    arn = layer_version_arn(scope.region, scope.account, version.layer, version.number)
+    return DeployedLayer(arn=arn, sha256=version.sha256, size=version.size)
+
+
+def _refused(message: str) -> Problem:
+    return Problem(Reason.INVALID_LAYERS, message, terminal=True)

@@ -1,0 +1,1 @@
+"""Access points of shared volumes."""

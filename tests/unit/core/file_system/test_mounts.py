@@ -1,0 +1,74 @@
+"""Access points, claims and what environments mount (§10.2)."""
+
+from typing import Any
+
+import pytest
+
+from kubelambda.api.kinds.access_point import AccessPointSpec
+from kubelambda.api.kinds.function_mounts import FileSystemConfig
+from kubelambda.core.file_system.mounts import (
+    AccessPointFacts,
+    access_point_name,
+    claim_problem,
+    deployed_file_systems,
+    network_problem,
+)
+from kubelambda.core.function.problems import Problem
+
+CONFIG = FileSystemConfig(arn="shared", local_mount_path="/mnt/data")
+
+
+@pytest.mark.parametrize(
+    "arn", ["shared", "arn:aws:elasticfilesystem:us-east-1:123456789012:access-point/shared", "a:b:shared"]
+)
+def test_an_arn_ends_in_the_name(arn: str) -> None:
+    """Whatever stands before it."""
+    assert access_point_name(arn) == "shared"
+
+
+def test_the_whole_volume_has_no_sub_path() -> None:
+    """The root directory / is all of it."""
+    facts = AccessPointFacts(AccessPointSpec(persistent_volume_claim="data"), ready=True, message="")
+    found = deployed_file_systems([CONFIG], {"shared": facts})
+    assert isinstance(found, tuple)
+    assert (found[0].claim, found[0].sub_path, found[0].uid) == ("data", "", None)
+
+
+def test_an_access_point_that_is_not_ready_says_why() -> None:
+    """The words of its own condition."""
+    facts = AccessPointFacts(AccessPointSpec(persistent_volume_claim="data"), ready=False, message="no claim")
+    found = deployed_file_systems([CONFIG], {"shared": facts})
+    assert isinstance(found, Problem)
+    assert found.message == "AccessPoint shared cannot be mounted: no claim"
+
+
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [
+        (None, "does not exist"),
+        (
+            {"spec": {"accessModes": ["ReadWriteOnce"]}, "status": {"phase": "Bound"}},
+            "has the access mode ReadWriteOnce",
+        ),
+        ({"spec": {"accessModes": ["ReadWriteMany"]}, "status": {"phase": "Lost"}}, "has lost its volume"),
+    ],
+)
+def test_claims_that_cannot_be_shared(claim: dict[str, Any] | None, said: str) -> None:
+    """Each with its own words."""
+    problem = claim_problem("data", claim)
+    assert problem is not None
+    assert said in problem.message
+
+
+def test_a_claim_that_waits_for_its_first_pod_is_no_problem() -> None:
+    """Many classes bind only then."""
+    assert claim_problem("data", {"spec": {"accessModes": ["ReadWriteMany"]}, "status": {"phase": "Pending"}}) is None
+
+
+def test_a_vpc_is_needed_where_the_installation_says_so() -> None:
+    """As on Lambda."""
+    assert network_problem([CONFIG], closed=False, required=False) is None
+    assert network_problem([CONFIG], closed=True, required=True) is None
+    problem = network_problem([CONFIG], closed=False, required=True)
+    assert problem is not None
+    assert problem.message == "Function must be configured to execute in a VPC to reference access point shared."
