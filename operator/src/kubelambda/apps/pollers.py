@@ -14,6 +14,7 @@ from kubelambda.apps import options
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.poller_share import PollerShare
 from kubelambda.pollers.supervisor import Supervisor
 
 DRAIN_S = 50.0
@@ -26,6 +27,8 @@ def main() -> None:
     """Runs until SIGTERM."""
     parser = options.parser(__doc__)
     parser.add_argument("--port", type=int, default=9090, help="port of /metrics, /healthz and /readyz")
+    parser.add_argument("--address", default=os.environ.get("KUBELAMBDA_POD_IP", "127.0.0.1"), help="own address")
+    parser.add_argument("--service", default="kubelambda-pollers", help="Service whose ready pods share the mappings")
     arguments = parser.parse_args()
     options.configure_logging(arguments.log_level)
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # who we are at a source is the mapping's to say, never the node's
@@ -42,16 +45,25 @@ async def _run(arguments: argparse.Namespace) -> None:
     client = await KubeClient.connect(arguments.kubeconfig)
     metrics = PollerMetrics()
     async with FunctionInvoker(settings.frontend_url) as invoker:
-        supervisor = Supervisor(client, invoker, metrics, settings.code_url_refused_networks)
+
+        def share_changed() -> None:
+            supervisor.share_changed()
+
+        share = PollerShare(client, settings.system_namespace, arguments.service, arguments.address, share_changed)
+        refused = settings.code_url_refused_networks
+        supervisor = Supervisor(client, invoker, metrics, owns=share.owns, refused_networks=refused)
         runner = web.AppRunner(_pages(supervisor, metrics), access_log=None)
         await runner.setup()
         await web.TCPSite(runner, port=arguments.port).start()
+        members = loop.create_task(share.reflector.run())
         work = loop.create_task(supervisor.run())
-        await asyncio.wait([work, loop.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            work.result()  # a part that died takes the process with it
+        await asyncio.wait([work, members, loop.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+        for task in (work, members):
+            if task.done():
+                task.result()  # a part that died takes the process with it
         await supervisor.drain(DRAIN_S)
-        work.cancel()
+        for task in (work, members):
+            task.cancel()
         await runner.cleanup()
     await client.close()
 

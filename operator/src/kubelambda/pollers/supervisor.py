@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from base64 import b64decode
 from collections.abc import Callable, Sequence
 
@@ -40,12 +41,16 @@ class Supervisor:
         client: KubeClient,
         invoker: FunctionInvoker,
         metrics: PollerMetrics,
+        *,
+        owns: Callable[[str], bool] = lambda _: True,
         refused_networks: Sequence[IPvAnyNetwork] = (),
     ) -> None:
+        """`owns` says by its uid whether a mapping is ours. No source can be in `refused_networks`."""
         self._client = client
         self._invoker = invoker
         self._metrics = metrics
         self._session = AioSession()
+        self._owns = owns
         self._refused_networks = refused_networks
         self._running: dict[Name, MappingRunner] = {}
         self._stopping = False
@@ -73,6 +78,11 @@ class Supervisor:
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
 
+    def share_changed(self) -> None:
+        """Other mappings may be ours now, and some of ours another's."""
+        for name, view in list(self.mappings.items.items()):
+            self._changed(name, view, view)
+
     def timeout_s(self, view: MappingView) -> int:
         """How long a mapping's function may take."""
         for name in object_names(view.function):
@@ -85,10 +95,11 @@ class Supervisor:
         return SqsQueue(self._session, address, self._refused_networks)
 
     def _changed(self, name: Name, _before: MappingView | None, after: MappingView | None) -> None:
-        wanted = after if after is not None and after.enabled and not self._stopping else None
+        ours = after is not None and self._owns(after.uid) and not self._stopping
+        wanted = after if after is not None and after.enabled and ours else None
         runner = self._running.get(name)
         if runner is not None:
-            runner.change(wanted)
+            runner.change(wanted, paused=ours and wanted is None)
         elif wanted is not None:
             runner = MappingRunner(self._client, self._invoker, self._metrics, self._queue, self.timeout_s)
             self._running[name] = runner
@@ -112,6 +123,7 @@ class MappingRunner:
         self._queue = queue
         self._timeout_s = timeout_s
         self._wanted: MappingView | None = None
+        self._paused = False
         self._changed = asyncio.Event()
         self._poller: SqsPoller | None = None
         self.task: asyncio.Task[None]
@@ -121,8 +133,11 @@ class MappingRunner:
         self._wanted = view
         self.task = asyncio.get_running_loop().create_task(self._run(on_end))
 
-    def change(self, view: MappingView | None) -> None:
-        """What is wanted now; None: nothing more."""
+    def change(self, view: MappingView | None, *, paused: bool = False) -> None:
+        """What is wanted now; None: nothing more, and `paused` says that nobody else goes on with it."""
+        self._paused = paused
+        if view is not None and view == self._wanted:
+            return
         self._wanted = view
         self._changed.set()
         if self._poller is not None:
@@ -132,10 +147,16 @@ class MappingRunner:
         pause = _PAUSE_FIRST_S
         report: MappingReport | None = None
         last: MappingView | None = None
-        while (view := self._wanted) is not None:
+        while (view := self._wanted) is not None or (self._paused and report is not None):
+            if view is None:
+                assert report is not None
+                await report.trouble(Reason.PAUSED, "the mapping is not enabled")
+                self._paused = False
+                continue
             self._changed.clear()
             if report is None or view != last:
                 report, last, pause = MappingReport(self._client, view), view, _PAUSE_FIRST_S
+            began = time.monotonic()
             try:
                 await self._work(view, report)
                 continue
@@ -145,13 +166,13 @@ class MappingRunner:
                 await report.trouble(Reason.CREDENTIALS_MISSING, str(error))
             except Exception:  # a fault in one mapping must not end the others
                 log.exception("%s/%s: polling failed, and begins again", view.namespace, view.name)
+            if time.monotonic() - began > _PAUSE_MAX_S:
+                pause = _PAUSE_FIRST_S
             try:
                 await asyncio.wait_for(self._changed.wait(), pause)
             except TimeoutError:
                 pause = min(_PAUSE_MAX_S, pause * 2)
         on_end()
-        if report is not None:
-            await report.trouble(Reason.PAUSED, "the mapping is not enabled, or its poller ends")
 
     async def _work(self, view: MappingView, report: MappingReport) -> None:
         address = await self._address(view)

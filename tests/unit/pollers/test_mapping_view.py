@@ -1,0 +1,52 @@
+"""What a poller keeps of a mapping: a change of it begins the poller anew, and its own reports are none."""
+
+from typing import Any
+
+from kubelambda.pollers.mapping_view import mapping_view, timeout_view
+
+ARN = "arn:aws:lambda:us-east-1:123456789012:function:hello:live"
+
+
+def body(**changed: Any) -> dict[str, Any]:
+    """A mapping as the operator has found it good; `changed` are members of its status."""
+    return {
+        "metadata": {"uid": "uid", "namespace": "shop", "name": "orders", "generation": 2},
+        "spec": {
+            "functionName": "hello:live",
+            "eventSourceArn": "arn:aws:sqs:us-east-1:123456789012:orders.fifo",
+            "functionResponseTypes": ["ReportBatchItemFailures"],
+            "connection": {"credentialsSecret": {"name": "aws"}},
+        },
+        "status": {"observedGeneration": 2, "state": "Enabled", "functionArn": ARN, **changed},
+    }
+
+
+def test_a_mapping_that_is_enabled_is_polled() -> None:
+    """With Lambda's defaults where its spec has none."""
+    view = mapping_view(body())
+    assert view is not None
+    assert view.enabled
+    assert (view.function, view.function_arn, view.credentials_secret) == ("hello", ARN, "aws")
+    assert (view.rules.size, view.rules.window_s, view.maximum_concurrency) == (10, 0, None)
+    assert view.reports_failures
+    assert view.fifo
+
+
+def test_nothing_is_polled_by_a_status_of_yesterday() -> None:
+    """The operator must have seen the spec as it is."""
+    assert mapping_view(body(observedGeneration=1)) is None
+    disabled = mapping_view(body(state="Disabled"))
+    assert disabled is not None
+    assert not disabled.enabled
+
+
+def test_reports_of_pollers_are_no_change() -> None:
+    """Or each would begin its poller anew."""
+    assert mapping_view(body()) == mapping_view(body(lag=9, pollers=5, conditions=[]))
+
+
+def test_how_long_a_function_may_take_is_what_is_deployed() -> None:
+    """Its spec counts until something is."""
+    assert timeout_view({"spec": {"timeout": 9}, "status": {"deployed": {"timeout": 7}}}) == 7
+    assert timeout_view({"spec": {"timeout": 9}}) == 9
+    assert timeout_view({"spec": {}}) == 3
