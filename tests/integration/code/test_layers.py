@@ -113,6 +113,32 @@ async def test_every_change_of_content_is_published_once(running: Installation, 
         await layers.version("numpy", 3)
 
 
+async def test_a_version_in_use_is_held_until_nobody_uses_it(
+    running: Installation, layers: Layers, functions: Functions
+) -> None:
+    """Whoever deletes it is told who uses it; when they name another one, it goes, and its number is not used again."""
+    layers.apply("held", zipped(a="1"))
+    arn = (await layers.ready("held"))["latestVersionArn"]
+    functions.apply("user", layers=["held:1"])
+    await functions.ready("user")
+    await layers.client.delete(LAYER_VERSIONS, "held-1", layers.namespace)
+
+    async def refused() -> str:
+        status = (await layers.version("held", 1)).get("status", {})
+        return str(condition(status, "DeletionRefused").get("message", ""))
+
+    assert "Function user" in await eventually(refused)
+    assert (await layers.version("held", 1))["status"]["layerVersionArn"] == arn
+    functions.apply("user", layers=[])
+
+    async def gone() -> bool:
+        return await layers.client.find(LAYER_VERSIONS, "held-1", layers.namespace) is None
+
+    await eventually(gone)
+    layers.apply("held", zipped(a="2"))
+    assert (await layers.until("held", lambda status: status.get("latestVersion") == 2))["latestVersion"] == 2
+
+
 async def test_a_function_is_deployed_with_its_layers_in_order(
     running: Installation, layers: Layers, functions: Functions
 ) -> None:

@@ -30,6 +30,8 @@ INIT_FAILURE: Final = f"{GROUP}/init-failure"
 INIT_FAILURE_MESSAGE: Final = f"{GROUP}/init-failure-message"
 """Beside it: what went wrong, for people."""
 VERSION_FINALIZER: Final = f"{GROUP}/version"
+LAYER_VERSION_FINALIZER: Final = f"{GROUP}/layer-version"
+"""Holds a layer version that functions use."""
 """Keeps a FunctionVersion while an alias uses it, and until its number is remembered."""
 
 NETWORK: Final = f"{GROUP}/network"

@@ -7,7 +7,7 @@ from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.file_system import access_point
 from kubelambda.controllers.function import alias, function, function_version, publication
 from kubelambda.controllers.function.version_memory import VersionMemory
-from kubelambda.controllers.layer import layer
+from kubelambda.controllers.layer import layer, layer_version
 from kubelambda.controllers.machinery.declaration import Controller
 from kubelambda.controllers.mapping import event_source_mapping
 from kubelambda.controllers.network import network
@@ -22,6 +22,7 @@ def controllers(code: CodeState) -> tuple[Controller, ...]:
         namespace.controller(access),
         runtime.CONTROLLER,
         layer.controller(code),
+        layer_version.CONTROLLER,
         access_point.CONTROLLER,
         function.controller(code),
         function_version.controller(versions),

@@ -114,6 +114,7 @@ async def _publish(context: Context, key: Key, body: Object, version: LayerVersi
             "name": layer_version_name(key.name, version.version),
             "namespace": key.namespace,
             "labels": {labels.MANAGED_BY: labels.MANAGER},
+            "finalizers": [labels.LAYER_VERSION_FINALIZER],
             "ownerReferences": [
                 {
                     "apiVersion": LAYERS.api_version,

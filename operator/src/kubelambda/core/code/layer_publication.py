@@ -1,10 +1,11 @@
 """What a Layer publishes, and the status that tells of it: pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from kubelambda.api.conditions import Condition, ConditionStatus, merge, timestamp
-from kubelambda.api.kinds.layer import LayerSpec, LayerStatus, LayerVersionContent, LayerVersionSpec
+from kubelambda.api.kinds.layer import LayerSpec, LayerStatus, LayerVersionContent, LayerVersionSpec, LayerVersionStatus
 from kubelambda.api.reasons import Reason
 from kubelambda.core.code.layer_versions import layer_version_arn
 from kubelambda.core.function.problems import Problem
@@ -67,6 +68,25 @@ def decide_layer(observed: LayerObservation, published: int | None, now: datetim
         fingerprint=fingerprint,
         conditions=merge(before.conditions, [_condition(observed, now, told) for told in _told(observed, latest)]),
     )
+
+
+def decide_layer_version(
+    before: LayerVersionStatus, arn: str, users: Sequence[str], now: datetime
+) -> LayerVersionStatus:
+    """The status of a version; `users` keep it from being deleted, when somebody wants that."""
+    conditions = []
+    if users:
+        text = f"in use by {', '.join(users)}: it goes when they name it no more"
+        conditions = [
+            Condition(
+                type="DeletionRefused",
+                status="True",
+                reason=Reason.IN_USE,
+                message=text[:1024],
+                last_transition_time=timestamp(now),
+            )
+        ]
+    return LayerVersionStatus(layer_version_arn=arn, conditions=merge(before.conditions, conditions))
 
 
 type LayerFact = tuple[str, ConditionStatus, Reason, str]

@@ -1,0 +1,101 @@
+"""Reconciles a LayerVersion: its ARN; and one that functions use is held while somebody wants it gone."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from kubelambda.api import labels
+from kubelambda.api.kinds.layer import LayerVersionStatus
+from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES
+from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
+from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
+from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS
+from kubelambda.controllers.machinery import changes
+from kubelambda.controllers.machinery.cluster import Cluster
+from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
+from kubelambda.controllers.machinery.work_queue import Key, Outcome
+from kubelambda.core.account import identity
+from kubelambda.core.code.layer_publication import decide_layer_version
+from kubelambda.core.code.layer_versions import LayerVersionFacts, layer_version_arn
+from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import LAYER_VERSIONS
+
+KIND = "LayerVersion"
+
+
+async def reconcile(context: Context, key: Key) -> Outcome:
+    """One LayerVersion."""
+    body = await context.client.find(LAYER_VERSIONS, key.name, key.namespace)
+    if body is None:
+        changes.forget(context, WATCHED_LAYER_VERSIONS, key.namespace, key.name, by=key)
+        return None
+    facts = await changes.observe(context, WATCHED_LAYER_VERSIONS, body, by=key)
+    namespace = context.cluster[WATCHED_NAMESPACES].get("", key.namespace)
+    if facts is None or namespace is None:
+        return None
+    users = tuple(sorted(_users(context.cluster, key, facts))) if facts.terminating else ()
+    if facts.terminating and not users:
+        await _let_go(context, key, body)
+        return None
+    account = identity.namespace_account_id(namespace.uid, namespace.annotations)
+    arn = layer_version_arn(context.settings.region, account, facts.layer, facts.number)
+    before = _status(body)
+    status = decide_layer_version(before, arn, users, datetime.now(UTC))
+    if status != before:
+        manifest = {
+            "metadata": {"name": key.name, "namespace": key.namespace},
+            "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
+        }
+        await context.client.apply(LAYER_VERSIONS, manifest, manager=FIELD_MANAGER, subresource="status")
+    return None
+
+
+def _users(cluster: Cluster, key: Key, version: LayerVersionFacts) -> Iterable[str]:
+    """Functions that name it or run it, and versions of functions that run it."""
+    for name, function in cluster[WATCHED_FUNCTIONS].within(key.namespace):
+        if key.name in function.layer_versions or version.sha256 in function.layers:
+            yield f"Function {name}"
+    for name, published in cluster[WATCHED_VERSIONS].within(key.namespace):
+        if version.sha256 in published.layers:
+            yield f"FunctionVersion {name}"
+
+
+async def _let_go(context: Context, key: Key, body: Object) -> None:
+    finalizers = body["metadata"].get("finalizers") or []
+    if labels.LAYER_VERSION_FINALIZER not in finalizers:
+        return
+    rest = [each for each in finalizers if each != labels.LAYER_VERSION_FINALIZER]
+    patch = {"metadata": {"finalizers": rest, "resourceVersion": body["metadata"]["resourceVersion"]}}
+    await context.client.patch(LAYER_VERSIONS, key.name, patch, key.namespace)
+
+
+def _status(body: Object) -> LayerVersionStatus:
+    try:
+        return LayerVersionStatus.model_validate(body.get("status") or {}, extra="ignore")
+    except ValidationError:
+        return LayerVersionStatus()
+
+
+def _itself(change: Change[LayerVersionFacts]) -> Iterable[Key]:
+    yield Key(KIND, change.namespace, change.name)
+
+
+def _held(change: Change[FunctionFacts] | Change[VersionFacts]) -> Iterable[Key]:
+    """Those that somebody wants gone, when a function used layers before."""
+    if change.before is not None and change.before.layers:
+        for name, facts in change.cluster[WATCHED_LAYER_VERSIONS].within(change.namespace):
+            if facts.terminating:
+                yield Key(KIND, change.namespace, name)
+
+
+CONTROLLER = Controller(
+    KIND,
+    reconcile,
+    follows=(
+        Follow(WATCHED_LAYER_VERSIONS, _itself, resync=True),
+        Follow(WATCHED_FUNCTIONS, _held),
+        Follow(WATCHED_VERSIONS, _held),
+    ),
+)
