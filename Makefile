@@ -39,7 +39,7 @@ demo: setup install ## Bring up a cluster, install the chart, apply a Function, 
 	  $(E2E_PYTHON) e2e/demo.py
 
 .PHONY: test
-test: setup lint unit integration chart cluster-test e2e ## Run every check and every test
+test: setup lint unit pollers integration chart cluster-test e2e ## Run every check and every test
 
 ##@ Development
 .venv/.made: pyproject.toml
@@ -47,6 +47,10 @@ test: setup lint unit integration chart cluster-test e2e ## Run every check and 
 	@echo "setup: environments of the platform (.venv) and of the callers (.venv-e2e)"
 	uv sync --quiet --python $(INTERPRETER) --extra platform --group dev
 	UV_PROJECT_ENVIRONMENT=.venv-e2e uv sync --quiet --python $(INTERPRETER) --group e2e
+	@touch $@
+
+.venv-pollers/.made: pyproject.toml
+	UV_PROJECT_ENVIRONMENT=.venv-pollers uv sync --quiet --python $(INTERPRETER) --extra pollers --group pollers-test
 	@touch $@
 
 .PHONY: setup
@@ -78,6 +82,10 @@ aws-models: setup ## Take the service models of the control API out of the botoc
 .PHONY: unit
 unit: setup ## Unit, behaviour and architecture tests: real processes and sockets, no cluster
 	$(PYTHON) -m pytest tests/unit tests/behaviour tests/arch tests/golden $(PYTEST_ARGS)
+
+.PHONY: pollers
+pollers: setup .venv-pollers/.made ## Pollers against a real server of SQS's protocol, no cluster
+	.venv-pollers/bin/python -m pytest tests/pollers $(PYTEST_ARGS)
 
 .PHONY: integration
 integration: setup test-binaries ## Controllers against a real etcd and kube-apiserver

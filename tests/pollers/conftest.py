@@ -1,0 +1,210 @@
+"""moto's server as a process, and a queue and a function of its own for every test."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from aiobotocore.session import AioSession
+from aiohttp import web
+
+from kubelambda.core.mapping import sqs_batch
+from kubelambda.core.mapping.sqs_batch import BatchRules
+from kubelambda.pollers.function_invoker import FunctionInvoker
+from kubelambda.pollers.mapping_report import MappingReport
+from kubelambda.pollers.mapping_view import MappingView
+from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.sources.sqs import SourceAddress, SqsQueue
+from kubelambda.pollers.sqs_poller import SqsPoller
+
+VISIBILITY_S = 3
+type Answer = tuple[int, bool, Any]
+"""Status, whether the function failed, and what it returned."""
+
+
+def free_port() -> int:
+    """A port that nobody listens on right now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def sqs_url() -> Iterator[str]:
+    """A server that speaks SQS."""
+    port = free_port()
+    program = "from moto.server import main; main()"
+    command = [sys.executable, "-c", program, "--host", "127.0.0.1", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline, "moto's server does not answer"
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+        process.kill()
+
+
+class Function:
+    """A function behind a stub of the Invoke API: it answers as the test says, and keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self.answer: Callable[[Any], Answer] = lambda _: (200, False, None)
+        self.pause = asyncio.Event()
+        self.pause.set()
+        self.running = 0
+        self.most = 0
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """One invocation."""
+        event = json.loads(await request.read())
+        self.events.append(event)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await self.pause.wait()
+        await asyncio.sleep(0.02)
+        self.running -= 1
+        status, failed, payload = self.answer(event)
+        headers = {"X-Amz-Function-Error": "Unhandled"} if failed else {}
+        return web.json_response(payload, status=status, headers=headers)
+
+    @property
+    def records(self) -> list[Any]:
+        """All records, in the order in which they came."""
+        return [record for event in self.events for record in event["Records"]]
+
+
+class _SilentReport(MappingReport):
+    def __init__(self) -> None:
+        pass
+
+    async def polling(self, note: str, *, lag: int, pollers: int) -> None:
+        pass
+
+
+class Source:
+    """A queue, the poller of its mapping, and the function."""
+
+    def __init__(self, client: Any, url: str, sqs_url: str, function_url: str, function: Function) -> None:
+        self.client = client
+        self.url = url
+        self.function = function
+        self.arn = f"arn:aws:sqs:us-east-1:123456789012:{url.rpartition('/')[2]}"
+        self._address = SourceAddress(self.arn, sqs_url, "tests", "tests")
+        self._function_url = function_url
+        self._tasks: list[asyncio.Task[None]] = []
+        self._pollers: list[SqsPoller] = []
+
+    def poll(self, **changed: Any) -> asyncio.Task[None]:
+        """Begins a poller of a mapping that differs by `changed`."""
+        view = {
+            "uid": "uid",
+            "namespace": "shop",
+            "name": "orders",
+            "generation": 1,
+            "enabled": True,
+            "source_arn": self.arn,
+            "function": "hello",
+            "function_arn": "arn:aws:lambda:us-east-1:123456789012:function:hello",
+            "endpoint_url": None,
+            "credentials_secret": "aws",
+            "rules": BatchRules(),
+            "patterns": (),
+            "reports_failures": False,
+            "maximum_concurrency": None,
+            **changed,
+        }
+        self._tasks.append(asyncio.create_task(self._run(MappingView(**view))))
+        return self._tasks[-1]
+
+    async def _run(self, view: MappingView) -> None:
+        async with FunctionInvoker(self._function_url) as invoker, SqsQueue(AioSession(), self._address) as queue:
+            poller = SqsPoller(
+                view, queue, invoker, report=_SilentReport(), metrics=PollerMetrics(), timeout_s=lambda: 1
+            )
+            self._pollers.append(poller)
+            await poller.run()
+
+    def stop(self) -> None:
+        """Asks the pollers to end."""
+        for poller in self._pollers:
+            poller.stop()
+
+    async def close(self) -> None:
+        """Ends everything."""
+        self.function.pause.set()
+        self.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def send(self, *bodies: str, **more: Any) -> None:
+        """Sends messages, one after the other."""
+        for number, body in enumerate(bodies):
+            group = {"MessageGroupId": "g", "MessageDeduplicationId": f"{body}-{number}"} if "fifo" in self.arn else {}
+            await self.client.send_message(QueueUrl=self.url, MessageBody=body, **group, **more)
+
+    async def left(self) -> tuple[int, int]:
+        """Messages that wait, and messages that were received and are not deleted."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = (await self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=names))["Attributes"]
+        return int(found[names[0]]), int(found[names[1]])
+
+    async def until_empty(self, seconds: float = 30) -> None:
+        """Returns once the queue has nothing, and the function something."""
+        await eventually(lambda: bool(self.function.events), seconds)
+        deadline = time.monotonic() + seconds
+        while await self.left() != (0, 0):
+            assert time.monotonic() < deadline, await self.left()
+            await asyncio.sleep(0.1)
+
+
+async def eventually(holds: Callable[[], bool], seconds: float = 30) -> None:
+    """Returns once `holds`."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it never came true"
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def make_source(sqs_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Any]]:
+    """Makes a source, of a standard queue unless told otherwise."""
+    monkeypatch.setattr(sqs_batch, "RECEIVE_WAIT_MAX_S", 1)  # a poller ends when its last receive does
+    function, made = Function(), []
+    application = web.Application(client_max_size=8 << 20)
+    application.router.add_post("/{path:.*}", function.handle)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    who = {"aws_access_key_id": "tests", "aws_secret_access_key": "tests", "region_name": "us-east-1"}
+    async with AioSession().create_client("sqs", endpoint_url=sqs_url, **who) as client:
+
+        async def make(*, fifo: bool = False) -> Source:
+            name = f"q-{uuid.uuid4().hex[:8]}" + (".fifo" if fifo else "")
+            attributes = {"VisibilityTimeout": str(VISIBILITY_S)} | ({"FifoQueue": "true"} if fifo else {})
+            url = (await client.create_queue(QueueName=name, Attributes=attributes))["QueueUrl"]
+            made.append(Source(client, url, sqs_url, f"http://127.0.0.1:{port}", function))
+            return made[-1]
+
+        yield make
+        for source in made:
+            await source.close()
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def source(make_source: Callable[..., Any]) -> Source:
+    """A source of a standard queue."""
+    found: Source = await make_source()
+    return found

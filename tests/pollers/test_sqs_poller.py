@@ -1,0 +1,136 @@
+"""The poller of a queue against a server that speaks SQS: what is done is deleted, and never before (§7.3)."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from aiobotocore.session import AioSession
+from tests.pollers.conftest import Answer, Source, eventually
+
+from kubelambda.core.mapping.sqs_batch import BatchRules
+from kubelambda.pollers.sources.sqs import QueueUnreachable, SourceAddress, SqsQueue
+
+
+def counts(source: Source) -> list[str]:
+    """How often each record had been received when the function got it."""
+    return [record["attributes"]["ApproximateReceiveCount"] for record in source.function.records]
+
+
+async def test_a_message_is_deleted_after_the_answer_and_never_before(source: Source) -> None:
+    """While the function is at it, the message is in the queue, and hidden."""
+    source.function.pause.clear()
+    source.poll()
+    await source.send("hello")
+    await eventually(lambda: source.function.running == 1)
+    assert await source.left() == (0, 1)
+    source.function.pause.set()
+    await source.until_empty()
+    assert [record["body"] for record in source.function.records] == ["hello"]
+
+
+async def test_a_batch_that_failed_comes_back(source: Source) -> None:
+    """By the queue, once its visibility is over."""
+    answers: list[Answer] = [(200, True, {"errorType": "Oops"}), (200, False, None)]
+    source.function.answer = lambda _: answers.pop(0)
+    source.poll()
+    await source.send("hello")
+    await source.until_empty()
+    await eventually(lambda: len(source.function.events) == 2)
+    assert counts(source) == ["1", "2"]
+
+
+async def test_a_throttled_batch_is_tried_again_by_the_poller(source: Source) -> None:
+    """As long as its messages are ours: they are received once."""
+    answers: list[Answer] = [(429, False, {}), (503, False, {}), (200, False, None)]
+    source.function.answer = lambda _: answers.pop(0)
+    source.poll()
+    await source.send("hello")
+    await source.until_empty()
+    assert counts(source) == ["1", "1", "1"]
+
+
+async def test_only_named_records_come_back(source: Source) -> None:
+    """With ReportBatchItemFailures."""
+
+    def answer(event: Any) -> Answer:
+        first = [each for each in event["Records"] if each["attributes"]["ApproximateReceiveCount"] == "1"]
+        named = [{"itemIdentifier": each["messageId"]} for each in first if each["body"] == "bad"]
+        return 200, False, {"batchItemFailures": named}
+
+    source.function.answer = answer
+    await source.send("good", "bad", "fine")
+    source.poll(reports_failures=True)
+    await source.until_empty()
+    assert sorted(record["body"] for record in source.function.records) == ["bad", "bad", "fine", "good"]
+
+
+async def test_what_no_filter_lets_through_is_deleted_unseen(source: Source) -> None:
+    """Whatever else is in its receive."""
+    await source.send(json.dumps({"kind": "order"}), json.dumps({"kind": "other"}), "no json")
+    source.poll(patterns=('{"body": {"kind": ["order"]}}',))
+    await source.until_empty()
+    assert [json.loads(record["body"]) for record in source.function.records] == [{"kind": "order"}]
+
+
+async def test_a_window_gathers_what_several_receives_bring(source: Source) -> None:
+    """More than the ten messages that one receive may bring."""
+    bodies = [str(number) for number in range(25)]
+    await source.send(*bodies)
+    source.poll(rules=BatchRules(25, 20), maximum_concurrency=2)
+    await source.send(*[str(number) for number in range(25, 50)])
+    await source.until_empty(60)
+    assert sorted(int(record["body"]) for record in source.function.records) == list(range(50))
+    assert max(len(event["Records"]) for event in source.function.events) > 10
+
+
+async def test_no_more_batches_run_at_once_than_the_mapping_allows(source: Source) -> None:
+    """However much waits."""
+    await source.send(*[str(number) for number in range(30)])
+    source.poll(rules=BatchRules(1, 0), maximum_concurrency=2)
+    await source.until_empty()
+    assert source.function.most == 2
+
+
+async def test_a_group_keeps_its_order_when_a_message_fails(make_source: Callable[..., Any]) -> None:
+    """Those behind it wait for it (§7.3.7)."""
+    source: Source = await make_source(fifo=True)
+    answers: list[Answer] = [(200, True, {})]
+    source.function.answer = lambda _: answers.pop() if answers else (200, False, None)
+    await source.send("1", "2", "3")
+    source.poll(rules=BatchRules(1, 0))
+    await source.until_empty()
+    assert [record["body"] for record in source.function.records] == ["1", "1", "2", "3"]
+
+
+async def test_a_poller_that_is_asked_to_end_finishes_what_it_has_begun(source: Source) -> None:
+    """The message is deleted, and nothing new is begun."""
+    source.function.pause.clear()
+    task = source.poll()
+    await source.send("hello")
+    await eventually(lambda: source.function.running == 1)
+    source.stop()
+    await asyncio.sleep(1.5)
+    assert not task.done()
+    source.function.pause.set()
+    await task
+    assert await source.left() == (0, 0)
+
+
+async def test_a_queue_that_is_not_there_is_told_of_in_lambdas_words(source: Source) -> None:
+    """The whole text."""
+    await source.client.delete_queue(QueueUrl=source.url)
+    with pytest.raises(QueueUnreachable) as raised:
+        await source.poll()
+    assert "SQS Error Code: AWS.SimpleQueueService.NonExistentQueue" in str(raised.value)
+    assert "SQS Error Message: The specified queue does not exist." in str(raised.value)
+
+
+async def test_no_source_is_in_a_refused_network(sqs_url: str) -> None:
+    """Whoever writes a mapping must not reach what only we can."""
+    address = SourceAddress("arn:aws:sqs:us-east-1:123456789012:q", sqs_url, "tests", "tests")
+    with pytest.raises(QueueUnreachable):
+        async with SqsQueue(AioSession(), address, [ip_network("127.0.0.0/8")]):
+            pass
