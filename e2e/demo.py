@@ -6,6 +6,7 @@ import os
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -121,6 +122,46 @@ def layer_and_files() -> None:
         print(f"{name}:", answer["Payload"].read().decode())
 
 
+def follow_the_load() -> None:
+    """A version behind an alias with a provisioned environment, and a load that makes the scaler add another."""
+    print(run("kubectl", "apply", "-f", str(EXAMPLES / "versions.yaml")), end="")
+    waiting = ("kubectl", "wait", "--for=condition=ProvisionedConcurrencyReady", "alias/greeter-live")
+    print(run(*waiting, "--timeout=120s"), end="")
+    print(run("kubectl", "get", "functionversions,aliases"), end="")
+    client = boto3.client("lambda", endpoint_url=ENDPOINT, config=Config(retries={"max_attempts": 0}))
+    answer = client.invoke(FunctionName="greeter:live", Payload=b"{}")
+    print(f"greeter:live ran version {answer['ExecutedVersion']}: {answer['Payload'].read().decode()}")
+    stop = threading.Event()
+
+    def call() -> None:
+        caller = boto3.client("lambda", endpoint_url=ENDPOINT, config=Config(retries={"max_attempts": 0}))
+        while not stop.is_set():
+            caller.invoke(FunctionName="greeter:live", Payload=b'{"seconds": 0.3}')
+
+    callers = [threading.Thread(target=call) for _ in range(2)]
+    for caller in callers:
+        caller.start()
+    try:
+        print(scaled(deadline=time.monotonic() + 60))
+    finally:
+        stop.set()
+        for caller in callers:
+            caller.join()
+    run("kubectl", "delete", "-f", str(EXAMPLES / "versions.yaml"), "--wait=false")
+
+
+def scaled(deadline: float) -> str:
+    """The scaler's own words once it has added an environment."""
+    show = ["kubectl", "get", "alias", "greeter-live", "--output", "jsonpath={.status.lastScalingActivity.cause}"]
+    while True:
+        cause = subprocess.run(show, check=True, text=True, capture_output=True).stdout
+        if cause:
+            return cause
+        if time.monotonic() > deadline:
+            raise SystemExit("the alias did not follow its load: kubectl describe alias greeter-live")
+        time.sleep(0.5)
+
+
 def main() -> None:
     """Runs the whole demonstration."""
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "none")
@@ -138,6 +179,8 @@ def main() -> None:
     send_an_event()
     say("A layer, and a file that two environments share")
     layer_and_files()
+    say("Versions, an alias, and environments that follow the load")
+    follow_the_load()
     say("The environments")
     print(run("kubectl", "get", "pods", "--label-columns", "kubelambda.dev/function,kubelambda.dev/pool"), end="")
     print(f"\nThe cluster stays up. KUBECONFIG={os.environ['KUBECONFIG']} ENDPOINT={ENDPOINT}")
