@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from installation.account import Account
 
@@ -113,12 +112,6 @@ def test_dry_run_checks_without_running(account: Account, hello: str) -> None:
     answer = account.client.invoke(FunctionName=account.arn(hello), InvocationType="DryRun")
     assert answer["StatusCode"] == 204
     assert answer["Payload"].read() == b""
-
-
-def test_event_invocations_are_refused_clearly(account: Account, hello: str) -> None:
-    """Asynchronous invocation is not served yet and says so instead of losing an event."""
-    with pytest.raises(ClientError, match="not"):
-        account.client.invoke(FunctionName=account.arn(hello), InvocationType="Event", Payload=b"{}")
 
 
 def test_a_missing_function_is_a_404_with_its_arn(account: Account) -> None:
