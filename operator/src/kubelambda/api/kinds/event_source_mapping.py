@@ -28,7 +28,8 @@ class SourceConnection(Model):
     endpoint_url: Annotated[str, Field(pattern="^https?://[^/]+", max_length=2048)] | None = None
     """Base address of the service; AWS's own in the ARN's region unless given."""
     credentials_secret: SecretName | None = None
-    """Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if needed, AWS_SESSION_TOKEN."""
+    """Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if needed, AWS_SESSION_TOKEN; that of the namespace's
+    annotation kubelambda.dev/credentials-secret unless given."""
 
 
 class EventFilter(Model):
