@@ -2,14 +2,8 @@
 
 import pytest
 
-from kubelambda.core.code.layer_versions import (
-    LayerReference,
-    LayerScope,
-    LayerVersionFacts,
-    chosen_layers,
-    parse_layer,
-    too_large_together,
-)
+from kubelambda.core.code.layer_reference import LayerReference, parse_layer
+from kubelambda.core.code.layer_versions import LayerScope, LayerVersionFacts, chosen_layers, too_large_together
 from kubelambda.core.function.problems import Problem
 
 SCOPE = LayerScope("us-east-1", "123456789012", "python3.13")

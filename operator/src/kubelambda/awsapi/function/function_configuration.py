@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from kubelambda.api import limits
 from kubelambda.core.account import identity
+from kubelambda.core.code.layer_reference import layer_version_arn, parse_layer
 from kubelambda.core.function.object_name import function_name_of
 
 LATEST: Final = "$LATEST"
@@ -67,6 +68,7 @@ def configuration(body: Mapping[str, Any], region: str, account: str, qualifier:
         "SnapStart": {"ApplyOn": (spec.get("snapStart") or {}).get("applyOn", "None"), "OptimizationStatus": "Off"},
         "LoggingConfig": _logging(spec, name),
         "RuntimeVersionConfig": _runtime_version(spec, region),
+        **_layers(spec, status, region, account),
         **_optional(spec),
         **state(body),
     }
@@ -109,11 +111,20 @@ def _runtime_version(spec: Mapping[str, Any], region: str) -> dict[str, str] | N
     return {"RuntimeVersionArn": f"arn:aws:lambda:{region}::runtime:{runtime}"} if runtime else None
 
 
+def _layers(spec: Mapping[str, Any], status: Mapping[str, Any], region: str, account: str) -> dict[str, Any]:
+    """Layers by ARN, however the Function names them; their sizes once they are deployed."""
+    sizes = {layer["arn"]: layer["size"] for layer in (status.get("deployed") or {}).get("layers") or ()}
+    found = []
+    for name in spec.get("layers") or ():
+        layer = parse_layer(name)
+        arn = name if layer is None or layer.account else layer_version_arn(region, account, layer.layer, layer.number)
+        found.append({"Arn": arn, "CodeSize": sizes.get(arn, 0)})
+    return {"Layers": found} if found else {}
+
+
 def _optional(spec: Mapping[str, Any]) -> dict[str, Any]:
     """What is left out while it is not set."""
     found: dict[str, Any] = {}
-    if spec.get("layers"):
-        found["Layers"] = [{"Arn": arn} for arn in spec["layers"]]
     network = spec.get("vpcConfig")
     if network:
         found["VpcConfig"] = {

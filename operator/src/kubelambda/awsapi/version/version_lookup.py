@@ -96,6 +96,11 @@ def _snapshot_spec(version: Object, function: Object) -> dict[str, Any]:
         **taken,
         "description": description,
         "environment": deployed.get("environment") or {},
+        "layers": [layer["arn"] for layer in deployed.get("layers") or ()],
+        "fileSystemConfigs": [
+            {"arn": each["accessPoint"], "localMountPath": each["mountPath"]}
+            for each in deployed.get("fileSystems") or ()
+        ],
         "ephemeralStorage": {"size": deployed.get("ephemeralStorage", 512)},
         "loggingConfig": {**(spec.get("loggingConfig") or {}), "logGroup": deployed["logGroup"]},
     }

@@ -5,7 +5,7 @@ from sys import intern
 
 from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.controllers.machinery.declaration import Watch
-from kubelambda.core.code.layer_versions import parse_layer
+from kubelambda.core.code.layer_reference import parse_layer
 from kubelambda.core.environment.shape import function_shape
 from kubelambda.core.file_system.mounts import access_point_name
 from kubelambda.core.function.version_publication import fingerprint

@@ -24,7 +24,8 @@ from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.core.account import identity
 from kubelambda.core.code.invalid_archive import InvalidArchive
 from kubelambda.core.code.layer_publication import LayerObservation, decide_layer, new_layer_version
-from kubelambda.core.code.layer_versions import LayerVersionFacts, layer_version_name
+from kubelambda.core.code.layer_reference import layer_version_name
+from kubelambda.core.code.layer_versions import LayerVersionFacts
 from kubelambda.core.function.problems import Problem
 from kubelambda.kube.errors import Forbidden
 from kubelambda.kube.kube_client import Object

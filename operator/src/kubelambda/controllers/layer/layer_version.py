@@ -18,7 +18,8 @@ from kubelambda.controllers.machinery.declaration import Change, Controller, Fol
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.core.account import identity
 from kubelambda.core.code.layer_publication import decide_layer_version
-from kubelambda.core.code.layer_versions import LayerVersionFacts, layer_version_arn
+from kubelambda.core.code.layer_reference import layer_version_arn
+from kubelambda.core.code.layer_versions import LayerVersionFacts
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import LAYER_VERSIONS
 

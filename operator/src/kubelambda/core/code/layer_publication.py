@@ -7,7 +7,7 @@ from datetime import datetime
 from kubelambda.api.conditions import Condition, ConditionStatus, merge, timestamp
 from kubelambda.api.kinds.layer import LayerSpec, LayerStatus, LayerVersionContent, LayerVersionSpec, LayerVersionStatus
 from kubelambda.api.reasons import Reason
-from kubelambda.core.code.layer_versions import layer_version_arn
+from kubelambda.core.code.layer_reference import layer_version_arn
 from kubelambda.core.function.problems import Problem
 from kubelambda.core.function.revision import revision
 

@@ -1,16 +1,13 @@
 """Layers of a function: which versions it names, and whether they can be used together (§1.3, §1.5.5). Pure."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kubelambda.api import limits
 from kubelambda.api.kinds.function_mounts import DeployedLayer
 from kubelambda.api.reasons import Reason
+from kubelambda.core.code.layer_reference import LayerReference, layer_version_arn, parse_layer
 from kubelambda.core.function.problems import Problem
-
-_ARN = re.compile(r"arn:[^:]+:lambda:(?P<region>[^:]+):(?P<account>\d{12}):layer:(?P<layer>[^:]+):(?P<number>\d+)")
-_SHORT = re.compile(r"(?P<layer>[^:]+):(?P<number>\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +27,6 @@ class LayerVersionFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerReference:
-    """A layer version as a function names it."""
-
-    layer: str
-    number: int
-    account: str | None = None
-    region: str | None = None
-
-    @property
-    def object_name(self) -> str:
-        """Name of the LayerVersion object."""
-        return layer_version_name(self.layer, self.number)
-
-
-@dataclass(frozen=True, slots=True)
 class LayerScope:
     """The account whose layers a function may use, and what the layers must fit."""
 
@@ -52,25 +34,6 @@ class LayerScope:
     account: str
     runtime: str
     architecture: str = "x86_64"
-
-
-def layer_version_name(layer: str, number: int) -> str:
-    """Name of the object of a version."""
-    return f"{layer}-{number}"
-
-
-def layer_version_arn(region: str, account: str, layer: str, number: int) -> str:
-    """ARN of a layer version (§1.2.5)."""
-    return f"arn:aws:lambda:{region}:{account}:layer:{layer}:{number}"
-
-
-def parse_layer(text: str) -> LayerReference | None:
-    """The layer version that `text` names, `numpy:2` or an ARN; None when it is neither."""
-    if found := _ARN.fullmatch(text):
-        return LayerReference(found["layer"], int(found["number"]), found["account"], found["region"])
-    if found := _SHORT.fullmatch(text):
-        return LayerReference(found["layer"], int(found["number"]))
-    return None
 
 
 def chosen_layers(
