@@ -72,13 +72,18 @@ exports.handler = async () =>
     assert account.invoke("node")["Payload"] == ["node", "tool"]
 
 
-def test_a_large_layer_comes_from_the_code_store(account: Account) -> None:
-    """More than what travels with the message: fetched by its address, verified, unpacked."""
-    noise = "x" * 1_500_000
-    layer(account, "large", {"python/large.py": f"data = '{noise}'"})
-    source = "import large\n\ndef handler(event, context):\n    return len(large.data)"
-    account.function("large", source, layers=["large:1"])
-    assert account.invoke("large")["Payload"] == len(noise)
+def test_five_layers_are_there_together(account: Account) -> None:
+    """As many as a function may have, each of a size that takes several packets."""
+    for number in range(5):
+        layer(account, f"part-{number}", {f"python/part{number}.py": f"data = '{str(number) * 100_000}'"})
+    source = """
+import part0, part1, part2, part3, part4
+
+def handler(event, context):
+    return [part.data[0] + str(len(part.data)) for part in (part0, part1, part2, part3, part4)]
+"""
+    account.function("parts", source, layers=[f"part-{number}:1" for number in range(5)])
+    assert account.invoke("parts")["Payload"] == [f"{number}100000" for number in range(5)]
 
 
 def test_a_sixth_layer_is_refused(account: Account) -> None:
