@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ WITHOUT = b"x-kubelambda-without"
 """Frontends that the caller passes over: they drain, or cannot be reached."""
 ROLE = "frontend"
 _CONNECT_S = 1.0
+IDLE_S = 60.0
+"""How long a connection is kept that nobody uses: less than a frontend does, so that it never closes one first."""
 _RELAYED = (
     b"content-type",
     b"x-amz-executed-version",
@@ -68,11 +71,14 @@ class Forward:
 class Forwarder:
     """Keep-alive connections to the other frontends. `unreachable` is told whom no connection leads to."""
 
-    def __init__(self, port: int, key: bytes, unreachable: Callable[[str], None]) -> None:
+    def __init__(
+        self, port: int, key: bytes, unreachable: Callable[[str], None], *, idle_seconds: float = IDLE_S
+    ) -> None:
         self._port = port
+        self._idle_seconds = idle_seconds
         self._token = f"{ROLE} {tokens.caller_token(key, ROLE)}".encode()
         self._unreachable = unreachable
-        self._idle: defaultdict[str, list[ClientConnection]] = defaultdict(list)
+        self._idle: defaultdict[str, list[tuple[ClientConnection, float]]] = defaultdict(list)
         self._tasks = BackgroundTasks()
 
     def hop(self, request: Request) -> Hop | None:
@@ -86,18 +92,19 @@ class Forwarder:
 
     def forward(self, forward: Forward) -> None:
         """Passes the request on, over a connection that is kept where there is one."""
-        idle = self._idle[forward.owner]
+        idle, now = self._idle[forward.owner], time.monotonic()
         while idle:
-            connection = idle.pop()
-            if connection.open:
+            connection, since = idle.pop()
+            if connection.open and now - since < self._idle_seconds:
                 self._send(connection, forward)
                 return
+            connection.close()
         self._tasks.start(self._connect(forward))
 
     def close(self) -> None:
         """Lets go of the connections that are kept."""
         for connections in self._idle.values():
-            for connection in connections:
+            for connection, _ in connections:
                 connection.close()
         self._idle.clear()
 
@@ -115,15 +122,13 @@ class Forwarder:
             timer.cancel()
             lines = b"".join(b"%b: %b\r\n" % (name, headers[name]) for name in _RELAYED if name in headers)
             if headers.get(b"connection") != b"close":
-                self._idle[forward.owner].append(connection)
+                self._idle[forward.owner].append((connection, time.monotonic()))
             forward.request.respond(status, body, lines)
 
         def lost(in_flight: bool) -> None:
             timer.cancel()
             if in_flight:
-                self._unreachable(
-                    forward.owner
-                )  # it is asked whether it is there, and used again as soon as it says so
+                self._unreachable(forward.owner)  # it is asked whether it is there, and used again once it says so
                 forward.fail("the frontend that ran the request ended")
 
         connection.on_lost = lost
