@@ -11,13 +11,18 @@ from installation.release import RELEASE, SYSTEM_NAMESPACE
 READING = {"get", "list", "watch"}
 WRITTEN = {
     "operator": {
+        "accesspoints.kubelambda.dev/status",
         "aliases.kubelambda.dev",
         "aliases.kubelambda.dev/status",
         "clusterroles.rbac.authorization.k8s.io",
         "events.events.k8s.io",
+        "eventsourcemappings.kubelambda.dev/status",
         "functions.kubelambda.dev/status",
         "functionversions.kubelambda.dev",
         "functionversions.kubelambda.dev/status",
+        "layers.kubelambda.dev/status",
+        "layerversions.kubelambda.dev",
+        "layerversions.kubelambda.dev/status",
         "namespaces",
         "rolebindings.rbac.authorization.k8s.io",
         "runtimes.kubelambda.dev/status",
@@ -46,7 +51,13 @@ def test_only_our_own_objects_are_changed_where_somebody_uses_us(account: Accoun
     """A dry run of a pod that is not ours, as the frontend, is refused by the admission policy."""
     account.function("present", "def handler(event, context):\n    return 1")
     metadata = {"name": "theirs", "namespace": account.namespace}
-    container = {"name": "c", "image": "localhost/x:1"}
-    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
+    # Within the `restricted` standard: nothing else may be what refuses it.
+    security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    container = {"name": "c", "image": "localhost/x:1", "securityContext": security}
+    spec = {
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container],
+    }
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
     with pytest.raises(KubectlError, match="own service accounts change only objects labelled"):
         kubectl("create", "--dry-run=server", "--filename", "-", user("frontend"), stdin=json.dumps(manifest))
