@@ -8,7 +8,7 @@ import pytest
 from kubelambda.api.kinds.layer import LayerContent, LayerSpec, LayerStatus, LayerVersionContent
 from kubelambda.api.reasons import Reason
 from kubelambda.core.code.layer_publication import LayerObservation, decide_layer, new_layer_version
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.observation import Problem
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ import pytest
 
 from kubelambda.core.code.layer_reference import LayerReference, parse_layer
 from kubelambda.core.code.layer_versions import LayerScope, LayerVersionFacts, chosen_layers, too_large_together
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.observation import Problem
 
 SCOPE = LayerScope("us-east-1", "123456789012", "python3.13")
 ARN = "arn:aws:lambda:us-east-1:123456789012:layer"

@@ -13,7 +13,7 @@ from kubelambda.core.file_system.mounts import (
     deployed_file_systems,
     network_problem,
 )
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.observation import Problem
 
 CONFIG = FileSystemConfig(arn="shared", local_mount_path="/mnt/data")
 

@@ -19,8 +19,8 @@ from kubelambda.api.kinds.function_code import Code
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.reasons import Reason
 from kubelambda.core.account.reserved_concurrency import Grant
-from kubelambda.core.function.function_status import Observation, decide
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.function_status import decide
+from kubelambda.core.function.observation import Observation, Problem
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC)
 SPEC = FunctionSpec(runtime="python3.13", handler="index.handler", code=Code(inline="x = 1"))

@@ -11,8 +11,8 @@ from kubelambda.api.kinds.function_version import FunctionVersionSpec
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.reasons import Reason
 from kubelambda.core.account.reserved_concurrency import Grant
-from kubelambda.core.function.function_status import Observation, decide
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.function_status import decide
+from kubelambda.core.function.observation import Observation, Problem
 from kubelambda.core.function.version_publication import (
     NewVersion,
     SameVersion,

@@ -17,7 +17,7 @@ from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.core.code import archive
 from kubelambda.core.code.invalid_archive import InvalidArchive
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.observation import Problem
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.resources import CONFIG_MAPS
 from kubelambda.store.code.code_store import CodeStoreUnavailable

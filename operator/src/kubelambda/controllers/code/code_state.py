@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from kubelambda.controllers.machinery.work_queue import Key
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.observation import Problem
 from kubelambda.store.code.code_store import CodeStore
 
 

@@ -24,7 +24,7 @@ from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.core.code import archive
 from kubelambda.core.code.invalid_archive import InvalidArchive, too_large
 from kubelambda.core.code.refused_networks import refusing
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.observation import Problem
 from kubelambda.store.code.code_store import CodeStoreUnavailable
 
 WORKERS = 8

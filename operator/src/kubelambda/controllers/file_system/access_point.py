@@ -14,7 +14,7 @@ from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.core.file_system.mounts import AccessPointFacts, claim_problem, decide_access_point
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.observation import Problem
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import ACCESS_POINTS, PERSISTENT_VOLUME_CLAIMS
 

@@ -35,9 +35,10 @@ from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES, RuntimeFacts
 from kubelambda.core.account import identity
 from kubelambda.core.account.reserved_concurrency import Grant, ReservationRequest, account_quota, allocate
-from kubelambda.core.function.function_status import Observation, decide
+from kubelambda.core.function.function_status import decide
 from kubelambda.core.function.object_name import function_name_of
-from kubelambda.core.function.problems import Problem, findings, first_fault
+from kubelambda.core.function.observation import Observation, Problem
+from kubelambda.core.function.problems import findings, first_fault
 from kubelambda.core.network.network_set import configured_set, missing_groups, missing_subnets
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS, NAMESPACES

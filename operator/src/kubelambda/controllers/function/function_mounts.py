@@ -23,7 +23,7 @@ from kubelambda.core.code.layer_versions import (
     too_large_together,
 )
 from kubelambda.core.file_system.mounts import AccessPointFacts, deployed_file_systems, network_problem
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.observation import Problem
 from kubelambda.store.code.code_store import CodeStoreUnavailable
 
 

@@ -30,7 +30,7 @@ from kubelambda.controllers.machinery.declaration import Change, Controller, Fol
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES, RuntimeFacts
 from kubelambda.core.account import identity
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.observation import Problem
 from kubelambda.core.function.provisioning import NO_PROVISION, provisioned_status
 from kubelambda.core.function.version_publication import NewVersion, SameVersion, fingerprint, publish
 from kubelambda.core.function.version_status import VersionObservation, decide_version

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from kubelambda.api.kinds.function import EnvironmentVariables
 from kubelambda.api.reasons import Reason
 from kubelambda.core.environment.secret_keys import SecretKeys
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.observation import Problem
 from kubelambda.kube.errors import Forbidden, NotFound
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import CONFIG_MAPS

@@ -26,7 +26,7 @@ from kubelambda.core.code.invalid_archive import InvalidArchive
 from kubelambda.core.code.layer_publication import LayerObservation, decide_layer, new_layer_version
 from kubelambda.core.code.layer_reference import layer_version_name
 from kubelambda.core.code.layer_versions import LayerVersionFacts
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.observation import Problem
 from kubelambda.kube.errors import Forbidden
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import LAYER_VERSIONS, LAYERS, NAMESPACES

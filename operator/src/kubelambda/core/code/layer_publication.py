@@ -8,7 +8,7 @@ from kubelambda.api.conditions import Condition, ConditionStatus, merge, timesta
 from kubelambda.api.kinds.layer import LayerSpec, LayerStatus, LayerVersionContent, LayerVersionSpec, LayerVersionStatus
 from kubelambda.api.reasons import Reason
 from kubelambda.core.code.layer_reference import layer_version_arn
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.observation import Problem
 from kubelambda.core.function.revision import revision
 
 FETCHING = "the content is being fetched"

@@ -7,7 +7,7 @@ from kubelambda.api import limits
 from kubelambda.api.kinds.function_mounts import DeployedLayer
 from kubelambda.api.reasons import Reason
 from kubelambda.core.code.layer_reference import LayerReference, layer_version_arn, parse_layer
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.observation import Problem
 
 
 @dataclass(frozen=True, slots=True)

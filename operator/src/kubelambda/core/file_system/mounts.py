@@ -9,7 +9,7 @@ from kubelambda.api.conditions import Condition, ConditionStatus, merge, timesta
 from kubelambda.api.kinds.access_point import AccessPointSpec, AccessPointStatus
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, FileSystemConfig
 from kubelambda.api.reasons import Reason
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.observation import Problem
 
 _SHARED = "ReadWriteMany"
 

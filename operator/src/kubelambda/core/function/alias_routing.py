@@ -14,7 +14,7 @@ from kubelambda.api.kinds.alias import AliasMove, AliasSpec, AliasStatus
 from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyState
 from kubelambda.api.reasons import Reason
 from kubelambda.core.account.reserved_concurrency import Grant
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.observation import Problem
 from kubelambda.core.function.provisioning import NO_PROVISION, Provision, provisioned_status, readiness
 
 LATEST = "$LATEST"

@@ -10,7 +10,6 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from kubelambda.api.conditions import Condition, merge, timestamp
@@ -26,31 +25,12 @@ from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLay
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.api.reasons import Reason
-from kubelambda.core.account.reserved_concurrency import Grant
-from kubelambda.core.function.problems import Finding, Problem, findings, first_fault
+from kubelambda.core.function.observation import Observation, Problem
+from kubelambda.core.function.problems import Finding, findings, first_fault
 from kubelambda.core.function.revision import revision
 
 CREATING = "The function is being created."
 _MESSAGE_MAX_CHARS = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """Everything that a status depends on. `code` is None while it is fetched."""
-
-    name: str
-    generation: int
-    arn: str
-    before: FunctionStatus
-    grant: Grant
-    spec: FunctionSpec | Problem
-    runtime: RuntimeSpec | Problem | None = None
-    code: DeployedCode | Problem | None = None
-    references: Problem | None = None
-    network: DeployedNetwork | Problem | None = None
-    """Where its vpcConfig puts it; None for a function without."""
-    layers: tuple[DeployedLayer, ...] | Problem = ()
-    file_systems: tuple[DeployedFileSystem, ...] | Problem = ()
 
 
 def deployed_configuration(

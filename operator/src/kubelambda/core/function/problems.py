@@ -6,28 +6,15 @@ the Function's Ready condition, its state and its update status speak of. A new 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from kubelambda.api.conditions import ConditionStatus
 from kubelambda.api.kinds.function import DeployedCode
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.api.reasons import Reason
-
-if TYPE_CHECKING:
-    from kubelambda.core.function.function_status import Observation
+from kubelambda.core.function.observation import Observation, Problem
 
 FETCHING = "the code is being fetched"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why something cannot be used as it stands, as whoever looked at it says it."""
-
-    reason: Reason
-    message: str
-    terminal: bool = False
-    """Whether nothing but a change of the spec can help; otherwise it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +41,18 @@ class Finding:
         return self.status == "True"
 
 
-type Check = Callable[["Observation"], Finding | None]
+type Check = Callable[[Observation], Finding | None]
 """Looks at one thing; None while that was not looked at."""
 
 
-def spec_is_valid(observed: "Observation") -> Finding | None:
+def spec_is_valid(observed: Observation) -> Finding | None:
     """What the schema cannot express."""
     if isinstance(observed.spec, Problem):
         return _problem(None, observed.spec, "InvalidConfiguration")
     return None
 
 
-def runtime_exists(observed: "Observation") -> Finding | None:
+def runtime_exists(observed: Observation) -> Finding | None:
     """The Runtime that the function names."""
     match observed.runtime:
         case Problem() as missing:
@@ -75,7 +62,7 @@ def runtime_exists(observed: "Observation") -> Finding | None:
     return None
 
 
-def code_is_published(observed: "Observation") -> Finding | None:
+def code_is_published(observed: Observation) -> Finding | None:
     """The archive, verified and in the code store."""
     match observed.code:
         case Problem(reason=Reason.CODE_STORE_UNAVAILABLE) as away:
@@ -89,14 +76,14 @@ def code_is_published(observed: "Observation") -> Finding | None:
     return None
 
 
-def references_exist(observed: "Observation") -> Finding | None:
+def references_exist(observed: Observation) -> Finding | None:
     """Secrets and ConfigMaps that variables are taken from."""
     if observed.references is None:
         return None
     return _problem(None, observed.references, "InvalidConfiguration")
 
 
-def network_exists(observed: "Observation") -> Finding | None:
+def network_exists(observed: Observation) -> Finding | None:
     """Subnets and security groups of the vpcConfig."""
     match observed.network:
         case Problem() as missing:
@@ -107,7 +94,7 @@ def network_exists(observed: "Observation") -> Finding | None:
     return None
 
 
-def layers_fit(observed: "Observation") -> Finding | None:
+def layers_fit(observed: Observation) -> Finding | None:
     """Layer versions: there, and fit for the function."""
     match observed.layers:
         case Problem(reason=Reason.CODE_STORE_UNAVAILABLE) as away:
@@ -120,7 +107,7 @@ def layers_fit(observed: "Observation") -> Finding | None:
             return Finding("LayersReady", "True", Reason.LAYERS_FOUND, ", ".join(layer.arn for layer in layers))
 
 
-def file_systems_mount(observed: "Observation") -> Finding | None:
+def file_systems_mount(observed: Observation) -> Finding | None:
     """Access points, as far as anybody can know before a pod mounts them."""
     match observed.file_systems:
         case Problem(reason=Reason.VPC_REQUIRED) as refused:
@@ -134,7 +121,7 @@ def file_systems_mount(observed: "Observation") -> Finding | None:
             return Finding("FileSystemReady", "True", Reason.FILE_SYSTEM_READY, text)
 
 
-def concurrency_is_granted(observed: "Observation") -> Finding | None:
+def concurrency_is_granted(observed: Observation) -> Finding | None:
     """The reservation; one that is refused keeps nothing from running."""
     kind, grant = "ConcurrencyGranted", observed.grant
     if grant.refusal:
@@ -158,7 +145,7 @@ CHECKS: tuple[Check, ...] = (
 """In the order in which a person would want to hear of them."""
 
 
-def findings(observed: "Observation") -> list[Finding]:
+def findings(observed: Observation) -> list[Finding]:
     """What was looked at, in order."""
     return [finding for check in CHECKS if (finding := check(observed)) is not None]
 

@@ -10,7 +10,7 @@ from kubelambda.api.kinds.function import DeployedConfiguration, FunctionStatus,
 from kubelambda.api.kinds.function_version import FunctionVersionSpec
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.reasons import Reason
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.observation import Problem
 from kubelambda.core.function.revision import revision
 
 

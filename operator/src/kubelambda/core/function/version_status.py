@@ -10,7 +10,7 @@ from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyS
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.reasons import Reason
 from kubelambda.core.function.function_status import code_sha256, lambda_time
-from kubelambda.core.function.problems import Problem
+from kubelambda.core.function.observation import Problem
 from kubelambda.core.function.provisioning import readiness
 from kubelambda.core.function.version_publication import NewVersion, SameVersion, refreshed
 

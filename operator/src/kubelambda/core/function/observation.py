@@ -1,0 +1,39 @@
+"""What was observed of a Function: everything that its status depends on."""
+
+from dataclasses import dataclass
+
+from kubelambda.api.kinds.function import DeployedCode, FunctionSpec, FunctionStatus
+from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer
+from kubelambda.api.kinds.runtime import RuntimeSpec
+from kubelambda.api.kinds.vpc_config import DeployedNetwork
+from kubelambda.api.reasons import Reason
+from kubelambda.core.account.reserved_concurrency import Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why something cannot be used as it stands, as whoever looked at it says it."""
+
+    reason: Reason
+    message: str
+    terminal: bool = False
+    """Whether nothing but a change of the spec can help; otherwise it is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything that a status depends on. `code` is None while it is fetched."""
+
+    name: str
+    generation: int
+    arn: str
+    before: FunctionStatus
+    grant: Grant
+    spec: FunctionSpec | Problem
+    runtime: RuntimeSpec | Problem | None = None
+    code: DeployedCode | Problem | None = None
+    references: Problem | None = None
+    network: DeployedNetwork | Problem | None = None
+    """Where its vpcConfig puts it; None for a function without."""
+    layers: tuple[DeployedLayer, ...] | Problem = ()
+    file_systems: tuple[DeployedFileSystem, ...] | Problem = ()
