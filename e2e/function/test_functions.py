@@ -205,7 +205,6 @@ def test_an_unknown_runtime_is_named(account: Account) -> None:
         ("type", {"timeout": "three"}, "timeout"),
         ("environment", {"environment": {"variables": {"BIG": "x" * 4096}}}, "4KB"),
         ("reserved", {"environment": {"variables": {"AWS_REGION": "x"}}}, "reserve"),
-        ("layers", {"layers": ["arn:aws:lambda:us-east-1:123456789012:layer:x:1"]}, "layers is not served"),
         ("traced", {"tracingConfig": {"mode": "Active"}}, "tracingConfig is not served"),
         ("two-sources", {"code": {"inline": "x", "zipFile": "eA=="}}, "exactly one of"),
         ("n" * 64, {}, "63"),

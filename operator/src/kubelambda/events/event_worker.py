@@ -20,6 +20,7 @@ from kubelambda.events.attempt import CONNECTIONS, AttemptResult, Attempts
 from kubelambda.events.destinations import DestinationFailed, Destinations
 from kubelambda.events.event_metrics import EventMetrics
 from kubelambda.events.function_policies import EventPolicy, FunctionPolicies
+from kubelambda.kube.errors import KubeError
 from kubelambda.store.event.event_queue import EventQueue, QueuedEvent, QueueUnavailable
 from kubelambda.wire.background_tasks import BackgroundTasks
 
@@ -97,7 +98,7 @@ class EventWorker:
         outcome = AttemptOutcome.TURNED_DOWN
         try:
             outcome = await self._turn(number)
-        except QueueUnavailable as error:
+        except (QueueUnavailable, KubeError) as error:
             log.warning("event %d is looked at again: %s", number, error)
             self._schedule.add(function, number, time.time() + _PAUSE_S)
         finally:
@@ -108,7 +109,7 @@ class EventWorker:
         event = (await self._queue.read([number])).get(number)
         if event is None:  # it was purged meanwhile
             return AttemptOutcome.SUCCEEDED
-        policy = self._policies.of(event.target.namespace, event.target.function)
+        policy = await self._policies.of(event.target.namespace, event.target.function)
         if policy is None:
             await self._drop(number, event, "its function is gone")
             return AttemptOutcome.SUCCEEDED

@@ -24,11 +24,17 @@ class FunctionPolicies:
     """The policies as Kubernetes has them now; an event lives by the one of the moment."""
 
     def __init__(self, client: KubeClient) -> None:
+        self._client = client
         self.reflector = Reflector(client, FUNCTIONS, event_policy, on_change=lambda *_: None)
 
-    def of(self, namespace: str, function: str) -> EventPolicy | None:
-        """A function's policy; None when it is gone."""
-        return self.reflector.items.get((namespace, function))
+    async def of(self, namespace: str, function: str) -> EventPolicy | None:
+        """A function's policy; None when it is gone, which Kubernetes itself says. Raises `KubeError`."""
+        known = self.reflector.items.get((namespace, function))
+        if known is not None:
+            return known
+        # It may have been made a moment ago: nothing that was accepted is dropped on the word of a cache.
+        body = await self._client.find(FUNCTIONS, function, namespace)
+        return None if body is None else event_policy(body)
 
 
 def event_policy(body: dict[str, Any]) -> EventPolicy:
