@@ -70,3 +70,9 @@ def test_names_and_subresources() -> None:
         assert spec["names"]["categories"] == ["kubelambda"]
         assert spec["versions"][0]["subresources"]["status"] == {}
     assert "specReplicasPath" in found["Alias"]["versions"][0]["subresources"]["scale"]
+
+
+def test_what_the_api_server_would_drop_is_not_said() -> None:
+    """Else two tools that apply the same definition are told that they contradict each other."""
+    for schema in schemas().values():
+        assert not [node for node in nodes(schema) if node.get("properties") == {}]

@@ -23,7 +23,9 @@ def _converted(node: Manifest, known: Manifest) -> Manifest:
     for key, value in node.items():
         match key:
             case "properties":
-                converted[key] = {name: _converted(child, known) for name, child in value.items()}
+                # The API server keeps no empty one: whoever applies a definition that has it seems to change it.
+                if value:
+                    converted[key] = {name: _converted(child, known) for name, child in value.items()}
             case "items":
                 converted[key] = _converted(value, known)
             case "additionalProperties":
