@@ -23,9 +23,7 @@ def _converted(node: Manifest, known: Manifest) -> Manifest:
     for key, value in node.items():
         match key:
             case "properties":
-                # The API server keeps no empty one: whoever applies a definition that has it seems to change it.
-                if value:
-                    converted[key] = {name: _converted(child, known) for name, child in value.items()}
+                converted[key] = {name: _converted(child, known) for name, child in value.items()}
             case "items":
                 converted[key] = _converted(value, known)
             case "additionalProperties":
@@ -50,7 +48,8 @@ def _resolved(node: Manifest, known: Manifest) -> Manifest:
     if "$ref" in node:
         target = known[node["$ref"].rpartition("/")[2]]
         node = target | {key: value for key, value in node.items() if key != "$ref"}
-    return node
+    # The API server keeps no empty list of properties: whoever applies a definition that has one seems to change it.
+    return {key: value for key, value in node.items() if key != "properties" or value}
 
 
 def _without_nulls(value: Any) -> Any:
