@@ -1,6 +1,7 @@
 """One attempt: a synchronous invocation at a frontend, with the request id that the event was accepted with."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import quote
@@ -57,13 +58,14 @@ class Attempts:
         url = f"{self._url}/2015-03-31/functions/{name}/invocations"
         try:
             async with self._session.post(url, data=event.payload, headers=headers) as response:
-                return _result(response.status, dict(response.headers), await response.read())
+                return _result(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.info("event %s: no frontend answers: %s", event.request_id, error or type(error).__name__)
             return AttemptResult(AttemptOutcome.TURNED_DOWN)
 
 
-def _result(status: int, headers: dict[str, str], body: bytes) -> AttemptResult:
+def _result(status: int, headers: Mapping[str, str], body: bytes) -> AttemptResult:
+    """`headers` know no case: a frontend that passes an answer on writes it otherwise than the one that made it."""
     if status == 200:
         error = headers.get("X-Amz-Function-Error")
         outcome = AttemptOutcome.FUNCTION_ERROR if error else AttemptOutcome.SUCCEEDED
