@@ -149,7 +149,7 @@ def test_nothing_accepted_is_lost_when_the_queue_is_killed(account: Account, kee
             return False
         return set(accepted) <= found
 
-    eventually(missing, timeout=90, interval=1)
+    eventually(missing, timeout=240, interval=1)
 
 
 def test_the_log_tail_is_not_offered(account: Account, keeper: str) -> None:

@@ -47,6 +47,25 @@ def test_a_function_gets_no_more_at_once_than_its_window() -> None:
     assert schedule.take(1.0) is None
 
 
+def test_a_function_that_turned_events_down_is_tried_carefully() -> None:
+    """One that runs one at a time turns down few of a hundred events, not every second one."""
+    schedule = EventSchedule()
+    for number in range(100):
+        schedule.add(A, number, 0.0)
+    turned_down = succeeded = 0
+    while succeeded < 80:
+        batch = 0
+        while schedule.take(1.0):
+            batch += 1
+        schedule.finished(A, AttemptOutcome.SUCCEEDED)
+        succeeded += 1
+        for number in range(batch - 1):
+            schedule.finished(A, AttemptOutcome.TURNED_DOWN)
+            schedule.add(A, 1000 + number, 0.0)
+            turned_down += 1
+    assert turned_down < 25
+
+
 def test_a_function_whose_events_are_all_done_is_forgotten() -> None:
     """What waits for nobody takes no memory."""
     schedule = EventSchedule()

@@ -1,7 +1,8 @@
 """Which waiting event is tried next: fair between functions, never more of one at once than it takes; pure.
 
-A function begins with a few events at once. Each success allows one more, each attempt that is turned down halves them:
-one that is throttled for an hour is asked now and then, and never in the way of the others.
+A function begins with a few events at once. Each success allows one more, until an attempt is turned down: that halves
+them, and from then on ten successes allow one more. So a function that runs one at a time turns down few of its events,
+each of which backs off by itself; one that is throttled for an hour is asked now and then, never in the way of others.
 """
 
 import heapq
@@ -13,6 +14,9 @@ from kubelambda.core.event.delivery import AttemptOutcome
 WINDOW_FIRST = 10.0
 WINDOW_MIN = 1.0
 WINDOW_MAX = 1000.0
+GROWTH_FIRST = 1.0
+GROWTH = 0.1
+"""For each success, before and after a function first turned an event down."""
 
 type ScheduledFunction = tuple[str, str]
 """Namespace and name: the versions of a function share its concurrency."""
@@ -23,6 +27,7 @@ class _Line:
     waiting: list[tuple[float, int]] = field(default_factory=list)
     running: int = 0
     window: float = WINDOW_FIRST
+    growth: float = GROWTH_FIRST
     active: bool = False
     """Whether it is in the rotation."""
 
@@ -78,8 +83,9 @@ class EventSchedule:
         line.running -= 1
         if outcome is AttemptOutcome.TURNED_DOWN:
             line.window = max(WINDOW_MIN, line.window / 2)
+            line.growth = GROWTH
         else:
-            line.window = min(WINDOW_MAX, line.window + 1)
+            line.window = min(WINDOW_MAX, line.window + line.growth)
         if line.waiting:
             self._activate(function, line)
         elif not line.running and not line.active:
