@@ -8,12 +8,12 @@ from kubelambda.api import limits
 from kubelambda.core.environment import tokens
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
+from kubelambda.frontend.account.forwarder import CALLER
 from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.client import ClientConnection, connect
 from kubelambda.wire.header_lines import request_head
 from kubelambda.wire.server import Request
 
-CALLER = b"x-kubelambda-caller"
 _ACCEPT_S = 10.0
 _CONNECT_S = 2.0
 _KEPT = 64
