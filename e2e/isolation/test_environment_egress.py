@@ -4,23 +4,16 @@ from typing import Any
 
 from installation.account import Account
 from installation.kubectl import kubectl_json
+from installation.reach import REACH
 from installation.release import RELEASE, SYSTEM_NAMESPACE
 
-REACH = """
-import socket
-
-def reach(host, port):
-    try:
-        socket.create_connection((host, port), timeout=2).close()
-        return "reached"
-    except ConnectionRefusedError:
-        return "refused"
-    except OSError:
-        return "blocked"
-
+SOURCE = (
+    REACH
+    + """
 def handler(event, context):
     return {name: reach(*address) for name, address in event.items()}
 """
+)
 
 
 def cluster_ip(namespace: str, service: str) -> str:
@@ -44,7 +37,7 @@ def test_user_code_reaches_nothing_of_the_clusters_own(account: Account) -> None
     """
     account.function("victim", "def handler(event, context):\n    return 1")
     account.invoke("victim")
-    account.function("attacker", REACH, timeout=60)
+    account.function("attacker", SOURCE, timeout=60)
     slices = kubectl_json("--namespace", "default", "get", "endpointslices", "kubernetes")
     targets: dict[str, Any] = {
         "agent": (account.environments("victim")[0]["status"]["podIP"], 9010),

@@ -8,6 +8,7 @@ import pytest
 
 from installation.account import Account
 from installation.kubectl import eventually, kubectl, kubectl_json
+from installation.reach import REACH
 from installation.release import RELEASE, SYSTEM_NAMESPACE, platform_image
 
 SERVE = """
@@ -22,18 +23,9 @@ for port in (5432, 5433):
     threading.Thread(target=serve, args=(port,)).start()
 """
 
-REACH = """
-import socket
-
-def reach(host, port):
-    try:
-        socket.create_connection((host, port), timeout=2).close()
-        return "reached"
-    except ConnectionRefusedError:
-        return "refused"
-    except OSError:
-        return "blocked"
-
+SOURCE = (
+    REACH
+    + """
 def resolves(name):
     try:
         socket.getaddrinfo(name, 80)
@@ -47,6 +39,7 @@ def handler(event, context):
     found = {name: reach(*address) for name, address in event.items()}
     return {**found, "DNS": resolves("kubernetes.default.svc.cluster.local"), "at INIT": at_init}
 """
+)
 
 
 def server(account: Account, name: str, labels: dict[str, str]) -> str:
@@ -92,7 +85,7 @@ def targets(account: Account) -> Iterator[dict[str, Any]]:
 
 def test_security_groups_decide_what_a_function_reaches(account: Account, targets: dict[str, Any]) -> None:
     """From INIT on, with DNS always; a change of rules holds for the environment that runs. Others share its policy."""
-    source = REACH.replace("OTHER", targets["other:5432"][0])
+    source = SOURCE.replace("OTHER", targets["other:5432"][0])
     network = {"subnetIds": ["private-a"], "securityGroupIds": ["app"]}
     account.function("open", source, timeout=60)
     everything = account.invoke("open", targets)["Payload"]
