@@ -17,7 +17,6 @@ from kubelambda.kube.kube_client import KubeClient
 from kubelambda.store.code.code_store import CodeStore
 from kubelambda.wire.client import connect
 from kubelambda.wire.connections import Bounds, Connections
-from kubelambda.wire.protocol import ServerProtocol
 
 ACCOUNT = "123456789012"
 
@@ -67,7 +66,7 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     connections = Connections(Bounds(), loop.call_later)
     await loop.create_server(
-        lambda: ServerProtocol(frontend.serve, max_body=6 << 20, connections=connections),
+        lambda: frontend.protocol(connections),
         "127.0.0.1",
         port,
         backlog=1024,

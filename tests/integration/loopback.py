@@ -40,7 +40,6 @@ from kubelambda.kube.resources import FUNCTIONS, PODS, Resource
 from kubelambda.resources import environment_pod as rendering
 from kubelambda.store.code.code_store import CodeStore
 from kubelambda.wire.connections import Bounds, Connections
-from kubelambda.wire.protocol import ServerProtocol
 
 RUNTIME = RuntimeSpec(image="localhost/python:1", prestart="python", inline_file_name="index.py")
 AGENT = Path(kubelambda.agent.__file__).with_name("__main__.py")
@@ -288,9 +287,7 @@ class Cluster:
             client or self.client, self.store, settings, KEY, address=address, service="none", port=self.port
         )
         connections = Connections(Bounds(), asyncio.get_running_loop().call_later)
-        server = await asyncio.get_running_loop().create_server(
-            lambda: ServerProtocol(found.serve, max_body=7 << 20, connections=connections), address, self.port
-        )
+        server = await asyncio.get_running_loop().create_server(lambda: found.protocol(connections), address, self.port)
 
         async def close() -> None:
             server.close()

@@ -64,11 +64,15 @@ class Front:
 
     def admit(self, request: Request) -> Admission:
         """At the head."""
-        return self.proxy.admit(request, str(uuid.uuid4()), lambda error: self.fail(request, error))
+        try:
+            return self.proxy.admit(request, str(uuid.uuid4()), lambda error: self.fail(request, error))
+        except InvokeError as error:
+            self.fail(request, error)
+            return None
 
     def serve(self, request: Request) -> None:
-        """Whole requests."""
-        self.proxy.pass_on(request, str(uuid.uuid4()), lambda error: self.fail(request, error))
+        """Nothing but what was admitted."""
+        raise AssertionError
 
     def fail(self, request: Request, error: InvokeError) -> None:
         """As the frontend does."""
@@ -99,7 +103,7 @@ async def parts() -> AsyncIterator[Parts]:
     front = Front(ControlApiProxy(f"http://127.0.0.1:{port}"))
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: ServerProtocol(front.serve, max_body=1 << 20, admit=front.admit), "127.0.0.1", 0
+        lambda: ServerProtocol(front.serve, max_body=0, admit=front.admit), "127.0.0.1", 0
     )
     session = aiohttp.ClientSession()
     yield Parts(behind, runner, session, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")

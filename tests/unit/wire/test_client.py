@@ -191,3 +191,35 @@ def test_no_value_breaks_its_line() -> None:
     head = request_head("GET", "/", "x", {"X-A": "one\r\n\r\ntwo\0"}, 0)
     assert head.endswith(b"X-A: one two \r\n\r\n")
     assert head.count(b"\r\n\r\n") == 1
+
+
+class SlowReader:
+    """Says that it can take no more while the answer comes, and never that it can again."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self.ended = asyncio.Event()
+
+    def head(self, status: int, headers: Headers) -> None:
+        """Called by the connection."""
+
+    def data(self, data: bytes) -> None:
+        """Called by the connection."""
+        self.connection.pause()
+
+    def end(self, trailers: Headers) -> None:
+        """Called by the connection."""
+        self.ended.set()
+
+    def abort(self, why: str) -> None:
+        """Called by the connection."""
+
+
+async def test_a_connection_reads_again_for_the_next_answer(client: ClientConnection, peer: Peer) -> None:
+    """Who took the last one slowly is not in its way: it was kept and nobody would ever have read from it."""
+    peer.answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab"] * 2
+    reader = SlowReader(client)
+    client.exchange(HEAD, b"", reader)
+    async with asyncio.timeout(20):
+        await reader.ended.wait()
+        assert await client.call(HEAD) == (200, {b"content-length": b"2"}, b"ab")

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 
 from kubelambda.wire.protocol import ServerProtocol
 from kubelambda.wire.request import Request
+from kubelambda.wire.server import Connection
 
 type Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -97,7 +99,7 @@ async def test_what_is_sent_ahead_waits_unread(client: Client, server: Server) -
     count = 20_000
     client[1].write(ahead * count)
     await asyncio.sleep(0.2)
-    connection = server.requests[0].connection
+    connection = cast("Connection", server.requests[0].connection)
     assert len(connection._pending) <= 1 << 18
     assert len(server.requests) == 1
     server.requests[0].respond(200, b"first")

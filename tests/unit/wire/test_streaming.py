@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvloop
@@ -64,7 +64,7 @@ class Producer:
         while self.left and not self.paused and not self.gone:
             self.left -= len(PIECE)
             self.request.write(PIECE)
-            transport = self.request.connection._transport
+            transport = cast("Connection", self.request.connection)._transport
             self.kept = max(self.kept, transport.get_write_buffer_size() if transport is not None else 0)
         if not self.left:
             self.request.end(b"X-Sum: 1\r\n")
@@ -424,8 +424,10 @@ async def test_a_request_and_its_answer_pass_through_with_nothing_kept() -> None
     pool = [await connect("127.0.0.1", far.port, lambda _: None) for _ in range(2)]
 
     def admit(request: Request) -> Admission:
-        head = relayed_head(request, b"X-Relayed: yes\r\n")
-        return Relay(request, pool.pop(), head, done=returned.append, failed=failed)
+        head = relayed_head(request, b"X-Relayed: yes\r\n", length=int(request.headers.get(b"content-length", 0)))
+        relay = Relay(request, head, streamed=True, done=returned.append, failed=failed)
+        loop.call_later(0.2, lambda: relay.through(pool.pop()))  # some of the body is here before the connection
+        return relay
 
     def serve(request: Request) -> None:
         raise AssertionError("nothing is collected")

@@ -17,7 +17,6 @@ from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.store.code.code_store import CodeStore
 from kubelambda.wire.connections import Bounds, Connections
-from kubelambda.wire.protocol import ServerProtocol
 
 PROPAGATION_S = 6.0
 """How long the cluster may take to notice that a frontend is not ready any more."""
@@ -57,9 +56,8 @@ async def _run(arguments: argparse.Namespace) -> None:
             port=arguments.port,
         )
         connections = Connections(Bounds(), loop.call_later)
-        largest = limits.SYNC_REQUEST_MAX_BYTES
         server = await loop.create_server(
-            lambda: ServerProtocol(frontend.serve, max_body=largest, admit=frontend.admit, connections=connections),
+            lambda: frontend.protocol(connections),
             "0.0.0.0",  # noqa: S104 - the pod's address
             arguments.port,
             backlog=1024,

@@ -9,13 +9,11 @@ from urllib.parse import quote
 import aiohttp
 
 from kubelambda.api import limits
-from kubelambda.core.environment import tokens
+from kubelambda.core.environment.component_callers import CALLER, CallerRole, caller_proof
 from kubelambda.core.event.delivery import AttemptOutcome
 from kubelambda.core.event.destination_record import LastAttempt
 from kubelambda.store.event.event_queue import QueuedEvent
 
-EVENT_HEADER = "X-Kubelambda-Caller"
-"""Tells a frontend that the request is an attempt, and by its token that we say so."""
 CONNECTIONS = 512
 _TIMEOUT = aiohttp.ClientTimeout(total=limits.TIMEOUT_MAX_S + 120, connect=10)
 
@@ -36,7 +34,7 @@ class Attempts:
 
     def __init__(self, url: str, key: bytes) -> None:
         self._url = url
-        self._token = f"events {tokens.caller_token(key, 'events')}"
+        self._proof = caller_proof(key, CallerRole.EVENTS)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -52,7 +50,7 @@ class Attempts:
         """Tries an event once. Never raises for what a frontend or the way to it does."""
         assert self._session is not None, "used outside of its context"
         name = quote(event.headers["x-kubelambda-arn"], safe="")
-        headers = {EVENT_HEADER: self._token, "x-amzn-requestid": event.request_id, "Content-Type": "application/json"}
+        headers = {CALLER: self._proof, "x-amzn-requestid": event.request_id, "Content-Type": "application/json"}
         if "x-amzn-trace-id" in event.headers:
             headers["X-Amzn-Trace-Id"] = event.headers["x-amzn-trace-id"]
         url = f"{self._url}/2015-03-31/functions/{name}/invocations"

@@ -5,13 +5,12 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 
-from kubelambda.api import limits
 from kubelambda.api.settings import Settings
 from kubelambda.core.account import identity
-from kubelambda.core.environment import secret_keys
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.core.invoke.routing import LATEST
+from kubelambda.frontend import front_door
 from kubelambda.frontend.account import ledger_check, stray_collection
 from kubelambda.frontend.account.forwarder import Forward, Forwarder, Hop
 from kubelambda.frontend.account.ledger_check import LedgerCheck
@@ -31,15 +30,17 @@ from kubelambda.frontend.control_api.control_api_proxy import ControlApiProxy
 from kubelambda.frontend.dispatch.environment_handle import GRACE_S, invoke_head
 from kubelambda.frontend.dispatch.invocation import Invocation, refuse
 from kubelambda.frontend.dispatch.metrics import Metrics
+from kubelambda.frontend.front_door import FrontDoor
 from kubelambda.frontend.invoke import invoke_request
 from kubelambda.frontend.invoke.event_handover import EventHandover
-from kubelambda.frontend.invoke.invoke_request import AnotherOperation, InvokeCall
+from kubelambda.frontend.invoke.invoke_request import InvokeCall
 from kubelambda.frontend.invoke.version_resolution import not_invocable, resolve
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.reflector import Name
 from kubelambda.store.code.code_store import CodeStore
-from kubelambda.wire.request_reader import Admission
-from kubelambda.wire.server import Request
+from kubelambda.wire.connections import Connections
+from kubelambda.wire.protocol import ServerProtocol
+from kubelambda.wire.request import Request
 
 _QUICK_HOPS = 2
 _HOPS_MAX = 16
@@ -68,7 +69,6 @@ class Frontend:
         self.metrics = Metrics()
         self._archives = Archives(store)
         self._variables = Variables(client, self._credentials_secret)
-        self._secret_report = SecretReport(client, key)
         self.caches = Caches(
             client,
             system_namespace=settings.system_namespace,
@@ -104,53 +104,44 @@ class Frontend:
         )
         self._ledger_check = LedgerCheck(self.caches, key, self.metrics)
         self._strays = StrayCollection(self.caches, self.owned.known, self.owned.take_over, self._starter)
-        self._control_api = ControlApiProxy(settings.control_api_url)
         self._events = EventHandover(settings.event_queue_url, key)
         self._forwarder = Forwarder(port, key, self._owners.suspect)
+        self._door = FrontDoor(
+            key,
+            invoke=self._answer,
+            control_api=ControlApiProxy(settings.control_api_url),
+            secret_report=SecretReport(client, key),
+            probes={b"/healthz": lambda request: request.respond(200, b"ok"), b"/readyz": self._ready},
+        )
         self.draining = False
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
-    def admit(self, request: Request) -> Admission:
-        """What becomes of a request's body: an event is kept, what goes to the control API passes through."""
-        if invoke_request.PATH_END in request.target or request.method == b"GET":
-            return limits.SYNC_REQUEST_MAX_BYTES
-        request_id = invoke_request.new_request_id(request, trusted=False)
-        return self._control_api.admit(request, request_id, lambda error: refuse(request, request_id, error))
+    def protocol(self, connections: Connections) -> ServerProtocol:
+        """The server side of one more connection."""
+        return ServerProtocol(
+            _not_admitted, max_body=0, admit=self._door.admit, wording=front_door.wording, connections=connections
+        )
 
-    def serve(self, request: Request) -> None:
-        """Answers one request, now or when its invocation ends."""
-        if request.target == b"/healthz":
-            request.respond(200, b"ok")
-            return
-        if request.target == b"/readyz":
-            request.respond(*((200, b"ok") if self.ready else (503, b"draining" if self.draining else b"syncing")))
-            return
-        if request.target == secret_keys.PATH:
-            self._secret_report.serve(request)
-            return
-        hop = self._forwarder.hop(request)
-        trusted = hop is not None or self._events.is_attempt(request)
-        self._answer(request, invoke_request.new_request_id(request, trusted=trusted), hop)
+    def _ready(self, request: Request) -> None:
+        request.respond(*((200, b"ok") if self.ready else (503, b"draining" if self.draining else b"syncing")))
 
     def _handle(self, request: Request, request_id: str) -> None:
         """Answers a request that was on its way to somebody else."""
-        self._answer(request, request_id, self._forwarder.hop(request))
+        call = invoke_request.parse_call(request)
+        self._answer(request, request_id=request_id, call=call, hop=self._door.hop(request))
 
-    def _answer(self, request: Request, request_id: str, hop: Hop | None) -> None:
+    def _answer(self, request: Request, *, request_id: str, call: InvokeCall, hop: Hop | None) -> None:
         """Answers a request, or has somebody answer it."""
         try:
-            self._invoke(request, request_id, hop)
+            self._invoke(request, request_id, call, hop)
         except InvokeError as error:
             refuse(request, request_id, error)
-        except AnotherOperation:
-            self._control_api.pass_on(request, request_id, lambda error: refuse(request, request_id, error))
         except Exception:
             log.exception("request %s failed", request_id)
             refuse(request, request_id, invoke_error.service("the request failed; the frontend's log says why"))
 
-    def _invoke(self, request: Request, request_id: str, hop: Hop | None) -> None:
-        call = invoke_request.parse_call(request)
+    def _invoke(self, request: Request, request_id: str, call: InvokeCall, hop: Hop | None) -> None:
         self._check_region(call.reference.region)
         namespace = self._namespace(call.reference.account, request)
         name = self.caches.object_name(namespace, call.reference.name)
@@ -169,7 +160,7 @@ class Frontend:
         chance = random.random()  # noqa: S311 - a share of the traffic, no secret
         version = resolve(self.caches.published, (namespace, name), view, qualifier, arn=arn, chance=chance)
         if hop is None:  # whoever forwarded it has looked at it
-            invoke_request.check_event(request)
+            invoke_request.check_event(request, event=call.event)
             invoke_request.complete_trace(request)
         if call.dry_run:
             request.respond(204, b"", f"x-amzn-RequestId: {request_id}\r\n".encode())
@@ -285,7 +276,8 @@ class Frontend:
 
     def close(self) -> None:
         """Lets go of every connection that is kept; environments stay."""
-        self._forwarder.close()
+        for kept in (self._forwarder, self._events, self._door):
+            kept.close()
         for dispatcher in self.owned:
             dispatcher.close()
 
@@ -343,6 +335,10 @@ class Frontend:
 
     def _owners_changed(self) -> None:
         self.owned.release_foreign()
+
+
+def _not_admitted(request: Request) -> None:
+    raise AssertionError(f"{request.target!r} was not asked about at its head")
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -28,7 +28,18 @@ _PROBE_S = 5
 class ClientConnection(MessageReader, asyncio.Protocol):
     """One connection. `on_lost` is called when it ends, with whether a request was in flight."""
 
-    __slots__ = ("_bodiless", "_chunked", "_complete", "_flow", "_last", "_parser", "_sink", "_transport", "on_lost")
+    __slots__ = (
+        "_bodiless",
+        "_chunked",
+        "_complete",
+        "_flow",
+        "_last",
+        "_parser",
+        "_paused",
+        "_sink",
+        "_transport",
+        "on_lost",
+    )
 
     def __init__(self, on_lost: Callable[[bool], None]) -> None:
         super().__init__()
@@ -41,6 +52,7 @@ class ClientConnection(MessageReader, asyncio.Protocol):
         self._bodiless = False
         self._complete = False
         self._last = False
+        self._paused = False
 
     @property
     def open(self) -> bool:
@@ -107,12 +119,14 @@ class ClientConnection(MessageReader, asyncio.Protocol):
 
     def pause(self) -> None:
         """Reads no more of the answer for now."""
-        if self._transport is not None:
+        if self._transport is not None and self._sink is not None:
+            self._paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """Reads on."""
-        if self._transport is not None:
+        if self._transport is not None and self._paused:
+            self._paused = False
             self._transport.resume_reading()
 
     def cancel(self) -> None:
@@ -220,6 +234,7 @@ class ClientConnection(MessageReader, asyncio.Protocol):
         self._complete = False
         self._headers = NO_HEADERS
         self._trailers = None
+        self.resume()  # whoever could not take this answer is not in the way of the next
         if self._bodiless:
             self._bodiless = False
             self._parser = httptools.HttpResponseParser(self)  # this one waits for the body that was announced

@@ -1,12 +1,41 @@
 """One request of a server's connection, and the ways to answer it."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from kubelambda.wire.flow import Flow, Headers
 
-if TYPE_CHECKING:
-    from kubelambda.wire.request_reader import RequestReader
+
+class Answering(Protocol):
+    """The connection that a request came on; what is said here of any other request than its present one is lost."""
+
+    lasting: bool
+    """Whether the connection may be idle for ever."""
+
+    def respond(self, request: "Request", status: int, body: bytes, headers: bytes) -> None:
+        """See `Request.respond`, as all of these."""
+
+    def begin(self, request: "Request", status: int, headers: bytes, length: int | None, flow: Flow | None) -> None:
+        """Begins to answer."""
+
+    def write(self, request: "Request", data: bytes) -> None:
+        """More of the answer's body."""
+
+    def end(self, request: "Request", trailers: bytes) -> None:
+        """The answer is complete."""
+
+    def abort(self, request: "Request") -> None:
+        """There will be no more of the answer."""
+
+    def pause(self, request: "Request") -> None:
+        """Reads no more of a streamed body for now."""
+
+    def resume(self, request: "Request") -> None:
+        """Reads on."""
+
+    def serves(self, request: "Request") -> bool:
+        """Whether the caller waits for the answer."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -16,7 +45,7 @@ class Request:
     All of it does nothing once the caller is gone or has its answer.
     """
 
-    connection: "RequestReader"
+    connection: Answering
     method: bytes
     target: bytes
     headers: Headers

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import httptools
 
@@ -14,8 +15,23 @@ from kubelambda.wire.request_rules import check_unusual
 from kubelambda.wire.response_writer import CHUNKED, COMPLETE, HEAD, ResponseWriter
 from kubelambda.wire.upgrade import BodyReader, rewritten_head
 
-type Admission = int | BodySink | None
+type Serve = Callable[[Request], None]
+"""Gets a complete request, and answers it now or later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A body that is kept, and who gets its request then."""
+
+    limit: int
+    """Bytes of a body. Of a longer one nothing is kept, and its request is served with its size."""
+    serve: Serve
+
+
+type Admission = Whole | int | BodySink | None
 """What becomes of a body: kept up to so many bytes, streamed, or not read, because the request has its answer."""
+type Wording = Callable[[Request, int, str], tuple[bytes, bytes]]
+"""Header lines and body of an answer that the connection itself gives: a status, and why."""
 
 BUSY, CHOKED, PAUSED = 1, 2, 4
 """Why nothing more is parsed: a request waits for its answer, the client does not read, a body's sink is full."""
@@ -49,20 +65,27 @@ class RequestReader(ResponseWriter):
         "_surplus",
         "_tail",
         "_target",
+        "_then",
         "_upgrading",
+        "_wording",
     )
 
     def __init__(
         self,
-        serve: Callable[[Request], None],
+        serve: Serve,
         *,
         max_body: int,
         admit: Callable[[Request], Admission] | None = None,
+        wording: Wording | None = None,
         connections: Connections | None = None,
     ) -> None:
-        """`serve` gets complete requests. `admit` is asked at the head of each; without it, all have `max_body`."""
+        """`serve` gets complete requests. `admit` is asked at the head of each; without it, all have `max_body`.
+
+        `wording` gives the form of the refusals that nobody is asked for.
+        """
         super().__init__(connections if connections is not None else Connections())
-        self._serve = serve
+        self._serve = self._then = serve
+        self._wording = wording
         self._max_body = max_body
         self._admit = admit
         self._parser = httptools.HttpRequestParser(self)
@@ -293,6 +316,8 @@ class RequestReader(ResponseWriter):
         if admission is None:
             if self._request is request:
                 raise RuntimeError("a request was neither admitted nor answered")
+        elif isinstance(admission, Whole):
+            self._limit, self._then = admission.limit, admission.serve
         elif isinstance(admission, int):
             self._limit = admission
         else:

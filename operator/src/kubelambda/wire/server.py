@@ -18,6 +18,11 @@ _LINGER_S = 5.0
 """How long a client may go on to send what nobody reads, before it gets a reset that may cost it the answer."""
 
 
+def _plain(_: Request, __: int, message: str) -> tuple[bytes, bytes]:
+    """Header lines and body of a refusal, where nobody says how they look."""
+    return b"Content-Type: application/json\r\n", b'{"message":"%b"}' % message.encode()
+
+
 class Connection(RequestReader):
     """The server side of one connection, on whatever event loop calls it as asyncio calls its protocols.
 
@@ -125,7 +130,7 @@ class Connection(RequestReader):
         try:
             if size > _SMALL_BYTES and not self._hold(size):
                 raise MessageRefused(429, "too many large requests at once")
-            self._serve(request)
+            self._then(request)
         except Exception as error:  # noqa: BLE001 - whatever it is, the request gets an answer
             self._refuse(error)
 
@@ -157,6 +162,7 @@ class Connection(RequestReader):
         """Keeps nothing of the last message."""
         self._left = HEAD
         self._headers = NO_HEADERS
+        self._then = self._serve
         if self._replaced:
             self._replaced = False
             self._parser = httptools.HttpRequestParser(self)
@@ -199,7 +205,8 @@ class Connection(RequestReader):
             return
         if self._request is None:
             self._request = Request(self, b"", b"", {}, b"", 0)
-        self._request.respond(status, b'{"message":"%b"}' % message.encode(), b"Content-Type: application/json\r\n")
+        headers, body = (self._wording or _plain)(self._request, status, message)
+        self._request.respond(status, body, headers)
 
     def expire(self, now: float) -> None:
         """Its deadline has passed."""

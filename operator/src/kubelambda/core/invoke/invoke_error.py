@@ -84,6 +84,11 @@ def too_large(size: int, limit: int, kind: str = "RequestResponse") -> InvokeErr
     return InvokeError(413, "RequestTooLargeException", text)
 
 
+def unknown_operation(method: str, path: str) -> InvokeError:
+    """Nothing is served there."""
+    return InvokeError(404, "UnknownOperationException", f"no operation at {method} {path}")
+
+
 def throttled(reason: str) -> InvokeError:
     """A limit is reached (§2.3)."""
     return InvokeError(429, "TooManyRequestsException", "Rate Exceeded.", reason=reason, retry_after=1)

@@ -2,13 +2,18 @@
 
 import hmac
 import logging
+from typing import Final
 
 from kubelambda.core.environment import secret_keys, tokens
 from kubelambda.kube.errors import Forbidden, KubeError, NotFound
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import SECRETS
 from kubelambda.wire.background_tasks import BackgroundTasks
+from kubelambda.wire.request_reader import Admission, Whole
 from kubelambda.wire.server import Request
+
+QUESTION_MAX_BYTES: Final = 1_048_576
+"""As many names as the references of one function's variables can hold, and far more."""
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +26,16 @@ class SecretReport:
         self._authorization = f"Bearer {tokens.secret_report_token(key)}".encode()
         self._tasks = BackgroundTasks()
 
-    def serve(self, request: Request) -> None:
-        """Answers `POST /internal/secret-keys`."""
-        if not hmac.compare_digest(request.headers.get(b"authorization", b""), self._authorization):
-            request.respond(401)
+    def admit(self, request: Request) -> Admission:
+        """Decides at the head of `POST /internal/secret-keys`."""
+        if hmac.compare_digest(request.headers.get(b"authorization", b""), self._authorization):
+            return Whole(QUESTION_MAX_BYTES, self._serve)
+        request.respond(401)
+        return None
+
+    def _serve(self, request: Request) -> None:
+        if request.size > QUESTION_MAX_BYTES:
+            request.respond(413)
             return
         try:
             namespace, names = secret_keys.parse_question(request.body)

@@ -1,18 +1,17 @@
 """Passing requests on to the control API, over connections that are kept open."""
 
-import time
-from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
 from kubelambda.core.invoke.invoke_error import InvokeError
-from kubelambda.frontend.control_api.exchange import HOP_BY_HOP, AnswerRelay, Upload
 from kubelambda.wire.background_tasks import BackgroundTasks
-from kubelambda.wire.client import ClientConnection, connect
-from kubelambda.wire.header_lines import header_line
-from kubelambda.wire.request_reader import Admission
-from kubelambda.wire.server import Request
+from kubelambda.wire.client import ClientConnection
+from kubelambda.wire.kept_connections import KeptConnections
+from kubelambda.wire.relay import Relay, relayed_head
+from kubelambda.wire.request import Request
+from kubelambda.wire.request_reader import Admission, Whole
 
 CODE_MAX_BYTES: Final = 70_167_211
 """Of a request that brings code (§1.3)."""
@@ -34,84 +33,63 @@ class ControlApiProxy:
 
     def __init__(self, url: str) -> None:
         address = urlsplit(url)
-        self._host = address.hostname or "localhost"
-        self._port = address.port or 80
-        self._idle: deque[tuple[ClientConnection, float]] = deque()
+        self._address = (address.hostname or "localhost", address.port or 80)
+        self._connections = KeptConnections(idle_s=_IDLE_S, connect_s=_CONNECT_S)
+        self._keep = partial(self._connections.keep, self._address)
         self._tasks = BackgroundTasks()
 
     def admit(self, request: Request, request_id: str, fail: Fail) -> Admission:
-        """What becomes of a request's body, decided at its head: `fail` is called at once when it is too large."""
+        """Decides at its head how a request passes. Raises `InvokeError` for one that is too large.
+
+        `fail` is called when the control API cannot be asked.
+        """
         chunked = b"transfer-encoding" in request.headers
         length = int(request.headers.get(b"content-length", 0))
         if not chunked and length <= _WHOLE_BYTES:
-            return _WHOLE_BYTES
+            return Whole(_WHOLE_BYTES, lambda whole: self._pass_on(whole, _head(whole, request_id, length), fail))
         path = request.target.partition(b"?")[0].rstrip(b"/")
         limit = CODE_MAX_BYTES if path.endswith(_CODE) else OTHER_MAX_BYTES
         if length >= limit:
             text = f"Request must be smaller than {limit} bytes"
-            fail(InvokeError(413, "RequestEntityTooLargeException", text))
-            return None
-        upload = Upload(request)
-        head = _head(request, request_id, None if chunked else length)
-        self._tasks.start(self._upload(request, upload, head, fail, chunked=chunked))
-        return upload
+            raise InvokeError(413, "RequestEntityTooLargeException", text)
+        relay = Relay(
+            request,
+            _head(request, request_id, None if chunked else length),
+            streamed=True,
+            done=self._keep,
+            failed=lambda why: fail(_unreachable(why)),
+        )
+        # Always on a connection of its own: what was half sent cannot be sent again.
+        self._tasks.start(self._connect(relay))
+        return relay
 
-    def pass_on(self, request: Request, request_id: str, fail: Fail) -> None:
-        """Answers with what the control API says; `fail` is called when it cannot be asked."""
-        self._tasks.start(self._ask(request, _head(request, request_id, len(request.body)), fail))
+    def close(self) -> None:
+        """Lets go of the connections that are kept."""
+        self._connections.close()
 
-    async def _ask(self, request: Request, head: bytes, fail: Fail) -> None:
+    def _pass_on(self, request: Request, head: bytes, fail: Fail) -> None:
         """A kept connection may be closed while we write on it: what only reads is then asked again on a new one."""
-
-        def again(why: str) -> None:
-            if request.method in _SAFE:
-                self._tasks.start(self._ask_anew(request, head, fail))
-            else:
-                fail(_unreachable(why))
-
-        kept = self._kept()
+        kept = self._connections.take(self._address)
         if kept is None:
-            await self._ask_anew(request, head, fail)
+            self._ask_anew(request, head, fail)
+        elif request.method in _SAFE:
+            self._relay(request, head, lambda _: self._ask_anew(request, head, fail)).through(kept)
         else:
-            kept.exchange(head, request.body, AnswerRelay(request, kept, self._keep, again))
+            self._relay(request, head, lambda why: fail(_unreachable(why))).through(kept)
 
-    async def _ask_anew(self, request: Request, head: bytes, fail: Fail) -> None:
-        connection = await self._connect(fail)
-        if connection is not None:
-            relay = AnswerRelay(request, connection, self._keep, lambda why: fail(_unreachable(why)))
-            connection.exchange(head, request.body, relay)
+    def _ask_anew(self, request: Request, head: bytes, fail: Fail) -> None:
+        self._tasks.start(self._connect(self._relay(request, head, lambda why: fail(_unreachable(why)))))
 
-    async def _upload(self, request: Request, upload: Upload, head: bytes, fail: Fail, *, chunked: bool) -> None:
-        """Always on a connection of its own: what was half sent cannot be sent again."""
-        connection = await self._connect(fail)
-        if connection is None:
-            return
-        if upload.given_up:
-            connection.close()
-            return
-        relay = AnswerRelay(request, connection, self._keep, lambda why: fail(_unreachable(why)))
-        upload.begin(head, connection, relay, chunked=chunked)
+    def _relay(self, request: Request, head: bytes, failed: Callable[[str], None]) -> Relay:
+        return Relay(request, head, streamed=False, done=self._keep, failed=failed)
 
-    async def _connect(self, fail: Fail) -> ClientConnection | None:
+    async def _connect(self, relay: Relay) -> None:
         try:
-            return await connect(self._host, self._port, lambda _: None, _CONNECT_S)
+            connection: ClientConnection = await self._connections.connect(self._address)
         except (OSError, TimeoutError) as error:
-            fail(_unreachable(str(error) or type(error).__name__))
-            return None
-
-    def _keep(self, connection: ClientConnection) -> None:
-        if connection.open:
-            self._idle.append((connection, time.monotonic()))
-
-    def _kept(self) -> ClientConnection | None:
-        """The connection that was used last; those that nobody used for long are closed."""
-        while self._idle and time.monotonic() - self._idle[0][1] > _IDLE_S:
-            self._idle.popleft()[0].close()
-        while self._idle:
-            connection, _ = self._idle.pop()
-            if connection.open and connection.idle:
-                return connection
-        return None
+            relay.unreached(str(error) or type(error).__name__)
+        else:
+            relay.through(connection)
 
 
 def _unreachable(why: str) -> InvokeError:
@@ -119,8 +97,4 @@ def _unreachable(why: str) -> InvokeError:
 
 
 def _head(request: Request, request_id: str, length: int | None) -> bytes:
-    framing = b"transfer-encoding: chunked\r\n" if length is None else b"content-length: %d\r\n" % length
-    headers = {name: value for name, value in request.headers.items() if name not in HOP_BY_HOP}
-    headers[b"x-amzn-requestid"] = request_id.encode()
-    lines = b"".join(header_line(name, value) for name, value in headers.items())
-    return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (request.method, request.target, framing, lines)
+    return relayed_head(request, b"x-amzn-requestid: %b\r\n" % request_id.encode(), length=length)

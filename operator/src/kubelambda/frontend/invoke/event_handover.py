@@ -1,6 +1,5 @@
 """Handing events over to the event queue: the caller's 202 is the queue's, and nothing is held here (§6.1)."""
 
-import hmac
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
@@ -8,16 +7,16 @@ from kubelambda.api import limits
 from kubelambda.core.environment import tokens
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
-from kubelambda.frontend.account.forwarder import CALLER
 from kubelambda.wire.background_tasks import BackgroundTasks
-from kubelambda.wire.client import ClientConnection, connect
+from kubelambda.wire.client import ClientConnection
 from kubelambda.wire.header_lines import request_head
+from kubelambda.wire.kept_connections import KeptConnections
 from kubelambda.wire.server import Request
 
 _ACCEPT_S = 10.0
 _CONNECT_S = 2.0
-_KEPT = 64
-"""Idle connections; a burst makes more, which are closed after it."""
+_IDLE_S = 60.0
+"""How long a connection is kept that nobody uses: less than the queue does, so that it never closes one first."""
 
 
 class EventHandover:
@@ -25,16 +24,10 @@ class EventHandover:
 
     def __init__(self, url: str, key: bytes) -> None:
         address = urlsplit(url)
-        self._host = address.hostname or "localhost"
-        self._port = address.port or 80
+        self._address = (address.hostname or "localhost", address.port or 80)
         self._authorization = f"Bearer {tokens.caller_token(key, 'frontend')}"
-        self._attempt = f"events {tokens.caller_token(key, 'events')}".encode()
-        self._idle: list[ClientConnection] = []
+        self._connections = KeptConnections(idle_s=_IDLE_S, connect_s=_CONNECT_S)
         self._tasks = BackgroundTasks()
-
-    def is_attempt(self, request: Request) -> bool:
-        """Whether the event queue sent the request: it carries the id that the event was accepted with."""
-        return hmac.compare_digest(request.headers.get(CALLER, b""), self._attempt)
 
     def hand_over(
         self, request: Request, request_id: str, target: Mapping[str, str], fail: Callable[[InvokeError], None]
@@ -52,7 +45,7 @@ class EventHandover:
             "X-Amzn-Trace-Id": request.headers.get(b"x-amzn-trace-id", b"").decode(errors="replace"),
             **target,
         }
-        head = request_head("POST", "/events", self._host, headers, size)
+        head = request_head("POST", "/events", self._address[0], headers, size)
         self._tasks.start(self._exchange(request, request_id, head, fail))
 
     async def _exchange(
@@ -71,20 +64,19 @@ class EventHandover:
 
     async def _ask(self, head: bytes, body: bytes) -> int:
         """The queue's status. A connection that was closed meanwhile is worth a second try: at worst it comes twice."""
-        while self._idle:
-            kept = self._idle.pop()
-            if kept.open:
-                try:
-                    return await self._send(kept, head, body)
-                except ConnectionError:
-                    break
-        connection = await connect(self._host, self._port, lambda _: None, _CONNECT_S)
-        return await self._send(connection, head, body)
+        kept = self._connections.take(self._address)
+        if kept is not None:
+            try:
+                return await self._send(kept, head, body)
+            except ConnectionError:
+                pass
+        return await self._send(await self._connections.connect(self._address), head, body)
 
     async def _send(self, connection: ClientConnection, head: bytes, body: bytes) -> int:
-        status, headers, _ = await connection.call(head, body, seconds=_ACCEPT_S)
-        if headers.get(b"connection") == b"close" or len(self._idle) >= _KEPT:
-            connection.close()
-        else:
-            self._idle.append(connection)
+        status, _, _ = await connection.call(head, body, seconds=_ACCEPT_S)
+        self._connections.keep(self._address, connection)
         return status
+
+    def close(self) -> None:
+        """Lets go of the connections that are kept."""
+        self._connections.close()

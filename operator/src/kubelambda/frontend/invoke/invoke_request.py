@@ -99,6 +99,11 @@ def _not_one_of(value: bytes, member: str, allowed: tuple[bytes, ...]) -> str:
     return invoke_error.violation(value.decode(errors="replace"), member, f"satisfy enum value set: [{values}]")
 
 
+def is_invoke(target: bytes) -> bool:
+    """Whether a target is that of Invoke."""
+    return _INVOKE.match(target) is not None
+
+
 def parse_call(request: Request) -> InvokeCall:
     """An Invoke call without its event.
 
@@ -146,10 +151,17 @@ def _check_client_context(context: bytes | None) -> None:
         raise InvokeError(400, "InvalidRequestContentException", text)
 
 
-def check_event(request: Request) -> None:
+def check_size(size: int, *, event: bool) -> int:
+    """The largest event of the invocation type, in bytes (§2.1.3). Raises `InvokeError` when `size` exceeds it."""
+    limit = limits.ASYNC_REQUEST_MAX_BYTES if event else limits.SYNC_REQUEST_MAX_BYTES
+    if size > limit:
+        raise invoke_error.too_large(size, limit, "Event" if event else "RequestResponse")
+    return limit
+
+
+def check_event(request: Request, *, event: bool = False) -> None:
     """The event must be JSON within the limit; none at all is `{}` (§2.1.2). Raises `InvokeError`."""
-    if request.size > limits.SYNC_REQUEST_MAX_BYTES:
-        raise invoke_error.too_large(request.size, limits.SYNC_REQUEST_MAX_BYTES)
+    check_size(request.size, event=event)
     if not request.body:
         request.body = b"{}"
         return

@@ -1,0 +1,148 @@
+"""What becomes of a request, decided at its head, before any of its body is kept (DESIGN §5, Admission)."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol
+
+from kubelambda.core.environment import secret_keys
+from kubelambda.core.environment.component_callers import CALLER, CallerRole, ComponentCallers
+from kubelambda.core.invoke import invoke_error
+from kubelambda.core.invoke.invoke_error import InvokeError
+from kubelambda.frontend.account.forwarder import Hop, hop_of
+from kubelambda.frontend.cold_start.secret_report import SecretReport
+from kubelambda.frontend.control_api.control_api_proxy import ControlApiProxy
+from kubelambda.frontend.dispatch.invocation import refuse
+from kubelambda.frontend.invoke import invoke_request
+from kubelambda.frontend.invoke.invoke_request import AnotherOperation, InvokeCall
+from kubelambda.wire.request import Request
+from kubelambda.wire.request_reader import Admission, Serve, Whole
+
+SMALL_BYTES: Final = 65_536
+"""Whoever sends no more than this is refused after it: the connection goes on then."""
+_CALLER: Final = CALLER.encode()
+_CONTROL_API: Final = re.compile(rb"/20\d\d-\d\d-\d\d/|/kubelambda/|/(?:\?|$)")
+_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH"})
+
+type Check = Callable[[Request, Callable[[InvokeError | None], None]], None]
+"""Looks at a whole request, and says now or later why it is refused, or None."""
+type Gate = Callable[[Request, InvokeCall], Check | None]
+"""Asked at the head of every invocation that comes from outside. Raises `InvokeError` for one that must not come in.
+
+What can only be known of the whole request (a signature covers the body) is told by the check that it returns.
+"""
+
+
+class Invoke(Protocol):
+    """Answers an invocation that was let in."""
+
+    def __call__(self, request: Request, *, request_id: str, call: InvokeCall, hop: Hop | None) -> None:
+        """`hop`: how it came from another frontend, which has looked at its event."""
+
+
+class FrontDoor:
+    """Routes of a frontend. `probes` answer by path; `gate` keeps out who may not invoke a function."""
+
+    def __init__(
+        self,
+        key: bytes,
+        *,
+        invoke: Invoke,
+        control_api: ControlApiProxy,
+        secret_report: SecretReport,
+        probes: dict[bytes, Serve],
+        gate: Gate | None = None,
+    ) -> None:
+        self._callers = ComponentCallers(key)
+        self._invoke = invoke
+        self._control_api = control_api
+        self._secret_report = secret_report
+        self._probes = probes
+        self._gate = gate
+
+    def admit(self, request: Request) -> Admission:
+        """Whole requests go to whoever answers them; large bodies that are not ours to read pass through."""
+        role = self._callers.role(request.headers.get(_CALLER))
+        request_id = invoke_request.new_request_id(request, trusted=role is not None)
+        try:
+            return self._route(request, request_id, role)
+        except InvokeError as error:
+            return _refused(request, request_id, error)
+
+    def hop(self, request: Request) -> Hop | None:
+        """How a request came here from another frontend; None when it did not."""
+        role = self._callers.role(request.headers.get(_CALLER))
+        return hop_of(request) if role is CallerRole.FRONTEND else None
+
+    def _route(self, request: Request, request_id: str, role: CallerRole | None) -> Admission:
+        target = request.target
+        if invoke_request.PATH_END in target:
+            try:
+                return self._invocation(request, request_id, invoke_request.parse_call(request), role)
+            except AnotherOperation:
+                if invoke_request.is_invoke(target):  # with another method
+                    raise _unknown(request) from None
+        probe = self._probes.get(target)
+        if probe is not None:
+            return Whole(SMALL_BYTES, probe)
+        if target == secret_keys.PATH:
+            return self._secret_report.admit(request)
+        if request.method not in _METHODS or not _CONTROL_API.match(target):
+            raise _unknown(request)
+        return self._control_api.admit(request, request_id, lambda error: refuse(request, request_id, error))
+
+    def close(self) -> None:
+        """Lets go of the connections that are kept."""
+        self._control_api.close()
+
+    def _invocation(self, request: Request, request_id: str, call: InvokeCall, role: CallerRole | None) -> Admission:
+        limit = invoke_request.check_size(_length(request), event=call.event)
+        hop = hop_of(request) if role is CallerRole.FRONTEND else None
+        serve = partial(self._invoke, request_id=request_id, call=call, hop=hop)
+        if role is None and self._gate is not None:
+            check = self._gate(request, call)
+            if check is not None:
+                serve = partial(_checked, check, serve, request_id)
+        return Whole(limit, serve)
+
+
+def _checked(check: Check, serve: Serve, request_id: str, request: Request) -> None:
+    """Serves a request once the check has nothing against it."""
+
+    def then(error: InvokeError | None) -> None:
+        if error is not None:
+            refuse(request, request_id, error)
+        else:
+            serve(request)
+
+    check(request, then)
+
+
+def _refused(request: Request, request_id: str, error: InvokeError) -> Admission:
+    """A refusal: at once where much is on its way, else after the body."""
+    if b"transfer-encoding" not in request.headers and _length(request) <= SMALL_BYTES:
+        return Whole(SMALL_BYTES, lambda whole: refuse(whole, request_id, error))
+    refuse(request, request_id, error)
+    return None
+
+
+def _unknown(request: Request) -> InvokeError:
+    path = request.target.partition(b"?")[0].decode(errors="replace")
+    return invoke_error.unknown_operation(request.method.decode(errors="replace"), path)
+
+
+def _length(request: Request) -> int:
+    """Bytes of the body as announced; 0 for one in chunks."""
+    return int(request.headers.get(b"content-length", 0))
+
+
+def wording(request: Request, status: int, message: str) -> tuple[bytes, bytes]:
+    """What a connection refuses by itself, as Lambda words it: too much at once, or a fault of ours."""
+    if status == 429:
+        error = invoke_error.throttled("CallerRateLimitExceeded")
+    elif status >= 500:
+        error = InvokeError(status, "ServiceException", message)
+    else:
+        error = InvokeError(status, "InvalidRequestContentException", message)
+    request_id = invoke_request.new_request_id(request, trusted=False)
+    return error.headers() + f"x-amzn-RequestId: {request_id}\r\n".encode(), error.body()

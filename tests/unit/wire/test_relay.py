@@ -1,0 +1,196 @@
+"""What becomes of a request on its way through another server, when one of the three does not do its part."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from kubelambda.wire.client import ClientConnection, connect
+from kubelambda.wire.protocol import ServerProtocol
+from kubelambda.wire.relay import Relay, relayed_head
+from kubelambda.wire.request import Request
+from kubelambda.wire.request_reader import Admission
+
+MEGABYTE = 1 << 20
+
+type Behind = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Between:
+    """A server that passes requests through to one that the test writes."""
+
+    def __init__(self, behind: Behind) -> None:
+        self.behind = behind
+        self.far_port = 0
+        self.port = 0
+        self.streamed = False
+        self.seconds: float | None = None
+        self.kept: list[ClientConnection] = []
+        self.failures: list[str] = []
+        self.relays: list[Relay] = []
+
+    def admit(self, request: Request) -> Admission:
+        """Streams, or collects first."""
+        if not self.streamed:
+            return MEGABYTE
+        relay = self.relay(request)
+        asyncio.get_running_loop().create_task(self.through(relay))
+        return relay
+
+    def serve(self, request: Request) -> None:
+        """A whole request."""
+        asyncio.get_running_loop().create_task(self.through(self.relay(request)))
+
+    def relay(self, request: Request) -> Relay:
+        """Answers 503 where nothing came."""
+
+        def failed(why: str) -> None:
+            self.failures.append(why)
+            request.respond(503)
+
+        length = int(request.headers.get(b"content-length", 0))
+        self.relays.append(
+            Relay(
+                request,
+                relayed_head(request, length=length),
+                streamed=self.streamed,
+                done=self.kept.append,
+                failed=failed,
+                seconds=self.seconds,
+            )
+        )
+        return self.relays[-1]
+
+    async def through(self, relay: Relay) -> None:
+        """Over a kept connection, or a new one."""
+        relay.through(self.kept.pop() if self.kept else await connect("127.0.0.1", self.far_port, lambda _: None))
+
+
+@contextlib.asynccontextmanager
+async def between(behind: Behind) -> AsyncIterator[Between]:
+    """Both servers on loopback."""
+    found = Between(behind)
+    loop = asyncio.get_running_loop()
+    far = await asyncio.start_server(found.behind, "127.0.0.1", 0)
+    server = await loop.create_server(
+        lambda: ServerProtocol(found.serve, max_body=0, admit=found.admit), "127.0.0.1", 0
+    )
+    found.far_port = far.sockets[0].getsockname()[1]
+    found.port = server.sockets[0].getsockname()[1]
+    async with asyncio.timeout(30):
+        yield found
+    server.close()
+    far.close()
+    for connection in found.kept:
+        connection.abort()
+    await asyncio.sleep(0.02)
+
+
+async def answer_to(port: int, request: bytes) -> bytes:
+    """All that comes until the connection ends."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    found = await reader.read()
+    writer.close()
+    return found
+
+
+CLOSE = b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "received"),
+    [
+        (b"", b"HTTP/1.1 503 "),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", b"HTTP/1.1 503 "),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", b"HTTP/1.1 200 "),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", b"HTTP/1.1 200 "),
+    ],
+)
+async def test_an_answer_that_breaks_off_is_no_answer_or_one_that_breaks_off(sent: bytes, received: bytes) -> None:
+    """Before its head something else may be answered; after it the caller must not take what came for the whole."""
+
+    async def behind(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(sent)
+        writer.close()
+
+    async with between(behind) as found:
+        answer = await answer_to(found.port, b"GET /" + CLOSE + b"\r\n")
+        assert answer.startswith(received)
+        assert len(found.failures) == (received == b"HTTP/1.1 503 ")
+        if not found.failures:
+            assert answer.endswith((b"\r\n\r\nabc", b"abc\r\n"))
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_an_answer_that_does_not_get_on_is_given_up(begun: bool) -> None:
+    """As long as it gets on, it may take its time."""
+
+    async def behind(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if begun:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+            for _ in range(12):
+                writer.write(b"x")
+                await asyncio.sleep(0.1)
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    async with between(behind) as found:
+        found.seconds = 0.5
+        answer = await answer_to(found.port, b"GET /" + CLOSE + b"\r\n")
+        assert answer.startswith(b"HTTP/1.1 200 " if begun else b"HTTP/1.1 503 ")
+        assert answer.count(b"x") >= 12 or not begun
+
+
+async def test_a_caller_that_leaves_takes_its_upload_along() -> None:
+    """The other server sees that the body breaks off, and nobody is told of a failure."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def behind(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        begun.set()
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        ended.set()
+
+    async with between(behind) as found:
+        found.streamed = True
+        _, writer = await asyncio.open_connection("127.0.0.1", found.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + bytes(500_000))
+        await begun.wait()
+        writer.close()
+        await ended.wait()
+        assert not found.failures
+        assert not found.kept
+
+
+async def test_fields_of_one_connection_are_not_passed_on() -> None:
+    """Those of the standard, those that `Connection` names, and a length that would be another one's."""
+    heads: list[bytes] = []
+
+    async def behind(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: x-hop, keep-alive\r\nX-Hop: 1\r\nX-Kept: 2\r\n")
+        writer.write(b"Keep-Alive: timeout=5\r\nContent-Length: 2\r\n\r\nok")
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    async with between(behind) as found:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close, content-length, X-Mine\r\nX-Mine: 1\r\nX-Other: 2\r\n"
+        answer = await answer_to(found.port, head + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc")
+        assert len(found.kept) == 1
+    sent = heads[0].lower()
+    assert b"x-other: 2\r\n" in sent
+    assert b"content-length: 3\r\n" in sent
+    for gone in (b"x-mine", b"connection:", b"expect"):
+        assert gone not in sent
+    answer = answer.partition(b"\r\n\r\n")[2].lower()  # after 100 Continue
+    assert b"x-kept: 2\r\n" in answer
+    for gone in (b"x-hop", b"keep-alive"):
+        assert gone not in answer
