@@ -10,7 +10,10 @@ import yaml
 from kubelambda.api.kinds.function import DeployedCode, DeployedConfiguration
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem
 from kubelambda.api.kinds.runtime import Prestart, RuntimeSpec
-from kubelambda.api.settings import EnvironmentSettings, NetworkSettings
+from kubelambda.api.settings import EnvironmentSettings, NetworkSettings, Settings
+from kubelambda.core.environment.pool_identity import PoolIdentity
+from kubelambda.core.environment.shape import Shape
+from kubelambda.resources.closure_check import closure_check
 from kubelambda.resources.environment_network_policy import environment_network_policies
 from kubelambda.resources.environment_pod import (
     configured_resources,
@@ -37,7 +40,22 @@ CONFIGURATION = DeployedConfiguration(
 def pool() -> dict[str, Any]:
     """A pool with the settings of a fresh installation."""
     settings = EnvironmentSettings()
-    return pool_deployment("team", "python3.13", "uid", RUNTIME, settings, size=2, token_sha256="f" * 64)
+    generic = PoolIdentity("python3.13")
+    return pool_deployment("team", generic, "uid", RUNTIME, settings, size=2, token_sha256="f" * 64)
+
+
+def closed_pool() -> dict[str, Any]:
+    """A pool of functions with a vpcConfig and a large /tmp, in zones of their subnets."""
+    return pool_deployment(
+        "team",
+        PoolIdentity("python3.13", Shape(ephemeral_storage_mb=2048, closed=True, zones=("zone-a", "zone-b"))),
+        "uid",
+        RUNTIME,
+        EnvironmentSettings(),
+        size=0,
+        token_sha256="f" * 64,
+        closure=closure_check(Settings()),
+    )
 
 
 def own_pod() -> dict[str, Any]:
@@ -54,12 +72,14 @@ def own_pod() -> dict[str, Any]:
         settings,
         resources=configured_resources(1769, settings),
         token_sha256="f" * 64,
-        ephemeral_storage_mb=1024,
-        file_systems=[
-            DeployedFileSystem(
-                access_point="shared", claim="data", sub_path="a/b", mount_path="/mnt/data", uid=1001, gid=1002
-            )
-        ],
+        shape=Shape(
+            ephemeral_storage_mb=1024,
+            file_systems=(
+                DeployedFileSystem(
+                    access_point="shared", claim="data", sub_path="a/b", mount_path="/mnt/data", uid=1001, gid=1002
+                ),
+            ),
+        ),
     )
 
 
@@ -89,6 +109,7 @@ def policies() -> list[dict[str, Any]]:
     [
         ("provisioned", provisioned()),
         ("pool", pool()),
+        ("closed-pool", closed_pool()),
         ("own-pod", own_pod()),
         ("pod-metadata", pod_metadata({"team": "a"}, EnvironmentSettings(pod_annotations={"example.com/evict": "no"}))),
         *((policy["metadata"]["name"].replace("kubelambda-", "policy-"), policy) for policy in policies()),

@@ -26,9 +26,12 @@ from tests.integration.processes import KEY
 
 import kubelambda.agent
 from kubelambda.api import environment_protocol, labels
+from kubelambda.api.environment_protocol import ClosureCheck
 from kubelambda.api.kinds.runtime import RuntimeSpec
-from kubelambda.api.settings import EnvironmentSettings, Settings
+from kubelambda.api.settings import EnvironmentSettings, NetworkSettings, Settings
 from kubelambda.core.environment import tokens
+from kubelambda.core.environment.pool_identity import PoolIdentity
+from kubelambda.core.environment.shape import GENERIC, Shape
 from kubelambda.frontend.cold_start.archive_cache import Archives
 from kubelambda.frontend.cold_start.specializer import AgentAddress, Specializer
 from kubelambda.frontend.cold_start.start import Target, Watcher
@@ -45,6 +48,9 @@ RUNTIME = RuntimeSpec(image="localhost/python:1", prestart="python", inline_file
 AGENT = Path(kubelambda.agent.__file__).with_name("__main__.py")
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 RUNTIME_NAME = "python3.13"
+CLOSED = ClosureCheck("", "", 0.0)
+"""Nobody enforces policies here: an environment takes itself for closed."""
+OPEN: dict[str, Any] = {"network": NetworkSettings(require_enforcement=False, settle_seconds=0)}
 _addresses = (
     f"127.{64 + n // 65_000}.{n // 250 % 250 + 1}.{n % 250 + 1}" for n in itertools.count(os.getpid() % 30_000)
 )
@@ -58,7 +64,7 @@ class Agents:
         self._namespace = namespace
         self.folder = folder
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._uninitialized: dict[str, str] = {}
+        self._unready: dict[str, str] = {}
         self.schedules: Callable[[Object], bool] = lambda _: True
         """Whether a pod finds a place."""
 
@@ -111,20 +117,20 @@ class Agents:
                             break
                 assert self.processes[name].poll() is None, (root / "agent.log").read_text()
                 await asyncio.sleep(0.02)
-        provisioned = labels.PROVISIONED in pod["metadata"]["labels"]
-        await self.report(name, ready=not provisioned, ip=ip)
-        if provisioned:
-            self._uninitialized[name] = ip
+        probe = pod["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"]
+        ready = probe == environment_protocol.HEALTH
+        await self.report(name, ready=ready, ip=ip)
+        if not ready:
+            self._unready[name] = f"http://{ip}:{environment_protocol.CONTROL_PORT}{probe}"
 
     async def _probe(self) -> None:
-        """Asks provisioned environments whether they are ready."""
+        """Asks environments that were not ready at once: provisioned ones, and those that are born closed."""
         async with aiohttp.ClientSession() as session:
-            for name, ip in list(self._uninitialized.items()):
-                url = f"http://{ip}:{environment_protocol.CONTROL_PORT}{environment_protocol.INITIALIZED}"
+            for name, url in list(self._unready.items()):
                 with contextlib.suppress(aiohttp.ClientError):
                     async with session.get(url) as answer:
                         if answer.status == 200:
-                            del self._uninitialized[name]
+                            del self._unready[name]
                             await self.report(name, ready=True)
 
     async def report(self, name: str, *, ready: bool, ip: str | None = None) -> None:
@@ -148,7 +154,7 @@ class Agents:
     def end(self, name: str) -> None:
         """Kills an agent."""
         process = self.processes.pop(name)
-        self._uninitialized.pop(name, None)
+        self._unready.pop(name, None)
         process.kill()
         process.wait()
         shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -282,6 +288,7 @@ class Cluster:
             system_namespace=self._system,
             default_namespace=self.namespace,
             environments=EnvironmentSettings(**env),
+            **OPEN,
         )
         found = Frontend(
             client or self.client, self.store, settings, KEY, address=address, service="none", port=self.port
@@ -354,13 +361,13 @@ class Cluster:
         status = {"state": "Active", "deployed": found, "reservedConcurrentExecutions": reserved}
         await self.client.patch(FUNCTIONS, name, {"status": status}, self.namespace, subresource="status")
 
-    async def pool(self, size: int) -> list[str]:
-        """Idle environments, ready; nobody replaces them."""
-        names = [await self._pool_pod() for _ in range(size)]
+    async def pool(self, size: int, shape: Shape = GENERIC, *, closure: ClosureCheck = CLOSED) -> list[str]:
+        """Idle environments, ready unless they have to find themselves closed first; nobody replaces them."""
+        names = [await self._pool_pod(shape, closure) for _ in range(size)]
         await eventually(lambda: self._ready(names))
         return names
 
-    async def _pool_pod(self) -> str:
+    async def _pool_pod(self, shape: Shape, closure: ClosureCheck) -> str:
         settings = EnvironmentSettings()
         spec = rendering.pod_spec(
             RUNTIME_NAME,
@@ -368,9 +375,15 @@ class Cluster:
             settings,
             resources=rendering.pool_resources(settings),
             token_sha256=tokens.pool_token_sha256(KEY, self.namespace),
+            shape=shape,
+            closure=closure.encode(),
         )
         spec["nodeName"] = "node-1"
-        metadata = {"generateName": "pool-", "labels": rendering.pool_labels(RUNTIME_NAME)}
+        pool = PoolIdentity(RUNTIME_NAME, shape)
+        metadata = {
+            "generateName": "pool-",
+            "labels": {**rendering.pool_labels(pool), **rendering.closed_labels(shape)},
+        }
         created = await self.client.create(PODS, {"metadata": metadata, "spec": spec}, self.namespace)
         name: str = created["metadata"]["name"]
         return name

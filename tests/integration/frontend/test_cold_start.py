@@ -8,6 +8,7 @@ from tests.integration.loopback import Cluster, Relay, eventually
 from tests.integration.processes import KEY
 
 from kubelambda.api import labels
+from kubelambda.core.environment.pool_identity import PoolIdentity
 from kubelambda.frontend.account import stray_collection
 from kubelambda.frontend.cold_start import claiming
 from kubelambda.frontend.cold_start.creation import Creation
@@ -254,12 +255,12 @@ async def test_a_start_that_fails_as_nobody_expected_answers_and_leaves_nothing(
     frontend = await cluster.frontend()
     create, broken = Creation.create, 1
 
-    async def once(creation: Creation, target: Target) -> tuple[str, str]:
+    async def once(creation: Creation, target: Target, pool: PoolIdentity) -> tuple[str, str]:
         nonlocal broken
         if broken:
             broken -= 1
             raise RecursionError("nobody expected this")
-        return await create(creation, target)
+        return await create(creation, target, pool)
 
     monkeypatch.setattr(Creation, "create", once)
     assert (await cluster.invoke("echo")).status == 500

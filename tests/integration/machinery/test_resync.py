@@ -15,6 +15,7 @@ from kubelambda.controllers.machinery.queues import SHARED, Queues
 from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES
 from kubelambda.controllers.registry import controllers
+from kubelambda.core.environment.pool_identity import PoolIdentity
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import DEPLOYMENTS, FUNCTIONS
 from kubelambda.resources.pool_deployment import pool_deployment
@@ -71,7 +72,13 @@ async def test_a_pool_without_functions_is_found(context: Context, functions: Fu
     assert runtime is not None
     spec = RuntimeSpec.model_validate(runtime.spec)
     manifest = pool_deployment(
-        functions.namespace, "python3.13", "uid", spec, Settings().environments, size=1, token_sha256="0" * 64
+        functions.namespace,
+        PoolIdentity("python3.13"),
+        "uid",
+        spec,
+        Settings().environments,
+        size=1,
+        token_sha256="0" * 64,
     )
     await functions.client.create(DEPLOYMENTS, manifest, functions.namespace)
     due(context)

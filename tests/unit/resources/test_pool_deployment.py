@@ -58,3 +58,11 @@ def test_the_runtime_says_how_far_a_pool_grows(size: int, max_size: int | None, 
     """To 10, where it says nothing."""
     runtime = RuntimeSpec(image="i", inline_file_name="f", pool=Pool(size=size, max_size=max_size))
     assert pool_range("python3.13", runtime, {}) == PoolRange(size, most)
+
+
+def test_a_pool_of_a_shape_begins_empty_and_grows_as_far_as_the_generic_one() -> None:
+    """It has a name of its own, and its annotation sets its size."""
+    pool = "python3.13_0123456789"
+    assert pool_name(pool) == "kubelambda-pool-python3-13---0123456789"
+    assert pool_range(pool, RUNTIME, {"pool-size.kubelambda.dev/python3.13": "5"}) == PoolRange(0, 10)
+    assert pool_range(pool, RUNTIME, {f"pool-size.kubelambda.dev/{pool}": "1-3"}) == PoolRange(1, 3)

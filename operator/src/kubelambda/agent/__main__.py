@@ -9,6 +9,8 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubelambda.agent.process.process import Process
+    from kubelambda.agent.sandbox.closure import Closure
+    from kubelambda.wire.event_loop import EventLoop
 
 _SIGTERM = 15
 _PACKAGES = os.path.realpath(__file__).rpartition("/kubelambda/")[0]
@@ -79,7 +81,10 @@ def _serve(source: int, output: int, kind: str, prestarted: "Process | None", ap
     )
     memory = Memory(loop, lambda: runtime.pid, root / "sys/fs/cgroup")
     sandbox = Sandbox(paths=paths, runtime=runtime, log=log, memory=memory, loop=loop, finished=loop.stop)
-    control = Control(sandbox, os.environ[environment_protocol.ENV_POOL_TOKEN_SHA256])
+    closure = _closure(loop)
+    control = Control(
+        sandbox, os.environ[environment_protocol.ENV_POOL_TOKEN_SHA256], lambda: closure.why if closure else ""
+    )
     api = RuntimeApi(sandbox)
     loop.on_signal(signal.SIGTERM, sandbox.drain)
     # The function's own processes, whom its timeout ends; and frontends, whose connections may be idle for ever.
@@ -101,9 +106,23 @@ def _serve(source: int, output: int, kind: str, prestarted: "Process | None", ap
         control_port,
         lambda: Connection(control.serve, max_body=0, admit=control.admit, connections=outside),
     )
+    if closure is not None:
+        closure.begin()
     runtime.reap()  # it may have ended before we heard of it
     gc.freeze()  # what is here now stays: collections need not visit it
     loop.run()
+
+
+def _closure(loop: "EventLoop") -> "Closure | None":
+    """What finds out whether an environment that is born closed is."""
+    from kubelambda.api import environment_protocol  # noqa: PLC0415
+
+    check = os.environ.get(environment_protocol.ENV_CLOSURE)
+    if not check:
+        return None
+    from kubelambda.agent.sandbox.closure import Closure  # noqa: PLC0415
+
+    return Closure(environment_protocol.parse_closure_check(check), loop)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,9 @@ ENV_POD_NAME: Final = "KUBELAMBDA_POD_NAME"
 ENV_POD_UID: Final = "KUBELAMBDA_POD_UID"
 ENV_POD_IP: Final = "KUBELAMBDA_POD_IP"
 
+ENV_CLOSURE: Final = "KUBELAMBDA_CLOSURE"
+"""How an environment that is born closed finds out that it is: the JSON of a `ClosureCheck`."""
+
 ENV_ROOT: Final = "KUBELAMBDA_ROOT"
 """Where `/var/task`, `/opt` and `/var/runtime` are, `/` in a pod: for agents that run beside each other."""
 ENV_CONTROL_HOST: Final = "KUBELAMBDA_CONTROL_HOST"
@@ -32,6 +35,8 @@ ENV_RUNTIME_API_PORT: Final = "KUBELAMBDA_RUNTIME_API_PORT"
 HEALTH: Final = "/healthz"
 INITIALIZED: Final = "/initialized"
 """Answers 200 once the environment is a function's and its INIT has succeeded: the readiness of provisioned ones."""
+CLOSED: Final = "/closed"
+"""Answers 200 once an environment that is born closed has found that it is: before, nobody may have it."""
 SPECIALIZE: Final = "/specialize"
 INVOKE: Final = "/invoke"
 STATE: Final = "/state"
@@ -56,6 +61,31 @@ type InitializationType = Literal["on-demand", "provisioned-concurrency"]
 
 class UnusableMessage(Exception):
     """A message that cannot be understood; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosureCheck:
+    """How an environment finds out that the policy which closes it holds."""
+
+    refused: str
+    """`host:port` that every environment but a closed one reaches; empty: nobody checks, and time has to do."""
+    allowed: str
+    """`host:port` that closed ones reach too: who does not reach it either has no network yet."""
+    seconds: float
+    """How long it must be found closed without a break."""
+
+    def encode(self) -> str:
+        """As the variable has it."""
+        return json.dumps(asdict(self))
+
+
+def parse_closure_check(text: str) -> ClosureCheck:
+    """The check out of its variable. Raises `UnusableMessage`."""
+    try:
+        found = json.loads(text)
+        return ClosureCheck(str(found["refused"]), str(found["allowed"]), float(found["seconds"]))
+    except (ValueError, TypeError, KeyError) as error:
+        raise UnusableMessage(f"{ENV_CLOSURE} is no check: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

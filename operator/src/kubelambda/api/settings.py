@@ -111,8 +111,12 @@ class NetworkSettings(Model):
     """Networks that no environment reaches: the metadata services of clouds, where it would be taken for its node."""
     api_server: bool = False
     """Whether environments reach the API server."""
+    require_enforcement: bool = True
+    """Whether an environment of a function with a vpcConfig must have found that its policy holds: it has tried."""
     settle_seconds: Annotated[float, Field(ge=0)] = 1.0
-    """How long a closed environment exists before it is opened: longer than an enforcer takes to hear of a new pod."""
+    """How long it must have found that before anybody gets it; where it need not, how long it exists before that."""
+    opening_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """How long INIT waits after a claim has opened what the function's groups allow: until the enforcer has done it."""
     resolvers: list[dict[str, Any]] = [
         {
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},

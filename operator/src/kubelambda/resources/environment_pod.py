@@ -9,6 +9,8 @@ from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings
+from kubelambda.core.environment.pool_identity import PoolIdentity
+from kubelambda.core.environment.shape import GENERIC, Shape
 from kubelambda.core.environment.sizing import Resources, function_resources
 
 type Manifest = dict[str, Any]
@@ -21,13 +23,13 @@ USER_ID = 993
 """The unprivileged user of every environment image."""
 
 
-def pool_labels(runtime: str) -> dict[str, str]:
-    """Labels of an idle pool pod, which are also the selector of its Deployment."""
+def pool_labels(pool: PoolIdentity) -> dict[str, str]:
+    """Labels of an idle pool pod that tell its pool, and are the selector of its Deployment."""
     return {
         labels.MANAGED_BY: labels.MANAGER,
         labels.COMPONENT: labels.COMPONENT_ENVIRONMENT,
-        labels.POOL: runtime,
-        labels.RUNTIME: runtime,
+        labels.POOL: pool.id,
+        labels.RUNTIME: pool.runtime,
     }
 
 
@@ -52,9 +54,9 @@ def network_labels(configuration: DeployedConfiguration) -> dict[str, str]:
     return {labels.NETWORK_SET: network.set, **members}
 
 
-def closed_labels(configuration: DeployedConfiguration) -> dict[str, str]:
+def closed_labels(shape: Shape) -> dict[str, str]:
     """Labels that an environment of a function with a vpcConfig is made with: it is born closed."""
-    return {} if configuration.network is None else {labels.NETWORK: labels.NETWORK_CLOSED}
+    return {labels.NETWORK: labels.NETWORK_CLOSED} if shape.closed else {}
 
 
 def owner_reference(function: str, uid: str) -> Manifest:
@@ -102,15 +104,22 @@ def pod_spec(
     *,
     resources: Resources,
     token_sha256: str,
-    ephemeral_storage_mb: int = limits.EPHEMERAL_STORAGE_MIN_MB,
-    file_systems: Sequence[DeployedFileSystem] = (),
+    shape: Shape = GENERIC,
+    closure: str = "",
     provisioned: bool = False,
 ) -> Manifest:
     """Spec of an environment's pod, within the `restricted` Pod Security standard.
 
     One that is `provisioned` is ready for Kubernetes once its function is initialized, not when its agent answers.
+    `closure` says how one that is born closed finds out that it is (`closure_check`).
     """
-    container = _container(runtime_name, runtime, settings, resources, token_sha256, provisioned=provisioned)
+    file_systems = shape.file_systems
+    container = _container(runtime_name, runtime, settings, resources, token_sha256)
+    if shape.closed:
+        container["env"].append({"name": environment_protocol.ENV_CLOSURE, "value": closure})
+        container["readinessProbe"] = _readiness(environment_protocol.CLOSED, seconds=2)
+    if provisioned:
+        container["readinessProbe"] = _readiness(environment_protocol.INITIALIZED, seconds=2)
     container["volumeMounts"] += [_file_mount(name, mounted) for name, mounted in _numbered(file_systems)]
     return {
         "automountServiceAccountToken": False,
@@ -123,7 +132,7 @@ def pod_spec(
         },
         "containers": [container],
         "volumes": [
-            {"name": "tmp", "emptyDir": {"sizeLimit": f"{ephemeral_storage_mb}Mi"}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": f"{shape.ephemeral_storage_mb}Mi"}},
             {"name": "task", "emptyDir": {"sizeLimit": f"{limits.UNZIPPED_MAX_BYTES}"}},
             {"name": "opt", "emptyDir": {"sizeLimit": f"{limits.UNZIPPED_MAX_BYTES}"}},
             *({"name": name, "persistentVolumeClaim": _claim(mounted)} for name, mounted in _numbered(file_systems)),
@@ -138,14 +147,7 @@ def _container(
     settings: EnvironmentSettings,
     resources: Resources,
     token_sha256: str,
-    *,
-    provisioned: bool,
 ) -> Manifest:
-    probe: Manifest = {"httpGet": {"path": environment_protocol.HEALTH, "port": "control"}}
-    readiness: Manifest = {**probe, "periodSeconds": 10, "failureThreshold": 3}
-    if provisioned:
-        probe_initialized: Manifest = {"httpGet": {"path": environment_protocol.INITIALIZED, "port": "control"}}
-        readiness = {**probe_initialized, "periodSeconds": 2, "failureThreshold": 3}
     return {
         "name": labels.CONTAINER,
         "image": runtime.image,
@@ -165,8 +167,8 @@ def _container(
         ],
         "ports": [{"name": "control", "containerPort": environment_protocol.CONTROL_PORT, "protocol": "TCP"}],
         # Quick to find a new environment ready; hardly any work for the node once there are hundreds of them.
-        "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": START_PROBES},
-        "readinessProbe": readiness,
+        "startupProbe": {**_probe(environment_protocol.HEALTH), "periodSeconds": 1, "failureThreshold": START_PROBES},
+        "readinessProbe": _readiness(environment_protocol.HEALTH, seconds=10),
         # A container that was only just created cannot hear SIGTERM yet; by the end of this pause it can.
         "lifecycle": {"preStop": {"sleep": {"seconds": 1}}},
         "resources": resources.manifest(),
@@ -185,6 +187,14 @@ def _container(
             {"name": "opt", "mountPath": "/opt"},
         ],
     }
+
+
+def _readiness(path: str, *, seconds: int) -> Manifest:
+    return {**_probe(path), "periodSeconds": seconds, "failureThreshold": 3}
+
+
+def _probe(path: str) -> Manifest:
+    return {"httpGet": {"path": path, "port": "control"}}
 
 
 def _user(file_systems: Sequence[DeployedFileSystem]) -> Manifest:

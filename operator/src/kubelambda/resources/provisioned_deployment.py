@@ -10,12 +10,12 @@ from kubelambda.api import labels
 from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings
+from kubelambda.core.environment.shape import configured_shape
 from kubelambda.resources.environment_pod import (
     Manifest,
     closed_labels,
     configured_resources,
     function_labels,
-    network_labels,
     pod_metadata,
     pod_spec,
 )
@@ -63,19 +63,21 @@ def provisioned_deployment(
     owner: Manifest,
     replicas: int,
     token_sha256: str,
+    closure: str = "",
 ) -> Manifest:
     """The Deployment. `owner` is the reference to the Alias or FunctionVersion whose environments they are.
 
     `function` is the name of the Function object, `function_uid` its uid.
     """
+    shape = configured_shape(configuration)
     pod = pod_spec(
         configuration.runtime,
         runtime,
         settings,
         resources=configured_resources(configuration.memory_size, settings),
         token_sha256=token_sha256,
-        ephemeral_storage_mb=configuration.ephemeral_storage,
-        file_systems=configuration.file_systems,
+        shape=shape,
+        closure=closure,
         provisioned=True,
     )
     found = {
@@ -83,11 +85,10 @@ def provisioned_deployment(
         **function_labels(function, function_uid, configuration),
         labels.RUNTIME: configuration.runtime,
     }
-    # They wait for their function longer than an enforcer takes to hear of them.
-    metadata = pod_metadata({**found, **closed_labels(configuration), **network_labels(configuration)}, settings)
+    # Whoever hands the function over opens what its groups allow, once they have found themselves closed.
+    metadata = pod_metadata({**found, **closed_labels(shape)}, settings)
     metadata["annotations"] = {**metadata.get("annotations", {}), labels.PROVISIONED: qualifier}
     # The revision changes with the Runtime's image: it is no part of what tells the Deployment's pods from others.
-    zones = configuration.network.zones if configuration.network else ()
     selector = {name: value for name, value in found.items() if name not in (labels.REVISION, labels.RUNTIME)}
     return {
         "metadata": {
@@ -103,6 +104,6 @@ def provisioned_deployment(
             "progressDeadlineSeconds": _PROGRESS_DEADLINE_S,
             "selector": {"matchLabels": selector},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
-            "template": {"metadata": metadata, "spec": {**pod, **spread(selector), **within_zones(zones)}},
+            "template": {"metadata": metadata, "spec": {**pod, **spread(selector), **within_zones(shape.zones)}},
         },
     }

@@ -6,7 +6,8 @@ from sys import intern
 from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.controllers.machinery.declaration import Watch
 from kubelambda.core.code.layer_reference import parse_layer
-from kubelambda.core.environment.shape import function_shape
+from kubelambda.core.environment.pool_identity import PoolIdentity
+from kubelambda.core.environment.shape import deployed_shape, looks_generic
 from kubelambda.core.file_system.mounts import access_point_name
 from kubelambda.core.function.version_publication import fingerprint
 from kubelambda.core.network.network_set import NetworkSet, deployed_set, network_set
@@ -22,8 +23,8 @@ class FunctionFacts:
     generation: int
     created: str
     runtime: str | None
-    pooled: bool
-    """Whether a generic pool pod can serve it."""
+    pools: tuple[PoolIdentity, ...]
+    """The pools that its environments come from: as it is deployed, and as far as its spec tells."""
     requested: int | None
     """Reserved concurrency that it asks for."""
     granted: int | None
@@ -66,15 +67,14 @@ def function_facts(body: Object) -> FunctionFacts:
     code = deployed.get("code") or {}
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
     last = status.get("lastPublished") or {}
-    runtime, storage = spec.get("runtime"), spec.get("ephemeralStorage") or {}
-    closed = bool((spec.get("vpcConfig") or {}).get("subnetIds"))
+    runtime = spec.get("runtime")
     mounted = tuple(access_point_name(config["arn"]) for config in spec.get("fileSystemConfigs") or ())
     return FunctionFacts(
         uid=metadata["uid"],
         generation=metadata["generation"],
         created=metadata["creationTimestamp"],
         runtime=intern(runtime) if runtime else None,
-        pooled=function_shape(storage.get("size", 0), closed=closed, volumes=mounted).generic,
+        pools=_pools(spec, deployed),
         requested=spec.get("reservedConcurrentExecutions"),
         granted=status.get("reservedConcurrentExecutions"),
         sha256=code.get("sha256"),
@@ -96,6 +96,15 @@ def function_facts(body: Object) -> FunctionFacts:
         last_fingerprint=last.get("fingerprint", ""),
         retention=spec.get("versionRetention"),
     )
+
+
+def _pools(spec: Object, deployed: Object) -> tuple[PoolIdentity, ...]:
+    found = []
+    if deployed.get("runtime"):
+        found.append(PoolIdentity(intern(deployed["runtime"]), deployed_shape(deployed)))
+    if spec.get("runtime") and looks_generic(spec):  # its pool fills while its code is being fetched
+        found.append(PoolIdentity(intern(spec["runtime"])))
+    return tuple(dict.fromkeys(found))
 
 
 def _fingerprint(deployed: Object | None) -> str:

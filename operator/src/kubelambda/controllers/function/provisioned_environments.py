@@ -25,6 +25,7 @@ from kubelambda.core.function.provisioning import Provision
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import DEPLOYMENTS, FUNCTION_VERSIONS
+from kubelambda.resources.closure_check import closure_check
 from kubelambda.resources.provisioned_deployment import provisioned_deployment
 
 
@@ -115,6 +116,7 @@ async def keep(
             owner=owner,
             replicas=count,
             token_sha256=tokens.pool_token_sha256(context.key, namespace),
+            closure=closure_check(context.settings),
         )
         body = await context.client.apply(DEPLOYMENTS, manifest, manager=FIELD_MANAGER)
         await changes.observe(context, WATCHED_PROVISIONED_DEPLOYMENTS, body)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from sys import intern
 
 from kubelambda.controllers.machinery.declaration import Watch
+from kubelambda.core.environment.pool_identity import PoolIdentity
+from kubelambda.core.environment.shape import deployed_shape
 from kubelambda.core.network.network_set import NetworkSet, deployed_set
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTION_VERSIONS
@@ -26,6 +28,8 @@ class VersionFacts:
     code_sha256: str | None
     """The same as Lambda writes it."""
     runtime: str | None
+    pool: PoolIdentity | None
+    """The pool that its environments come from."""
     revision: str | None
     fault: str
     """Why it cannot be invoked."""
@@ -56,7 +60,8 @@ def version_facts(body: Object) -> VersionFacts:
         sha256=(deployed.get("code") or {}).get("sha256"),
         layers=tuple(layer["sha256"] for layer in deployed.get("layers") or ()),
         code_sha256=status.get("codeSha256"),
-        runtime=intern(deployed["runtime"]) if deployed else None,
+        runtime=intern(deployed["runtime"]) if deployed.get("runtime") else None,
+        pool=PoolIdentity(intern(deployed["runtime"]), deployed_shape(deployed)) if deployed.get("runtime") else None,
         revision=deployed.get("revision"),
         fault=ready.get("message", "") if ready.get("status") == "False" else "",
         requested=wanted,

@@ -13,6 +13,7 @@ from kubelambda.kube.resources import DEPLOYMENTS
 class PoolDeploymentFacts:
     """The parts of a pool's Deployment that decisions are made by."""
 
+    pool_id: str
     runtime: str
     generation: int
     """Of its spec: somebody, maybe ourselves, changed it."""
@@ -26,7 +27,8 @@ def pool_deployment_facts(body: Object) -> PoolDeploymentFacts:
     stuck, refused = found.get("Progressing", {}), found.get("ReplicaFailure", {})
     failing = refused if refused.get("status") == "True" else stuck if stuck.get("status") == "False" else {}
     return PoolDeploymentFacts(
-        runtime=metadata["labels"][labels.POOL],
+        pool_id=metadata["labels"][labels.POOL],
+        runtime=metadata["labels"].get(labels.RUNTIME, metadata["labels"][labels.POOL]),
         generation=metadata["generation"],
         pool=PoolFacts(metadata["namespace"], status.get("readyReplicas", 0), failing.get("message")),
     )

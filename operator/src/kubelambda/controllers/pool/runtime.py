@@ -35,7 +35,7 @@ async def reconcile(context: Context, key: Key) -> Outcome:
         generation=body["metadata"]["generation"],
         before=before,
         functions=sum(facts.runtime == key.name for _, facts in cluster[WATCHED_FUNCTIONS]),
-        pools=[facts.pool for _, facts in cluster[WATCHED_POOLS] if facts.runtime == key.name],
+        pools=[facts.pool for _, facts in cluster[WATCHED_POOLS] if facts.pool_id == key.name],
         now=datetime.now(UTC),
     )
     if status != before:

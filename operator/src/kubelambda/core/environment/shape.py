@@ -1,84 +1,92 @@
 """The shape of an environment: whatever its pod cannot change once it is made, and so which pool can serve it. Pure.
 
-Everything else (code, variables, memory, CPU) comes with the claim.
+Everything else (code, variables, memory, CPU) comes with the claim. This is the one place that decides it: the operator
+makes a pool for every shape that it finds in use, and a frontend takes from the pool of the shape that it starts.
 """
 
 import hashlib
-from collections.abc import Iterable
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from typing import Any
 
 from kubelambda.api import limits
+from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.function_mounts import DeployedFileSystem
+from kubelambda.api.kinds.vpc_config import DeployedNetwork
 
-type Pairs = tuple[tuple[str, str], ...]
-"""A mapping that can be compared and hashed: sorted pairs."""
+_ID_CHARS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a function needs of its pod. The defaults are a pool pod's: what the Runtime and the settings say."""
+    """What a function needs of its pod. The defaults are the generic shape: what the Runtime and the settings say."""
 
     ephemeral_storage_mb: int = limits.EPHEMERAL_STORAGE_MIN_MB
     """Size of /tmp."""
-    image: str = ""
-    """The function's own image."""
-    volumes: tuple[str, ...] = ()
+    file_systems: tuple[DeployedFileSystem, ...] = ()
     """What is mounted: claim, folder of it, where, and as whom."""
-    node_selector: Pairs = ()
-    """Where it may run."""
-    network: str = ""
-    """The closed network that it lives in."""
-    service_account: str = ""
-    """Whose credentials it carries."""
-    runtime_class: str = ""
-    """The sandbox of its container."""
+    closed: bool = False
+    """Whether it is born closed: nothing gets out before a claim opens what the function's groups allow."""
+    zones: tuple[str, ...] = ()
+    """Zones that it may run in, sorted; none: anywhere."""
 
     @property
     def generic(self) -> bool:
-        """Whether every pod of its runtime's pool has this shape."""
+        """Whether every pod of its runtime's generic pool has this shape."""
         return self == GENERIC
 
     @property
     def id(self) -> str:
-        """A short name of the shape, the same on every frontend; empty for the generic one."""
-        return "" if self.generic else hashlib.sha256(repr(self).encode()).hexdigest()[:10]
+        """A short name of the shape, the same everywhere; empty for the generic one."""
+        if self.generic:
+            return ""
+        mounted = [each.model_dump(mode="json") for each in self.file_systems]
+        written = json.dumps([self.ephemeral_storage_mb, mounted, self.closed, self.zones], sort_keys=True)
+        return hashlib.sha256(written.encode()).hexdigest()[:_ID_CHARS]
 
 
 GENERIC = Shape()
 
 
-class PodSource(Enum):
-    """Where a start takes its pod from."""
+def function_shape(
+    ephemeral_storage_mb: int,
+    *,
+    network: DeployedNetwork | None = None,
+    file_systems: Sequence[DeployedFileSystem] = (),
+) -> Shape:
+    """The shape of a function with so much /tmp; no pool pod has less than the least.
 
-    POOL = "pool"
-    """A pool pod where there is one, else one of its own."""
-    OWN = "own"
-    """One of its own: no pool has its shape."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartPlan:
-    """How an environment comes to be."""
-
-    shape: Shape
-    source: PodSource
-    enlarge_first: bool
-    """Whether a pool pod has to get the function's size before anything runs in it: its own limit is too small."""
-
-
-def function_shape(ephemeral_storage_mb: int, *, closed: bool = False, volumes: Iterable[str] = ()) -> Shape:
-    """The shape of a function with so much /tmp (no pool pod has less than the least), in a closed network or not.
-
-    All closed networks are one shape: pods are born closed, and the claim says what opens.
+    All closed networks in the same zones are one shape: pods are born closed, and the claim says what opens.
     """
-    storage = max(ephemeral_storage_mb, limits.EPHEMERAL_STORAGE_MIN_MB)
-    return Shape(ephemeral_storage_mb=storage, network="closed" if closed else "", volumes=tuple(volumes))
+    found = Shape(
+        max(ephemeral_storage_mb, limits.EPHEMERAL_STORAGE_MIN_MB),
+        tuple(file_systems),
+        network is not None,
+        tuple(sorted(network.zones)) if network else (),
+    )
+    return GENERIC if found == GENERIC else found
 
 
-def start_plan(shape: Shape, memory_mb: int, pool_limit_mb: int, *, own_pod: bool = False) -> StartPlan:
-    """The plan for a function that needs `memory_mb` in all; pool pods may use `pool_limit_mb`.
+def configured_shape(configuration: DeployedConfiguration) -> Shape:
+    """The shape of a deployed function."""
+    return function_shape(
+        configuration.ephemeral_storage, network=configuration.network, file_systems=configuration.file_systems
+    )
 
-    `own_pod` says that a pool pod was tried and did not do.
-    """
-    source = PodSource.POOL if shape.generic and not own_pod else PodSource.OWN
-    return StartPlan(shape, source, enlarge_first=source is PodSource.POOL and memory_mb > pool_limit_mb)
+
+def deployed_shape(deployed: Mapping[str, Any]) -> Shape:
+    """As `configured_shape`, of a configuration as it is written."""
+    network = deployed.get("network")
+    return function_shape(
+        deployed.get("ephemeralStorage", 0),
+        network=DeployedNetwork.model_validate(network) if network else None,
+        file_systems=[DeployedFileSystem.model_validate(each) for each in deployed.get("fileSystems") or ()],
+    )
+
+
+def looks_generic(spec: Mapping[str, Any]) -> bool:
+    """Whether a function that is not deployed yet will have the generic shape, as far as its spec tells."""
+    storage, network = spec.get("ephemeralStorage") or {}, spec.get("vpcConfig") or {}
+    special = network.get("subnetIds") or spec.get("fileSystemConfigs") or spec.get("packageType") == "Image"
+    return not special and function_shape(storage.get("size", 0)).generic

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from kubelambda.core.pool.pool_size import PoolDemand, PoolRange
 from kubelambda.frontend.cluster.caches import Caches
+from kubelambda.frontend.cluster.views import PoolView
 from kubelambda.kube.errors import KubeError, NotFound
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.reflector import Name
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class PoolScaling:
-    """The demand for every pool, and the scale that follows from it."""
+    """The demand for every pool, by its namespace and id, and the scale that follows from it."""
 
     def __init__(self, client: KubeClient, caches: Caches, owns: Callable[[str], bool]) -> None:
         self._client = client
@@ -25,49 +26,49 @@ class PoolScaling:
         self._owns = owns
         self._demand: dict[Name, PoolDemand] = {}
 
-    def claimed(self, namespace: str, runtime: str) -> None:
+    def claimed(self, namespace: str, pool_id: str) -> None:
         """A function wanted an environment out of a pool, whether or not there was one."""
-        self._of(namespace, runtime).claimed(time.monotonic())
+        self._of(namespace, pool_id).claimed(time.monotonic())
 
     async def resize(self) -> None:
         """Scales what has another size than it should, all namespaces side by side: none waits for another."""
         async with asyncio.TaskGroup() as tasks:
             for (namespace, deployment), pool in list(self._caches.pools.items.items()):
-                if pool.runtime and self._owns(namespace) and deployment == pool_name(pool.runtime):
-                    wanted = self._wanted(namespace, pool.runtime)
+                if pool.id and self._owns(namespace) and deployment == pool_name(pool.id):
+                    wanted = self._wanted(namespace, pool)
                     if wanted is not None and wanted != pool.replicas:
-                        tasks.create_task(self._scale(namespace, pool.runtime, wanted))
+                        tasks.create_task(self._scale(namespace, pool.id, wanted))
         for name in [name for name in self._demand if not self._exists(*name)]:
             del self._demand[name]
 
-    def _wanted(self, namespace: str, runtime: str) -> int | None:
-        size = self._range(namespace, runtime)
-        return None if size is None else self._of(namespace, runtime).wanted(size, time.monotonic())
+    def _wanted(self, namespace: str, pool: PoolView) -> int | None:
+        size = self._range(namespace, pool)
+        return None if size is None else self._of(namespace, pool.id).wanted(size, time.monotonic())
 
-    async def _scale(self, namespace: str, runtime: str, wanted: int) -> None:
+    async def _scale(self, namespace: str, pool_id: str, wanted: int) -> None:
         try:
             scale = {"spec": {"replicas": wanted}}
-            await self._client.patch(DEPLOYMENTS, pool_name(runtime), scale, namespace, subresource="scale")
+            await self._client.patch(DEPLOYMENTS, pool_name(pool_id), scale, namespace, subresource="scale")
         except NotFound:
             return
         except KubeError as error:
-            log.info("pool %s of %s does not get its size of %d: %s", runtime, namespace, wanted, error)
+            log.info("pool %s of %s does not get its size of %d: %s", pool_id, namespace, wanted, error)
 
-    def _range(self, namespace: str, runtime: str) -> PoolRange | None:
-        spec = self._caches.runtimes.items.get(("", runtime))
+    def _range(self, namespace: str, pool: PoolView) -> PoolRange | None:
+        spec = self._caches.runtimes.items.get(("", pool.runtime))
         found = self._caches.namespaces.items.get(("", namespace))
-        return None if spec is None or found is None else pool_range(runtime, spec, found.pool_sizes)
+        return None if spec is None or found is None else pool_range(pool.id, spec, found.pool_sizes)
 
-    def _of(self, namespace: str, runtime: str) -> PoolDemand:
-        demand = self._demand.get((namespace, runtime))
+    def _of(self, namespace: str, pool_id: str) -> PoolDemand:
+        demand = self._demand.get((namespace, pool_id))
         if demand is None:
-            demand = self._demand[namespace, runtime] = PoolDemand()
-            pool = self._caches.pools.items.get((namespace, pool_name(runtime)))
-            size = self._range(namespace, runtime)
+            demand = self._demand[namespace, pool_id] = PoolDemand()
+            pool = self._caches.pools.items.get((namespace, pool_name(pool_id)))
+            size = None if pool is None else self._range(namespace, pool)
             if pool is not None and size is not None:
                 # The claims that an earlier owner of the namespace saw are not known here; what it did about them is.
                 demand.claimed(time.monotonic(), pool.replicas - size.minimum)
         return demand
 
-    def _exists(self, namespace: str, runtime: str) -> bool:
-        return self._owns(namespace) and (namespace, pool_name(runtime)) in self._caches.pools.items
+    def _exists(self, namespace: str, pool_id: str) -> bool:
+        return self._owns(namespace) and (namespace, pool_name(pool_id)) in self._caches.pools.items

@@ -107,8 +107,10 @@ class ProvisionedPods:
         handed_over = False
         try:
             prepared = await self._starter.prepare(target)
+            address = AgentAddress(name, pod.uid, pod.ip)
+            await self._starter.join_network(target, address)
             handed_over = True
-            started = await self._starter.provision(target, prepared, AgentAddress(name, pod.uid, pod.ip), lost)
+            started = await self._starter.provision(target, prepared, address, lost)
         except StartFailed as error:
             log.info("provisioned pod %s/%s does not start: %s", target.namespace, name, error)
             backoff.failed(error.answer, begun, time.monotonic())

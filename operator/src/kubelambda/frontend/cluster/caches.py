@@ -98,14 +98,14 @@ class Caches:
         """Name of the object of a function, which is the function's own unless its spec has another."""
         return self._objects.get((namespace, function_name), function_name)
 
-    def pool(self, namespace: str, runtime: str) -> list[str]:
+    def pool(self, namespace: str, pool_id: str) -> list[str]:
         """Names of the unclaimed pods of a pool."""
-        return list(self._pools[namespace, runtime])
+        return list(self._pools[namespace, pool_id])
 
     async def changed(self, *others: "asyncio.Future[None]", pod: Name | None = None, pool: Name | None = None) -> None:
         """Returns after the next change of a pod, after a pod of a pool became ready, or once one of `others` is done.
 
-        A pod is named by its namespace and name, a pool by its namespace and runtime.
+        A pod is named by its namespace and name, a pool by its namespace and id.
         """
         awaited = set(others)
         if pod is not None:

@@ -74,6 +74,7 @@ class NamespaceView:
 class PoolView:
     """The Deployment of a warm pool."""
 
+    id: str
     runtime: str
     replicas: int
 
@@ -179,7 +180,9 @@ def namespace_view(body: dict[str, Any]) -> NamespaceView | None:
 
 def pool_view(body: dict[str, Any]) -> PoolView | None:
     """The view of a pool's Deployment."""
-    return PoolView(body["metadata"]["labels"].get(labels.POOL, ""), body["spec"].get("replicas", 1))
+    found = body["metadata"]["labels"]
+    pool = found.get(labels.POOL, "")
+    return PoolView(pool, found.get(labels.RUNTIME, pool), body["spec"].get("replicas", 1))
 
 
 def pod_view(body: dict[str, Any]) -> PodView | None:

@@ -5,7 +5,7 @@ import logging
 import time
 from datetime import UTC, datetime
 
-from kubelambda.core.environment.shape import StartPlan
+from kubelambda.core.environment.start_plan import StartPlan
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cluster.views import PodView
 from kubelambda.frontend.cold_start.pod_deletion import PodDeletions
@@ -41,21 +41,25 @@ class Claiming:
         specializer: Specializer,
         resizer: Resizer,
         deletions: PodDeletions,
+        *,
+        opening_s: float,
     ) -> None:
+        """`opening_s`: how long INIT waits once a closed pod is opened."""
         self._client = client
         self._caches = caches
         self._specializer = specializer
         self._resizer = resizer
         self._deletions = deletions
+        self._opening_s = opening_s
         self._taken: dict[str, Name] = {}
         self._refused: dict[str, float] = {}
         self._tasks = BackgroundTasks()
 
-    def take(self, target: Target) -> TakenPod | None:
-        """A pod of the pool that nobody else on this frontend gets any more."""
-        found = self._candidate(target)
+    def take(self, namespace: str, pool_id: str) -> TakenPod | None:
+        """A pod of a pool that nobody else on this frontend gets any more."""
+        found = self._candidate(namespace, pool_id)
         if found is not None:
-            self._taken[found[1].uid] = (target.namespace, found[0])
+            self._taken[found[1].uid] = (namespace, found[0])
         return found
 
     def put_back(self, pod: PodView) -> None:
@@ -89,9 +93,14 @@ class Claiming:
         claiming = asyncio.get_running_loop().create_task(self._known_to_kubernetes(target, name, pod))
         claiming.add_done_callback(lambda task: task.cancelled() or task.exception())  # whoever waits for it says it
         try:
+            if plan.claim_first:
+                await self._in_force(name, claiming)
+            if plan.pool.shape.closed:
+                # It opens only: what an enforcer does late, it allows late. So nobody has to wait for that by default.
+                await asyncio.sleep(self._opening_s)
             if plan.enlarge_first:
                 # The pool's limit is too small to run in: the pod is the function's, and of its size, before it begins.
-                await self._enlarged(target, name, claiming)
+                await self._enlarged(target, name)
             started = await self._specializer.specialize(target, prepared, AgentAddress(name, pod.uid, pod.ip), watcher)
         except Taken:
             claiming.cancel()
@@ -105,7 +114,8 @@ class Claiming:
             self._tasks.start(self._finish(claiming, target, name, watcher))
         return started
 
-    async def _enlarged(self, target: Target, name: str, claiming: "asyncio.Task[None]") -> None:
+    async def _in_force(self, name: str, claiming: "asyncio.Task[None]") -> None:
+        """Returns once Kubernetes knows of the claim."""
         try:
             async with asyncio.timeout(_CLAIM_S):
                 await claiming
@@ -113,6 +123,8 @@ class Claiming:
             raise Taken(str(error)) from error
         except (KubeError, TimeoutError) as error:
             raise NotStarted(f"pod {name} cannot be claimed: {error or type(error).__name__}") from error
+
+    async def _enlarged(self, target: Target, name: str) -> None:
         try:
             await self._resizer.enlarge(target.namespace, name, target.configuration.memory_size)
         except ResizeRefused as error:
@@ -138,14 +150,17 @@ class Claiming:
             target.namespace,
             name,
             resource_version=pod.resource_version,
-            function_labels=rendering.function_labels(target.name, target.uid, target.configuration),
+            function_labels={
+                **rendering.function_labels(target.name, target.uid, target.configuration),
+                **rendering.network_labels(target.configuration),
+            },
             owner=rendering.owner_reference(target.name, target.uid),
             now=datetime.now(UTC),
         )
 
-    def _candidate(self, target: Target) -> TakenPod | None:
-        for name in self._caches.pool(target.namespace, target.configuration.runtime):
-            pod = self._caches.pods.items[target.namespace, name]
+    def _candidate(self, namespace: str, pool_id: str) -> TakenPod | None:
+        for name in self._caches.pool(namespace, pool_id):
+            pod = self._caches.pods.items[namespace, name]
             usable = pod.ready and not pod.ending and pod.restarts == 0
             if usable and pod.uid not in self._taken and not self._deletions.pending(pod.uid):
                 return name, pod

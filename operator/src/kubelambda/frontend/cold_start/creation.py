@@ -6,6 +6,8 @@ from collections.abc import Callable
 from kubelambda.api import labels
 from kubelambda.api.settings import Settings
 from kubelambda.core.environment import tokens
+from kubelambda.core.environment.pool_identity import PoolIdentity
+from kubelambda.core.environment.shape import Shape
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cold_start.start import NotStarted, Target
 from kubelambda.kube.errors import Forbidden, Invalid, KubeError
@@ -13,6 +15,7 @@ from kubelambda.kube.fair_slots import FairSlots
 from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import PODS
 from kubelambda.resources import environment_pod as rendering
+from kubelambda.resources.closure_check import closure_check
 from kubelambda.resources.topology import spread, within_zones
 
 
@@ -26,18 +29,20 @@ class Creation:
         self._key = key
         self.slots: FairSlots[str] = FairSlots(settings.environments.concurrent_pod_creations)
 
-    async def create(self, target: Target) -> tuple[str, str]:
-        """Name and uid of a new pod. Raises `NotStarted`."""
+    async def create(self, target: Target, pool: PoolIdentity) -> tuple[str, str]:
+        """Name and uid of a new pod, with the shape of the pool's. Raises `NotStarted`."""
         try:
-            created = await self._client.create(PODS, self._manifest(target), target.namespace)
+            created = await self._client.create(PODS, self._manifest(target, pool.shape), target.namespace)
         except (Forbidden, Invalid) as error:
             raise NotStarted(f"no pod may be created: {error}") from error
         except KubeError as error:
             raise NotStarted(f"no pod could be created: {error}") from error
         return created["metadata"]["name"], created["metadata"]["uid"]
 
-    async def address(self, target: Target, name: str, look: Callable[[], None]) -> str:
-        """The pod's address once it has one. `look` is called while it has none, and may raise to end the waiting.
+    async def address(self, target: Target, name: str, pool: PoolIdentity, look: Callable[[], None]) -> str:
+        """The pod's address once it has one.
+
+        `look` is called while it has none, with every change of the pool too, and may raise to end the waiting.
 
         Raises `NotStarted`.
         """
@@ -51,28 +56,11 @@ class Creation:
                     if pod is not None and pod.ip:
                         return pod.ip
                     look()
-                    await self._caches.changed(
-                        pod=(target.namespace, name), pool=(target.namespace, target.configuration.runtime)
-                    )
+                    await self._caches.changed(pod=(target.namespace, name), pool=(target.namespace, pool.id))
         except TimeoutError as error:
             raise NotStarted(f"pod {name} has no address after {seconds:.0f} s") from error
 
-    async def join_network(self, target: Target, name: str) -> None:
-        """Opens a pod that was born closed for what its security groups allow; before anything of a user runs in it.
-
-        Whatever enforces policies has a moment to hear of the pod first: it must be closed before it is opened, and a
-        policy that is late then only opens late. Raises `NotStarted`.
-        """
-        found = rendering.network_labels(target.configuration)
-        if not found:
-            return
-        await asyncio.sleep(self._settings.network.settle_seconds)
-        try:
-            await self._client.patch(PODS, name, {"metadata": {"labels": found}}, target.namespace)
-        except KubeError as error:
-            raise NotStarted(f"pod {name} cannot join its network: {error}") from error
-
-    def _manifest(self, target: Target) -> Object:
+    def _manifest(self, target: Target, shape: Shape) -> Object:
         configuration, settings = target.configuration, self._settings.environments
         runtime = self._caches.runtimes.items.get(("", configuration.runtime))
         if runtime is None:
@@ -83,21 +71,20 @@ class Creation:
             settings,
             resources=rendering.configured_resources(configuration.memory_size, settings),
             token_sha256=tokens.pool_token_sha256(self._key, target.namespace),
-            ephemeral_storage_mb=configuration.ephemeral_storage,
-            file_systems=configuration.file_systems,
+            shape=shape,
+            closure=closure_check(self._settings),
         )
         found_labels = {
             labels.MANAGED_BY: labels.MANAGER,
             labels.COMPONENT: labels.COMPONENT_ENVIRONMENT,
             labels.RUNTIME: configuration.runtime,
             **rendering.function_labels(target.name, target.uid, configuration),
-            **rendering.closed_labels(configuration),
+            **rendering.closed_labels(shape),
         }
         metadata = {
             "generateName": f"{target.name[:40].rstrip('-')}-",
             **rendering.pod_metadata(found_labels, settings),
             "ownerReferences": [rendering.owner_reference(target.name, target.uid)],
         }
-        zones = configuration.network.zones if configuration.network else ()
-        placed = {**spread({labels.FUNCTION_UID: target.uid}), **within_zones(zones)}
+        placed = {**spread({labels.FUNCTION_UID: target.uid}), **within_zones(shape.zones)}
         return {"metadata": metadata, "spec": {**spec, **placed}}

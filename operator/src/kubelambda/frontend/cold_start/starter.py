@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from kubelambda.api.settings import Settings
-from kubelambda.core.environment.shape import PodSource, StartPlan, function_shape, start_plan
+from kubelambda.core.environment.start_plan import PodSource, StartPlan, start_plan
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cold_start.archive_cache import Archives
 from kubelambda.frontend.cold_start.claiming import Claiming, TakenPod
 from kubelambda.frontend.cold_start.creation import Creation
+from kubelambda.frontend.cold_start.network_joining import NetworkJoining
 from kubelambda.frontend.cold_start.pod_deletion import PodDeletions
 from kubelambda.frontend.cold_start.resizer import Resizer
 from kubelambda.frontend.cold_start.specializer import PROVISIONED, AgentAddress, Prepared, Specializer
@@ -42,8 +43,16 @@ class Starter:
         self._sizes = Resizer(client, caches, settings.environments)
         self.deletions = PodDeletions(client)
         self._specializer = Specializer(archives, variables, key, settings)
-        self._claiming = Claiming(client, caches, self._specializer, self._sizes, self.deletions)
+        self._claiming = Claiming(
+            client,
+            caches,
+            self._specializer,
+            self._sizes,
+            self.deletions,
+            opening_s=settings.network.opening_seconds,
+        )
         self._creation = Creation(client, caches, settings, key)
+        self._network = NetworkJoining(client, settings.network)
         self._under_way: set[str] = set()
         self._tasks = BackgroundTasks()
 
@@ -75,6 +84,13 @@ class Starter:
     async def prepare(self, target: Target) -> Prepared:
         """What has to be fetched for an environment. Raises `NotStarted`, or `StartFailed` when something lacks."""
         return await self._specializer.prepare(target)
+
+    async def join_network(self, target: Target, pod: AgentAddress) -> None:
+        """Opens a pod that is kept for a function for what its groups allow. Raises `NotStarted` unless it is closed.
+
+        What is not closed yet may be so a moment later: nothing was handed over, and another try is free.
+        """
+        await self._network.join(target, pod, 0)
 
     async def provision(
         self, target: Target, prepared: Prepared, pod: AgentAddress, lost: Callable[[], None]
@@ -117,15 +133,11 @@ class Starter:
         self._tasks.start(self._sizes.limit(target.namespace, pod, target.configuration.memory_size))
 
     def _plan(self, target: Target, *, own_pod: bool) -> StartPlan:
-        settings, found = self._settings.environments, target.configuration
+        settings = self._settings.environments
         return start_plan(
-            function_shape(
-                found.ephemeral_storage,
-                closed=found.network is not None,
-                volumes=(mounted.model_dump_json() for mounted in found.file_systems),
-            ),
-            found.memory_size + settings.memory_overhead_mb,
-            settings.pool_memory_limit_mb,
+            target.configuration,
+            overhead_mb=settings.memory_overhead_mb,
+            pool_limit_mb=settings.pool_memory_limit_mb,
             own_pod=own_pod,
         )
 
@@ -138,13 +150,13 @@ class Starter:
             wanted = watcher.begin()
             if wanted and uncounted:
                 uncounted = False
-                self._on_claim(target.namespace, target.configuration.runtime)
+                self._on_claim(target.namespace, plan.pool.id)
             return wanted
 
         return replace(watcher, begin=begin)
 
     def _take(self, target: Target, plan: StartPlan) -> TakenPod | None:
-        return self._claiming.take(target) if plan.source is PodSource.POOL else None
+        return self._claiming.take(target.namespace, plan.pool.id) if plan.source is PodSource.POOL else None
 
     async def _claim(
         self, target: Target, plan: StartPlan, prepared: Prepared, pod: TakenPod, watcher: Watcher
@@ -169,23 +181,24 @@ class Starter:
         ticket = slots.request(target.namespace)
         try:
             while not ticket.done():
-                await self._caches.changed(ticket, pool=(target.namespace, target.configuration.runtime))
+                await self._caches.changed(ticket, pool=(target.namespace, plan.pool.id))
                 self._prefer_pool(target, plan)
             if not watcher.begin():
                 return None
-            name, uid = await self._creation.create(target)
+            name, uid = await self._creation.create(target, plan.pool)
             self._under_way.add(uid)
             try:
-                ip = await self._creation.address(target, name, lambda: self._prefer_pool(target, plan))
+                ip = await self._creation.address(target, name, plan.pool, lambda: self._prefer_pool(target, plan))
             except BaseException:
                 self._discard(target, name, uid)
                 raise
         finally:
             slots.release(target.namespace, ticket)
         try:
-            await self._creation.join_network(target, name)
+            pod = AgentAddress(name, uid, ip)
             await self._specializer.dial(ip, self._settings.environments.start_timeout_seconds)
-            started = await self._specializer.specialize(target, prepared, AgentAddress(name, uid, ip), watcher)
+            await self._network.join(target, pod, self._settings.environments.start_timeout_seconds)
+            started = await self._specializer.specialize(target, prepared, pod, watcher)
         except Taken as error:  # it was made for this function: nobody else can have it
             self._discard(target, name, uid)
             raise NotStarted(str(error)) from error
