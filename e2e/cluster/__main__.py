@@ -28,6 +28,9 @@ def main() -> int:
     images = commands.add_parser("images", help="build the images that changed and import them")
     images.add_argument("--build-only", action="store_true", help="leave the cluster alone")
     images.add_argument("--for-tests", metavar="NAME", help="one of e2e/images instead, which only tests want")
+    for action in ("pause", "resume"):
+        told = f"{action} one component: it is there, and does nothing" if action == "pause" else "let it go on"
+        commands.add_parser(action, help=told).add_argument("component")
     endpoint = commands.add_parser("endpoint", help="print the URL of a Service as reachable from this machine")
     endpoint.add_argument("--namespace", required=True)
     endpoint.add_argument("--service", required=True)
@@ -68,6 +71,8 @@ def _run(arguments: argparse.Namespace) -> int:
             built = image_builds.build_images(builder, arguments.for_tests)
             if not arguments.build_only:
                 backend.load(built)
+        case "pause" | "resume":
+            backend.pause(arguments.component, resume=arguments.command == "resume")
         case "restart":
             backend.restart(arguments.component)
         case "endpoint":

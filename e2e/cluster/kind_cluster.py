@@ -42,6 +42,7 @@ _PROCESSES = {
     "scheduler": "kube-scheduler",
     "proxy": "kube-proxy",
     "kubelet": "kubelet",
+    "networkpolicy-enforcer": "kindnetd",
 }
 """Components and the names of their processes in the node."""
 _NAME_LENGTH = 15
@@ -92,6 +93,14 @@ def status() -> bool:
     for arguments in (("get", "nodes", "--output", "wide"), ("get", "pods", "--all-namespaces")):
         print(_kubectl(*arguments), end="")
     return True
+
+
+def pause(component: str, *, resume: bool = False) -> None:
+    """Stops a component of the node where it is, or lets it go on."""
+    if component not in _PROCESSES:
+        raise ClusterError(f"{component!r} is not a component; there are: {', '.join(_PROCESSES)}")
+    sent = "-CONT" if resume else "-STOP"
+    run("docker", "exec", NODE, "pkill", sent, "-x", _PROCESSES[component][:_NAME_LENGTH])
 
 
 def restart(component: str) -> None:

@@ -1,5 +1,6 @@
 """A single-node Kubernetes on this machine: every component a process or a pod, nothing pulled from a registry."""
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -98,6 +99,14 @@ def status() -> bool:
         print(kubectl("get", "pods", "--all-namespaces"), end="")
     print(f"logs: {STATE / 'logs'}")
     return all(pids.values())
+
+
+def pause(name: str, *, resume: bool = False) -> None:
+    """Stops one component where it is, as a machine that is far too busy does, or lets it go on."""
+    pid = processes.pid_of(name)
+    if pid is None:
+        raise ClusterError(f"{name!r} does not run")
+    os.kill(pid, signal.SIGCONT if resume else signal.SIGSTOP)
 
 
 def restart(name: str) -> None:

@@ -1,6 +1,5 @@
 """A vpcConfig decides what a function reaches, tried with real packets before and after a change of rules (§10.1)."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,20 +7,9 @@ import pytest
 
 from installation.account import Account
 from installation.kubectl import eventually, kubectl, kubectl_json
+from installation.peers import server
 from installation.reach import REACH
-from installation.release import RELEASE, SYSTEM_NAMESPACE, platform_image
-
-SERVE = """
-import socket, threading
-
-def serve(port):
-    listener = socket.create_server(("", port))
-    while True:
-        listener.accept()[0].close()
-
-for port in (5432, 5433):
-    threading.Thread(target=serve, args=(port,)).start()
-"""
+from installation.release import RELEASE, SYSTEM_NAMESPACE
 
 SOURCE = (
     REACH
@@ -40,24 +28,6 @@ def handler(event, context):
     return {**found, "DNS": resolves("kubernetes.default.svc.cluster.local"), "at INIT": at_init}
 """
 )
-
-
-def server(account: Account, name: str, labels: dict[str, str]) -> str:
-    """A pod of the user's own that listens on two ports; returns its address."""
-    container: dict[str, Any] = {
-        "name": "server",
-        "image": platform_image(),
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["/usr/bin/python3", "-c", SERVE],
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    security = {"runAsNonRoot": True, "runAsUser": 12345, "seccompProfile": {"type": "RuntimeDefault"}}
-    spec = {"securityContext": security, "containers": [container], "terminationGracePeriodSeconds": 1}
-    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
-    kubectl("--namespace", account.namespace, "apply", "--filename", "-", stdin=json.dumps(manifest))
-    kubectl("--namespace", account.namespace, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
-    found: str = account.get("pod", name)["status"]["podIP"]
-    return found
 
 
 def group(account: Account, first: int, last: int) -> None:
