@@ -71,10 +71,8 @@ def _run(arguments: argparse.Namespace) -> int:
             built = image_builds.build_images(builder, arguments.for_tests)
             if not arguments.build_only:
                 backend.load(built)
-        case "pause" | "resume":
-            backend.pause(arguments.component, resume=arguments.command == "resume")
-        case "restart":
-            backend.restart(arguments.component)
+        case "pause" | "resume" | "restart" as action:
+            getattr(backend, action)(arguments.component)
         case "endpoint":
             print(backend.endpoint(arguments.namespace, arguments.service))
     return 0

@@ -95,19 +95,25 @@ def status() -> bool:
     return True
 
 
-def pause(component: str, *, resume: bool = False) -> None:
-    """Stops a component of the node where it is, or lets it go on."""
+def pause(component: str) -> None:
+    """Stops a component of the node where it is."""
+    run("docker", "exec", NODE, "pkill", "-STOP", "-x", _process_name(component))
+
+
+def resume(component: str) -> None:
+    """Lets a component go on that was paused."""
+    run("docker", "exec", NODE, "pkill", "-CONT", "-x", _process_name(component))
+
+
+def _process_name(component: str) -> str:
     if component not in _PROCESSES:
         raise ClusterError(f"{component!r} is not a component; there are: {', '.join(_PROCESSES)}")
-    sent = "-CONT" if resume else "-STOP"
-    run("docker", "exec", NODE, "pkill", sent, "-x", _PROCESSES[component][:_NAME_LENGTH])
+    return _PROCESSES[component][:_NAME_LENGTH]
 
 
 def restart(component: str) -> None:
     """Kills a component of the node, as a crash would, and waits until the node has started it again."""
-    if component not in _PROCESSES:
-        raise ClusterError(f"{component!r} is not a component; there are: {', '.join(_PROCESSES)}")
-    name = _PROCESSES[component][:_NAME_LENGTH]
+    name = _process_name(component)
     before = _pids(name)
     with step(f"restart {component}"):
         run("docker", "exec", NODE, "pkill", "-KILL", "-x", name)

@@ -101,12 +101,21 @@ def status() -> bool:
     return all(pids.values())
 
 
-def pause(name: str, *, resume: bool = False) -> None:
-    """Stops one component where it is, as a machine that is far too busy does, or lets it go on."""
+def pause(name: str) -> None:
+    """Stops one component where it is, as a machine that is far too busy does."""
+    _signal(name, signal.SIGSTOP)
+
+
+def resume(name: str) -> None:
+    """Lets a component go on that was paused."""
+    _signal(name, signal.SIGCONT)
+
+
+def _signal(name: str, number: signal.Signals) -> None:
     pid = processes.pid_of(name)
     if pid is None:
         raise ClusterError(f"{name!r} does not run")
-    os.kill(pid, signal.SIGCONT if resume else signal.SIGSTOP)
+    os.kill(pid, number)
 
 
 def restart(name: str) -> None:
