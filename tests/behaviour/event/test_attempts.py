@@ -7,10 +7,10 @@ from aiohttp import web
 
 from kubelambda.core.event.delivery import AttemptOutcome, accepted
 from kubelambda.events.attempt import AttemptResult, Attempts
-from kubelambda.store.event.event_queue import EventTarget, QueuedEvent
+from kubelambda.store.event.event_queue import InvokedFunction, QueuedEvent
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:hello"
-EVENT = QueuedEvent(EventTarget("team", "hello", ""), "id-1", b'{"a": 1}', accepted(0.0), {"x-kubelambda-arn": ARN})
+EVENT = QueuedEvent(InvokedFunction("team", "hello", ""), "id-1", b'{"a": 1}', accepted(0.0), {"x-kubelambda-arn": ARN})
 
 
 async def answered(status: int, headers: Mapping[str, str], body: bytes = b"{}") -> tuple[AttemptResult, web.Request]:

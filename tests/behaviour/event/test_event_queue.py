@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from kubelambda.core.event.delivery import accepted
-from kubelambda.store.event.event_queue import EventTarget, QueuedEvent, QueueUnavailable
+from kubelambda.store.event.event_queue import InvokedFunction, QueuedEvent, QueueUnavailable
 from kubelambda.store.event.sqlite_queue import SqliteQueue
 
-TARGET = EventTarget("team", "hello", "")
+TARGET = InvokedFunction("team", "hello", "")
 
 
 def event(number: int, payload: bytes = b"{}") -> QueuedEvent:
@@ -61,14 +61,14 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from kubelambda.core.event.delivery import accepted
-from kubelambda.store.event.event_queue import EventTarget, QueuedEvent
+from kubelambda.store.event.event_queue import InvokedFunction, QueuedEvent
 from kubelambda.store.event.sqlite_queue import SqliteQueue
 
 async def main():
     async with SqliteQueue(Path(sys.argv[1])) as queue:
         async def one(index):
             while True:
-                await queue.append(QueuedEvent(EventTarget("t", "f", ""), f"id-{index}", b"{}", accepted(0.0)))
+                await queue.append(QueuedEvent(InvokedFunction("t", "f", ""), f"id-{index}", b"{}", accepted(0.0)))
                 print(index, flush=True)
                 index += 16
         await asyncio.gather(*(one(index) for index in range(16)))

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import os
 import signal
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from kubelambda.api import settings as settings_file
 from kubelambda.apps import options
 from kubelambda.events.attempt import Attempts
 from kubelambda.events.destinations import Destinations
+from kubelambda.events.event_ends import EventEnds
 from kubelambda.events.event_metrics import EventMetrics
 from kubelambda.events.event_worker import EventWorker
 from kubelambda.events.function_policies import FunctionPolicies
 from kubelambda.events.intake import EventIntake
 from kubelambda.kube.kube_client import KubeClient
+from kubelambda.outbound.record_sender import RecordSender
 from kubelambda.store.event.event_queue import QueuedEvent
 from kubelambda.store.event.sqlite_queue import SqliteQueue
 from kubelambda.wire.connections import Bounds, Connections
@@ -39,6 +42,7 @@ def main() -> None:
     parser.add_argument("--metrics-port", type=int, default=9090, help="port of /metrics")
     arguments = parser.parse_args()
     options.configure_logging(arguments.log_level)
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # who we are at a destination is the account's to say
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(arguments))
 
@@ -53,12 +57,14 @@ async def _run(arguments: argparse.Namespace) -> None:
     client = await KubeClient.connect(arguments.kubeconfig)
     metrics = EventMetrics()
     policies = FunctionPolicies(client)
-    async with SqliteQueue(arguments.file) as queue, Attempts(settings.frontend_url, key) as attempts:
+    sender = RecordSender(client, settings.region, settings.code_url_refused_networks)
+    async with SqliteQueue(arguments.file) as queue, Attempts(settings.frontend_url, key) as attempts, sender:
 
         def on_accepted(number: int, event: QueuedEvent) -> None:
             worker.accepted(number, event)
 
-        worker = EventWorker(queue, attempts, policies, Destinations(queue, on_accepted), metrics)
+        ends = EventEnds(queue, Destinations(queue, sender, on_accepted), metrics)
+        worker = EventWorker(queue, attempts, policies, ends, metrics)
         log.info("%d events wait", await worker.load())
         intake = EventIntake(queue, key, on_accepted)
         connections = Connections(Bounds(), loop.call_later)
@@ -69,7 +75,7 @@ async def _run(arguments: argparse.Namespace) -> None:
             backlog=1024,
         )
         metrics.serve(arguments.metrics_port)
-        tasks = [loop.create_task(policies.reflector.run()), loop.create_task(worker.run())]
+        tasks = [loop.create_task(policies.run()), loop.create_task(worker.run())]
         log.info("accepting events on port %d", arguments.port)
         await asyncio.wait([loop.create_task(stop.wait()), *tasks], return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:

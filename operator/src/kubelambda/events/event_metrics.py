@@ -27,7 +27,19 @@ class EventMetrics:
         )
         self._failures = Counter(
             "kubelambda_destination_delivery_failures_total",
-            "Records that their destination did not take",
+            "Attempts to deliver a record that its destination did not take",
+            _LABELS,
+            registry=registry,
+        )
+        self._dead_letter_errors = Counter(
+            "kubelambda_dead_letter_errors_total",
+            "Attempts to deliver an event that its dead-letter queue did not take",
+            _LABELS,
+            registry=registry,
+        )
+        self._recursions = Counter(
+            "kubelambda_recursive_events_dropped_total",
+            "Events that ended because their chain of invocations came back too often",
             _LABELS,
             registry=registry,
         )
@@ -49,9 +61,13 @@ class EventMetrics:
         """An event was given up, and nobody is told."""
         self._dropped.labels(namespace, function, condition).inc()
 
-    def delivery_failed(self, namespace: str, function: str) -> None:
-        """A destination did not take a record."""
-        self._failures.labels(namespace, function).inc()
+    def not_told(self, namespace: str, function: str, *, dead_letter: bool) -> None:
+        """A destination did not take a record, or a dead-letter queue an event."""
+        (self._dead_letter_errors if dead_letter else self._failures).labels(namespace, function).inc()
+
+    def recursion_dropped(self, namespace: str, function: str) -> None:
+        """An event ended because its chain came back too often."""
+        self._recursions.labels(namespace, function).inc()
 
     def age(self, namespace: str, function: str, seconds: float) -> None:
         """An event is tried."""

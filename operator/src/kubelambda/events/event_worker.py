@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
 
 from kubelambda.core.event.delivery import (
     AttemptOutcome,
@@ -14,10 +13,11 @@ from kubelambda.core.event.delivery import (
     after_attempt,
     before_attempt,
 )
-from kubelambda.core.event.destination_record import EndedEvent, LastAttempt, destination_record
 from kubelambda.core.event.event_schedule import EventSchedule, ScheduledFunction
+from kubelambda.core.invoke import lineage
 from kubelambda.events.attempt import CONNECTIONS, AttemptResult, Attempts
-from kubelambda.events.destinations import DestinationFailed, Destinations
+from kubelambda.events.destinations import ARN, TRACE, unqualified
+from kubelambda.events.event_ends import EventEnds
 from kubelambda.events.event_metrics import EventMetrics
 from kubelambda.events.function_policies import EventPolicy, FunctionPolicies
 from kubelambda.kube.errors import KubeError
@@ -38,13 +38,13 @@ class EventWorker:
         queue: EventQueue,
         attempts: Attempts,
         policies: FunctionPolicies,
-        destinations: Destinations,
+        ends: EventEnds,
         metrics: EventMetrics,
     ) -> None:
         self._queue = queue
         self._attempts = attempts
         self._policies = policies
-        self._destinations = destinations
+        self._ends = ends
         self._metrics = metrics
         self._schedule = EventSchedule()
         self._changed = asyncio.Event()
@@ -64,7 +64,7 @@ class EventWorker:
 
     async def run(self) -> None:
         """Works until cancelled."""
-        await self._policies.reflector.synced.wait()
+        await self._policies.synced()
         while True:
             self._changed.clear()
             while not self._stopping and len(self._tasks) < CONNECTIONS:
@@ -109,14 +109,20 @@ class EventWorker:
         event = (await self._queue.read([number])).get(number)
         if event is None:  # it was purged meanwhile
             return AttemptOutcome.SUCCEEDED
-        policy = await self._policies.of(event.target.namespace, event.target.function)
+        policy = await self._policies.of(*event.target)
         if policy is None:
             await self._drop(number, event, "its function is gone")
             return AttemptOutcome.SUCCEEDED
+        if event.ending is not None:
+            self._look_again(number, event, await self._ends.go_on(number, event, policy, event.ending))
+            return AttemptOutcome.SUCCEEDED
         now = time.time()
-        end = before_attempt(event.progress, policy.retry, policy.reserved_concurrency, now)
+        looping = policy.loops_end and _chain(event) >= lineage.LIMIT
+        end = before_attempt(event.progress, policy.retry, policy.reserved_concurrency, now, looping=looping)
         if end is not None:
-            await self._end(number, event, policy, end, None)
+            if looping and end.condition is DeliveryCondition.RECURSIVE_INVOCATION:
+                self._metrics.recursion_dropped(event.target.namespace, event.target.function)
+            self._look_again(number, event, await self._ends.end(number, event, policy, end, None))
             return AttemptOutcome.SUCCEEDED
         self._metrics.age(event.target.namespace, event.target.function, now - event.progress.accepted_at)
         result = await self._attempts.attempt(event)
@@ -131,31 +137,20 @@ class EventWorker:
         match step:
             case TryAgain(progress=progress):
                 await self._queue.postpone(number, progress)
-                self._add(event, number, progress.due_at)
+                self._look_again(number, event, progress.due_at)
             case Finish():
-                await self._end(number, event, policy, step, result.last)
+                self._look_again(number, event, await self._ends.end(number, event, policy, step, result.last))
 
-    async def _end(
-        self, number: int, event: QueuedEvent, policy: EventPolicy, end: Finish, last: LastAttempt | None
-    ) -> None:
-        """Destinations first, and only then is the event forgotten: a crash in between tells them twice, not never."""
-        destination = policy.on_success if end.succeeded else policy.on_failure
-        arn = event.headers["x-kubelambda-arn"]
-        qualified = arn if event.target.qualifier else f"{arn}:$LATEST"
-        if destination is not None:
-            record = destination_record(
-                EndedEvent(event.request_id, qualified, event.payload, end, last), datetime.now(UTC)
-            )
-            try:
-                await self._destinations.deliver(destination, record, event)
-            except DestinationFailed as error:
-                log.warning("event %s: destination %s: %s", event.request_id, destination, error)
-                self._metrics.delivery_failed(event.target.namespace, event.target.function)
-        elif end.condition is not DeliveryCondition.SUCCESS:
-            self._metrics.dropped(event.target.namespace, event.target.function, end.condition.value)
-        await self._queue.finish(number)
+    def _look_again(self, number: int, event: QueuedEvent, due: float | None) -> None:
+        if due is not None:
+            self._add(event, number, due)
 
     async def _drop(self, number: int, event: QueuedEvent, why: str) -> None:
         log.info("event %s of %s/%s is dropped: %s", event.request_id, *event.target[:2], why)
         self._metrics.dropped(event.target.namespace, event.target.function, "FunctionGone")
         await self._queue.finish(number)
+
+
+def _chain(event: QueuedEvent) -> int:
+    """How often the chain of invocations that led to an event has run its function (§6.8)."""
+    return lineage.visits(event.headers.get(TRACE, ""), lineage.mark(unqualified(event.headers[ARN])))

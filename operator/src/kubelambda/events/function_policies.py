@@ -1,23 +1,47 @@
-"""How the events of each function are retried, and where their outcome goes: a narrow view of every Function."""
+"""How the events of each function are retried, and where their outcome goes: narrow views of what says so.
 
+A function's own configuration is that of `$LATEST`; each alias and version has its own, and none inherits (§6.5). The
+dead-letter queue is part of what is deployed: a version has the one that it was published with.
+"""
+
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
 from kubelambda.api.kinds.event_invoke_config import EventInvokeConfig
 from kubelambda.core.event.delivery import RetryPolicy
+from kubelambda.core.invoke.routing import LATEST
 from kubelambda.kube.kube_client import KubeClient
-from kubelambda.kube.reflector import Reflector
-from kubelambda.kube.resources import FUNCTIONS
+from kubelambda.kube.reflector import Name, Reflector
+from kubelambda.kube.resources import ALIASES, FUNCTION_VERSIONS, FUNCTIONS
 
 
 @dataclass(frozen=True, slots=True)
 class EventPolicy:
-    """What a function says of its events. Destinations are ARNs, None where there is none."""
+    """What is said of the events of a function, by one qualifier. ARNs or names, None where there is none."""
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     reserved_concurrency: int | None = None
     on_success: str | None = None
     on_failure: str | None = None
+    dead_letter: str | None = None
+    loops_end: bool = True
+    """Whether a chain of invocations ends that comes back too often."""
+
+
+@dataclass(frozen=True, slots=True)
+class QualifiedPolicy:
+    """What an alias or a version says."""
+
+    function: str
+    qualifier: str
+    config: EventPolicy
+    version: str = LATEST
+    """Where it leads."""
+
+
+type _Place = tuple[str, str, str]
+"""Namespace, function, qualifier."""
 
 
 class FunctionPolicies:
@@ -25,26 +49,95 @@ class FunctionPolicies:
 
     def __init__(self, client: KubeClient) -> None:
         self._client = client
-        self.reflector = Reflector(client, FUNCTIONS, event_policy, on_change=lambda *_: None)
+        self._qualified: dict[_Place, QualifiedPolicy] = {}
+        self._functions = Reflector(client, FUNCTIONS, event_policy, on_change=lambda *_: None)
+        self._aliases = Reflector(client, ALIASES, alias_policy, on_change=self._changed)
+        self._versions = Reflector(client, FUNCTION_VERSIONS, version_policy, on_change=self._changed)
 
-    async def of(self, namespace: str, function: str) -> EventPolicy | None:
-        """A function's policy; None when it is gone, which Kubernetes itself says. Raises `KubeError`."""
-        known = self.reflector.items.get((namespace, function))
-        if known is not None:
+    async def run(self) -> None:
+        """Keeps them current until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for reflector in (self._functions, self._aliases, self._versions):
+                group.create_task(reflector.run())
+
+    async def synced(self) -> None:
+        """Returns once everything there is has been read."""
+        for reflector in (self._functions, self._aliases, self._versions):
+            await reflector.synced.wait()
+
+    async def of(self, namespace: str, function: str, qualifier: str = "") -> EventPolicy | None:
+        """A policy; None when the function is gone, which Kubernetes itself says. Raises `KubeError`."""
+        known = self._functions.items.get((namespace, function))
+        if known is None:
+            # It may have been made a moment ago: nothing that was accepted is dropped on the word of a cache.
+            body = await self._client.find(FUNCTIONS, function, namespace)
+            if body is None:
+                return None
+            known = event_policy(body)
+        if qualifier in ("", LATEST):
             return known
-        # It may have been made a moment ago: nothing that was accepted is dropped on the word of a cache.
-        body = await self._client.find(FUNCTIONS, function, namespace)
-        return None if body is None else event_policy(body)
+        found = self._qualified.get((namespace, function, qualifier))
+        config = found.config if found is not None else EventPolicy()
+        return EventPolicy(
+            retry=config.retry,
+            on_success=config.on_success,
+            on_failure=config.on_failure,
+            reserved_concurrency=known.reserved_concurrency,
+            loops_end=known.loops_end,
+            dead_letter=self._dead_letter((namespace, function), known, found),
+        )
+
+    def _dead_letter(self, function: Name, known: EventPolicy, found: QualifiedPolicy | None) -> str | None:
+        if found is None:  # a version that says nothing of its events
+            return None
+        if found.version == LATEST:
+            return known.dead_letter
+        version = self._qualified.get((*function, found.version))
+        return version.config.dead_letter if version is not None else None
+
+    def _changed(self, name: Name, before: QualifiedPolicy | None, after: QualifiedPolicy | None) -> None:
+        namespace = name[0]
+        if before is not None:
+            self._qualified.pop((namespace, before.function, before.qualifier), None)
+        if after is not None:
+            self._qualified[namespace, after.function, after.qualifier] = after
 
 
 def event_policy(body: dict[str, Any]) -> EventPolicy:
-    """The policy in a Function object."""
-    spec = body["spec"]
-    wanted = EventInvokeConfig.model_validate(spec.get("eventInvokeConfig") or {}, extra="ignore")
+    """The policy of `$LATEST` in a Function object."""
+    spec, status = body["spec"], body.get("status") or {}
+    return _policy(
+        spec.get("eventInvokeConfig"),
+        reserved_concurrency=status.get("reservedConcurrentExecutions"),
+        dead_letter=(status.get("deployed") or {}).get("deadLetterTarget"),
+        loops_end=spec.get("recursiveLoop") != "Allow",
+    )
+
+
+def alias_policy(body: dict[str, Any]) -> QualifiedPolicy | None:
+    """What an Alias says, and where it leads."""
+    spec, status = body["spec"], body.get("status") or {}
+    version = status.get("routedVersion") or status.get("functionVersion") or LATEST
+    return QualifiedPolicy(spec["functionName"], spec["name"], _policy(spec.get("eventInvokeConfig")), version)
+
+
+def version_policy(body: dict[str, Any]) -> QualifiedPolicy | None:
+    """What a FunctionVersion says; None where that is nothing: there may be many."""
+    spec, status = body["spec"], body.get("status") or {}
+    dead_letter = (status.get("deployed") or {}).get("deadLetterTarget")
+    version = status.get("version")
+    if not version or (dead_letter is None and spec.get("eventInvokeConfig") is None):
+        return None
+    config = _policy(spec.get("eventInvokeConfig"), dead_letter=dead_letter)
+    return QualifiedPolicy(spec["functionName"], version, config, version)
+
+
+def _policy(config: dict[str, Any] | None, **more: Any) -> EventPolicy:
+    wanted = EventInvokeConfig.model_validate(config or {}, extra="ignore")
     destinations = wanted.destination_config
     return EventPolicy(
         retry=RetryPolicy(wanted.maximum_retry_attempts, float(wanted.maximum_event_age_in_seconds)),
-        reserved_concurrency=(body.get("status") or {}).get("reservedConcurrentExecutions"),
         on_success=destinations.on_success.destination if destinations.on_success else None,
         on_failure=destinations.on_failure.destination if destinations.on_failure else None,
+        **more,
     )

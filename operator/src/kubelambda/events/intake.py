@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from kubelambda.core.environment import tokens
 from kubelambda.core.event.delivery import accepted
-from kubelambda.store.event.event_queue import EventQueue, EventTarget, QueuedEvent, QueueUnavailable
+from kubelambda.store.event.event_queue import EventQueue, InvokedFunction, QueuedEvent, QueueUnavailable
 from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.request import Request
 
@@ -49,7 +49,7 @@ class EventIntake:
         headers = request.headers
         try:
             event = QueuedEvent(
-                EventTarget(*(headers.get(name, b"").decode() for name in (NAMESPACE, FUNCTION, QUALIFIER))),
+                InvokedFunction(*(headers.get(name, b"").decode() for name in (NAMESPACE, FUNCTION, QUALIFIER))),
                 headers[REQUEST_ID].decode(),
                 request.body,
                 accepted(time.time()),

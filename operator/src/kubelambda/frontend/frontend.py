@@ -174,6 +174,7 @@ class Frontend:
             target["X-Kubelambda-Qualifier"] = call.qualifier or ""
             self._events.hand_over(request, request_id, target, lambda error: refuse(request, request_id, error))
             return
+        self._advance_chain(request, hop, (namespace, name), arn, view)
         for away in hop.without if hop is not None else ():
             self._owners.suspect(away)
         if not self._owners.owns(namespace):
@@ -182,6 +183,16 @@ class Frontend:
         invocation = Invocation(request, request_id, invoked, invoke_request.now(), qualifier, deployed.version)
         invocation.environment_head = invoke_head(invocation)
         self.owned.dispatcher(Target(namespace, name, view.uid, account, deployed)).invoke(invocation)
+
+    def _advance_chain(self, request: Request, hop: Hop | None, function: Name, arn: str, view: FunctionView) -> None:
+        """Counts a run of the function in its chain, unless another frontend has. Raises `InvokeError`."""
+        if hop is not None:
+            return
+        try:
+            invoke_request.advance_chain(request, arn, endless=view.recursive_loop == "Allow")
+        except InvokeError:
+            self.metrics.recursive_invocations_dropped.labels(*function).inc()
+            raise
 
     def _check_region(self, region: str | None) -> None:
         if region is not None and region != self._settings.region:

@@ -37,6 +37,7 @@ LAYER_VERSIONS = Resource(labels.GROUP, labels.VERSION, "layerversions", "LayerV
 ACCESS_POINTS = Resource(labels.GROUP, labels.VERSION, "accesspoints", "AccessPoint")
 RUNTIMES = Resource(labels.GROUP, labels.VERSION, "runtimes", "Runtime", namespaced=False)
 EVENT_SOURCE_MAPPINGS = Resource(labels.GROUP, labels.VERSION, "eventsourcemappings", "EventSourceMapping")
+EVENT_TARGETS = Resource(labels.GROUP, labels.VERSION, "eventtargets", "EventTarget")
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 SUBNETS = Resource(labels.GROUP, labels.VERSION, "subnets", "Subnet")
 SECURITY_GROUPS = Resource(labels.GROUP, labels.VERSION, "securitygroups", "SecurityGroup")

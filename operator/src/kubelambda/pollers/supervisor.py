@@ -3,19 +3,18 @@
 import asyncio
 import logging
 import time
-from base64 import b64decode
 from collections.abc import Callable, Sequence
 
 from aiobotocore.session import AioSession
 from pydantic import IPvAnyNetwork
 
-from kubelambda.api import labels, limits
+from kubelambda.api import limits
 from kubelambda.api.reasons import Reason
 from kubelambda.core.function.object_name import object_names
-from kubelambda.kube.errors import KubeError
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.reflector import Name, Reflector
-from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS, FUNCTIONS, NAMESPACES, SECRETS
+from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS, FUNCTIONS
+from kubelambda.outbound.service_credentials import CredentialsMissing, read_credentials
 from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.mapping_report import MappingReport
 from kubelambda.pollers.mapping_view import MappingView, mapping_view, timeout_view
@@ -27,10 +26,6 @@ _PAUSE_FIRST_S = 1.0
 _PAUSE_MAX_S = 30.0
 
 log = logging.getLogger(__name__)
-
-
-class CredentialsMissing(Exception):
-    """A mapping does not say who we are at its source; the message says what is missing."""
 
 
 class Supervisor:
@@ -194,32 +189,9 @@ class MappingRunner:
 
     async def _address(self, view: MappingView) -> SourceAddress:
         """Where the queue is. Never with credentials of our own: those are not the mapping's."""
-        try:
-            name = view.credentials_secret or await self._accounts_secret(view.namespace)
-            found = await self._client.find(SECRETS, name, view.namespace)
-        except KubeError as error:
-            raise CredentialsMissing(f"the Secret of the connection cannot be read: {error}") from error
-        if found is None:
-            raise CredentialsMissing(f"there is no Secret {name}")
-        data = {key: b64decode(value).decode(errors="replace") for key, value in (found.get("data") or {}).items()}
-        missing = [key for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if not data.get(key)]
-        if missing:
-            raise CredentialsMissing(f"Secret {name} has no key {' and no key '.join(missing)}")
-        return SourceAddress(
-            view.source_arn,
-            view.endpoint_url,
-            data["AWS_ACCESS_KEY_ID"],
-            data["AWS_SECRET_ACCESS_KEY"],
-            data.get("AWS_SESSION_TOKEN") or None,
+        keys = await read_credentials(
+            self._client, view.namespace, view.credentials_secret, "connection.credentialsSecret"
         )
-
-    async def _accounts_secret(self, namespace: str) -> str:
-        """The Secret with the credentials of the account's functions: sources are read as they (§7.1.8)."""
-        metadata = (await self._client.get(NAMESPACES, namespace))["metadata"]
-        found: str | None = (metadata.get("annotations") or {}).get(labels.CREDENTIALS_SECRET)
-        if not found:
-            raise CredentialsMissing(
-                "neither connection.credentialsSecret nor the namespace's annotation "
-                f"{labels.CREDENTIALS_SECRET} names a Secret: without one no source is read"
-            )
-        return found
+        return SourceAddress(
+            view.source_arn, view.endpoint_url, keys.access_key_id, keys.secret_access_key, keys.session_token
+        )

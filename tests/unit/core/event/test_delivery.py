@@ -101,3 +101,10 @@ def test_no_history_loses_an_event_or_tries_it_for_ever(
             return
         assert step.progress.due_at > now
         progress = step.progress
+
+
+def test_a_loop_ends_without_another_attempt() -> None:
+    """The event is given up like one of a stopped function (§6.8)."""
+    end = before_attempt(accepted(1000.0), POLICY, None, 1001.0, looping=True)
+    assert end is not None
+    assert end.condition is DeliveryCondition.RECURSIVE_INVOCATION

@@ -3,6 +3,8 @@
 import json
 from datetime import UTC, datetime
 
+import pytest
+
 from kubelambda.core.event.delivery import DeliveryCondition, EventProgress, Finish
 from kubelambda.core.event.destination_record import (
     EndedEvent,
@@ -24,7 +26,8 @@ def ended(condition: DeliveryCondition, invocations: int, last: LastAttempt | No
 def test_a_failure_carries_the_functions_last_error() -> None:
     """The example of Lambda's documentation."""
     last = LastAttempt(200, "$LATEST", "Unhandled", b'{"errorMessage": "no", "errorType": "E"}')
-    assert destination_record(ended(DeliveryCondition.RETRIES_EXHAUSTED, 3, last), NOW) == {
+    record = destination_record(ended(DeliveryCondition.RETRIES_EXHAUSTED, 3, last), NOW)
+    assert json.loads(record) == {
         "version": "1.0",
         "timestamp": "2019-11-14T18:16:05.568Z",
         "requestContext": {
@@ -37,18 +40,31 @@ def test_a_failure_carries_the_functions_last_error() -> None:
         "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
         "responsePayload": {"errorMessage": "no", "errorType": "E"},
     }
+    members = ["version", "timestamp", "requestContext", "requestPayload", "responseContext", "responsePayload"]
+    assert list(json.loads(record)) == members
+
+
+def test_payloads_are_in_the_record_as_they_came() -> None:
+    """Numbers keep their digits; what is no JSON is a string."""
+    payload = b'{"price": 1.10, "big": 123456789012345678901234567890}'
+    last = LastAttempt(200, "3", None, b"NaN")
+    event = EndedEvent("id-1", ARN, payload, Finish(DeliveryCondition.SUCCESS, EventProgress(0.0, 0.0)), last)
+    record = destination_record(event, NOW)
+    assert payload.decode() in record
+    assert json.loads(record)["responsePayload"] == "NaN"
 
 
 def test_a_success_has_no_function_error_and_none_stays_null() -> None:
     """The member is absent, not empty."""
-    record = destination_record(ended(DeliveryCondition.SUCCESS, 1, LastAttempt(200, "3", None, b"null")), NOW)
+    text = destination_record(ended(DeliveryCondition.SUCCESS, 1, LastAttempt(200, "3", None, b"null")), NOW)
+    record = json.loads(text)
     assert record["responseContext"] == {"statusCode": 200, "executedVersion": "3"}
     assert record["responsePayload"] is None
 
 
 def test_an_event_that_never_ran_has_no_response() -> None:
     """Reserved concurrency of zero."""
-    record = destination_record(ended(DeliveryCondition.ZERO_RESERVED_CONCURRENCY, 0, None), NOW)
+    record = json.loads(destination_record(ended(DeliveryCondition.ZERO_RESERVED_CONCURRENCY, 0, None), NOW))
     assert record["requestContext"]["approximateInvokeCount"] == 0
     assert not {"responseContext", "responsePayload"} & record.keys()
 
@@ -60,3 +76,25 @@ def test_dead_letters_carry_the_first_kilobyte_of_the_error() -> None:
     assert attributes["RequestID"] == ("String", "id-1")
     assert attributes["ErrorCode"] == ("Number", "200")
     assert attributes["ErrorMessage"] == ("String", "x" * 1024)
+
+
+@pytest.mark.parametrize(
+    ("condition", "code"),
+    [
+        (DeliveryCondition.ZERO_RESERVED_CONCURRENCY, "429"),
+        (DeliveryCondition.EVENT_AGE_EXCEEDED, "429"),
+        (DeliveryCondition.RECURSIVE_INVOCATION, "400"),
+    ],
+)
+def test_dead_letters_that_never_ran_say_why(condition: DeliveryCondition, code: str) -> None:
+    """In the attributes of every dead letter: a status and a sentence."""
+    attributes = dead_letter_attributes(ended(condition, 0, None))
+    assert attributes["ErrorCode"] == ("Number", code)
+    assert attributes["ErrorMessage"][1]
+
+
+def test_the_first_kilobyte_ends_between_characters() -> None:
+    """The limit counts bytes."""
+    last = LastAttempt(200, "$LATEST", "Unhandled", json.dumps({"errorMessage": "€" * 1000}).encode())
+    message = dead_letter_attributes(ended(DeliveryCondition.RETRIES_EXHAUSTED, 3, last))["ErrorMessage"][1]
+    assert message == "€" * 341

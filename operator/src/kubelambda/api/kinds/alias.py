@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from kubelambda.api import limits
 from kubelambda.api.conditions import Condition
+from kubelambda.api.kinds.event_invoke_config import EventInvokeConfig
 from kubelambda.api.kinds.function_version import CodeSha256, FunctionName
 from kubelambda.api.kinds.provisioned_concurrency import (
     AliasProvisionedConcurrency,
@@ -86,6 +87,8 @@ class AliasSpec(Model):
     """A second version by weight."""
     provisioned_concurrency: AliasProvisionedConcurrency | None = None
     """Environments that are kept initialized for invocations through this alias."""
+    event_invoke_config: EventInvokeConfig | None = None
+    """Asynchronous invocation through this alias."""
 
 
 class ScalingActivity(Model):

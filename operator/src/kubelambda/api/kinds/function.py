@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 
 from kubelambda.api import limits
 from kubelambda.api.conditions import Condition
-from kubelambda.api.kinds.event_invoke_config import EventInvokeConfig
+from kubelambda.api.kinds.event_invoke_config import DeadLetterConfig, EventInvokeConfig
 from kubelambda.api.kinds.function_code import Code, DataKey, ObjectName
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer, FileSystemConfig, LayerVersionName
 from kubelambda.api.kinds.function_permission import Permission
@@ -116,13 +116,6 @@ class EphemeralStorage(Model):
     """In MB."""
 
 
-class DeadLetterConfig(Model):
-    """Where asynchronous events go that could not be processed."""
-
-    target_arn: Annotated[str, Field(max_length=256)]
-    """A queue or topic."""
-
-
 class CodeSigningReference(Model):
     """The CodeSigningConfig that the code must satisfy."""
 
@@ -194,7 +187,6 @@ class FunctionSpec(Model):
                 fieldPath=".layers",
             ),
             not_served("architectures", unless="self.architectures.all(name, name == 'x86_64')"),
-            not_served("deadLetterConfig"),
             not_served("codeSigningConfig"),
             not_served("tracingConfig", unless="self.tracingConfig.mode == 'PassThrough'"),
             not_served("snapStart", unless="self.snapStart.applyOn == 'None'"),
@@ -249,7 +241,9 @@ class FunctionSpec(Model):
     snap_start: SnapStart = SnapStart()
     """Snapshots."""
     event_invoke_config: EventInvokeConfig | None = None
-    """Asynchronous invocation."""
+    """Asynchronous invocation of $LATEST; aliases and versions have their own."""
+    recursive_loop: Literal["Terminate", "Allow"] = "Terminate"
+    """Whether a chain of invocations ends that has come back to the function 16 times (§6.8)."""
     url: FunctionUrl | None = None
     """Function URL."""
     publish: bool = False
@@ -306,6 +300,8 @@ class DeployedConfiguration(Model):
     """Layer versions, in the order in which they are unpacked."""
     file_systems: list[DeployedFileSystem] = []
     """File systems that are mounted."""
+    dead_letter_target: str | None = None
+    """ARN of its dead-letter queue; environments know nothing of it."""
 
     @property
     def archives(self) -> list[DeployedCode | DeployedLayer]:

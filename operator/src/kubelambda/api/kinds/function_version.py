@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from kubelambda.api import limits
 from kubelambda.api.conditions import Condition
+from kubelambda.api.kinds.event_invoke_config import EventInvokeConfig
 from kubelambda.api.kinds.function import DeployedConfiguration, State
 from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyStatus, VersionProvisionedConcurrency
 from kubelambda.api.model import Model
@@ -45,6 +46,8 @@ class FunctionVersionSpec(Model):
     """Publishes only the code with this digest, in base64: a change that came in between is refused."""
     provisioned_concurrency: VersionProvisionedConcurrency | None = None
     """Environments that are kept initialized for invocations of this version."""
+    event_invoke_config: EventInvokeConfig | None = None
+    """Asynchronous invocation of this version."""
 
 
 class FunctionVersionStatus(Model):

@@ -1,8 +1,8 @@
 """The life of an asynchronous event between its 202 and its end: a pure machine (§6.1 to §6.4, D.3).
 
 ```
-                 age over, or reserved concurrency 0
-   waiting ───────────────────────────────────────────▶ discarded (EventAgeExceeded | ZeroReservedConcurrency)
+                 age over, reserved concurrency 0, or a loop
+   waiting ───────────────────────────────────────────▶ discarded (EventAgeExceeded | ZeroReservedConcurrency | …)
       │ ▲
       ▼ │ 429, 5xx: 1 s, 2 s, 4 s … 5 min, no attempt used
    running ── function error: 1 min, 2 min ──▶ waiting ── retries used up ──▶ discarded (RetriesExhausted)
@@ -28,6 +28,7 @@ class DeliveryCondition(StrEnum):
     RETRIES_EXHAUSTED = "RetriesExhausted"
     EVENT_AGE_EXCEEDED = "EventAgeExceeded"
     ZERO_RESERVED_CONCURRENCY = "ZeroReservedConcurrency"
+    RECURSIVE_INVOCATION = "RecursiveInvocation"
 
 
 class AttemptOutcome(StrEnum):
@@ -89,13 +90,15 @@ def accepted(now: float) -> EventProgress:
 
 
 def before_attempt(
-    progress: EventProgress, policy: RetryPolicy, reserved_concurrency: int | None, now: float
+    progress: EventProgress, policy: RetryPolicy, reserved_concurrency: int | None, now: float, *, looping: bool = False
 ) -> Finish | None:
-    """Whether an event that is due ends without being tried."""
+    """Whether an event that is due ends without being tried. `looping`: its chain has come back too often (§6.8)."""
     if now - progress.accepted_at > policy.maximum_event_age:
         return Finish(DeliveryCondition.EVENT_AGE_EXCEEDED, progress)
     if reserved_concurrency == 0:
         return Finish(DeliveryCondition.ZERO_RESERVED_CONCURRENCY, progress)
+    if looping:
+        return Finish(DeliveryCondition.RECURSIVE_INVOCATION, progress)
     return None
 
 

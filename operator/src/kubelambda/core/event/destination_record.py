@@ -5,9 +5,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from kubelambda.core.event.delivery import Finish
+import msgspec
 
-ERROR_MESSAGE_MAX_CHARS = 1024
+from kubelambda.core.event.delivery import DeliveryCondition, Finish
+from kubelambda.core.invoke import event_json
+
+ERROR_MESSAGE_MAX_BYTES = 1024
+_NOT_RUN = {
+    DeliveryCondition.EVENT_AGE_EXCEEDED: ("429", "The event is older than the function's events may be."),
+    DeliveryCondition.ZERO_RESERVED_CONCURRENCY: ("429", "The function has a reserved concurrency of 0."),
+    DeliveryCondition.RECURSIVE_INVOCATION: ("400", "The function was invoked in a recursive loop."),
+}
+"""Status and message of events whose last word is not the function's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +40,8 @@ class EndedEvent:
     last: LastAttempt | None
 
 
-def destination_record(event: EndedEvent, now: datetime) -> dict[str, Any]:
-    """The record of version 1.0, members in Lambda's order."""
+def destination_record(event: EndedEvent, now: datetime) -> str:
+    """The record of version 1.0, members in Lambda's order, payloads as they came."""
     record: dict[str, Any] = {
         "version": "1.0",
         "timestamp": record_time(now),
@@ -42,7 +51,7 @@ def destination_record(event: EndedEvent, now: datetime) -> dict[str, Any]:
             "condition": event.end.condition.value,
             "approximateInvokeCount": event.end.progress.invocations,
         },
-        "requestPayload": _json(event.payload),
+        "requestPayload": _raw(event.payload),
     }
     if event.last is not None:
         context: dict[str, Any] = {
@@ -52,26 +61,33 @@ def destination_record(event: EndedEvent, now: datetime) -> dict[str, Any]:
         if event.last.function_error:
             context["functionError"] = event.last.function_error
         record["responseContext"] = context
-        record["responsePayload"] = _json(event.last.payload)
-    return record
+        record["responsePayload"] = _raw(event.last.payload)
+    return msgspec.json.encode(record).decode()
 
 
 def dead_letter_attributes(event: EndedEvent) -> dict[str, tuple[str, str]]:
     """Attributes of the message that carries the original event: name to type and value."""
-    message, status = "", "200"
+    status, message = _NOT_RUN.get(event.end.condition, ("200", ""))
     if event.last is not None:
         status = str(event.last.status)
         answer = _json(event.last.payload)
         message = str(answer.get("errorMessage", "")) if isinstance(answer, dict) else ""
     attributes = {"RequestID": ("String", event.request_id), "ErrorCode": ("Number", status)}
     if message:
-        attributes["ErrorMessage"] = ("String", message[:ERROR_MESSAGE_MAX_CHARS])
+        attributes["ErrorMessage"] = ("String", message.encode()[:ERROR_MESSAGE_MAX_BYTES].decode(errors="ignore"))
     return attributes
 
 
 def record_time(now: datetime) -> str:
     """With milliseconds, in UTC: 2019-11-14T18:16:05.568Z."""
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}Z"
+
+
+def _raw(text: bytes) -> msgspec.Raw | str | None:
+    """JSON as it stands: reading and writing it again would cost its size in objects, and change numbers."""
+    if not text:
+        return None
+    return msgspec.Raw(text) if event_json.problem(text) is None else text.decode(errors="replace")
 
 
 def _json(text: bytes) -> Any:

@@ -27,7 +27,7 @@ from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.api.reasons import Reason
 from kubelambda.core.function.observation import Observation, Problem
 from kubelambda.core.function.problems import Finding, findings, first_fault
-from kubelambda.core.function.revision import revision
+from kubelambda.core.function.revision import NOT_OF_ENVIRONMENTS, revision
 
 CREATING = "The function is being created."
 _MESSAGE_MAX_CHARS = 1024
@@ -59,9 +59,11 @@ def deployed_configuration(
         network=network,
         layers=list(layers),
         file_systems=list(file_systems),
+        dead_letter_target=spec.dead_letter_config.target_arn if spec.dead_letter_config else None,
         log_group=spec.logging_config.log_group or f"/aws/lambda/{spec.function_name or name}",
     )
-    made_from = found.model_dump(mode="json", by_alias=True) | {"image": runtime.image, "bootstrap": runtime.bootstrap}
+    made_from = found.model_dump(mode="json", by_alias=True, exclude=NOT_OF_ENVIRONMENTS)
+    made_from |= {"image": runtime.image, "bootstrap": runtime.bootstrap}
     return found.model_copy(update={"revision": revision(made_from)})
 
 

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Final
+
+NOT_OF_ENVIRONMENTS: Final = {"dead_letter_target"}
+"""Fields of a deployed configuration that environments know nothing of: a change of them replaces none."""
 
 
 def revision(configuration: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from kubelambda.api.kinds.function_version import FunctionVersionSpec
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.reasons import Reason
 from kubelambda.core.function.observation import Problem
-from kubelambda.core.function.revision import revision
+from kubelambda.core.function.revision import NOT_OF_ENVIRONMENTS, revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,10 @@ class SameVersion:
 
 def fingerprint(deployed: DeployedConfiguration) -> str:
     """Equal exactly when publishing the one or the other makes no difference."""
-    return revision(deployed.model_dump(mode="json", by_alias=True, exclude={"revision", "version"}))
+    found = deployed.model_dump(mode="json", by_alias=True, exclude={"revision", "version"} | NOT_OF_ENVIRONMENTS)
+    if deployed.dead_letter_target is not None:
+        found["deadLetterTarget"] = deployed.dead_letter_target
+    return revision(found)
 
 
 def snapshot(deployed: DeployedConfiguration, number: int) -> DeployedConfiguration:
@@ -41,7 +44,8 @@ def snapshot(deployed: DeployedConfiguration, number: int) -> DeployedConfigurat
 
 def refreshed(deployed: DeployedConfiguration, runtime: RuntimeSpec) -> DeployedConfiguration:
     """With a revision that also covers what the runtime makes environments from: a new image replaces them."""
-    made_from = deployed.model_copy(update={"revision": "0" * 16}).model_dump(mode="json", by_alias=True)
+    fixed = deployed.model_copy(update={"revision": "0" * 16})
+    made_from = fixed.model_dump(mode="json", by_alias=True, exclude=NOT_OF_ENVIRONMENTS)
     made_from |= {"image": runtime.image, "bootstrap": runtime.bootstrap}
     return deployed.model_copy(update={"revision": revision(made_from)})
 

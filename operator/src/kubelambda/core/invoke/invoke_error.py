@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_CAPITAL = {"ResourceNotFoundException", "ServiceException", "InvalidRuntimeException", "ResourceNotReadyException"}
+_CAPITAL = {
+    "ResourceNotFoundException",
+    "ServiceException",
+    "InvalidRuntimeException",
+    "ResourceNotReadyException",
+    "RecursiveInvocationException",
+}
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,15 @@ def state_conflict(state: str) -> InvokeError:
 def not_ready(message: str) -> InvokeError:
     """The function cannot be invoked at all (§2.1.4)."""
     return InvokeError(502, "ResourceNotReadyException", message)
+
+
+def recursive() -> InvokeError:
+    """A chain of invocations has come back to the function too often (§6.8)."""
+    text = (
+        "Lambda has detected your function being invoked in a recursive loop with other resources and stopped your "
+        "function's invocation."
+    )
+    return InvokeError(400, "RecursiveInvocationException", text)
 
 
 def not_synced() -> InvokeError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from sys import intern
 from typing import Any
 
 from kubelambda.api import labels
@@ -14,7 +15,7 @@ from kubelambda.core.invoke.routing import LATEST, AliasRoute
 
 @dataclass(frozen=True, slots=True)
 class FunctionView:
-    """A Function: what the operator deployed, and nothing of its spec but its name."""
+    """A Function: what the operator deployed; of its spec, only what is not deployed."""
 
     uid: str
     state: str
@@ -23,6 +24,8 @@ class FunctionView:
     deployed: DeployedConfiguration | None
     function_name: str | None = None
     """Lambda's name, where it is not the object's."""
+    recursive_loop: str = "Terminate"
+    """What becomes of a chain of invocations that keeps coming back: of the whole function, whatever is deployed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,7 @@ def function_view(body: dict[str, Any]) -> FunctionView | None:
     deployed = status.get("deployed")
     return FunctionView(
         function_name=(body.get("spec") or {}).get("functionName"),
+        recursive_loop=intern((body.get("spec") or {}).get("recursiveLoop", "Terminate")),
         uid=body["metadata"]["uid"],
         state=status.get("state", "Pending"),
         state_reason=status.get("stateReason", ""),

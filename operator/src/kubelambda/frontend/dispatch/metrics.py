@@ -102,10 +102,23 @@ class Metrics:
         self.reconciliations = Counter(
             "kubelambda_ledger_reconciliations_total", "Comparisons of the ledger with the agents", registry=registry
         )
+        self.recursive_invocations_dropped = Counter(
+            "kubelambda_recursive_invocations_dropped_total",
+            "Invocations that were refused because their chain came back too often",
+            _LABELS,
+            registry=registry,
+        )
         self.provisioned = ProvisionedMetrics(registry)
         self.accounts = AccountMetrics(registry)
         self.qualifiers = QualifierMetrics(registry)
-        self._counters = (self.invocations, self.errors, self.durations, self.cold_starts, self.billed_gb_seconds)
+        self._counters = (
+            self.invocations,
+            self.errors,
+            self.durations,
+            self.cold_starts,
+            self.billed_gb_seconds,
+            self.recursive_invocations_dropped,
+        )
 
     def watch_unreadable(self, reflectors: Iterable[Reflector[Any]]) -> None:
         """Counts what the caches skip, whenever somebody asks."""

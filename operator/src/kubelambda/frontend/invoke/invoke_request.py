@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote
 from kubelambda.api import limits
 from kubelambda.core.account import identity
 from kubelambda.core.account.identity import FunctionReference
-from kubelambda.core.invoke import event_json, invoke_error, trace_header
+from kubelambda.core.invoke import event_json, invoke_error, lineage, trace_header
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.wire.server import Request
 
@@ -21,6 +21,8 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{8,64}")
 PATH_END = b"/invocations"
 """In the target of every Invoke request, and of no other operation."""
 _TRACE = b"x-amzn-trace-id"
+_COUNTED = b":counted"
+"""No header that a caller could send."""
 _REMEMBERED_MAX_BYTES = 512
 _TYPES = (b"RequestResponse", b"Event", b"DryRun")
 _LOG_TYPES = (b"None", b"Tail")
@@ -175,6 +177,20 @@ def complete_trace(request: Request) -> None:
     given = request.headers.get(_TRACE, b"").decode(errors="replace")
     whole = trace_header.completed(given, now=time.time(), bits=random.getrandbits)
     request.headers[_TRACE] = whole.encode()
+
+
+def advance_chain(request: Request, function_arn: str, *, endless: bool) -> None:
+    """Counts one more run of the function in its chain of invocations (§6.8).
+
+    Raises `InvokeError` where the chain has come back too often, unless it may be `endless`.
+    """
+    trace, mark = request.headers.get(_TRACE, b"").decode(errors="replace"), lineage.mark(function_arn)
+    if _COUNTED in request.headers:  # it was on its way to another frontend
+        return
+    if not endless and lineage.visits(trace, mark) >= lineage.LIMIT:
+        raise invoke_error.recursive()
+    request.headers[_TRACE] = lineage.advanced(trace, mark).encode()
+    request.headers[_COUNTED] = b""
 
 
 def now() -> float:

@@ -2,11 +2,9 @@
 
 import asyncio
 import logging
-import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Self
 
 import aiohttp
@@ -15,7 +13,7 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import IPvAnyNetwork
 
-from kubelambda.core.code.refused_networks import refusing
+from kubelambda.outbound.guarded_sockets import outside
 
 _CONNECTIONS = 1300
 _ANSWER_S = 30.0
@@ -23,8 +21,6 @@ _ANSWER_S = 30.0
 _DELETE_MAX = 10
 _DELETE_ATTEMPTS = 4
 _PAUSE_S = 0.5
-
-type _Address = tuple[Any, ...]
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +62,7 @@ class SqsQueue:
             read_timeout=_ANSWER_S,
             retries={"max_attempts": 0},
             max_pool_connections=_CONNECTIONS,
-            connector_args={"socket_factory": _outside(self._refused)},
+            connector_args={"socket_factory": outside(self._refused)},
         )
         try:
             self._client = await self._stack.enter_async_context(
@@ -155,16 +151,3 @@ class SqsQueue:
         except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise QueueUnreachable(f"the queue does not answer: {error or type(error).__name__}") from error
         return answer
-
-
-def _outside(refused: Sequence[IPvAnyNetwork]) -> Callable[[_Address], socket.socket]:
-    """Makes sockets for addresses outside of `refused` only: after names are resolved."""
-
-    def make(address: _Address) -> socket.socket:
-        family, kind, protocol, _, place = address
-        found = ip_address(place[0])
-        if refusing(found, refused) is not None:
-            raise OSError(f"no source can be at {found}")
-        return socket.socket(family, kind, protocol)
-
-    return make

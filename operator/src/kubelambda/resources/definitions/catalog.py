@@ -4,6 +4,7 @@ from kubelambda.resources.definitions.access_point_definition import access_poin
 from kubelambda.resources.definitions.alias_definition import alias_definition
 from kubelambda.resources.definitions.definition import Manifest
 from kubelambda.resources.definitions.event_source_mapping_definition import event_source_mapping_definition
+from kubelambda.resources.definitions.event_target_definition import event_target_definition
 from kubelambda.resources.definitions.function_definition import function_definition
 from kubelambda.resources.definitions.function_version_definition import function_version_definition
 from kubelambda.resources.definitions.layer_definition import layer_definition, layer_version_definition
@@ -22,6 +23,7 @@ DEFINITIONS = (
     subnet_definition,
     security_group_definition,
     event_source_mapping_definition,
+    event_target_definition,
 )
 
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from kubelambda.core.event.delivery import EventProgress
+from kubelambda.core.event.event_ending import EventEnding
 
 
-class EventTarget(NamedTuple):
+class InvokedFunction(NamedTuple):
     """The function that an event is for. `qualifier` is empty for `$LATEST`."""
 
     namespace: str
@@ -19,18 +20,20 @@ class EventTarget(NamedTuple):
 class QueuedEvent:
     """One accepted event. `headers` are those that its every attempt carries: client context, trace."""
 
-    target: EventTarget
+    target: InvokedFunction
     request_id: str
     payload: bytes
     progress: EventProgress
     headers: Mapping[str, str] = field(default_factory=dict)
+    ending: EventEnding | None = None
+    """Set once it is at its end, and only its listeners are still to be told."""
 
 
 class WaitingEvent(NamedTuple):
     """What a queue's owner keeps in memory of an event that waits."""
 
     number: int
-    target: EventTarget
+    target: InvokedFunction
     due_at: float
 
 
@@ -49,8 +52,11 @@ class EventQueue(Protocol):
         """Those events that are still there."""
         ...
 
-    async def postpone(self, number: int, progress: EventProgress) -> None:
-        """Keeps how far an event is. Raises `QueueUnavailable`; the event then stays as it was."""
+    async def postpone(self, number: int, progress: EventProgress, ending: EventEnding | None = None) -> None:
+        """Keeps how far an event is, and whether it is at its end.
+
+        Raises `QueueUnavailable`; the event then stays as it was.
+        """
         ...
 
     async def finish(self, number: int) -> None:

@@ -10,7 +10,8 @@ from queue import SimpleQueue
 from typing import Any, Self
 
 from kubelambda.core.event.delivery import EventProgress
-from kubelambda.store.event.event_queue import EventTarget, QueuedEvent, QueueUnavailable, WaitingEvent
+from kubelambda.core.event.event_ending import EventEnding, decoded, encoded
+from kubelambda.store.event.event_queue import InvokedFunction, QueuedEvent, QueueUnavailable, WaitingEvent
 
 _BATCH_MAX = 512
 _PAGE = 5000
@@ -20,11 +21,15 @@ CREATE TABLE IF NOT EXISTS events (
   namespace TEXT NOT NULL, function TEXT NOT NULL, qualifier TEXT NOT NULL,
   request_id TEXT NOT NULL, payload BLOB NOT NULL, headers TEXT NOT NULL,
   accepted_at REAL NOT NULL, due_at REAL NOT NULL,
-  function_errors INTEGER NOT NULL, turned_down INTEGER NOT NULL, invocations INTEGER NOT NULL
+  function_errors INTEGER NOT NULL, turned_down INTEGER NOT NULL, invocations INTEGER NOT NULL,
+  ending TEXT
 )
 """
-_APPEND = "INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_POSTPONE = "UPDATE events SET due_at = ?, function_errors = ?, turned_down = ?, invocations = ? WHERE number = ?"
+_ADDED = "ALTER TABLE events ADD COLUMN ending TEXT"
+_APPEND = "INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
+_POSTPONE = (
+    "UPDATE events SET due_at = ?, function_errors = ?, turned_down = ?, invocations = ?, ending = ? WHERE number = ?"
+)
 _FINISH = "DELETE FROM events WHERE number = ?"
 
 type _Work = Callable[[sqlite3.Connection], Any]
@@ -69,9 +74,16 @@ class SqliteQueue:
         number: int = await self._do(lambda database: database.execute(_APPEND, row).lastrowid)
         return number
 
-    async def postpone(self, number: int, progress: EventProgress) -> None:
+    async def postpone(self, number: int, progress: EventProgress, ending: EventEnding | None = None) -> None:
         """As `EventQueue.postpone`."""
-        row = (progress.due_at, progress.function_errors, progress.turned_down, progress.invocations, number)
+        row = (
+            progress.due_at,
+            progress.function_errors,
+            progress.turned_down,
+            progress.invocations,
+            encoded(ending) if ending is not None else None,
+            number,
+        )
         await self._do(lambda database: database.execute(_POSTPONE, row))
 
     async def finish(self, number: int) -> None:
@@ -100,7 +112,7 @@ class SqliteQueue:
 
             rows: list[tuple[Any, ...]] = await self._do(select)
             for number, namespace, function, qualifier, due_at in rows:
-                yield WaitingEvent(number, EventTarget(namespace, function, qualifier), due_at)
+                yield WaitingEvent(number, InvokedFunction(namespace, function, qualifier), due_at)
             if not rows:
                 return
             last = rows[-1][0]
@@ -158,6 +170,8 @@ def _prepare(database: sqlite3.Connection) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=2000", "auto_vacuum=INCREMENTAL"):
         database.execute(f"PRAGMA {pragma}")
     database.execute(_SCHEMA)
+    if "ending" not in {column[1] for column in database.execute("PRAGMA table_info(events)")}:
+        database.execute(_ADDED)  # a file of an earlier release
 
 
 def _transaction(
@@ -188,11 +202,26 @@ def _answer(answers: list[tuple["asyncio.Future[Any]", Any, Exception | None]]) 
 
 
 def _event(row: tuple[Any, ...]) -> QueuedEvent:
-    _, namespace, function, qualifier, request_id, payload, headers, accepted, due, errors, down, invocations = row
+    (
+        _,
+        namespace,
+        function,
+        qualifier,
+        request_id,
+        payload,
+        headers,
+        accepted,
+        due,
+        errors,
+        down,
+        invocations,
+        ending,
+    ) = row
     return QueuedEvent(
-        EventTarget(namespace, function, qualifier),
+        InvokedFunction(namespace, function, qualifier),
         request_id,
         payload,
         EventProgress(accepted, due, errors, down, invocations),
         json.loads(headers),
+        decoded(ending) if ending is not None else None,
     )
