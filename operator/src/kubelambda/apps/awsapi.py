@@ -8,9 +8,11 @@ import uvicorn
 
 from kubelambda.apps import options
 from kubelambda.awsapi import api_settings
+from kubelambda.awsapi.account.account_use import AccountUse
 from kubelambda.awsapi.account.directory import AccountDirectory
 from kubelambda.awsapi.application import ControlApi
 from kubelambda.awsapi.call import Services
+from kubelambda.awsapi.model.service_model import ServiceModel
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.store.code.code_store import CodeStore
 
@@ -33,9 +35,9 @@ def main() -> None:
 
 async def _run(settings: api_settings.ApiSettings, key: bytes, kubeconfig: str | None, port: int) -> None:
     client = await KubeClient.connect(kubeconfig)
-    accounts = AccountDirectory(client)
+    accounts, use = AccountDirectory(client), AccountUse(client)
     async with CodeStore(settings.code_store_url, key) as store:
-        services = Services(client, store, settings, accounts)
+        services = Services(client, store, settings, accounts, ServiceModel.load("lambda"), use)
         config = uvicorn.Config(
             ControlApi(services).application(),
             host="0.0.0.0",  # noqa: S104 - the pod's address
@@ -50,9 +52,10 @@ async def _run(settings: api_settings.ApiSettings, key: bytes, kubeconfig: str |
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=25,
         )
-        watching = asyncio.create_task(accounts.namespaces.run())
+        watching = [asyncio.create_task(accounts.namespaces.run()), asyncio.create_task(use.run())]
         gc.freeze()
         log.info("serving on port %d", port)
         await uvicorn.Server(config).serve()
-        watching.cancel()
+        for task in watching:
+            task.cancel()
     await client.close()

@@ -52,7 +52,7 @@ class ControlApi:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._lambda = _Service(ServiceModel.load("lambda"), operations.LAMBDA, "application/json")
+        self._lambda = _Service(services.model, operations.LAMBDA, "application/json")
         scaling = ServiceModel.load("application-autoscaling")
         self._scaling = _Service(scaling, operations.SCALING, "application/x-amz-json-1.1")
 

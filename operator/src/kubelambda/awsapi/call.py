@@ -4,8 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kubelambda.awsapi.account.account_use import AccountUse
 from kubelambda.awsapi.account.directory import AccountDirectory, AccountView
 from kubelambda.awsapi.api_settings import ApiSettings
+from kubelambda.awsapi.model.service_model import ServiceModel
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.store.code.code_store import CodeStore
 
@@ -20,6 +22,9 @@ class Services:
     store: CodeStore
     settings: ApiSettings
     accounts: AccountDirectory
+    model: ServiceModel
+    """Lambda's own."""
+    use: AccountUse
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ from kubelambda.awsapi.function import (
     function_defaults,
     function_operations,
     function_reads,
-    function_tags,
 )
+from kubelambda.awsapi.layer import layer_operations
+from kubelambda.awsapi.mapping import mapping_operations
 from kubelambda.awsapi.permission import permission_operations
 from kubelambda.awsapi.scaling import scaling_operations
+from kubelambda.awsapi.tag import tag_operations
 from kubelambda.awsapi.version import alias_operations, provisioned_operations, version_operations
 
 SCALING: Final[Mapping[str, Handler]] = scaling_operations.OPERATIONS
@@ -22,11 +24,13 @@ LAMBDA: Final[Mapping[str, Handler]] = {
     **function_operations.OPERATIONS,
     **function_reads.OPERATIONS,
     **function_concurrency.OPERATIONS,
-    **function_tags.OPERATIONS,
+    **tag_operations.OPERATIONS,
     **function_defaults.OPERATIONS,
     **permission_operations.OPERATIONS,
     **event_invoke_operations.OPERATIONS,
     **version_operations.OPERATIONS,
     **alias_operations.OPERATIONS,
     **provisioned_operations.OPERATIONS,
+    **mapping_operations.OPERATIONS,
+    **layer_operations.OPERATIONS,
 }

@@ -77,3 +77,16 @@ def test_an_archive_that_is_fetched_or_broken_publishes_nothing() -> None:
         status = decide_layer(case, None, NOW)
         assert status.latest_version == 1
         assert [each.type for each in status.conditions] == ["Ready", kind]
+
+
+def test_another_revision_publishes_the_same_again() -> None:
+    """As PublishLayerVersion does; the version says which revision it is."""
+    version = new_layer_version(observed(published(revision="one"), found=content(), revision="two"))
+    assert version is not None
+    assert (version.version, version.revision) == (2, "two")
+
+
+def test_a_policy_publishes_nothing() -> None:
+    """Permissions are about versions, and no part of one."""
+    permission = {"version": 1, "statementId": "s", "principal": "*"}
+    assert new_layer_version(observed(published(), found=content(), permissions=[permission])) is None

@@ -104,6 +104,8 @@ class EventSourceMappingSpec(Model):
     """Name of a Function of the same namespace; a version or an alias may follow after a colon."""
     enabled: bool = True
     """Whether records are read; false pauses the mapping, and loses nothing."""
+    tags: Annotated[dict[str, Annotated[str, Field(max_length=256)]], Field(max_length=50)] = {}
+    """Tags, for people and for the control API."""
     event_source_arn: Annotated[str, Field(min_length=1, max_length=1024)]
     """ARN of the source."""
     connection: SourceConnection = SourceConnection()

@@ -48,9 +48,39 @@ class LayerContent(Model):
     """An archive that came by the control API, as it writes it."""
 
 
+class LayerPermission(Model):
+    """One statement of a version's resource policy, as AddLayerVersionPermission takes it."""
+
+    version: Annotated[int, Field(ge=1)]
+    """The version that it is about."""
+    statement_id: Annotated[str, Field(pattern="^[a-zA-Z0-9-_]+$", min_length=1, max_length=100)]
+    """Names the statement within the policy of the version."""
+    action: Literal["lambda:GetLayerVersion"] = "lambda:GetLayerVersion"
+    """What is allowed."""
+    principal: Annotated[str, Field(min_length=1, max_length=256)]
+    """Who is allowed: an account, or * for all."""
+    principal_org_id: Annotated[str, Field(pattern="^o-[a-z0-9]{10,32}$", max_length=34)] | None = None
+    """Only if of that organization."""
+
+
 class LayerSpec(Model):
     """What people write: every change that makes another version publishes one."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "(has(self.layerName) ? self.layerName : '') == (has(oldSelf.layerName) ? oldSelf.layerName : '')",
+                "layerName cannot be changed",
+            ),
+        )
+    )
+
+    layer_name: Annotated[str, Field(pattern="^[a-zA-Z0-9_-]+$", min_length=1, max_length=140)] | None = None
+    """Lambda's name, where that is no name of a Kubernetes object (My_Layer); cannot be changed."""
+    revision: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """Any text: another one publishes another version though nothing else changed."""
+    permissions: Annotated[list[LayerPermission], Field(max_length=256)] = []
+    """The resource policies of its versions."""
     description: Annotated[str, Field(max_length=limits.DESCRIPTION_MAX_CHARS)] = ""
     """What the layer is for."""
     license_info: Annotated[str, Field(max_length=512)] | None = None
@@ -110,6 +140,8 @@ class LayerVersionSpec(Model):
     """Runtimes that it is for; none: all."""
     compatible_architectures: Architectures = []
     """Architectures that it is for; none: all."""
+    revision: str | None = None
+    """What the Layer said when it was published."""
     content: LayerVersionContent
     """The archive."""
 

@@ -1,23 +1,21 @@
 """Reserved concurrency of functions, and what the account has (§5.2, §1.3.2)."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from kubelambda.api import limits
+from kubelambda.awsapi.account.account_use import AccountTotal
 from kubelambda.awsapi.account.directory import AccountView
-from kubelambda.awsapi.api_error import invalid_parameter
+from kubelambda.awsapi.api_error import invalid_parameter, unavailable
 from kubelambda.awsapi.call import Answer, Call, Handler, Services
 from kubelambda.awsapi.function.function_lookup import find, unqualified
 from kubelambda.awsapi.function.function_writes import observed, write
 from kubelambda.awsapi.version.provisioned_operations import requested_total
 from kubelambda.awsapi.version.version_lookup import aliases_of, versions_of
 from kubelambda.core.account.reserved_concurrency import account_quota
-from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import FUNCTIONS
 
 TOTAL_CODE_SIZE: Final = 80_530_636_800
 _FIELD: Final = "reservedConcurrentExecutions"
-_PAGE: Final = 50
 
 
 async def put_function_concurrency(services: Services, call: Call) -> Answer:
@@ -32,10 +30,8 @@ async def put_function_concurrency(services: Services, call: Call) -> Answer:
             f"concurrency [{provisioned}]."
         )
     quota = _quota(services, name.account)
-    others = 0
-    async for body in _functions(services, name.account.namespace):
-        if body["metadata"]["uid"] != before["metadata"]["uid"]:
-            others += body["spec"].get(_FIELD) or 0
+    total = await _total(services, name.account)
+    others = total.reserved - services.use.reserved_by(before)
     minimum = services.settings.unreserved_minimum
     if quota - others - wanted < minimum and wanted > (before["spec"].get(_FIELD) or 0):
         raise invalid_parameter(
@@ -43,7 +39,7 @@ async def put_function_concurrency(services: Services, call: Call) -> Answer:
             f"below its minimum value of [{minimum}]."
         )
     after = await write(services, name, lambda body: {**body["spec"], _FIELD: wanted})
-    await observed(services, name, after)
+    await services.use.seen(await observed(services, name, after))
     return Answer({"ReservedConcurrentExecutions": wanted}, resource=name.arn)
 
 
@@ -60,18 +56,14 @@ async def delete_function_concurrency(services: Services, call: Call) -> Answer:
     after = await write(
         services, name, lambda body: {field: value for field, value in body["spec"].items() if field != _FIELD}
     )
-    await observed(services, name, after)
+    await services.use.seen(await observed(services, name, after))
     return Answer(None, resource=name.arn)
 
 
 async def get_account_settings(services: Services, call: Call) -> Answer:
     """Limits of the account, and what its functions use of them."""
     quota = _quota(services, call.caller)
-    reserved = size = count = 0
-    async for body in _functions(services, call.caller.namespace):
-        count += 1
-        reserved += body["spec"].get(_FIELD) or 0
-        size += (body.get("status") or {}).get("codeSize") or 0
+    total = await _total(services, call.caller)
     return Answer(
         {
             "AccountLimit": {
@@ -79,9 +71,9 @@ async def get_account_settings(services: Services, call: Call) -> Answer:
                 "CodeSizeUnzipped": limits.UNZIPPED_MAX_BYTES,
                 "CodeSizeZipped": limits.ZIP_MAX_BYTES,
                 "ConcurrentExecutions": quota,
-                "UnreservedConcurrentExecutions": max(0, quota - reserved),
+                "UnreservedConcurrentExecutions": max(0, quota - total.reserved),
             },
-            "AccountUsage": {"TotalCodeSize": size, "FunctionCount": count},
+            "AccountUsage": {"TotalCodeSize": total.code_size, "FunctionCount": total.functions},
         }
     )
 
@@ -90,14 +82,11 @@ def _quota(services: Services, account: AccountView) -> int:
     return account_quota(account.quota_annotation, services.settings.account_concurrency)
 
 
-async def _functions(services: Services, namespace: str) -> AsyncIterator[Object]:
-    token: str | None = None
-    while True:
-        items, token = await services.client.page(FUNCTIONS, namespace, limit=_PAGE, token=token)
-        for body in items:
-            yield body
-        if token is None:
-            return
+async def _total(services: Services, account: AccountView) -> AccountTotal:
+    try:
+        return await services.use.total(account.namespace)
+    except TimeoutError as error:
+        raise unavailable("The functions of the account are still being counted") from error
 
 
 OPERATIONS: Final[Mapping[str, Handler]] = {

@@ -10,11 +10,12 @@ from kubelambda.awsapi.call import Answer, Call, Handler, Services
 from kubelambda.awsapi.function import received_code
 from kubelambda.awsapi.function.function_configuration import LATEST, configuration, revision_id
 from kubelambda.awsapi.function.function_lookup import FunctionName, find, find_object, name_of, unqualified
-from kubelambda.awsapi.function.function_tags import check
 from kubelambda.awsapi.function.function_writes import require_settled, write
 from kubelambda.awsapi.function.spec_changes import changed
+from kubelambda.awsapi.layer.layer_references import layer_sizes, with_layer_sizes
 from kubelambda.awsapi.object_writes import WRITE
 from kubelambda.awsapi.refusal import refusal
+from kubelambda.awsapi.tag.tag_limits import check_tags
 from kubelambda.awsapi.version.version_lookup import version_configuration
 from kubelambda.awsapi.version.version_operations import delete_version, published
 from kubelambda.core.function.object_name import object_names
@@ -30,6 +31,7 @@ async def create_function(services: Services, call: Call) -> Answer:
     name = _new_name(services, call)
     _check_variables(call.parameters)
     await _check_runtime(services, call.parameters)
+    sizes = await layer_sizes(services, call, name.account)
     if await find_object(services, name) is not None:
         raise _exists(name)
     given = call.parameters["Code"]
@@ -39,12 +41,13 @@ async def create_function(services: Services, call: Call) -> Answer:
     stored = code.stored(services, name.account.namespace) if code else None
     spec = {**changed({}, call.parameters), "code": received_code.source(given, stored)}
     if call.parameters.get("Tags"):
-        check(call.parameters["Tags"])
+        check_tags(call.parameters["Tags"])
         spec["tags"] = call.parameters["Tags"]
     body = await _created(services, name, spec)
     if code is not None:
         await received_code.upload(services, code)  # again: it may have been collected before the object named it
-    return Answer(await _perhaps_published(services, call, name, body), resource=name.arn)
+    members = await _perhaps_published(services, call, name, body)
+    return Answer(with_layer_sizes(members, sizes), resource=name.arn)
 
 
 async def _perhaps_published(services: Services, call: Call, name: FunctionName, body: Object) -> dict[str, Any]:
@@ -158,13 +161,16 @@ async def update_function_configuration(services: Services, call: Call) -> Answe
     name = unqualified(services, call)
     _check_variables(call.parameters)
     await _check_runtime(services, call.parameters)
+    await find(services, name)
+    sizes = await layer_sizes(services, call, name.account)
 
     def spec(before: Object) -> Mapping[str, Any]:
         require_settled(name, before)
         return changed(before["spec"], call.parameters)
 
     body = await write(services, name, spec, revision=call.parameters.get("RevisionId"))
-    return Answer(configuration(body, name.region, name.account.id), resource=name.arn)
+    members = configuration(body, name.region, name.account.id)
+    return Answer(with_layer_sizes(members, sizes), resource=name.arn)
 
 
 async def delete_function(services: Services, call: Call) -> Answer:

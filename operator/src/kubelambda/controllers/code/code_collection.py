@@ -10,6 +10,7 @@ from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Controller
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
+from kubelambda.core.code.layer_reference import layer_object_name
 
 KEY = Key("CodeStore", "", "")
 INTERVAL_S = 60.0
@@ -48,7 +49,7 @@ async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:  # 
 def wanted_archives(context: Context) -> dict[str, Key]:
     """Every archive that must stay, with the key of who can publish it again, as far as anybody can."""
     layers = {
-        facts.sha256: Key("Layer", namespace, facts.layer)
+        facts.sha256: Key("Layer", namespace, layer_object_name(facts.layer))
         for (namespace, _), facts in context.cluster[WATCHED_LAYER_VERSIONS]
     }
     found = {

@@ -24,7 +24,7 @@ from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.core.account import identity
 from kubelambda.core.code.invalid_archive import InvalidArchive
 from kubelambda.core.code.layer_publication import LayerObservation, decide_layer, new_layer_version
-from kubelambda.core.code.layer_reference import layer_version_name
+from kubelambda.core.code.layer_reference import layer_name_of, layer_version_name
 from kubelambda.core.code.layer_versions import LayerVersionFacts
 from kubelambda.core.function.observation import Problem
 from kubelambda.kube.errors import Forbidden
@@ -61,12 +61,12 @@ async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:
 
 
 async def _observe(code: CodeState, context: Context, key: Key, body: Object) -> LayerObservation:
-    spec = _spec(body)
+    spec, name = _spec(body), layer_name_of(body)
     content: LayerVersionContent | Problem | None = None
     if isinstance(spec, LayerSpec):
         content = await _content(code, context, key, spec.content)
     return LayerObservation(
-        name=key.name,
+        name=name,
         generation=body["metadata"]["generation"],
         region=context.settings.region,
         account=await _account(context, key.namespace),
@@ -76,7 +76,7 @@ async def _observe(code: CodeState, context: Context, key: Key, body: Object) ->
         numbers=frozenset(
             facts.number
             for _, facts in context.cluster[WATCHED_LAYER_VERSIONS].within(key.namespace)
-            if facts.layer == key.name
+            if facts.layer == name
         ),
     )
 
@@ -112,7 +112,7 @@ async def _publish(context: Context, key: Key, body: Object, version: LayerVersi
         "apiVersion": LAYER_VERSIONS.api_version,
         "kind": LAYER_VERSIONS.kind,
         "metadata": {
-            "name": layer_version_name(key.name, version.version),
+            "name": layer_version_name(version.layer_name, version.version),
             "namespace": key.namespace,
             "labels": {labels.MANAGED_BY: labels.MANAGER},
             "finalizers": [labels.LAYER_VERSION_FINALIZER],

@@ -48,6 +48,7 @@ def layer_version_spec(name: str, number: int, spec: LayerSpec, content: LayerVe
         license_info=spec.license_info,
         compatible_runtimes=spec.compatible_runtimes,
         compatible_architectures=spec.compatible_architectures,
+        revision=spec.revision,
         content=content,
     )
 
@@ -120,5 +121,7 @@ def _condition(observed: LayerObservation, now: datetime, told: LayerFact) -> Co
 
 def _fingerprint(spec: LayerSpec, content: LayerVersionContent) -> str:
     """Equal exactly when publishing the one or the other makes no difference: of where it comes from, nothing."""
-    said = spec.model_dump(mode="json", by_alias=True, exclude={"content"})
+    said = spec.model_dump(mode="json", by_alias=True, exclude={"content", "layer_name", "permissions"})
+    if spec.revision is None:  # as in the fingerprints of releases that had no such field
+        del said["revision"]
     return revision(said | {"sha256": content.sha256})

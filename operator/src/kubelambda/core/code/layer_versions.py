@@ -53,7 +53,7 @@ def chosen_layers(
         )
         if (known := named.get(reference.layer)) is not None:
             text = "Two different versions of the same layer are not allowed to be referenced in the same function."
-            return _refused(f"{text} {known[1]} and {arn}")
+            return _refused(f"{text} {known[1]} and {arn} are versions of the same layer.")
         named[reference.layer] = (reference, arn)
     found: list[LayerVersionFacts] = []
     for reference, arn in named.values():

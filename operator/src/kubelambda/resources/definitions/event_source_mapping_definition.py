@@ -24,7 +24,7 @@ def event_source_mapping_definition() -> Manifest:
             column("UUID", ".status.uuid", wide=True),
             column("Message", f"{READY}.message", wide=True),
         ],
-        selectable=(".spec.functionName",),
+        selectable=(".spec.functionName", ".status.uuid"),
         initial_status={"observedGeneration": -1},
         rules=[],
     )

@@ -23,6 +23,7 @@ def layer_definition() -> Manifest:
             column("Reason", f"{READY}.reason", wide=True),
             column("Message", f"{READY}.message", wide=True),
         ],
+        selectable=(".spec.layerName",),
         initial_status={"observedGeneration": -1},
         rules=[
             rule("self.metadata.name.size() <= 140", "the name of a Layer has at most 140 characters"),

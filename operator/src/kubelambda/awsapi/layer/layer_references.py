@@ -1,0 +1,61 @@
+"""Layers that a function shall have: whether they can be used, said before anything is written (§1.3, Appendix A)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from kubelambda.api import limits
+from kubelambda.awsapi.account.directory import AccountView
+from kubelambda.awsapi.api_error import ApiError, invalid_parameter
+from kubelambda.awsapi.call import Call, Services
+from kubelambda.awsapi.layer.layer_objects import LayerName, find_layer_version_object, out_of_reach
+from kubelambda.core.code.layer_reference import LayerReference, parse_layer
+
+_TWICE: Final = "Two different versions of the same layer are not allowed to be referenced in the same function."
+
+
+async def layer_sizes(services: Services, call: Call, account: AccountView) -> dict[str, int]:
+    """Sizes in bytes of the layers that the call names, by ARN. Raises `ApiError`."""
+    arns: list[str] = call.parameters.get("Layers") or []
+    if len(arns) > limits.LAYERS_MAX:
+        raise invalid_parameter(f"Cannot reference more than {limits.LAYERS_MAX} layers.")
+    known: dict[str, str] = {}
+    found: dict[str, int] = {}
+    for arn in arns:
+        reference = parse_layer(arn)
+        if reference is None:
+            raise _absent(arn)
+        if reference.layer in known:
+            raise invalid_parameter(f"{_TWICE} {known[reference.layer]} and {arn} are versions of the same layer.")
+        known[reference.layer] = arn
+        found[arn] = await _size(services, call, account, reference, arn)
+    return found
+
+
+async def _size(services: Services, call: Call, account: AccountView, reference: LayerReference, arn: str) -> int:
+    region = services.settings.region
+    if reference.number < 1:
+        raise invalid_parameter("Layer Version Cannot be less than 1")
+    if reference.region != region:
+        text = "Layers are not in the same region as the function."
+        raise invalid_parameter(f"{text} Layers are expected to be in region {region}.")
+    name = LayerName(account, region, reference.layer, reference.number)
+    if reference.account != account.id:
+        theirs = AccountView("", reference.account or "", None)
+        raise out_of_reach(call, replace(name, account=theirs))
+    body = await find_layer_version_object(services, name)
+    if body is None or "deletionTimestamp" in body["metadata"]:
+        raise _absent(arn)
+    size: int = body["spec"]["content"]["size"]
+    return size
+
+
+def with_layer_sizes(members: dict[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """A FunctionConfiguration with the sizes of layers that are not deployed yet."""
+    for layer in members.get("Layers", ()):
+        layer["CodeSize"] = layer["CodeSize"] or sizes.get(layer["Arn"], 0)
+    return members
+
+
+def _absent(arn: str) -> ApiError:
+    return invalid_parameter(f"Layer version {arn} does not exist.")

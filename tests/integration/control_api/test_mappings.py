@@ -1,0 +1,165 @@
+"""Event source mappings by the control API (§7.1): made, listed, changed and deleted against a real operator."""
+
+import json
+import time
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+from tests.integration.control_api.control_api import Answered, Api
+from tests.integration.control_api.test_writers import at_once
+from tests.integration.control_plane import ControlPlane
+
+from kubelambda.kube.kube_client import KubeClient
+from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS
+
+PATH = "/2015-03-31/event-source-mappings"
+QUEUE = "arn:aws:sqs:us-east-1:123456789012:queue"
+STABLE = ("Enabled", "Disabled")
+
+
+def settled(api: Api, uuid: str) -> dict[str, Any]:
+    """The mapping once no change of it is under way."""
+    deadline = time.monotonic() + 20
+    while True:
+        found = api.call("GET", f"{PATH}/{uuid}")
+        assert found.status == 200, found
+        if found.body["State"] in STABLE:
+            body: dict[str, Any] = found.body
+            return body
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+
+
+def created(api: Api, **more: Any) -> Answered:
+    """A mapping of the queue to `hello` that differs by `more`."""
+    return api.call("POST", PATH, {"EventSourceArn": QUEUE, "FunctionName": "hello", **more})
+
+
+async def test_a_mapping_from_create_to_delete(api: Api, client: KubeClient) -> None:
+    """202 with the states on the way, the defaults of a queue, and the object that kubectl shows (§7.1.2, §7.1.9)."""
+    api.active("hello")
+    found = created(api)
+    assert found.status == 202
+    uuid = found.body["UUID"]
+    assert abs(found.body.pop("LastModified") - time.time()) < 600
+    assert found.body == {
+        "UUID": uuid,
+        "EventSourceMappingArn": f"arn:aws:lambda:us-east-1:{api.account}:event-source-mapping:{uuid}",
+        "EventSourceArn": QUEUE,
+        "FunctionArn": api.arn("hello"),
+        "BatchSize": 10,
+        "MaximumBatchingWindowInSeconds": 0,
+        "FunctionResponseTypes": [],
+        "State": "Creating",
+        "StateTransitionReason": "USER_INITIATED",
+    }
+    assert settled(api, uuid)["State"] == "Enabled"
+
+    criteria = {"Filters": [{"Pattern": json.dumps({"body": {"kind": ["a"]}})}]}
+    change = {
+        "Enabled": False,
+        "BatchSize": 50,
+        "MaximumBatchingWindowInSeconds": 5,
+        "FilterCriteria": criteria,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": 7},
+    }
+    updated = api.call("PUT", f"{PATH}/{uuid}", change)
+    assert (updated.status, updated.body["State"]) == (202, "Disabling")
+    shown = settled(api, uuid)
+    assert shown["State"] == "Disabled"
+    assert {member: shown[member] for member in change if member != "Enabled"} == {
+        member: value for member, value in change.items() if member != "Enabled"
+    }
+    objects = await client.list(EVENT_SOURCE_MAPPINGS, api.namespace)
+    spec = objects["items"][0]["spec"]
+    assert (spec["enabled"], spec["batchSize"], spec["scalingConfig"]) == (False, 50, {"maximumConcurrency": 7})
+
+    assert api.call("PUT", f"{PATH}/{uuid}", {"FilterCriteria": {}, "ScalingConfig": {}}).status == 202
+    shown = settled(api, uuid)
+    assert shown.keys().isdisjoint({"FilterCriteria", "ScalingConfig"})
+
+    deleted = api.call("DELETE", f"{PATH}/{uuid}")
+    assert (deleted.status, deleted.body["State"]) == (202, "Deleting")
+    missing = api.call("GET", f"{PATH}/{uuid}")
+    assert (missing.status, missing.error) == (404, "ResourceNotFoundException")
+    assert missing.text == "The resource you requested does not exist."
+
+
+def test_lists_are_by_function_by_source_and_by_page(api: Api) -> None:
+    """A function is as a mapping names it, with its alias or without."""
+    api.active("hello")
+    sources = [f"{QUEUE}-{number}" for number in range(3)]
+    for source in sources:
+        assert created(api, EventSourceArn=source).status == 202
+    assert created(api, FunctionName="hello:$LATEST").status == 202
+    listed = api.call("GET", f"{PATH}?FunctionName=hello").body["EventSourceMappings"]
+    assert sorted(each["EventSourceArn"] for each in listed) == sources
+    listed = api.call("GET", f"{PATH}?EventSourceArn={quote(QUEUE, safe='')}").body["EventSourceMappings"]
+    assert [each["FunctionArn"] for each in listed] == [f"{api.arn('hello')}:$LATEST"]
+    found, marker = [], ""
+    while True:
+        page = api.call("GET", f"{PATH}?MaxItems=3{marker}").body
+        found += [each["UUID"] for each in page["EventSourceMappings"]]
+        if "NextMarker" not in page:
+            break
+        marker = f"&Marker={page['NextMarker']}"
+    assert len(set(found)) == len(found) == 4
+    assert api.call("GET", f"{PATH}?FunctionName=other").body == {"EventSourceMappings": []}
+
+
+def test_of_many_that_map_the_same_one_succeeds(api: Api) -> None:
+    """The others are told which mapping there is (§7.1.5)."""
+    api.active("hello")
+    answers = at_once(*[partial(created, api) for _ in range(5)])
+    assert sorted(found.status for found in answers) == [202] + [409] * 4
+    uuid = next(found for found in answers if found.status == 202).body["UUID"]
+    text = (
+        f'An event source mapping with SQS arn (" {QUEUE} ") and function (" hello ") already exists. '
+        f"Please update or delete the existing mapping with UUID {uuid}"
+    )
+    assert {found.text for found in answers if found.status == 409} == {text}
+
+
+def test_a_mapping_that_git_made_is_read_and_not_written(api: Api, control_plane: ControlPlane) -> None:
+    """Its UUID finds it; what the manifest declares answers 409 with the manager's name."""
+    api.active("hello")
+    manifest = {
+        "apiVersion": "kubelambda.dev/v1alpha1",
+        "kind": "EventSourceMapping",
+        "metadata": {"name": "by-git", "namespace": api.namespace},
+        "spec": {"functionName": "hello", "eventSourceArn": QUEUE, "batchSize": 3},
+    }
+    applied = control_plane.kubectl(
+        "apply", "--server-side", "--field-manager=argocd-controller", "--filename", "-", stdin=json.dumps(manifest)
+    )
+    assert applied.returncode == 0, applied.stderr
+    uuid = api.call("GET", PATH).body["EventSourceMappings"][0]["UUID"]
+    assert settled(api, uuid)["BatchSize"] == 3
+    refused = api.call("PUT", f"{PATH}/{uuid}", {"BatchSize": 4})
+    assert (refused.status, refused.error) == (409, "ResourceConflictException")
+    assert "spec.batchSize" in refused.text
+    assert "argocd-controller" in refused.text
+    assert api.call("PUT", f"{PATH}/{uuid}", {"MaximumBatchingWindowInSeconds": 1}).status == 202
+
+
+def test_mappings_stay_when_their_function_goes(api: Api) -> None:
+    """They remain and fail (§1.5.3)."""
+    api.active("hello")
+    uuid = created(api).body["UUID"]
+    settled(api, uuid)
+    assert api.function("DELETE", "hello").status == 204
+    assert api.call("GET", f"{PATH}/{uuid}").status == 200
+
+
+def test_tags_of_a_mapping(api: Api) -> None:
+    """As of functions, by the mapping's ARN."""
+    api.active("hello")
+    arn = created(api, Tags={"a": "1"}).body["EventSourceMappingArn"]
+    path = f"/2017-03-31/tags/{quote(arn, safe='')}"
+    assert api.call("POST", path, {"Tags": {"b": "2"}}).status == 204
+    assert api.call("DELETE", f"{path}?tagKeys=a").status == 204
+    assert api.call("GET", path).body == {"Tags": {"b": "2"}}
+    missing = quote(arn[:-1] + ("0" if arn[-1] != "0" else "1"), safe="")
+    assert api.call("GET", f"/2017-03-31/tags/{missing}").text.startswith("Event source mapping not found: arn:")
