@@ -12,6 +12,10 @@ HELM_ARGS ?=
 # An interpreter that pyenv keeps is not on the PATH; where there is none at all, uv brings one.
 INTERPRETER ?= $(or $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python3.13) $(wildcard /usr/bin/python3.13)),3.13)
 PYTEST_ARGS ?=
+# Much of a test is waiting, so files run side by side. Of e2e, the tests that are exclusive come last, one after the other.
+WORKERS ?= 2
+E2E_WORKERS ?= 3
+SIDE_BY_SIDE = --numprocesses $(WORKERS) --dist loadfile
 MINUTES ?= 10
 # The cluster is on this machine: no proxy, which a company's network may want for everything else, leads there.
 comma := ,
@@ -81,7 +85,7 @@ aws-models: setup ## Take the service models of the control API out of the botoc
 ##@ Tests
 .PHONY: unit
 unit: setup ## Unit, behaviour and architecture tests: real processes and sockets, no cluster
-	$(PYTHON) -m pytest tests/unit tests/behaviour tests/arch tests/golden $(PYTEST_ARGS)
+	$(PYTHON) -m pytest tests/unit tests/behaviour tests/arch tests/golden $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 .PHONY: pollers
 pollers: setup .venv-pollers/.made ## Pollers against a real server of SQS's protocol, no cluster
@@ -89,7 +93,7 @@ pollers: setup .venv-pollers/.made ## Pollers against a real server of SQS's pro
 
 .PHONY: integration
 integration: setup test-binaries ## Controllers against a real etcd and kube-apiserver
-	$(PYTHON) -m pytest tests/integration $(PYTEST_ARGS)
+	$(PYTHON) -m pytest tests/integration $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 .PHONY: chart
 chart: setup kubernetes-binaries ## Lint the chart with Helm 3 and 4 and compare its rendering with the golden files
@@ -103,7 +107,7 @@ cluster-test: setup cluster-up images ## Test the test cluster itself: policies,
 .PHONY: e2e
 e2e: setup install ## Everything on the real cluster, called by boto3 and the aws cli
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) ENDPOINT=$$($(MAKE) -s endpoint) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" \
-	  $(E2E_PYTHON) -m pytest e2e $(PYTEST_ARGS)
+	  $(E2E_PYTHON) -m pytest e2e --numprocesses $(E2E_WORKERS) --dist loadgroup --no-loadscope-reorder --verbose $(PYTEST_ARGS)
 
 .PHONY: soak
 soak: setup install ## Mixed traffic while everything is replaced and changed, for MINUTES; whether a request is lost

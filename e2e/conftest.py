@@ -6,15 +6,45 @@ import pytest
 
 from installation import diagnostics
 from installation.account import Account, drop_namespace, make_account
+from installation.turns import turn
 
 _KEPT_MAX = 5
 """Failures that leave their diagnostics: a cluster that is gone fails every test."""
 _kept: list[str] = []
 
 
+_LONG = ("mapping", "event", "placement", "environment", "function")
+"""Folders whose tests begin first: they take the longest, and everybody waits for the last one."""
+_LAST = ("scaling", "release")
+"""Folders whose exclusive tests end the session: they take the release away from under the others."""
+
+
+def exclusive(item: pytest.Item) -> bool:
+    """Whether a test needs the installation to itself."""
+    return item.get_closest_marker("exclusive") is not None
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the release itself come last: they take it away from under the others."""
-    items.sort(key=lambda item: any(name in item.nodeid for name in ("test_release", "test_target_tracking")))
+    """The tests of one file are one worker's. One worker has all exclusive ones, after everything else."""
+    for item in items:
+        group = "exclusive" if exclusive(item) else f"{item.path.parent.name}/{item.path.stem}"
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=place)
+
+
+def place(item: pytest.Item) -> tuple[bool, int]:
+    """Where a test belongs in the order of a session."""
+    alone, folder = exclusive(item), item.path.parent.name
+    first = (_LAST.index(folder) if folder in _LAST else -1) if alone else -(folder in _LONG)
+    return alone, first
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Runs a test beside others or alone; time spent waiting for its turn is not the test's."""
+    with turn(alone=exclusive(item)):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

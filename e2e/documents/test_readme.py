@@ -29,6 +29,7 @@ def run(language: str, text: str, folder: Path) -> str:
     return finished.stdout
 
 
+@pytest.mark.exclusive
 def test_every_block_of_the_readme_runs_in_order(tmp_path: Path) -> None:
     """Install, apply, wait, invoke with the aws cli, create with the aws cli, invoke with boto3."""
     blocks = [(language, text) for language, text in BLOCKS if "make demo" not in text]

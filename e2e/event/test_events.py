@@ -121,6 +121,7 @@ def test_events_wait_for_a_function_that_is_throttled(account: Account) -> None:
     eventually(all_there, timeout=60, interval=1)
 
 
+@pytest.mark.exclusive
 def test_nothing_accepted_is_lost_when_the_queue_is_killed(account: Account, keeper: str) -> None:
     """Killed without notice while it accepts: every event that got a 202 runs."""
     accepted = []

@@ -1,10 +1,17 @@
 """kubectl as Python calls it, and waiting for what it shows."""
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
+
+from installation.turns import need_to_be_alone
+
+SYSTEM_NAMESPACE = os.environ.get("SYSTEM_NAMESPACE", "kubelambda-system")
+_CHANGES = {"annotate", "apply", "delete", "label", "patch", "replace", "scale", "set"}
+"""What changes the release, of which there is one for all tests, when it is done in its namespace."""
 
 
 class KubectlError(AssertionError):
@@ -12,7 +19,10 @@ class KubectlError(AssertionError):
 
 
 def kubectl(*arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
-    """Runs kubectl and returns what it printed."""
+    """Runs kubectl and returns what it printed. Only exclusive tests may change what is in the release's namespace."""
+    scope, (verb, detail) = arguments[:2], (*arguments[2:4], "", "")[:2]
+    if scope == ("--namespace", SYSTEM_NAMESPACE) and (verb in _CHANGES or (verb, detail) == ("rollout", "restart")):
+        need_to_be_alone(f"kubectl {' '.join(arguments)}")
     finished = subprocess.run(
         ["kubectl", *arguments], input=stdin, capture_output=True, text=True, timeout=timeout, check=False
     )

@@ -2,14 +2,32 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from installation.kubectl import kubectl, kubectl_json, staying
+from installation.kubectl import SYSTEM_NAMESPACE, kubectl, kubectl_json, staying
+from installation.turns import need_to_be_alone
 
-SYSTEM_NAMESPACE = os.environ.get("SYSTEM_NAMESPACE", "kubelambda-system")
 RELEASE = os.environ.get("RELEASE", "kubelambda")
+CHART = Path(__file__).parent.parent.parent / "charts" / "kubelambda"
+_CLUSTER = Path(__file__).parent.parent / "cluster"
+
+
+def helm(*arguments: str, program: str = "helm") -> str:
+    """Runs Helm in the release's namespace, for an exclusive test; returns what it printed."""
+    need_to_be_alone(f"helm {' '.join(arguments)}")
+    command = [program, *arguments, "--namespace", SYSTEM_NAMESPACE]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=420, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def restart_of_the_cluster(component: str) -> None:
+    """Restarts a component of the cluster itself, such as `apiserver`, for an exclusive test."""
+    need_to_be_alone(f"a restart of {component}")
+    subprocess.run([sys.executable, str(_CLUSTER), "restart", component], check=True, env=os.environ, timeout=120)
 
 
 def platform_pods(component: str) -> list[str]:
@@ -41,8 +59,15 @@ def forwarded(pod: str, port: int, namespace: str = SYSTEM_NAMESPACE) -> Iterato
 
 def find_endpoint() -> str:
     """URL of the frontend as reachable from this machine, of the release as it is installed now."""
-    program = str(Path(__file__).parent.parent / "cluster")
-    command = ["python3", program, "endpoint", "--namespace", SYSTEM_NAMESPACE, "--service", f"{RELEASE}-frontend"]
+    command = [
+        sys.executable,
+        str(_CLUSTER),
+        "endpoint",
+        "--namespace",
+        SYSTEM_NAMESPACE,
+        "--service",
+        f"{RELEASE}-frontend",
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.strip()
 
 

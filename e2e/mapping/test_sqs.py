@@ -158,6 +158,7 @@ def test_what_no_filter_lets_through_is_deleted(queues: Queues) -> None:
     assert [bodies(event) for event in collected(queues, url)] == [[{"kind": "order"}]]
 
 
+@pytest.mark.exclusive
 def test_nothing_is_lost_when_the_poller_is_killed(queues: Queues) -> None:
     """Without notice, in the middle of many batches: every message is seen, some of them twice."""
     url, _ = queues.mapped(batchSize=2)

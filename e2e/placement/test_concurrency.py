@@ -86,6 +86,7 @@ def test_reserved_one_means_one_across_both_frontends(account: Account) -> None:
     assert statuses == [200] + [429] * 7
 
 
+@pytest.mark.exclusive
 def test_reserved_one_means_one_while_its_frontends_are_replaced(account: Account) -> None:
     """The frontend that takes over counts what still runs for the one before, and goes on in the same environment."""
     account.function("handed-over", OCCUPY, timeout=60, reservedConcurrentExecutions=1)

@@ -3,11 +3,14 @@
 import re
 import uuid
 
+import pytest
+
 from installation.account import Account
 from installation.kubectl import eventually, kubectl
 from installation.load import Load
 from installation.release import SYSTEM_NAMESPACE, platform_pods, rolled_out
 
+pytestmark = pytest.mark.exclusive
 SLEEP = "import time\ndef handler(event, context):\n    time.sleep(event.get('sleep', 0))\n    return event"
 STRAY = """
 import sys, http.client, pathlib

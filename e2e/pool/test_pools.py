@@ -78,6 +78,7 @@ def full_node(account: Account) -> Iterator[str]:
     kubectl("--namespace", account.namespace, "delete", "pod", "filler", "--ignore-not-found", "--wait")
 
 
+@pytest.mark.exclusive
 def test_a_pod_that_its_node_cannot_resize_serves_until_another_takes_its_place(
     account: Account, request: pytest.FixtureRequest
 ) -> None:

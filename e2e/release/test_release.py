@@ -1,7 +1,6 @@
 """The release as a platform team handles it: upgrade under load, uninstall, install with Helm 3 and with Helm 4."""
 
 import os
-import subprocess
 import time
 from pathlib import Path
 
@@ -10,26 +9,16 @@ import pytest
 from installation.account import Account, lambda_client
 from installation.kubectl import KubectlError, eventually, kubectl, kubectl_json, staying
 from installation.load import Load
-from installation.release import RELEASE, SYSTEM_NAMESPACE, find_endpoint
+from installation.release import CHART, RELEASE, SYSTEM_NAMESPACE, find_endpoint, helm
 
-ROOT = Path(__file__).parent.parent.parent
+pytestmark = pytest.mark.exclusive
+VALUES = Path(__file__).parent.parent / "values.yaml"
 CODE = "def handler(event, context):\n    return event"
-
-
-def helm(*arguments: str, program: str = "helm") -> str:
-    """Runs Helm in the release's namespace."""
-    finished = subprocess.run(
-        [program, *arguments, "--namespace", SYSTEM_NAMESPACE], capture_output=True, text=True, timeout=420, check=False
-    )
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
 
 
 def install(*more: str, program: str = "helm") -> None:
     """Installs or upgrades the release as `make install` does."""
-    values = str(ROOT / "e2e" / "values.yaml")
-    chart = str(ROOT / "charts" / "kubelambda")
-    command = ["upgrade", "--install", RELEASE, chart, "--wait", "--timeout", "5m", "--values", values, *more]
+    command = ["upgrade", "--install", RELEASE, str(CHART), "--wait", "--timeout", "5m", "--values", str(VALUES), *more]
     helm(*command, program=program)
 
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from installation.account import Account
 from installation.kubectl import eventually, kubectl, kubectl_json
 from installation.load import Load, Outcome
-from installation.release import RELEASE, SYSTEM_NAMESPACE, platform_pods, rolled_out
+from installation.release import RELEASE, SYSTEM_NAMESPACE, platform_pods, restart_of_the_cluster, rolled_out
 
 COUNT = """
 import os
@@ -81,6 +80,7 @@ def connection_only(outcomes: list[Outcome]) -> bool:
     return all(outcome.error and "Connection" in outcome.error for outcome in outcomes)
 
 
+@pytest.mark.exclusive
 def test_a_frontend_rolled_under_load_loses_nothing(account: Account, counted: str) -> None:
     """A graceful end drains: zero errors."""
     with Load(account, counted, callers=3) as load:
@@ -92,6 +92,7 @@ def test_a_frontend_rolled_under_load_loses_nothing(account: Account, counted: s
     assert nothing_duplicated(load)
 
 
+@pytest.mark.exclusive
 def test_a_frontend_killed_under_load_costs_only_its_connections(account: Account, counted: str) -> None:
     """Callers see their own connection break, at most one request each; the other frontend goes on."""
     with Load(account, counted, callers=4) as load:
@@ -105,6 +106,7 @@ def test_a_frontend_killed_under_load_costs_only_its_connections(account: Accoun
     assert nothing_duplicated(load)
 
 
+@pytest.mark.exclusive
 def test_pods_that_fill_the_cluster_do_not_keep_a_frontend_out(account: Account, counted: str) -> None:
     """Everything that environments may be gives way to the replacement, though more of it waits for the same room."""
     fill_the_cluster(account)
@@ -154,6 +156,7 @@ def millicores(quantity: str) -> int:
     return int(quantity.removesuffix("m")) if quantity.endswith("m") else int(quantity) * 1000
 
 
+@pytest.mark.exclusive
 def test_the_operator_is_never_on_the_path_of_a_request(account: Account, counted: str) -> None:
     """With every operator gone, invocations and cold starts go on."""
     account.function("cold-without-operator", COUNT)
@@ -167,6 +170,7 @@ def test_the_operator_is_never_on_the_path_of_a_request(account: Account, counte
     assert not load.failed, load.summary()
 
 
+@pytest.mark.exclusive
 def test_a_killed_operator_leader_is_replaced(account: Account) -> None:
     """The other replica takes the lease, and a new Function becomes Ready."""
 
@@ -183,18 +187,19 @@ def test_a_killed_operator_leader_is_replaced(account: Account) -> None:
     rolled_out("deployment", "operator")
 
 
+@pytest.mark.exclusive
 def test_a_restarted_api_server_does_not_disturb_warm_invocations(account: Account, counted: str) -> None:
     """Frontends serve from what they know while the API server is away."""
-    cluster = str(Path(__file__).parent.parent / "cluster")
     with Load(account, counted, callers=2) as load:
         time.sleep(1)
-        subprocess.run(["python3", cluster, "restart", "apiserver"], check=True, env=os.environ, timeout=120)
+        restart_of_the_cluster("apiserver")
         time.sleep(3)
     assert not load.failed, load.summary()
     account.function("after-restart", COUNT)
     assert account.invoke("after-restart", {"number": 5})["Payload"]["number"] == 5
 
 
+@pytest.mark.exclusive
 def test_a_lost_code_store_stops_no_environment(account: Account, counted: str) -> None:
     """Environments that run go on without it, and it comes back by itself."""
     with Load(account, counted, callers=2) as load:

@@ -11,7 +11,7 @@ import pytest
 from installation.account import Account
 from installation.kubectl import eventually, kubectl, kubectl_json
 from installation.load import Load
-from installation.release import RELEASE, SYSTEM_NAMESPACE, platform_image, rolled_out
+from installation.release import CHART, RELEASE, SYSTEM_NAMESPACE, helm, platform_image, rolled_out
 
 ROOT = Path(__file__).parent.parent.parent
 SLEEPER = "import time\ndef handler(event, context):\n    time.sleep(0.3)\n    return context.function_version"
@@ -69,9 +69,7 @@ def test_capacity_follows_utilization_without_a_prometheus(account: Account) -> 
 def upgrade(*values: str) -> None:
     """Changes values of the release, and waits for everything that reads them."""
     sets = [argument for value in values for argument in ("--set", value)]
-    command = ["helm", "upgrade", RELEASE, str(ROOT / "charts" / "kubelambda"), "--namespace", SYSTEM_NAMESPACE]
-    command += ["--reuse-values", "--wait", "--timeout", "3m", *sets]
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    helm("upgrade", RELEASE, str(CHART), "--reuse-values", "--wait", "--timeout", "3m", *sets)
     for component in ("operator", "frontend"):
         rolled_out("deployment", component)
 
@@ -93,6 +91,7 @@ def prometheus() -> Iterator[str]:
     kubectl("delete", "--filename", "-", "--wait=false", stdin=manifests)
 
 
+@pytest.mark.exclusive
 def test_capacity_follows_a_real_prometheus_and_freezes_without_it(account: Account, prometheus: str) -> None:
     """Killed in the middle: the capacity stays, the condition says so, and goes on when it is back."""
     aliased(account, "tracked")

@@ -24,7 +24,7 @@ from installation.release import SYSTEM_NAMESPACE, platform_pods, rolled_out
 
 REPORT_S = 30
 PAUSE_S = (4.0, 9.0)
-"""Between two faults."""
+"""Between two faults, from and to."""
 PYTHON = """
 import time
 
@@ -79,6 +79,7 @@ class Soak:
     slowest: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    pause: tuple[float, float] = PAUSE_S
     lock: threading.Lock = field(default_factory=threading.Lock)
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -101,11 +102,13 @@ class Soak:
             time.sleep(random.uniform(0, traffic.pause))
 
     def break_things(self) -> None:
-        """A fault every few seconds, until the end."""
-        while not self.stop.wait(random.uniform(*PAUSE_S)):
-            name, fault = random.choice(list(FAULTS.items()))
+        """A fault after every pause, until the end: each of them once, in any order, and again."""
+        left: list[str] = []
+        while not self.stop.wait(random.uniform(*self.pause)):
+            left = left or random.sample(list(FAULTS), len(FAULTS))
+            name = left.pop()
             try:
-                fault(self.account)
+                FAULTS[name](self.account)
             except KubectlError as error:  # what cannot be broken now may be broken later
                 name = f"refused: {error}"
             with self.lock:
@@ -180,14 +183,15 @@ def run(soak: Soak, minutes: float) -> bool:
     for traffic in TRAFFIC:
         soak.account.function(traffic.name, traffic.source, memorySize=512, timeout=20, **traffic.spec)
     callers = [threading.Thread(target=soak.call, args=(each,)) for each in TRAFFIC for _ in range(each.callers)]
-    for thread in (threading.Thread(target=soak.break_things, daemon=True), *callers):
+    faults = threading.Thread(target=soak.break_things, daemon=True)
+    for thread in (faults, *callers):
         thread.start()
     deadline = time.monotonic() + minutes * 60
     while (left := deadline - time.monotonic()) > 0:
         time.sleep(min(REPORT_S, left))
         print(soak.report(), flush=True)
     soak.stop.set()
-    for thread in callers:
+    for thread in (faults, *callers):
         thread.join(timeout=180)
     hung = sum(thread.is_alive() for thread in callers)
     print(f"faults: {', '.join(f'{name} {count} times' for name, count in sorted(soak.faults.items()))}")

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,20 +13,14 @@ from pathlib import Path
 from ssl import CERT_NONE, create_default_context
 from typing import Any
 
+from tests.ports import free_port
+
 BINARIES = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kubelambda" / "bin"
 ADMIN_TOKEN = "admin"
 OPERATOR_TOKEN = "operator"
 CONTROL_API_TOKEN = "awsapi"
 FRONTEND_TOKEN = "frontend"
 SYSTEM_NAMESPACE = "kubelambda-system"
-
-
-def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def service_account(component: str) -> str:

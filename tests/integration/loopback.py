@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from tests.integration.control_plane import free_port
 from tests.integration.processes import KEY
+from tests.ports import free_port
 
 import kubelambda.agent
 from kubelambda.api import environment_protocol, labels

@@ -18,8 +18,8 @@ from tests.integration.control_plane import (
     FRONTEND_TOKEN,
     OPERATOR_TOKEN,
     ControlPlane,
-    free_port,
 )
+from tests.ports import free_port
 
 KEY = b"a key that every component of this test shares"
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiobotocore.session import AioSession
 from aiohttp import web
+from tests.ports import free_port
 
 from kubelambda.core.mapping import sqs_batch
 from kubelambda.core.mapping.sqs_batch import BatchRules
@@ -26,14 +27,6 @@ from kubelambda.pollers.sqs_poller import SqsPoller
 VISIBILITY_S = 3
 type Answer = tuple[int, bool, Any]
 """Status, whether the function failed, and what it returned."""
-
-
-def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from aiobotocore.session import AioSession
 from aiohttp import web
-from tests.pollers.conftest import free_port
+from tests.ports import free_port
 
 from kubelambda.core.event.destination import OutgoingRecord
 from kubelambda.kube.kube_client import KubeClient, Object

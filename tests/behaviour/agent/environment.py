@@ -6,7 +6,6 @@ import http.client
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+
+from tests.ports import free_port
 
 import kubelambda.agent
 from kubelambda.api.environment_protocol import ArchiveReference, Specialization
@@ -41,14 +42,6 @@ class Answer:
     def log(self) -> str:
         """The decoded log tail."""
         return base64.b64decode(self.headers["X-Amz-Log-Result"]).decode()
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def zipped(files: dict[str, str]) -> bytes:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.integration.control_plane import free_port
 from tests.integration.functions import Functions, condition, eventually
 from tests.integration.processes import Installation
+from tests.ports import free_port
 
 from kubelambda.kube.resources import FUNCTIONS
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -13,6 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from tests.ports import free_port
 
 from kubelambda.api.settings import PrometheusSettings
 from kubelambda.autoscaler.prometheus_reader import PrometheusReader
@@ -30,13 +30,6 @@ ALARMS = Alarms(period=2.0, out_datapoints=2, in_datapoints=5)
 LABELS = ("namespace", "function", "qualifier")
 BUSY = ScalableTarget("team", "busy", "live")
 IDLE = ScalableTarget("team", "idle", "live")
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class Exposition:

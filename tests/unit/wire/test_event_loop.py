@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.ports import free_port
 
 from kubelambda.wire.event_loop import EventLoop
 
@@ -63,9 +64,7 @@ def protocol() -> Recorder:
 @pytest.fixture
 def client(loop: EventLoop, protocol: Recorder) -> Iterator[socket.socket]:
     """A client of a server on the loop."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     loop.listen("127.0.0.1", port, lambda: protocol)
     with socket.create_connection(("127.0.0.1", port)) as found:
         yield found

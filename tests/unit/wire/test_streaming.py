@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 import uvloop
+from tests.ports import free_port
 
 from kubelambda.wire.client import connect
 from kubelambda.wire.connections import Bounds, Connections
@@ -136,9 +137,7 @@ def on_event_loop(site: Site, bounds: Bounds) -> Callable[[], None]:
     """Serves on the agent's event loop, in a thread; returns what ends it."""
     loop = EventLoop()
     connections = Connections(bounds, loop.call_later)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        site.port = probe.getsockname()[1]
+    site.port = free_port()
     loop.listen(
         "127.0.0.1",
         site.port,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from tests.integration.control_plane import free_port
+from tests.ports import free_port
 
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.machinery.health import Health, Vitals

@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from typing import IO, Any, Final
@@ -15,6 +16,8 @@ _LARGE_MAX: Final = 4
 _MARK: Final = "\x00large:"
 _ESCAPES: Final = {b"u": 6}
 _SHORT_ESCAPE: Final = 2
+_INSIDE: Final = re.compile(rb'(?:[^"\\]++|\\u.{4}|\\[^u])*+', re.DOTALL)
+"""Characters of a string and whole escapes; never the half of one that the next piece continues."""
 
 
 class BodyTooLarge(Exception):
@@ -117,13 +120,13 @@ class BodyReceiver:
         return end
 
     def _inside(self, piece: bytes, at: int) -> int:
-        quote, backslash = piece.find(b'"', at), piece.find(b"\\", at)
-        ends = [found for found in (quote, backslash) if found >= 0]
-        end = min(ends, default=len(piece))
-        self._take(piece[at:end])
-        if not ends:
+        whole = _INSIDE.match(piece, at)
+        end = whole.end() if whole else at
+        text = piece[at:end]
+        self._take(_unescaped(text) if self._current else text)
+        if end == len(piece):
             return end
-        if end == quote:
+        if piece[end : end + 1] == b'"':
             self._end_string()
         else:
             self._escape = b"\\"
