@@ -1,5 +1,6 @@
 """The chart: linted and rendered with Helm 3 and 4, compared with golden files (`UPDATE_GOLDEN=1` rewrites them)."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,18 +9,26 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
 from kubelambda.api.settings import Settings
+from kubelambda.autoscaler.scaling_metrics import ScalingMetrics
+from kubelambda.frontend.dispatch.metrics import Metrics
 
 ROOT = Path(__file__).parent.parent.parent
 CHART = ROOT / "charts" / "kubelambda"
 GOLDEN = Path(__file__).parent / "golden"
 BINARIES = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kubelambda" / "bin"
 KEY = "key.existingSecret=golden"
+NAME = re.compile(r"kubelambda_[a-z_]+")
+ENDS = ("", "_total", "_bucket")
 
 EVERYTHING = (
     "metrics.serviceMonitor.enabled=true",
     "metrics.dashboards.enabled=true",
+    "metrics.rules.enabled=true",
+    "metrics.rules.labels.release=kube-prometheus-stack",
+    "metrics.serviceMonitor.labels.release=kube-prometheus-stack",
     "codeStore.persistence.enabled=false",
     "environments.runtimeClassName=gvisor",
     "environments.userNamespaces=true",
@@ -140,3 +149,32 @@ def test_roles_name_verbs_and_resources_one_by_one() -> None:
             assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
             if "secrets" in rule["resources"]:
                 assert rule["verbs"] == ["get"]
+
+
+def test_kube_prometheus_gets_what_it_selects_and_keeps_our_namespaces() -> None:
+    """Monitors and rules with the labels that it looks for; the namespace in a series is the function's, not ours."""
+    found = [each for each in manifests(render(KEY, *EVERYTHING)) if each["apiVersion"] == "monitoring.coreos.com/v1"]
+    assert {each["kind"] for each in found} == {"ServiceMonitor", "PrometheusRule"}
+    for each in found:
+        assert each["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+        assert all(endpoint["honorLabels"] for endpoint in each["spec"].get("endpoints", []))
+
+
+def test_dashboards_and_alerts_ask_only_for_series_that_there_are() -> None:
+    """By the names under which the components have them."""
+    registry = CollectorRegistry()
+    ScalingMetrics(registry)
+    names = {f"{family.name}{end}" for family in [*registry.collect(), *Metrics().registry.collect()] for end in ENDS}
+    asked: set[str] = set()
+    for each in manifests(render(KEY, *EVERYTHING)):
+        if each["kind"] == "PrometheusRule":
+            rules = [rule for group in each["spec"]["groups"] for rule in group["rules"]]
+            asked.update(*(NAME.findall(rule["expr"]) for rule in rules))
+            assert {"KubelambdaSpillover", "KubelambdaScalingFrozen", "KubelambdaProvisioningFailed"} <= {
+                rule["alert"] for rule in rules
+            }
+        elif each["metadata"]["name"].endswith("-dashboards"):
+            panels = json.loads(each["data"]["functions.json"])["panels"]
+            asked.update(*(NAME.findall(target["expr"]) for panel in panels for target in panel.get("targets", [])))
+    assert "kubelambda_spillover_invocations_total" in asked
+    assert asked <= names

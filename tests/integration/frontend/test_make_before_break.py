@@ -13,14 +13,16 @@ from tests.integration.processes import Installation
 from kubelambda.api import labels
 from kubelambda.kube.errors import KubeError, NotFound
 from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import ALIASES, DEPLOYMENTS, FUNCTION_VERSIONS, FUNCTIONS, PODS, Resource
+from kubelambda.kube.resources import ALIASES, DEPLOYMENTS, FUNCTION_VERSIONS, FUNCTIONS, PODS, RUNTIMES, Resource
 
 
 class ReplicaSets:
-    """Keeps the number of pods of every Deployment of provisioned environments."""
+    """Keeps the number of pods of every Deployment of provisioned environments, and rolls them, as Kubernetes does."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self.shrunk: list[Object] = []
+        """Pods that were one too many."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -30,21 +32,51 @@ class ReplicaSets:
             await asyncio.sleep(0.1)
 
     async def _look(self) -> None:
-        client, namespace = self._cluster.client, self._cluster.namespace
-        found = (await client.list(DEPLOYMENTS, namespace, label_selector=labels.PROVISIONED))["items"]
+        found = (
+            await self._cluster.client.list(DEPLOYMENTS, self._cluster.namespace, label_selector=labels.PROVISIONED)
+        )["items"]
         pods = [pod for pod in await self._cluster.pods() if labels.PROVISIONED in pod["metadata"]["labels"]]
         for deployment in found:
             selector = deployment["spec"]["selector"]["matchLabels"].items()
             mine = [pod for pod in pods if selector <= pod["metadata"]["labels"].items()]
             pods = [pod for pod in pods if pod not in mine]
-            for _ in range(deployment["spec"]["replicas"] - len(mine)):
-                template = deployment["spec"]["template"]
-                metadata = {"generateName": f"{deployment['metadata']['name']}-", **template["metadata"]}
-                pod = {"metadata": metadata, "spec": template["spec"] | {"nodeName": "node-1"}}
-                await client.create(PODS, pod, namespace)
+            await self._keep(deployment, mine)
         for pod in pods:
-            with contextlib.suppress(NotFound):
-                await client.delete(PODS, pod["metadata"]["name"], namespace)
+            await self._delete(pod)
+
+    async def _keep(self, deployment: Object, pods: list[Object]) -> None:
+        template, wanted = deployment["spec"]["template"], deployment["spec"]["replicas"]
+        revision = template["metadata"]["labels"][labels.REVISION]
+        new = [pod for pod in pods if pod["metadata"]["labels"][labels.REVISION] == revision]
+        old = [pod for pod in pods if pod not in new]
+        room = wanted + bool(old) - len(pods)
+        for _ in range(min(room, wanted - len(new))):
+            metadata = {"generateName": f"{deployment['metadata']['name']}-", **template["metadata"]}
+            pod = {"metadata": metadata, "spec": template["spec"] | {"nodeName": "node-1"}}
+            await self._cluster.client.create(PODS, pod, self._cluster.namespace)
+        spare = sum(is_ready(pod) for pod in pods) - wanted
+        for pod in old[: max(0, spare)]:
+            await self._delete(pod)
+        if not old:
+            first = sorted(new, key=lambda pod: (is_ready(pod), cost(pod)))
+            for pod in first[: max(0, len(new) - wanted)]:
+                self.shrunk.append(pod)
+                await self._delete(pod)
+
+    async def _delete(self, pod: Object) -> None:
+        with contextlib.suppress(NotFound):
+            await self._cluster.client.delete(PODS, pod["metadata"]["name"], self._cluster.namespace)
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether a pod is Ready."""
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def cost(pod: Object) -> int:
+    """What it costs to end a pod before others."""
+    return int(pod["metadata"].get("annotations", {}).get(labels.DELETION_COST, "0"))
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +87,15 @@ def operated(store_running: Installation) -> Installation:
 
 
 @pytest.fixture
-async def whole(operated: Installation, cluster: Cluster) -> AsyncIterator[Cluster]:
+def replica_sets(cluster: Cluster) -> ReplicaSets:
+    """A ReplicaSet controller."""
+    return ReplicaSets(cluster)
+
+
+@pytest.fixture
+async def whole(operated: Installation, cluster: Cluster, replica_sets: ReplicaSets) -> AsyncIterator[Cluster]:
     """A namespace in which Deployments have pods."""
-    task = asyncio.create_task(ReplicaSets(cluster).run())
+    task = asyncio.create_task(replica_sets.run())
     yield cluster
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -70,9 +108,9 @@ async def apply(cluster: Cluster, resource: Resource, name: str, spec: Object) -
     await cluster.client.apply(resource, manifest, manager="user")
 
 
-async def publish(cluster: Cluster, number: int, source: str) -> None:
+async def publish(cluster: Cluster, number: int, source: str, runtime: str = RUNTIME_NAME) -> None:
     """Another version of the function."""
-    spec = {"runtime": RUNTIME_NAME, "handler": "index.handler", "code": {"inline": source}, "publish": True}
+    spec = {"runtime": runtime, "handler": "index.handler", "code": {"inline": source}, "publish": True, "timeout": 20}
     await apply(cluster, FUNCTIONS, "f", spec)
 
     async def there() -> bool:
@@ -82,9 +120,9 @@ async def publish(cluster: Cluster, number: int, source: str) -> None:
     await eventually(there, 60)
 
 
-async def point(cluster: Cluster, version: int) -> None:
-    """The alias with one provisioned environment."""
-    units = {"provisionedConcurrentExecutions": 1}
+async def point(cluster: Cluster, version: int, environments: int = 1) -> None:
+    """The alias with its provisioned environments."""
+    units = {"provisionedConcurrentExecutions": environments}
     spec = {"functionName": "f", "name": "live", "functionVersion": str(version), "provisionedConcurrency": units}
     await apply(cluster, ALIASES, "f-live", spec)
 
@@ -133,3 +171,104 @@ async def test_an_alias_moves_once_its_new_environments_are_there(whole: Cluster
     await caller
     assert {(answered, kind) for answered, kind, _ in seen} == {(200, "provisioned-concurrency")}, seen
     assert {code for _, _, code in seen} == {1, 2}
+
+
+class Callers:
+    """One after the other calls the alias until the block ends, and what each of them got."""
+
+    def __init__(self, cluster: Cluster, count: int = 1) -> None:
+        self._cluster = cluster
+        self._count = count
+        self._stopped = False
+        self.seen: Counter[tuple[int, str | None, str]] = Counter()
+        """Answers by status, kind of environment and log stream."""
+
+    async def __aenter__(self) -> "Callers":
+        self._tasks = [asyncio.create_task(self._call()) for _ in range(self._count)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stopped = True
+        await asyncio.gather(*self._tasks)
+
+    async def _call(self) -> None:
+        while not self._stopped:
+            answer = await self._cluster.invoke("f:live")
+            found = answer.json
+            kind, stream = found.get("AWS_LAMBDA_INITIALIZATION_TYPE"), found.get("AWS_LAMBDA_LOG_STREAM_NAME", "")
+            self.seen[answer.status, kind, stream] += 1
+            await asyncio.sleep(0.02)
+
+    @property
+    def kinds(self) -> set[tuple[int, str | None]]:
+        """What there was, whoever served it."""
+        return {(status, kind) for status, kind, _ in self.seen}
+
+
+async def test_a_new_image_of_the_runtime_is_there_before_the_old_one_goes(whole: Cluster) -> None:
+    """The version is the same one, its environments are others in the end; no caller notices."""
+    spec: Object = {"image": "localhost/python:1", "prestart": "python", "inlineFileName": "index.py"}
+    runtime: Object = {"apiVersion": RUNTIMES.api_version, "kind": "Runtime", "metadata": {"name": "renewed"}}
+    await whole.client.apply(RUNTIMES, runtime | {"spec": spec}, manager="user")
+    await publish(whole, 1, f"CODE = 1\n{SHOW}", "renewed")
+    await point(whole, 1, 2)
+    await whole.frontend()
+    await told(whole, 1, "READY")
+    before = {pod["metadata"]["name"] for pod in await whole.pods() if is_ready(pod)}
+    async with Callers(whole) as callers:
+        await eventually(lambda: callers.seen)
+        spec["image"] = "localhost/python:2"
+        await whole.client.apply(RUNTIMES, runtime | {"spec": spec}, manager="user")
+
+        async def renewed() -> bool:
+            pods = [pod for pod in await whole.pods() if labels.PROVISIONED in pod["metadata"]["labels"]]
+            images = {pod["spec"]["containers"][0]["image"] for pod in pods}
+            return images == {"localhost/python:2"} and len(pods) == 2 and all(map(is_ready, pods))
+
+        await eventually(renewed, 90)
+        await told(whole, 1, "READY")
+    assert callers.kinds == {(200, "provisioned-concurrency")}, callers.seen
+    assert before.isdisjoint(pod["metadata"]["name"] for pod in await whole.pods())
+    await whole.client.delete(RUNTIMES, "renewed", None)
+
+
+async def test_environments_that_run_something_are_the_last_to_go(whole: Cluster, replica_sets: ReplicaSets) -> None:
+    """Fewer are asked for while all but one are busy: those that end were idle, and nobody's invocation was theirs."""
+    source = f"CODE = 1\n{SHOW}".replace(
+        "    names =", "    import time; time.sleep((event or {}).get('seconds', 0))\n    names ="
+    )
+    await publish(whole, 1, source)
+    await point(whole, 1, 3)
+    await whole.frontend()
+    await told(whole, 1, "READY")
+    busy = whole.calls("f:live", 2, {"seconds": 5})
+    await asyncio.sleep(0.5)
+    await point(whole, 1, 1)
+    await eventually(lambda: len(replica_sets.shrunk) == 1, 30)
+    assert not any(call.done() for call in busy), "the first one to go was to be the idle one, at once"
+    answers = [await call for call in busy]
+    assert [(answer.status, answer.json["code"]) for answer in answers] == [(200, 1), (200, 1)]
+    await eventually(lambda: len(replica_sets.shrunk) == 2, 30)
+    assert [cost(pod) for pod in replica_sets.shrunk] == [int(labels.DELETION_COST_FIRST)] * 2
+    assert (await whole.invoke("f:live")).json["AWS_LAMBDA_INITIALIZATION_TYPE"] == "provisioned-concurrency"
+
+
+async def test_what_was_let_go_of_is_taken_back_when_it_is_wanted_after_all(
+    whole: Cluster, replica_sets: ReplicaSets
+) -> None:
+    """Before Kubernetes has ended it: nothing is started in its place, and it serves again."""
+    await publish(whole, 1, f"CODE = 1\n{SHOW}")
+    await point(whole, 1, 2)
+    frontend = await whole.frontend()
+    await told(whole, 1, "READY")
+    (dispatcher,) = [found for found in frontend.owned if found.target.configuration.version == "1"]
+    dispatcher.keep("live", 1)
+    assert dispatcher.placement.available("live") == 1
+    await eventually(lambda: dispatcher.placement.available("live") == 2)
+
+    async def all_alike() -> bool:
+        return {cost(pod) for pod in await whole.pods()} == {0}
+
+    await eventually(all_alike)
+    assert replica_sets.shrunk == []
+    await told(whole, 1, "READY")

@@ -2,12 +2,16 @@
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import pytest
 from tests.integration.frontend.publishing import SHOW, delete, point, publish, sample
 from tests.integration.loopback import Cluster, eventually
 
-from kubelambda.kube.resources import ALIASES, FUNCTION_VERSIONS, FUNCTIONS
+from kubelambda.frontend.frontend import Frontend
+from kubelambda.kube.kube_client import KubeClient
+from kubelambda.kube.reflector import Reflector
+from kubelambda.kube.resources import ALIASES, FUNCTION_VERSIONS, FUNCTIONS, Resource
 
 ACCOUNT_PREFIX = "arn:aws:lambda:us-east-1:"
 
@@ -165,3 +169,66 @@ async def test_a_version_or_an_alias_that_is_deleted_is_gone(cluster: Cluster) -
 
     await eventually(gone)
     assert (await cluster.invoke("f")).status == 200
+
+
+def deafen(frontend: Frontend, *reflectors: Reflector[Any]) -> None:
+    """From now on nothing that is written reaches these caches."""
+    for reflector in reflectors:
+        reflector._observe = lambda body, *, deleted: ("", "")  # type: ignore[method-assign]
+
+
+async def test_who_publishes_and_calls_at_once_is_served(cluster: Cluster) -> None:
+    """Though the caches have seen neither the version nor the alias: Kubernetes is asked before they are said to be absent."""
+    await publish(cluster, "f", 1, code(1))
+    await cluster.pool(3)
+    frontend = await cluster.frontend()
+    assert (await cluster.invoke("f:1")).status == 200
+    assert (await cluster.invoke("f:live")).status == 404
+    deafen(frontend, frontend.caches.versions, frontend.caches.aliases)
+    await publish(cluster, "f", 2, code(2))
+    await point(cluster, "f", "next", "2")
+    answers = await asyncio.gather(*cluster.calls("f:next", 2), *cluster.calls("f:2", 1))
+    assert [(answer.status, answer.headers["X-Amz-Executed-Version"]) for answer in answers] == [(200, "2")] * 3
+    assert {answer.json["code"] for answer in answers} == {2}
+    assert (await cluster.invoke("f:1")).json["code"] == 1
+
+
+async def test_what_was_found_ahead_of_the_caches_goes_when_they_say_so(cluster: Cluster) -> None:
+    """An alias that is deleted is gone, though it was looked up a moment ago."""
+    await publish(cluster, "f", 1, code(1))
+    await cluster.pool(1)
+    frontend = await cluster.frontend()
+    deafen(frontend, frontend.caches.aliases)
+    await point(cluster, "f", "live", "1")
+    assert (await cluster.invoke("f:live")).status == 200
+    del frontend.caches.aliases._observe  # the class's own again
+    body = await cluster.client.get(ALIASES, "f-live", cluster.namespace)
+    frontend.caches.aliases._observe(body, deleted=False)
+    frontend.caches.aliases._observe(body, deleted=True)
+    await delete(cluster, ALIASES, "f-live")
+    assert (await cluster.invoke("f:live")).status == 404
+
+
+async def test_names_that_nobody_published_cost_few_looks(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are made up, and however often they are called; a namespace is listed a few times a second."""
+    await publish(cluster, "f", 1, code(1))
+    await cluster.pool(1)
+    await cluster.frontend()
+    listed: Counter[str] = Counter()
+    pages = KubeClient.pages
+
+    def counting(self: KubeClient, resource: Resource, *where: Any, **how: Any) -> Any:
+        listed[resource.plural] += 1
+        return pages(self, resource, *where, **how)
+
+    monkeypatch.setattr(KubeClient, "pages", counting)
+    begun = asyncio.get_running_loop().time()
+    for number in range(3):
+        calls = [cluster.calls(f"f:made-up-{index}-{number}", 2) for index in range(20)]
+        answers = await asyncio.gather(*(call for each in calls for call in each))
+        assert {answer.status for answer in answers} == {404}
+    for _ in range(20):
+        assert (await cluster.invoke("f:made-up-0-0")).status == 404
+    passed = asyncio.get_running_loop().time() - begun
+    assert 1 <= listed["aliases"] <= 2 + passed / 0.25
+    assert (await cluster.invoke("f:1")).status == 200

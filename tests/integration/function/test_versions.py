@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from tests.integration.function.objects import Objects
 from tests.integration.functions import Functions, condition, eventually
 from tests.integration.processes import Installation
@@ -195,11 +196,16 @@ async def test_the_newest_versions_are_kept(running: Installation, functions: Fu
     await eventually(kept)
 
 
-async def test_idle_versions_cost_no_pods(running: Installation, functions: Functions, objects: Objects) -> None:
+@pytest.mark.timeout(300)
+async def test_two_hundred_idle_versions_cost_no_pods(
+    running: Installation, functions: Functions, objects: Objects
+) -> None:
     """They are objects and an archive each that differs; nothing runs until it is called."""
-    functions.apply("idle", publish=True, timeout=1)
-    for number in range(1, 41):
-        functions.apply("idle", publish=True, timeout=number)
+    for number in range(1, 201):
+        # Without kubectl, whose own start would take most of the time.
+        await functions.client.apply(
+            FUNCTIONS, functions.manifest("idle", publish=True, timeout=number), manager="user"
+        )
         await objects.version(f"idle-{number}")
     assert await objects.names(PODS) == set()
     pools = await functions.client.list(DEPLOYMENTS, functions.namespace)

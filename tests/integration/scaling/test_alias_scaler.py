@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from kubelambda.autoscaler.alias_scaler import AliasScaler
+from kubelambda.autoscaler.scaling_metrics import ScalingMetrics
 from kubelambda.autoscaler.utilization import ScalableTarget, Utilization, UtilizationUnavailable
 from kubelambda.core.scaling.target_tracking import Alarms, Sample
 from kubelambda.kube.kube_client import KubeClient, Object
@@ -53,7 +56,7 @@ async def test_the_capacity_follows_the_utilization_and_says_why(client: KubeCli
     await make_alias(client, namespace, "live", {"provisionedConcurrentExecutions": 4, "targetTracking": TRACKING})
     readings = Readings()
     readings.utilization[ScalableTarget(namespace, "fn", "live")] = 1.0
-    scaler = AliasScaler(client, readings, Alarms())
+    scaler = AliasScaler(client, readings, Alarms(), ScalingMetrics(CollectorRegistry()))
     await scaler.evaluate_all(NOW)
     found = await status(client, namespace, "live")
     assert found["scaling"]["capacity"] == 8
@@ -76,7 +79,7 @@ async def test_a_source_that_is_away_freezes_every_alias_and_one_sentence_says_s
     """And when it is back, scaling goes on."""
     await make_alias(client, namespace, "live", {"provisionedConcurrentExecutions": 4, "targetTracking": TRACKING})
     readings = Readings()
-    scaler = AliasScaler(client, readings, Alarms())
+    scaler = AliasScaler(client, readings, Alarms(), ScalingMetrics(CollectorRegistry()))
     readings.failure = "Prometheus does not answer: refused"
     await scaler.evaluate_all(NOW)
     found = await status(client, namespace, "live")
@@ -93,7 +96,7 @@ async def test_a_source_that_is_away_freezes_every_alias_and_one_sentence_says_s
 async def test_it_writes_beside_the_operator_and_leaves_with_the_target(client: KubeClient, namespace: str) -> None:
     """The operator's conditions stay; what the scaler wrote goes when nothing scales any more."""
     await make_alias(client, namespace, "live", {"targetTracking": TRACKING})
-    scaler = AliasScaler(client, Readings(), Alarms())
+    scaler = AliasScaler(client, Readings(), Alarms(), ScalingMetrics(CollectorRegistry()))
     ready = {"type": "Ready", "status": "True", "reason": "Routed", "lastTransitionTime": "2026-03-02T12:00:00Z"}
     manifest = {"metadata": {"name": "fn-live", "namespace": namespace}, "status": {"conditions": [ready]}}
     await client.apply(ALIASES, manifest, manager="kubelambda-operator", subresource="status")
@@ -106,3 +109,35 @@ async def test_it_writes_beside_the_operator_and_leaves_with_the_target(client: 
     found = await status(client, namespace, "live")
     assert [c["type"] for c in found["conditions"]] == ["Ready"]
     assert "scaling" not in found
+
+
+async def test_frozen_scaling_and_failed_provisioning_are_series_until_their_alias_goes(
+    client: KubeClient, namespace: str
+) -> None:
+    """What the alerts look at."""
+    await make_alias(client, namespace, "live", {"targetTracking": TRACKING})
+    await make_alias(client, namespace, "fixed", {"provisionedConcurrentExecutions": 2})
+    units = {"requested": 2, "allocated": 2, "available": 0, "status": "FAILED", "statusReason": "no luck"}
+    status = {"status": {"provisionedConcurrency": units}}
+    await client.patch(ALIASES, "fn-fixed", status, namespace, subresource="status")
+    readings, registry = Readings(), CollectorRegistry()
+    readings.failure = "Prometheus does not answer: refused"
+    scaler = AliasScaler(client, readings, Alarms(), ScalingMetrics(registry))
+
+    def value(name: str, qualifier: str) -> float | None:
+        labels = {"namespace": namespace, "function": "fn", "qualifier": qualifier}
+        return registry.get_sample_value(f"kubelambda_{name}", labels)
+
+    await scaler.evaluate_all(NOW)
+    assert value("scaling_active", "live") == 0
+    assert value("scaling_active", "fixed") is None
+    assert value("provisioned_concurrency_failed", "fixed") == 1
+    assert value("provisioned_concurrency_requested", "fixed") == 2
+    readings.failure = None
+    await scaler.evaluate_all(NOW + timedelta(minutes=1))
+    assert value("scaling_active", "live") == 1
+    for name in ("fn-live", "fn-fixed"):
+        await client.delete(ALIASES, name, namespace)
+    await scaler.evaluate_all(NOW + timedelta(minutes=2))
+    assert value("scaling_active", "live") is None
+    assert value("provisioned_concurrency_failed", "fixed") is None

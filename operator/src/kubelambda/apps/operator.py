@@ -60,7 +60,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         gc.freeze()
 
         async def scale() -> None:
-            await autoscaling.run(client, settings, service=arguments.frontend_service)
+            await autoscaling.run(client, settings, service=arguments.frontend_service, registry=health.registry)
 
         leading = asyncio.create_task(hosting.lead(context, lease, arguments.kubeconfig, stop, beside=[scale]))
         serving = asyncio.create_task(health.serve(arguments.health_port))

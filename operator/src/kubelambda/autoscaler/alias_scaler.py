@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from kubelambda.api.conditions import Condition, merge, timestamp
 from kubelambda.api.kinds.alias import AliasSpec, AliasStatus, ScalingActivity
+from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyState
+from kubelambda.autoscaler.scaling_metrics import ScalingMetrics
 from kubelambda.autoscaler.utilization import ScalableTarget, Utilization, UtilizationReader, UtilizationUnavailable
 from kubelambda.core.scaling.alias_scaling import AliasMetrics, ScalingOutcome, decide_scaling, scales
 from kubelambda.core.scaling.target_tracking import Alarms
@@ -27,10 +29,11 @@ log = logging.getLogger(__name__)
 class AliasScaler:
     """The loop. Aliases are read anew each time, so that it keeps nothing that a restart could lose."""
 
-    def __init__(self, client: KubeClient, reader: UtilizationReader, alarms: Alarms) -> None:
+    def __init__(self, client: KubeClient, reader: UtilizationReader, alarms: Alarms, metrics: ScalingMetrics) -> None:
         self._client = client
         self._reader = reader
         self._alarms = alarms
+        self._metrics = metrics
 
     async def run(self) -> None:
         """Evaluates until cancelled, on the period's own boundaries."""
@@ -50,12 +53,14 @@ class AliasScaler:
             known = await self._reader.read(now.timestamp())
         except UtilizationUnavailable as error:
             unavailable = str(error)
+        self._metrics.begin()
         async for body in self._client.each(ALIASES):
             try:
                 await self._evaluate(body, known, unavailable, now)
             except (ValidationError, KubeError) as error:
                 metadata = body["metadata"]
                 log.warning("alias %s/%s is not scaled: %s", metadata["namespace"], metadata["name"], error)
+        self._metrics.end()
 
     async def _evaluate(
         self, body: Object, known: Mapping[ScalableTarget, Utilization], unavailable: str | None, now: datetime
@@ -63,13 +68,17 @@ class AliasScaler:
         spec = AliasSpec.model_validate(body["spec"], extra="ignore")
         before = AliasStatus.model_validate(body.get("status") or {}, extra="ignore")
         wanted = spec.provisioned_concurrency
+        target = ScalableTarget(body["metadata"]["namespace"], spec.function_name, spec.name)
+        if wanted is not None and (said := before.provisioned_concurrency) is not None:
+            failed = said.status is ProvisionedConcurrencyState.FAILED
+            self._metrics.provisioned(target, requested=said.requested, failed=failed)
         if wanted is None or not scales(wanted):
             if before.scaling is not None:
                 await self._apply(body, {})
             return
-        target = ScalableTarget(body["metadata"]["namespace"], spec.function_name, spec.name)
         metrics = AliasMetrics(unavailable=unavailable) if unavailable else _metrics(known.get(target), before)
         outcome = decide_scaling(wanted, before.scaling, metrics, now=now, alarms=self._alarms)
+        self._metrics.scaling(target, active=outcome.fact[0] == "True")
         await self._report(body, before, outcome, now)
 
     async def _report(self, body: Object, before: AliasStatus, outcome: ScalingOutcome, now: datetime) -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import ssl
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +15,8 @@ from kubelambda.autoscaler.utilization import ScalableTarget, Utilization, Utili
 from kubelambda.core.scaling.target_tracking import Alarms, Sample
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
+_SKEW_S = 10.0
+"""Clocks may differ by this much, or by a period if that is longer: then its newest average is still the newest."""
 _SHOWN_CHARS = 200
 
 
@@ -36,6 +39,15 @@ class PrometheusReader:
 
     async def read(self, now: float) -> Mapping[ScalableTarget, Utilization]:
         """As `UtilizationReader.read`."""
+        try:
+            await self._compare_clocks(now)
+            return await self._read(now)
+        except (LookupError, TypeError, ValueError) as error:
+            raise UtilizationUnavailable(
+                f"Prometheus's answer is not in its format: {error!r}"[:_SHOWN_CHARS]
+            ) from error
+
+    async def _read(self, now: float) -> Mapping[ScalableTarget, Utilization]:
         period = self._alarms.period
         found: dict[ScalableTarget, Utilization] = {}
         for series in await self._query("query", self._settings.allocated_query, {"time": now}):
@@ -50,8 +62,17 @@ class PrometheusReader:
             found[target] = Utilization(samples, found.get(target, Utilization()).allocated)
         return found
 
-    async def _query(self, path: str, query: str, arguments: Mapping[str, float]) -> list[dict[str, Any]]:
-        """The series of an answer. Raises `UtilizationUnavailable` for what is none, or only a part of one."""
+    async def _compare_clocks(self, now: float) -> None:
+        """Raises `UtilizationUnavailable` when its clock and ours differ: what it has of `now` is of another time."""
+        asked = time.monotonic()
+        _, theirs = await self._query("query", "time()", {})
+        behind = now + time.monotonic() - asked - float(theirs)
+        if abs(behind) > max(_SKEW_S, self._alarms.period):
+            word = "ahead of" if behind < 0 else "behind"
+            raise UtilizationUnavailable(f"Prometheus's clock is {abs(behind):.0f} s {word} the operator's")
+
+    async def _query(self, path: str, query: str, arguments: Mapping[str, float]) -> list[Any]:
+        """The result: series, or time and value of a number. Raises `UtilizationUnavailable` for only a part of one."""
         if self._session is None:
             raise RuntimeError("the reader is used outside of its context")
         url = f"{self._settings.url.rstrip('/')}/api/v1/{path}"
@@ -66,11 +87,8 @@ class PrometheusReader:
             raise UtilizationUnavailable(f"Prometheus answers {status}: {shown}")
         if answer.get("warnings"):
             raise UtilizationUnavailable(f"Prometheus has only a part: {str(answer['warnings'])[:_SHOWN_CHARS]}")
-        try:
-            series: list[dict[str, Any]] = answer["data"]["result"]
-        except (KeyError, TypeError) as error:
-            raise UtilizationUnavailable("Prometheus's answer holds no result") from error
-        return series
+        result: list[Any] = answer["data"]["result"]
+        return result
 
     def _headers(self) -> dict[str, str]:
         if self._settings.bearer_token_file is None:

@@ -20,6 +20,7 @@ from kubelambda.frontend.account.pool_scaling import PoolScaling
 from kubelambda.frontend.account.stray_collection import StrayCollection
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cluster.unseen_functions import UnseenFunctions
+from kubelambda.frontend.cluster.unseen_qualifiers import Qualified, UnseenQualifiers
 from kubelambda.frontend.cluster.views import FunctionView, NamespaceView, PodView
 from kubelambda.frontend.cold_start.archive_cache import Archives
 from kubelambda.frontend.cold_start.secret_report import SecretReport
@@ -81,6 +82,7 @@ class Frontend:
         )
         self.metrics.watch_unreadable(self.caches.reflectors())
         self._unseen = UnseenFunctions(client)
+        self._unseen_qualifiers = UnseenQualifiers(client, self.caches.published)
         self._owners = Owners(address, port, self.caches.ready_members, self._owners_changed)
         self._pools = PoolScaling(client, self.caches, self._owners.owns)
         self._starter = Starter(
@@ -157,6 +159,9 @@ class Frontend:
         qualifier = call.qualifier or LATEST
         if (view.function_name or name) != call.reference.name:
             raise invoke_error.not_found(f"{arn}:{qualifier}")
+        if qualifier != LATEST and self._is_unseen(((namespace, name), qualifier)):
+            self._look_up_qualifier(((namespace, name), qualifier), request, request_id)
+            return
         chance = random.random()  # noqa: S311 - a share of the traffic, no secret
         version = resolve(self.caches.published, (namespace, name), view, qualifier, arn=arn, chance=chance)
         if hop is None:  # whoever forwarded it has looked at it
@@ -170,19 +175,26 @@ class Frontend:
             raise not_invocable(version)
         invoked = f"{arn}:{call.qualifier}" if call.qualifier else arn
         if call.event:
-            target = {"X-Kubelambda-Namespace": namespace, "X-Kubelambda-Function": name, "X-Kubelambda-Arn": invoked}
-            target["X-Kubelambda-Qualifier"] = call.qualifier or ""
-            self._events.hand_over(request, request_id, target, lambda error: refuse(request, request_id, error))
+            names = {"X-Kubelambda-Namespace": namespace, "X-Kubelambda-Function": name, "X-Kubelambda-Arn": invoked}
+            names["X-Kubelambda-Qualifier"] = call.qualifier or ""
+            self._events.hand_over(request, request_id, names, lambda error: refuse(request, request_id, error))
             return
         self._advance_chain(request, hop, (namespace, name), arn, view)
+        target = Target(namespace, name, view.uid, account, deployed)
+        self._run(
+            target, Invocation(request, request_id, invoked, invoke_request.now(), qualifier, deployed.version), hop
+        )
+
+    def _run(self, target: Target, invocation: Invocation, hop: Hop | None) -> None:
+        """Runs an invocation here, or has the owner of its account run it."""
         for away in hop.without if hop is not None else ():
             self._owners.suspect(away)
-        if not self._owners.owns(namespace):
-            self._pass_on(request, request_id, hop.count if hop else 0, namespace, deployed.timeout)
+        if not self._owners.owns(target.namespace):
+            hops = hop.count if hop else 0
+            self._pass_on(invocation.request, invocation.id, hops, target.namespace, target.configuration.timeout)
             return
-        invocation = Invocation(request, request_id, invoked, invoke_request.now(), qualifier, deployed.version)
         invocation.environment_head = invoke_head(invocation)
-        self.owned.dispatcher(Target(namespace, name, view.uid, account, deployed)).invoke(invocation)
+        self.owned.dispatcher(target).invoke(invocation)
 
     def _advance_chain(self, request: Request, hop: Hop | None, function: Name, arn: str, view: FunctionView) -> None:
         """Counts a run of the function in its chain, unless another frontend has. Raises `InvokeError`."""
@@ -198,12 +210,16 @@ class Frontend:
         if region is not None and region != self._settings.region:
             raise invoke_error.other_region(region, self._settings.region)
 
-    def _look_up(self, name: Name, request: Request, request_id: str, arn: str, call: InvokeCall) -> None:
-        """The cache does not have the function. It is not said to be absent before Kubernetes says so."""
-        if not self.synced:
+    def _is_unseen(self, qualified: Qualified) -> bool:
+        """Whether the caches lack an alias or version that Kubernetes was not asked for a moment ago."""
+        return not self.caches.published.resolvable(*qualified) and not self._unseen_qualifiers.absent(qualified)
+
+    def _look_up_qualifier(self, qualified: Qualified, request: Request, request_id: str) -> None:
+        if not self.synced or not self._unseen_qualifiers.look(qualified, self._looked_up(request, request_id)):
             raise invoke_error.not_synced()
-        if not name[0] or self._unseen.absent(name):
-            raise invoke_error.not_found(f"{arn}:{call.qualifier or LATEST}")
+
+    def _looked_up(self, request: Request, request_id: str) -> Callable[[bool], None]:
+        """Goes on with a request once Kubernetes was asked for what it names."""
 
         def answered(known: bool) -> None:
             if known:
@@ -211,7 +227,15 @@ class Frontend:
             else:
                 refuse(request, request_id, invoke_error.not_synced())
 
-        if not self._unseen.look(name, answered):
+        return answered
+
+    def _look_up(self, name: Name, request: Request, request_id: str, arn: str, call: InvokeCall) -> None:
+        """The cache does not have the function. It is not said to be absent before Kubernetes says so."""
+        if not self.synced:
+            raise invoke_error.not_synced()
+        if not name[0] or self._unseen.absent(name):
+            raise invoke_error.not_found(f"{arn}:{call.qualifier or LATEST}")
+        if not self._unseen.look(name, self._looked_up(request, request_id)):
             raise invoke_error.not_synced()
 
     def _namespace(self, account: str | None, request: Request) -> str:

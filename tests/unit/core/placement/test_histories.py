@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from kubelambda.core.account.ledger import Account
-from kubelambda.core.placement.actions import Action, Cancel, Dispatch, Fail, Retire, Start, Throttle
+from kubelambda.core.placement.actions import Action, Cancel, Dispatch, Fail, Release, Retire, Start, Throttle
 from kubelambda.core.placement.function_share import FunctionShare, ThrottleReason, function_share
 from kubelambda.core.placement.ledger_drift import ledger_drift
 from kubelambda.core.placement.placement import VersionPlacement
@@ -33,6 +33,8 @@ class Version:
     provisioned: dict[int, str] = field(default_factory=dict)
     order: deque[str] = field(default_factory=deque)
     """Requests that wait, in order of arrival."""
+    released: set[int] = field(default_factory=set)
+    """Provisioned environments that may end at any moment."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Histories(RuleBasedStateMachine):
             match action:
                 case Dispatch(request=request, environment=number):
                     assert number not in version.running, "two invocations in one environment"
+                    assert number not in version.released, "an invocation in an environment that is about to end"
                     kept_for = version.provisioned.get(number, "")
                     assert kept_for in ("", self.open[request].qualifier), "a provisioned environment is not for all"
                     version.running[number] = request
@@ -91,6 +94,10 @@ class Histories(RuleBasedStateMachine):
                     assert number not in version.running, "a busy environment was retired"
                     version.starts.pop(number, None)
                     version.provisioned.pop(number, None)
+                    version.released.discard(number)
+                case Release(environment=number, again=again):
+                    assert number not in version.running, "a busy environment was let go of"
+                    (version.released.discard if again else version.released.add)(number)
 
     def left(self, version: Version, request: str, kept_for: str) -> None:
         """A request waits no longer: it was the first of those that the environment may take."""
@@ -178,7 +185,11 @@ class Histories(RuleBasedStateMachine):
     def kept(self, version: Version) -> list[tuple[int, str]]:
         """Provisioned environments that take invocations."""
         known = version.placement.environments
-        return [(number, kept_for) for number, kept_for in version.provisioned.items() if not known[number].retiring]
+        return [
+            (number, kept_for)
+            for number, kept_for in version.provisioned.items()
+            if not known[number].retiring and number not in version.released
+        ]
 
     @precondition(lambda self: any(version.starts for version in self.all))
     @rule(data=st.data())
@@ -208,6 +219,7 @@ class Histories(RuleBasedStateMachine):
         placement = version.placement
         if outcome in ("lost", "rejected"):
             version.provisioned.pop(number, None)
+            version.released.discard(number)
         if outcome == "rejected":
             version.order.appendleft(request)
             qualifier = self.open[request].qualifier
@@ -284,6 +296,30 @@ class Histories(RuleBasedStateMachine):
         number = data.draw(st.sampled_from(sorted(version.provisioned)))
         self.carry_out(version, version.placement.retire(number, "the pod ends"))
 
+    @rule(
+        data=st.data(),
+        function=st.sampled_from(FUNCTIONS),
+        qualifier=st.sampled_from(QUALIFIERS[1:]),
+        count=st.sampled_from([None, 0, 1, 2]),
+    )
+    def keep(self, data: st.DataObject, function: str, qualifier: str, count: int | None) -> None:
+        """A Deployment is to shrink: idle environments are let go of first, or are wanted after all."""
+        version = data.draw(st.sampled_from(self.versions[function]))
+        self.carry_out(version, version.placement.keep(qualifier, count, self.now))
+        serving = [number for number, kept_for in self.kept(version) if kept_for == qualifier]
+        if count is None:
+            assert not any(version.provisioned[number] == qualifier for number in version.released)
+        elif any(number not in version.running for number in serving):
+            assert len(serving) <= count, "one too many that runs nothing was kept"
+
+    @precondition(lambda self: any(version.released for version in self.all))
+    @rule(data=st.data())
+    def released_environment_ends(self, data: st.DataObject) -> None:
+        """Kubernetes ends one that was let go of; nobody notices."""
+        version = data.draw(st.sampled_from([version for version in self.all if version.released]))
+        number = data.draw(st.sampled_from(sorted(version.released)))
+        self.carry_out(version, version.placement.retire(number, "the pod ends"))
+
     @rule(function=st.sampled_from(FUNCTIONS))
     def publish(self, function: str) -> None:
         """A new version."""
@@ -319,7 +355,7 @@ class Histories(RuleBasedStateMachine):
     def _adopt(self, version: Version, share: FunctionShare) -> None:
         former, running, provisioned, starts = version.placement, version.running, version.provisioned, version.starts
         version.placement = VersionPlacement(share, former.revision)
-        version.running, version.provisioned, version.starts = {}, {}, {}
+        version.running, version.provisioned, version.starts, version.released = {}, {}, {}, set()
         for number, found in former.environments.items():
             if number in former.coming and starts[number] and found.revision == former.revision:
                 version.starts[version.placement.expect(self.now)] = True
@@ -366,6 +402,9 @@ class Histories(RuleBasedStateMachine):
             assert not (found.waiting and found.idle)
             for waiting in found.waiting:
                 assert not found.provisioned_idle.get(waiting.qualifier)
+            for qualifier, kept in found.kept.items():
+                idle = found.provisioned_idle.get(qualifier, [])
+                assert not idle or found.available(qualifier) <= kept, "one too many is still used"
 
     @invariant()
     def every_waiting_request_has_a_start(self) -> None:

@@ -3,9 +3,10 @@
 import pytest
 
 from kubelambda.core.account.ledger import Account
-from kubelambda.core.placement.actions import Cancel, Dispatch, Fail, Retire, Start, Throttle
+from kubelambda.core.placement.actions import Cancel, Dispatch, Fail, Release, Retire, Start, Throttle
 from kubelambda.core.placement.function_share import ThrottleReason, function_share
-from kubelambda.core.placement.placement import Status, VersionPlacement
+from kubelambda.core.placement.placed_environment import Status
+from kubelambda.core.placement.placement import VersionPlacement
 
 REVISION = "r1"
 
@@ -307,3 +308,35 @@ def test_executing_is_an_average_since_the_last_look() -> None:
     share = found.share.provisioned["live"]
     assert share.executing(4.0) == pytest.approx(0.25)
     assert share.executing(8.0) == 0.0
+
+
+def provisioned(found: VersionPlacement, count: int) -> list[int]:
+    """Idle environments of the alias `live`, the one that was used longest ago first."""
+    found.share.provision({"live": count}, 0.0)
+    return [found.adopt(REVISION, float(index), busy=False, provisioned="live")[0] for index in range(count)]
+
+
+def test_of_too_many_provisioned_environments_the_idle_ones_are_let_go_of_first() -> None:
+    """One that runs something is let go of once it has finished, and nobody gets it any more."""
+    found = placement()
+    first, second, third = provisioned(found, 3)
+    assert found.arrive("a", 5.0, "live") == [Dispatch("a", third)]
+    assert found.arrive("b", 5.0, "live") == [Dispatch("b", second)]
+    assert found.keep("live", 1, 5.0) == [Release(first)]
+    assert found.available("live") == 2
+    assert isinstance(found.arrive("c", 5.0, "live")[0], Start)
+    assert found.finished(third, 6.0) == [Release(third)]
+    assert found.finished(second, 7.0)[0] == Dispatch("c", second)
+    assert found.retire(first, "the pod ends") == [Retire(first, "the pod ends")]
+    assert found.keep("live", 1, 8.0) == []
+
+
+def test_provisioned_environments_that_were_let_go_of_serve_again_when_more_are_wanted() -> None:
+    """As long as they are there; whoever waits gets one at once."""
+    found = placement()
+    first, second = provisioned(found, 2)
+    assert found.keep("live", 0, 5.0) == [Release(first), Release(second)]
+    (start,) = found.arrive("a", 5.0, "live")
+    assert found.keep("live", 1, 6.0) == [Release(first, again=True), Dispatch("a", first), Cancel(start.environment)]  # type: ignore[union-attr]
+    assert found.keep("live", None, 7.0) == [Release(second, again=True)]
+    assert found.arrive("b", 8.0, "live") == [Dispatch("b", second)]

@@ -139,6 +139,17 @@ def test_one_unusable_schedule_is_named_and_the_others_run() -> None:
     assert "Europe/Atlantis" in out.fact[2]
 
 
+def test_a_schedule_that_is_over_is_no_fault() -> None:
+    """It set its bounds when it was due, and they stay."""
+    actions = [{"name": "launch", "schedule": "cron(0 0 1 3 ? 2026)", "minCapacity": 4}]
+    spec = wanted(targetTracking=TRACKING, scheduledActions=actions)
+    before = ScalingState(capacity=1, specified_bounds=[1, 10], scheduled_at="2026-02-27T06:00:00Z")
+    due = evaluate(spec, before, now=datetime(2026, 3, 1, 0, 1, tzinfo=UTC))
+    assert (due.state.capacity, due.cause) == (4, "from 1 to 4: scheduled action launch")
+    over = evaluate(spec, due.state)
+    assert (over.state.capacity, over.fact[0]) == (4, "True")
+
+
 def test_steady_utilization_writes_nothing_new() -> None:
     """The same state and the same words, whatever the figure: a thousand aliases are no thousand writes a minute."""
     spec = wanted(targetTracking=TRACKING)

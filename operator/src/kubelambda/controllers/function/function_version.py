@@ -31,7 +31,13 @@ from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES, RuntimeFacts
 from kubelambda.core.account import identity
 from kubelambda.core.function.observation import Problem
-from kubelambda.core.function.provisioning import NO_PROVISION, provisioned_status
+from kubelambda.core.function.provisioning import (
+    NO_PROVISION,
+    RELEASE_S,
+    provisioned_status,
+    replicas,
+    seconds_since,
+)
 from kubelambda.core.function.version_publication import NewVersion, SameVersion, fingerprint, publish
 from kubelambda.core.function.version_status import VersionObservation, decide_version
 from kubelambda.kube.kube_client import Object
@@ -70,15 +76,18 @@ async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcom
     now = datetime.now(UTC)
     before = _status(body)
     observed = _observation(context, key, body, spec, before.deployed)
+    look_again_s: float | None = None
     if before.deployed is not None:
         function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, facts.function)
         if function is not None and function.last_version < facts.number:
             await _remember(context, key.namespace, facts.function, NewVersion(facts.number, before.deployed))
         observed.code_lost = await _code_lost(memory, before.deployed)
-        observed.provisioned = await _provisioned(memory, context, key, body, spec=spec, before=before, now=now)
+        observed.provisioned, look_again_s = await _provisioned(
+            memory, context, key, body, spec=spec, before=before, now=now
+        )
     observed.holders = holders
     await _write(context, key, body, decide_version(observed, now))
-    return None
+    return look_again_s
 
 
 async def _publish(context: Context, memory: VersionMemory, key: Key, body: Object, spec: FunctionVersionSpec) -> None:
@@ -168,20 +177,25 @@ async def _provisioned(
     spec: FunctionVersionSpec,
     before: FunctionVersionStatus,
     now: datetime,
-) -> ProvisionedConcurrencyStatus | None:
-    """Makes the provisioned environments what is granted; how far they are."""
+) -> tuple[ProvisionedConcurrencyStatus | None, float | None]:
+    """Makes the provisioned environments what is granted; how far they are, and when time alone changes something."""
     version, name, uid = before.version or "", spec.function_name, body["metadata"]["uid"]
     grant = provisioned.granted(memory, context, key.namespace, uid)
     function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, name)
+    there = provisioned.provisions(context, key.namespace, name, version).get(version, NO_PROVISION)
+    wanted = spec.provisioned_concurrency
+    requested, granted = wanted.provisioned_concurrent_executions if wanted else 0, grant.granted or 0
+    reduced_s = seconds_since(before.provisioned_concurrency, requested, now)
+    count = replicas(granted, there, reduced_s=reduced_s)
     if function is not None:
         owner = own_reference(FUNCTION_VERSIONS, body)
-        replicas = {version: grant.granted or 0}
-        await provisioned.keep(context, key.namespace, (name, function), version, owner=owner, replicas=replicas)
-    if spec.provisioned_concurrency is None:
-        return None
-    provision = provisioned.provisions(context, key.namespace, name, version).get(version, NO_PROVISION)
-    requested = spec.provisioned_concurrency.provisioned_concurrent_executions
-    return provisioned_status(before.provisioned_concurrency, requested, grant, provision, now)
+        await provisioned.keep(
+            context, key.namespace, (name, function), version, owner=owner, replicas={version: count}
+        )
+    look_again_s = None if count == granted else RELEASE_S - reduced_s
+    if wanted is None:
+        return None, look_again_s
+    return provisioned_status(before.provisioned_concurrency, requested, grant, there, now), look_again_s
 
 
 async def _write(context: Context, key: Key, body: Object, decided: FunctionVersionStatus) -> None:

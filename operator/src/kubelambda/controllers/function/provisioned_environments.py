@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from kubelambda.api import labels
 from kubelambda.api.kinds.function import DeployedConfiguration
@@ -21,7 +22,7 @@ from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES
 from kubelambda.core.account.provisioned_grant import ProvisionRequest, grant_provisioned
 from kubelambda.core.account.reserved_concurrency import Grant, account_quota
 from kubelambda.core.environment import tokens
-from kubelambda.core.function.provisioning import Provision
+from kubelambda.core.function.provisioning import NO_PROVISION, Provision
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import DEPLOYMENTS, FUNCTION_VERSIONS
@@ -78,12 +79,17 @@ def provisions(context: Context, namespace: str, function: str, qualifier: str) 
     found: dict[str, Provision] = {}
     for _, deployment in cluster[WATCHED_PROVISIONED_DEPLOYMENTS].within(namespace):
         if (deployment.function, deployment.qualifier) == (function, qualifier):
-            found[deployment.version] = Provision(0, deployment.failure)
+            found[deployment.version] = Provision(failure=deployment.failure, replicas=deployment.replicas)
     for _, pod in cluster[WATCHED_PROVISIONED_PODS].within(namespace):
         if (pod.function, pod.qualifier) == (function, qualifier):
-            known = found.get(pod.version, Provision())
-            counts = pod.ready and pod.revision == revisions.get(pod.version)
-            found[pod.version] = Provision(known.available + counts, known.failure or pod.failure)
+            known = found.get(pod.version, NO_PROVISION)
+            serves = pod.ready and not pod.released
+            found[pod.version] = replace(
+                known,
+                available=known.available + (serves and pod.revision == revisions.get(pod.version)),
+                serving=known.serving + serves,
+                failure=known.failure or pod.failure,
+            )
     return found
 
 

@@ -21,6 +21,8 @@ class ProvisionedPodFacts:
     revision: str
     ready: bool
     failure: str
+    released: bool
+    """Whether the frontends have let go of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class ProvisionedDeploymentFacts:
     version: str
     generation: int
     """Of its spec: somebody, maybe ourselves, changed it."""
+    replicas: int
     failure: str
     """Why the cluster does not make its pods."""
 
@@ -52,6 +55,7 @@ def provisioned_pod_facts(body: Object) -> ProvisionedPodFacts:
         revision=found[labels.REVISION],
         ready=ready and "deletionTimestamp" not in metadata,
         failure=_INIT_FAILED if labels.INIT_FAILURE in said else "",
+        released=said.get(labels.DELETION_COST) == labels.DELETION_COST_FIRST,
     )
 
 
@@ -65,6 +69,7 @@ def provisioned_deployment_facts(body: Object) -> ProvisionedDeploymentFacts:
         qualifier=(metadata.get("annotations") or {}).get(labels.PROVISIONED, found[labels.PROVISIONED]),
         version=found[labels.FUNCTION_VERSION],
         generation=metadata["generation"],
+        replicas=body["spec"].get("replicas", 1),
         failure=refused.get("message", "") if refused.get("status") == "True" else "",
     )
 

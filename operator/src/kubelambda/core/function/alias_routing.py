@@ -15,7 +15,15 @@ from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyS
 from kubelambda.api.reasons import Reason
 from kubelambda.core.account.reserved_concurrency import Grant
 from kubelambda.core.function.observation import Problem
-from kubelambda.core.function.provisioning import NO_PROVISION, Provision, provisioned_status, readiness
+from kubelambda.core.function.provisioning import (
+    NO_PROVISION,
+    RELEASE_S,
+    Provision,
+    provisioned_status,
+    readiness,
+    replicas,
+    seconds_since,
+)
 
 LATEST = "$LATEST"
 OWN_CONDITIONS = frozenset({"Ready", "ProvisionedConcurrencyReady", "Reconciling", "Stalled"})
@@ -156,7 +164,13 @@ def decide_alias(observed: AliasObservation, now: datetime) -> AliasDecision:
     )
     routed = present if moving else target
     move = _move(observed, target, allocated, now) if moving and target else None
-    replicas = _replicas(target, present if moving else None, allocated) if observed.requested else {}
+    wanted_replicas = _replicas(target, present if moving else None, allocated) if observed.requested else {}
+    reduced_s = seconds_since(before.provisioned_concurrency, observed.requested, now)
+    there = observed.provisions
+    kept = {
+        version: replicas(count, there.get(version, NO_PROVISION), reduced_s=reduced_s)
+        for version, count in wanted_replicas.items()
+    }
     late = move is not None and _late_by(observed, move, now) >= 0
     status = AliasStatus(
         observed_generation=observed.generation,
@@ -175,7 +189,9 @@ def decide_alias(observed: AliasObservation, now: datetime) -> AliasDecision:
     others = [each for each in before.conditions if each.type not in OWN_CONDITIONS]
     conditions = merge(own, [_condition(observed, now, fact) for fact in told])
     wait = -_late_by(observed, move, now) if move and not late else None
-    return AliasDecision(status.model_copy(update={"conditions": conditions + others}), replicas, wait)
+    if kept != wanted_replicas:
+        wait = min(RELEASE_S - reduced_s, RELEASE_S if wait is None else wait)
+    return AliasDecision(status.model_copy(update={"conditions": conditions + others}), kept, wait)
 
 
 def _wanted(observed: AliasObservation) -> VersionRoute | None:

@@ -18,9 +18,32 @@ class Provision:
     """Initialized and ready."""
     failure: str = ""
     """Why some do not become ready, in Lambda's words where it has them."""
+    replicas: int = 0
+    """Those that their Deployment keeps."""
+    serving: int = 0
+    """Ready ones that frontends have not let go of."""
 
 
 NO_PROVISION = Provision()
+RELEASE_S = 120.0
+"""Frontends let go of idle environments within seconds; after this long Kubernetes picks those that end."""
+
+
+def replicas(wanted: int, there: Provision, *, reduced_s: float) -> int:
+    """What a Deployment is to keep. It shrinks as environments are let go of, so that none ends that runs something.
+
+    `reduced_s` is how long ago fewer were asked for.
+    """
+    if not wanted or reduced_s >= RELEASE_S:
+        return wanted
+    return max(wanted, min(there.replicas, there.serving))
+
+
+def seconds_since(status: ProvisionedConcurrencyStatus | None, requested: int, now: datetime) -> float:
+    """How long ago the number was last changed to `requested`."""
+    if status is None or status.requested != requested or status.last_modified is None:
+        return 0.0
+    return (now - datetime.fromisoformat(status.last_modified)).total_seconds()
 
 
 def provisioned_status(

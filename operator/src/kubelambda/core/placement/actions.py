@@ -53,4 +53,12 @@ class Retire:
     why: str
 
 
-type Action = Dispatch | Throttle | Fail | Start | Cancel | Retire
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A provisioned environment takes nothing more: it may end first. With `again` it takes invocations after all."""
+
+    environment: int
+    again: bool = False
+
+
+type Action = Dispatch | Throttle | Fail | Start | Cancel | Retire | Release

@@ -7,49 +7,15 @@ first; it never waits behind a busy one while the limits allow one more; whateve
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from enum import Enum
 from math import inf
 from typing import Any
 
-from kubelambda.core.placement.actions import Action, Cancel, Dispatch, Fail, Retire, Start, Throttle
+from kubelambda.core.placement.actions import Action, Cancel, Dispatch, Fail, Release, Retire, Start, Throttle
 from kubelambda.core.placement.function_share import FunctionShare, ThrottleReason, Unit
+from kubelambda.core.placement.placed_environment import PlacedEnvironment, Status, Waiting
 
 REPLACE_AGAIN_S = 300.0
 """After an environment could not be replaced: the cluster is full, and asking more often makes no room."""
-
-
-class Status(Enum):
-    """What an environment does."""
-
-    REQUESTED = "requested"
-    STARTING = "starting"
-    IDLE = "idle"
-    BUSY = "busy"
-
-
-@dataclass(slots=True)
-class PlacedEnvironment:
-    """An environment as placement sees it. `since` is when it became idle, `unit` what its invocation holds."""
-
-    id: int
-    revision: str
-    status: Status
-    since: float
-    provisioned: str = ""
-    """The alias or version number that it is kept for, and takes invocations of alone; empty when on demand."""
-    born: float = 0.0
-    unit: Unit | None = None
-    retiring: str = ""
-
-
-@dataclass(slots=True)
-class Waiting:
-    """A request that waits for an environment."""
-
-    request: Any
-    arrived: float
-    qualifier: str
-    unit: Unit
 
 
 @dataclass(slots=True)
@@ -63,6 +29,8 @@ class VersionPlacement:
     """Idle environments on demand, the one that was used last at the end."""
     provisioned_idle: dict[str, list[PlacedEnvironment]] = field(default_factory=dict)
     """Idle provisioned environments by qualifier."""
+    kept: dict[str, int] = field(default_factory=dict)
+    """How many provisioned environments of a qualifier are to stay, where that was said."""
     waiting: deque[Waiting] = field(default_factory=deque)
     coming: dict[int, PlacedEnvironment] = field(default_factory=dict)
     misplaced: dict[int, float] = field(default_factory=dict)
@@ -248,7 +216,7 @@ class VersionPlacement:
         oldest: dict[str, PlacedEnvironment] = {}
         count: Counter[str] = Counter()
         for found in self.environments.values():
-            if found.retiring or found.id in self.coming or found.id in self.replacing:
+            if found.retiring or found.released or found.id in self.coming or found.id in self.replacing:
                 continue
             count[found.provisioned] += 1
             if found.born < before:
@@ -292,7 +260,38 @@ class VersionPlacement:
 
     def available(self, qualifier: str) -> int:
         """Provisioned environments that take invocations of a qualifier."""
-        return sum(found.provisioned == qualifier and not found.retiring for found in self.environments.values())
+        return len(self._serving(qualifier))
+
+    def keep(self, qualifier: str, count: int | None, now: float) -> list[Action]:
+        """Of the provisioned environments of a qualifier so many stay; None: all.
+
+        Those that ran nothing for longest go first, a busy one once it has finished.
+        """
+        if count is None:
+            self.kept.pop(qualifier, None)
+        else:
+            self.kept[qualifier] = count
+        actions: list[Action] = []
+        while self._surplus(qualifier) > 0 and (idle := self.provisioned_idle.get(qualifier)):
+            actions.append(self._let_go(idle.pop(0)))
+        for found in [one for one in self.environments.values() if one.released and one.provisioned == qualifier]:
+            if count is not None and self._surplus(qualifier) >= 0:
+                break
+            found.released = False
+            actions += [Release(found.id, again=True), *self._freed(found, now)]
+        return actions
+
+    def _serving(self, qualifier: str) -> list[PlacedEnvironment]:
+        every = self.environments.values()
+        return [one for one in every if one.provisioned == qualifier and not one.retiring and not one.released]
+
+    def _surplus(self, qualifier: str) -> int:
+        count = self.kept.get(qualifier) if self.kept else None
+        return 0 if count is None else len(self._serving(qualifier)) - count
+
+    def _let_go(self, found: PlacedEnvironment) -> Release:
+        found.status, found.released = Status.IDLE, True
+        return Release(found.id)
 
     def _next_id(self) -> int:
         self._last_id += 1
@@ -319,6 +318,8 @@ class VersionPlacement:
             actions: list[Action] = [Retire(found.id, found.retiring)]
             missing = len(self.waiting) - len(self.coming)
             return actions + [self._start(now) for _ in range(missing)]
+        if found.provisioned and self._surplus(found.provisioned) > 0:
+            return [self._let_go(found)]
         waiting = self._next_for(found)
         if waiting is not None:
             unit = self.share.promote(waiting.unit, found.provisioned, now) if found.provisioned else waiting.unit
@@ -359,7 +360,7 @@ class VersionPlacement:
     def _forget(self, environment: int) -> None:
         found = self.environments.pop(environment, None)
         self.coming.pop(environment, None)
-        if found is not None and found.status is Status.IDLE:
+        if found is not None and found.status is Status.IDLE and not found.released:
             self._idle_list(found).remove(found)
 
     def _yield_unit(self, found: PlacedEnvironment, now: float) -> None:

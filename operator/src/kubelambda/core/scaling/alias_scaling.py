@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kubelambda.api.conditions import ConditionStatus, timestamp
-from kubelambda.api.kinds.provisioned_concurrency import AliasProvisionedConcurrency, ScalingState
-from kubelambda.core.scaling.schedule import InvalidSchedule, parse_schedule
+from kubelambda.api.kinds.provisioned_concurrency import AliasProvisionedConcurrency, ScalingState, ScheduledAction
+from kubelambda.core.scaling.schedule import InvalidSchedule, Schedule, parse_schedule
 from kubelambda.core.scaling.target_tracking import (
     Alarms,
     Sample,
@@ -156,20 +156,13 @@ def _run_schedule(
 
     What came due while nobody looked counts once, by its last time; what came due while suspended never does.
     """
+    schedules, faults = _parsed_schedules(wanted)
     if not wanted.scheduled_actions:
         return state, "the bounds changed", []
     since = _parsed(state.scheduled_at)
     if since is None:
-        return state.model_copy(update={"scheduled_at": timestamp(now)}), "the bounds changed", _faults(wanted, now)
-    due = []
-    faults = _faults(wanted, now)
-    for action in wanted.scheduled_actions:
-        try:
-            at = parse_schedule(action.schedule, action.timezone, now=since).last(after=since, until=now)
-        except InvalidSchedule:
-            continue
-        if at is not None:
-            due.append((at, action))
+        return state.model_copy(update={"scheduled_at": timestamp(now)}), "the bounds changed", faults
+    due = [(at, action) for action, schedule in schedules if (at := schedule.last(after=since, until=now)) is not None]
     if not due:
         return state, "the bounds changed", faults
     change: dict[str, object] = {"scheduled_at": timestamp(max(at for at, _ in due))}
@@ -183,14 +176,17 @@ def _run_schedule(
     return state.model_copy(update=change), f"scheduled action {', '.join(names)}", faults
 
 
-def _faults(wanted: AliasProvisionedConcurrency, now: datetime) -> list[str]:
-    faults = []
+def _parsed_schedules(
+    wanted: AliasProvisionedConcurrency,
+) -> tuple[list[tuple[ScheduledAction, Schedule]], list[str]]:
+    """The schedules that can be used, and what is wrong with the others."""
+    found, faults = [], []
     for action in wanted.scheduled_actions:
         try:
-            parse_schedule(action.schedule, action.timezone, now=now)
+            found.append((action, parse_schedule(action.schedule, action.timezone)))
         except InvalidSchedule as error:
             faults.append(f"scheduled action {action.name}: {error}")
-    return faults
+    return found, faults
 
 
 def _history(state: ScalingState) -> ScalingHistory:

@@ -19,6 +19,7 @@ _DAY_NUMBER: Final = re.compile(r"(?<![\d/#A-Z])([1-7])(?![\d])")
 _YEAR_MAX: Final = 2199
 _LOOK_AHEAD: Final = timedelta(days=366 * 8)
 """A date that does not come within two leap years (30 February) never does."""
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 class InvalidSchedule(Exception):
@@ -38,6 +39,9 @@ class Schedule:
 
     def last(self, *, after: datetime, until: datetime) -> datetime | None:
         """The latest time in (after, until] at which it was due: what was missed meanwhile counts once."""
+        if self._every is not None:
+            due = _EPOCH + (until - _EPOCH) // self._every * self._every
+            return due if due > after else None
         latest = None
         for due in self._due(after):
             if due > until:
@@ -46,7 +50,7 @@ class Schedule:
         return latest
 
     def next(self, after: datetime) -> datetime | None:
-        """The first time after `after`; None when there is none any more."""
+        """The first time after `after`; None when it is over: there is none any more."""
         return next(self._due(after), None)
 
     def _due(self, after: datetime) -> Iterator[datetime]:
@@ -54,30 +58,38 @@ class Schedule:
             yield from ((self._at,) if self._at > after else ())
         elif self._every is not None:
             # Counted from the epoch, so that every process agrees on the times whenever it began.
-            epoch = datetime.fromtimestamp(0, UTC)
-            due = epoch + ((after - epoch) // self._every + 1) * self._every
+            due = _EPOCH + ((after - _EPOCH) // self._every + 1) * self._every
             while True:
                 yield due
                 due += self._every
+        elif self._years is None:
+            yield from self._by_cron(after.astimezone(self.zone), None)
         else:
-            yield from self._by_cron(after)
+            yield from self._in_years(after.astimezone(self.zone), self._years)
 
-    def _by_cron(self, after: datetime) -> Iterator[datetime]:
-        local = after.astimezone(self.zone)
+    def _in_years(self, after: datetime, years: frozenset[int]) -> Iterator[datetime]:
+        """Year by year: a cron expression of every minute is due half a million times in each that is left out."""
+        for year in sorted(year for year in years if year >= after.year):
+            begin = datetime(year, 1, 1, tzinfo=self.zone) - timedelta(minutes=1)
+            yield from self._by_cron(max(after, begin), year)
+
+    def _by_cron(self, after: datetime, year: int | None) -> Iterator[datetime]:
         try:
-            for due in CronSim(self._cron, local):
-                if due.year > _YEAR_MAX or (self._years is None and due - local > _LOOK_AHEAD):
+            for due in CronSim(self._cron, after):
+                if (due - after > _LOOK_AHEAD or due.year > _YEAR_MAX) if year is None else due.year > year:
                     return
-                if self._years is not None and due.year > max(self._years):
-                    return
-                if self._years is None or due.year in self._years:
-                    yield due.astimezone(UTC)
+                yield due.astimezone(UTC)
+                if year is None:
+                    after = due
         except CronSimError:
             return
 
 
-def parse_schedule(expression: str, timezone: str = "UTC", *, now: datetime) -> Schedule:
-    """The schedule that `expression` names. Raises `InvalidSchedule`, also for one that is never due after `now`."""
+def parse_schedule(expression: str, timezone: str = "UTC") -> Schedule:
+    """The schedule that `expression` names. Raises `InvalidSchedule`, also for one that never is due.
+
+    One that is over is none of these: it was right while it lasted.
+    """
     try:
         zone = ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -91,7 +103,7 @@ def parse_schedule(expression: str, timezone: str = "UTC", *, now: datetime) -> 
     if kind == "rate":
         return Schedule(expression, zone, _every=_period(inner))
     found = _parse_cron(expression, inner, zone)
-    if found.next(now) is None:
+    if found.next(_EPOCH) is None:
         raise InvalidSchedule(f"{expression!r} never fires")
     return found
 

@@ -8,9 +8,11 @@ from dataclasses import replace
 
 from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.api.settings import Settings
+from kubelambda.core.function.alias_routing import VersionRoute
 from kubelambda.core.invoke.routing import LATEST
 from kubelambda.frontend.account.account_shares import AccountShares
 from kubelambda.frontend.account.adoption import Adoption
+from kubelambda.frontend.account.deletion_order import DeletionOrder
 from kubelambda.frontend.account.owners import Owners
 from kubelambda.frontend.account.provisioned_pods import ProvisionedPods
 from kubelambda.frontend.account.silence import Silence
@@ -51,7 +53,10 @@ class OwnedFunctions:
         self.adoption = Adoption(caches, starter, key)
         self._provisioned_pods = ProvisionedPods(client, caches, starter, self.adoption)
         self._silence = Silence(caches, key, self._present)
-        self._surroundings = Surroundings(self._killed_by_memory, elsewhere, self._silence.suspect_node_of)
+        order = DeletionOrder(client)
+        self._surroundings = Surroundings(
+            self._killed_by_memory, elsewhere, self._silence.suspect_node_of, order.first_to_end
+        )
         self._dispatchers: defaultdict[Name, dict[str, Dispatcher]] = defaultdict(dict)
         self._function_metrics: dict[Name, FunctionMetrics] = {}
         self._released: list[Dispatcher] = []
@@ -111,7 +116,8 @@ class OwnedFunctions:
             metrics = self._metrics_of(name)
             metrics.concurrent.set(share.in_flight)
             metrics.environments.set(sum(len(version.environments) for version in versions))
-            for qualifier, provisioned in share.provisioned.items():
+            for qualifier, provisioned in list(share.provisioned.items()):
+                self._keep_provisioned(name, qualifier, provisioned.allocated)
                 available = sum(version.placement.available(qualifier) for version in versions)
                 look = ProvisionedLook(provisioned.allocated, available, provisioned.executing(now))
                 self._metrics.provisioned.show((*name, qualifier), look)
@@ -121,6 +127,13 @@ class OwnedFunctions:
             unreserved, claimed = account.unreserved_in_flight, account.claimed
             self._metrics.accounts.show(namespace, unreserved=unreserved, claimed=claimed)
         self._metrics.accounts.keep(set(self._shares.accounts))
+
+    def _keep_provisioned(self, name: Name, qualifier: str, allocated: int) -> None:
+        """Lets go of what is one too many. A version that callers do not get yet, or any more, is the operator's."""
+        route = self._caches.published.route(name, qualifier)
+        shares = VersionRoute(route.version, route.weights).shares(allocated) if route is not None else {}
+        for version, dispatcher in self._dispatchers.get(name, {}).items():
+            dispatcher.keep(qualifier, shares.get(version))
 
     def release_foreign(self) -> None:
         """Lets go of what another frontend owns now."""

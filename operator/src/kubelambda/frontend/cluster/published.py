@@ -2,13 +2,35 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
-from kubelambda.core.invoke.routing import AliasRoute, is_alias
+from kubelambda.core.invoke.routing import LATEST, AliasRoute, is_alias
 from kubelambda.frontend.cluster.views import AliasView, VersionView
 from kubelambda.kube.reflector import Name
 
 type Objects[V] = defaultdict[Name, dict[str, V]]
 """Views of a function's objects by their names. The function is named by its namespace and object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a look at a namespace found that the caches do not have yet: few views, by the names of their objects."""
+
+    aliases: dict[str, AliasView] = field(default_factory=dict)
+    versions: dict[str, VersionView] = field(default_factory=dict)
+
+    def alias(self, function: Name, name: str) -> AliasView | None:
+        """One alias; of two objects that are one, the older one."""
+        found = [view for view in self.aliases.values() if (view.function, view.name) == (function[1], name)]
+        return min(found, key=lambda view: view.created, default=None)
+
+    def version(self, function: Name, number: str) -> VersionView | None:
+        """One version."""
+        found = [view for view in self.versions.values() if (view.function, view.version) == (function[1], number)]
+        return min(found, key=lambda view: view.created, default=None)
+
+
+_NOTHING = Ahead()
 
 
 class Published:
@@ -20,17 +42,45 @@ class Published:
         self._aliases: Objects[AliasView] = defaultdict(dict)
         self._by_number: dict[Name, dict[str, VersionView]] = {}
         self._by_alias: dict[Name, dict[str, AliasView]] = {}
+        self._ahead: dict[str, Ahead] = {}
 
     def version(self, function: Name, number: str) -> VersionView | None:
         """A version by its number."""
-        return self._by_number.get(function, {}).get(number)
+        found = self._by_number.get(function, {}).get(number)
+        return found if found is not None or not self._ahead else self._newer(function[0]).version(function, number)
 
     def route(self, function: Name, qualifier: str) -> AliasRoute | None:
         """Where an alias leads, or a number to itself; None when there is no such qualifier."""
         if is_alias(qualifier):
             found = self._by_alias.get(function, {}).get(qualifier)
+            if found is None and self._ahead:
+                found = self._newer(function[0]).alias(function, qualifier)
             return found.route if found is not None else None
         return AliasRoute(qualifier) if self.version(function, qualifier) is not None else None
+
+    def resolvable(self, function: Name, qualifier: str) -> bool:
+        """Whether a qualifier leads somewhere, and every version that it leads to is known."""
+        route = self.route(function, qualifier)
+        return route is not None and all(
+            version == LATEST or self.version(function, version) is not None for version in route.versions()
+        )
+
+    def unseen(self, namespace: str, aliases: Mapping[str, AliasView], versions: Mapping[str, VersionView]) -> Ahead:
+        """Those of a namespace's objects that the caches do not have: until they do, callers find them here."""
+        ahead = Ahead(
+            {name: view for name, view in aliases.items() if name not in self._aliases[namespace, view.function]},
+            {name: view for name, view in versions.items() if name not in self._versions[namespace, view.function]},
+        )
+        self._ahead[namespace] = ahead
+        return ahead
+
+    def forget(self, namespace: str, ahead: Ahead) -> None:
+        """The caches are certain to have it, or to have seen it go."""
+        if self._ahead.get(namespace) is ahead:
+            del self._ahead[namespace]
+
+    def _newer(self, namespace: str) -> Ahead:
+        return self._ahead.get(namespace, _NOTHING)
 
     def provisioned(self, function: Name) -> Mapping[str, int]:
         """Provisioned environments that a function's aliases and versions were granted, by qualifier."""
@@ -49,6 +99,7 @@ class Published:
 
     def version_changed(self, name: Name, before: VersionView | None, after: VersionView | None) -> None:
         """A FunctionVersion appeared, changed or is gone."""
+        self._newer(name[0]).versions.pop(name[1], None)
         for function in _replace(self._versions, name, before, after):
             numbered = [view for view in self._versions[function].values() if view.version]
             # A publish without a change leaves a second object of the same number: the first one is the version.
@@ -58,6 +109,7 @@ class Published:
 
     def alias_changed(self, name: Name, before: AliasView | None, after: AliasView | None) -> None:
         """An Alias appeared, changed or is gone."""
+        self._newer(name[0]).aliases.pop(name[1], None)
         for function in _replace(self._aliases, name, before, after):
             # Of two objects that are one alias the older one counts, as the operator says on the other.
             ranked = sorted(self._aliases[function].items(), key=lambda item: (item[1].created, item[0]), reverse=True)

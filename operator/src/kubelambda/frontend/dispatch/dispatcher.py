@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from kubelambda.api import environment_protocol
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
-from kubelambda.core.placement.actions import Action, Cancel, Dispatch, Fail, Retire, Start, Throttle
+from kubelambda.core.placement.actions import Action, Cancel, Dispatch, Fail, Release, Retire, Start, Throttle
 from kubelambda.core.placement.function_share import FunctionShare
-from kubelambda.core.placement.placement import Status, VersionPlacement
+from kubelambda.core.placement.placed_environment import Status
+from kubelambda.core.placement.placement import VersionPlacement
 from kubelambda.frontend.cold_start.start import FailureAnswer, Started, Target
 from kubelambda.frontend.cold_start.starter import Starter
 from kubelambda.frontend.dispatch import environment_end
@@ -44,6 +45,8 @@ class Surroundings:
     """Takes an invocation that reached nobody, to whoever runs the function now."""
     silent_node: Callable[[str, str], None]
     """An environment ended in a way that others on its node may have shared."""
+    first_to_end: Callable[[str, str, bool], None]
+    """Tells Kubernetes which pod of a Deployment is to end before the others, or that it is not any more."""
 
 
 class Dispatcher:
@@ -105,6 +108,10 @@ class Dispatcher:
             time.monotonic(), idle_timeout=idle_timeout, start_timeout=start_timeout, max_age=max_age
         )
         self._execute(actions)
+
+    def keep(self, qualifier: str, count: int | None) -> None:
+        """Of the provisioned environments of a qualifier so many stay; None: all of them."""
+        self._execute(self.placement.keep(qualifier, count, time.monotonic()))
 
     def adopt(self, started: Started, revision: str, *, busy: bool, provisioned: str = "") -> int:
         """Takes over an environment that says that it is of `revision`, and whether it runs something.
@@ -331,6 +338,8 @@ class Dispatcher:
                     self._retire(number, why)
                 case Fail(request=invocation, failure=failure):
                     self._fail(invocation, failure)
+                case Release(environment=number, again=again):
+                    self._surroundings.first_to_end(self.target.namespace, self.environments[number].pod, not again)
                 case Cancel():
                     pass  # the start finds out by itself when it is about to begin
 
