@@ -178,7 +178,7 @@ def deafen(frontend: Frontend, *reflectors: Reflector[Any]) -> None:
 
 
 async def test_who_publishes_and_calls_at_once_is_served(cluster: Cluster) -> None:
-    """Though the caches have seen neither the version nor the alias: Kubernetes is asked before they are said to be absent."""
+    """Though the caches have seen neither version nor alias: Kubernetes is asked before they are said to be absent."""
     await publish(cluster, "f", 1, code(1))
     await cluster.pool(3)
     frontend = await cluster.frontend()
