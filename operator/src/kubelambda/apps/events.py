@@ -13,7 +13,9 @@ from kubelambda.api import limits
 from kubelambda.api import settings as settings_file
 from kubelambda.apps import options
 from kubelambda.events.attempt import Attempts
+from kubelambda.events.dead_letters import DeadLetters
 from kubelambda.events.destinations import Destinations
+from kubelambda.events.event_admin import EventAdmin
 from kubelambda.events.event_ends import EventEnds
 from kubelambda.events.event_metrics import EventMetrics
 from kubelambda.events.event_worker import EventWorker
@@ -26,6 +28,8 @@ from kubelambda.store.event.sqlite_queue import SqliteQueue
 from kubelambda.wire.connections import Bounds, Connections
 from kubelambda.wire.protocol import ServerProtocol
 
+ADMIN_PORT = 8081
+"""On the pod's loopback address: `kubelambda events` forwards a port to it."""
 DRAIN_S = 20.0
 """Less than the pod's grace period: what still runs then is tried again by the next process."""
 
@@ -74,6 +78,11 @@ async def _run(arguments: argparse.Namespace) -> None:
             arguments.port,
             backlog=1024,
         )
+        letters = DeadLetters(client, queue, policies, sender, on_accepted)
+        admin = EventAdmin(queue, worker, letters)
+        admin_server = await loop.create_server(
+            lambda: ServerProtocol(admin.serve, max_body=0, connections=connections), "127.0.0.1", ADMIN_PORT
+        )
         metrics.serve(arguments.metrics_port)
         tasks = [loop.create_task(policies.run()), loop.create_task(worker.run())]
         log.info("accepting events on port %d", arguments.port)
@@ -84,6 +93,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         intake.draining = True
         await worker.drain(DRAIN_S)
         server.close()
+        admin_server.close()
         for task in tasks:
             task.cancel()
     await client.close()

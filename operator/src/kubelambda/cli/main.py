@@ -2,10 +2,11 @@
 
 import typer
 
-from kubelambda.cli import crds
+from kubelambda.cli import crds, events_command
 
 app = typer.Typer(help="Lambda on any Kubernetes.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(crds.app, name="crds")
+app.add_typer(events_command.app, name="events")
 
 
 @app.callback()

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from kubelambda.core.event.delivery import (
     AttemptOutcome,
@@ -24,6 +26,7 @@ from kubelambda.kube.errors import KubeError
 from kubelambda.store.event.event_queue import EventQueue, QueuedEvent, QueueUnavailable
 from kubelambda.wire.background_tasks import BackgroundTasks
 
+_CHUNK = 200
 _PAUSE_S = 1.0
 """Before an event is looked at again whose progress could not be kept."""
 
@@ -50,6 +53,7 @@ class EventWorker:
         self._changed = asyncio.Event()
         self._tasks = BackgroundTasks()
         self._stopping = False
+        self._running: dict[int, ScheduledFunction] = {}
 
     def accepted(self, number: int, event: QueuedEvent) -> None:
         """A new event is in the queue."""
@@ -80,6 +84,40 @@ class EventWorker:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), pause)
 
+    def waiting(self) -> Mapping[ScheduledFunction, int]:
+        """Events of each function that wait for their turn."""
+        return self._schedule.waiting_by_function()
+
+    def numbers(self) -> Iterator[tuple[ScheduledFunction, int]]:
+        """Every event that waits or runs."""
+        yield from self._schedule.numbers()
+        for number, function in self._running.items():
+            yield function, number
+
+    async def redrive(self, numbers: Iterable[int]) -> int:
+        """Has events tried now, whatever they wait for; how many. Raises `QueueUnavailable`."""
+        chosen, done = set(numbers), 0
+        for function in list(self._schedule.waiting_by_function()):
+            # Out of the schedule meanwhile: nobody else writes down how far they are.
+            waiting = self._schedule.withdraw(function, chosen)
+            try:
+                for begin in range(0, len(waiting), _CHUNK):
+                    done += await self._bring_forward(list(waiting)[begin : begin + _CHUNK], waiting)
+            finally:
+                for number, due in waiting.items():
+                    self._schedule.add(function, number, due)
+                self._changed.set()
+        return done
+
+    async def _bring_forward(self, numbers: Sequence[int], due: dict[int, float]) -> int:
+        """Writes down that events are due now, where they were not; how many those are."""
+        now = time.time()
+        later = {n: event for n, event in (await self._queue.read(numbers)).items() if event.progress.due_at > now}
+        for_now = ((n, replace(event.progress, due_at=now), event.ending) for n, event in later.items())
+        await asyncio.gather(*(self._queue.postpone(*each) for each in for_now))
+        due |= dict.fromkeys(later, now)
+        return len(later)
+
     async def drain(self, seconds: float) -> None:
         """Takes nothing new and waits for what runs; what does not end is tried again by the next process."""
         self._stopping = True
@@ -96,12 +134,14 @@ class EventWorker:
     async def _work(self, function: ScheduledFunction, number: int) -> None:
         """One turn of one event."""
         outcome = AttemptOutcome.TURNED_DOWN
+        self._running[number] = function
         try:
             outcome = await self._turn(number)
         except (QueueUnavailable, KubeError) as error:
             log.warning("event %d is looked at again: %s", number, error)
             self._schedule.add(function, number, time.time() + _PAUSE_S)
         finally:
+            del self._running[number]
             self._schedule.finished(function, outcome)
             self._changed.set()
 

@@ -1,7 +1,7 @@
 """Sends a record to a destination, whichever kind it is: of events, and of the batches of event source mappings."""
 
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import aiohttp
 from pydantic import IPvAnyNetwork
@@ -9,6 +9,7 @@ from pydantic import IPvAnyNetwork
 from kubelambda.core.event.destination import (
     DestinationService,
     OutgoingRecord,
+    ServiceCall,
     cloud_event,
     parse_destination,
     service_call,
@@ -65,15 +66,31 @@ class RecordSender:
         except (TargetMissing, CredentialsMissing, ServiceFailed, KubeError) as error:
             raise DestinationFailed(str(error)) from error
 
+    async def queue_call(
+        self, namespace: str, queue: str, operation: str, arguments: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Calls SQS about a queue, by its ARN. Raises `DestinationFailed`."""
+        named = parse_destination(queue)
+        if named is None or named.service is not DestinationService.QUEUE:
+            raise DestinationFailed(f"{queue} is no queue")
+        try:
+            sink = await self._targets.find(namespace, named)
+            assert isinstance(sink, AwsSink), "an ARN never leads to a sink for CloudEvents"
+            call = ServiceCall("sqs", operation, arguments, queue=named.resource)
+            return await self._services.call(await self._place(namespace, sink), call)
+        except (TargetMissing, CredentialsMissing, ServiceFailed, KubeError) as error:
+            raise DestinationFailed(str(error)) from error
+
     async def _call(self, namespace: str, sink: AwsSink, record: OutgoingRecord) -> None:
         call = service_call(sink.destination, record)
         if call is None:
             raise DestinationFailed(f"records are not sent to {sink.destination.text}")
-        credentials = await read_credentials(
-            self._client, namespace, sink.secret, "an EventTarget's aws.credentialsSecret"
-        )
-        region = sink.destination.region or self._region
-        await self._services.call(ServicePlace(region, sink.endpoint_url, credentials), call)
+        await self._services.call(await self._place(namespace, sink), call)
+
+    async def _place(self, namespace: str, sink: AwsSink) -> ServicePlace:
+        what = "an EventTarget's aws.credentialsSecret"
+        credentials = await read_credentials(self._client, namespace, sink.secret, what)
+        return ServicePlace(sink.destination.region or self._region, sink.endpoint_url, credentials)
 
     async def _post(self, namespace: str, sink: HttpSink, record: OutgoingRecord) -> None:
         assert self._session is not None, "used outside of its context"

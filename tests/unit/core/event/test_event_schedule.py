@@ -98,7 +98,7 @@ def test_no_history_loses_or_repeats_an_event(steps: list[tuple[str, int, float]
                 running.append(taken[0])
                 out.append(taken[1])
         elif action == "forget":
-            out += schedule.forget(function)
+            out += schedule.withdraw(function, {each for whose, each in schedule.numbers() if whose == function})
         elif running:
             ended = running.pop(which % len(running))
             schedule.finished(ended, AttemptOutcome.SUCCEEDED if action == "end" else AttemptOutcome.TURNED_DOWN)
@@ -114,3 +114,17 @@ def test_no_history_loses_or_repeats_an_event(steps: list[tuple[str, int, float]
         else:
             assert schedule.next_due() is not None
     assert sorted(out) == sorted(expected)
+
+
+def test_what_is_withdrawn_can_come_earlier() -> None:
+    """As a redrive has it: the others keep their time, and none is there twice."""
+    schedule = EventSchedule()
+    for number in range(4):
+        schedule.add(A, number, 100.0 + number)
+    assert schedule.withdraw(A, {1, 3, 9}) == {1: 101.0, 3: 103.0}
+    assert len(schedule) == 2
+    for number in (1, 3):
+        schedule.add(A, number, 1.0)
+    taken = [schedule.take(1.0) for _ in range(3)]
+    assert taken == [(A, 1), (A, 3), None]
+    assert sorted(schedule.numbers()) == [(A, 0), (A, 2)]

@@ -7,6 +7,7 @@ each of which backs off by itself; one that is throttled for an hour is asked no
 
 import heapq
 from collections import deque
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from kubelambda.core.event.delivery import AttemptOutcome
@@ -91,17 +92,24 @@ class EventSchedule:
         elif not line.running and not line.active:
             del self._lines[function]
 
-    def forget(self, function: ScheduledFunction) -> list[int]:
-        """Takes every waiting event of a function out."""
+    def withdraw(self, function: ScheduledFunction, numbers: Collection[int]) -> dict[int, float]:
+        """Takes those of `numbers` that wait out; when each was due."""
         line = self._lines.get(function)
         if line is None:
-            return []
-        numbers = [number for _, number in line.waiting]
-        self._count -= len(numbers)
-        line.waiting.clear()
-        if not line.running and not line.active:
+            return {}
+        found = {number: due for due, number in line.waiting if number in numbers}
+        line.waiting = [each for each in line.waiting if each[1] not in found]
+        heapq.heapify(line.waiting)
+        self._count -= len(found)
+        if not line.waiting and not line.running and not line.active:
             del self._lines[function]
-        return numbers
+        return found
+
+    def numbers(self) -> Iterator[tuple[ScheduledFunction, int]]:
+        """Every event that waits."""
+        for function, line in self._lines.items():
+            for _, number in line.waiting:
+                yield function, number
 
     def next_due(self) -> float | None:
         """When `take` may have something next, unless an attempt ends before; None when nothing waits."""
