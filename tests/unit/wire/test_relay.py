@@ -8,7 +8,7 @@ import pytest
 
 from kubelambda.wire.client import ClientConnection, connect
 from kubelambda.wire.protocol import ServerProtocol
-from kubelambda.wire.relay import Relay, relayed_head
+from kubelambda.wire.relay import AnswerRelay, Relay, relayed_head
 from kubelambda.wire.request import Request
 from kubelambda.wire.request_reader import Admission
 
@@ -28,43 +28,36 @@ class Between:
         self.seconds: float | None = None
         self.kept: list[ClientConnection] = []
         self.failures: list[str] = []
-        self.relays: list[Relay] = []
 
     def admit(self, request: Request) -> Admission:
         """Streams, or collects first."""
         if not self.streamed:
             return MEGABYTE
-        relay = self.relay(request)
-        asyncio.get_running_loop().create_task(self.through(relay))
+        relay = Relay(request, self.head(request), self.answer(request))
+        asyncio.get_running_loop().create_task(self.through(relay.through))
         return relay
 
     def serve(self, request: Request) -> None:
         """A whole request."""
-        asyncio.get_running_loop().create_task(self.through(self.relay(request)))
+        answer, head = self.answer(request), self.head(request)
+        asyncio.get_running_loop().create_task(self.through(lambda connection: answer.ask(connection, head)))
 
-    def relay(self, request: Request) -> Relay:
-        """Answers 503 where nothing came."""
+    def head(self, request: Request) -> bytes:
+        """As it is passed on."""
+        return relayed_head(request, length=int(request.headers.get(b"content-length", 0)))
+
+    def answer(self, request: Request) -> AnswerRelay:
+        """503 where nothing came."""
 
         def failed(why: str) -> None:
             self.failures.append(why)
             request.respond(503)
 
-        length = int(request.headers.get(b"content-length", 0))
-        self.relays.append(
-            Relay(
-                request,
-                relayed_head(request, length=length),
-                streamed=self.streamed,
-                done=self.kept.append,
-                failed=failed,
-                seconds=self.seconds,
-            )
-        )
-        return self.relays[-1]
+        return AnswerRelay(request, done=self.kept.append, failed=failed, seconds=self.seconds)
 
-    async def through(self, relay: Relay) -> None:
+    async def through(self, ask: Callable[[ClientConnection], None]) -> None:
         """Over a kept connection, or a new one."""
-        relay.through(self.kept.pop() if self.kept else await connect("127.0.0.1", self.far_port, lambda _: None))
+        ask(self.kept.pop() if self.kept else await connect("127.0.0.1", self.far_port, lambda _: None))
 
 
 @contextlib.asynccontextmanager

@@ -17,7 +17,7 @@ from kubelambda.wire.connections import Bounds, Connections
 from kubelambda.wire.event_loop import EventLoop
 from kubelambda.wire.flow import Headers
 from kubelambda.wire.protocol import ServerProtocol
-from kubelambda.wire.relay import Relay, relayed_head
+from kubelambda.wire.relay import AnswerRelay, Relay, relayed_head
 from kubelambda.wire.request_reader import Admission
 from kubelambda.wire.server import Connection, Request
 
@@ -424,7 +424,7 @@ async def test_a_request_and_its_answer_pass_through_with_nothing_kept() -> None
 
     def admit(request: Request) -> Admission:
         head = relayed_head(request, b"X-Relayed: yes\r\n", length=int(request.headers.get(b"content-length", 0)))
-        relay = Relay(request, head, streamed=True, done=returned.append, failed=failed)
+        relay = Relay(request, head, AnswerRelay(request, done=returned.append, failed=failed))
         loop.call_later(0.2, lambda: relay.through(pool.pop()))  # some of the body is here before the connection
         return relay
 

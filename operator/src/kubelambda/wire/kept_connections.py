@@ -49,7 +49,9 @@ class KeptConnections:
         """Takes a connection back whose request has its whole answer."""
         if not connection.open or not connection.idle:
             return
-        kept = self._kept.setdefault(address, deque())
+        kept = self._kept.get(address)
+        if kept is None:
+            kept = self._kept[address] = deque()
         if len(kept) >= self._most:
             connection.close()
             return

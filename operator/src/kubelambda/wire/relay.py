@@ -7,8 +7,7 @@ import asyncio
 from collections.abc import Callable
 
 from kubelambda.wire.client import ClientConnection
-from kubelambda.wire.flow import Headers
-from kubelambda.wire.header_lines import header_line
+from kubelambda.wire.flow import Flow, Headers
 from kubelambda.wire.request import Request
 
 _CONNECTION = b"connection"
@@ -19,162 +18,85 @@ _HOP_BY_HOP = frozenset(
 """Fields of one connection, which nobody passes on (RFC 9110 §7.6.1); a length is told anew."""
 
 
-class Relay:
-    """One request on its way through, and its answer on the way back.
+class AnswerRelay:
+    """The answer to one request, on its way back. It is whole in most cases, and is passed on in one piece then.
 
-    Where the request's body is streamed, the relay is its sink, to be returned by the hook at the request's head. Its
-    sender waits until there is a connection.
+    `done` gets the connection back once the answer is complete; `failed` answers where nothing came. An answer that
+    does not begin, or does not get on, for `seconds` is given up.
     """
-
-    def __init__(
-        self,
-        request: Request,
-        head: bytes,
-        *,
-        streamed: bool,
-        done: Callable[[ClientConnection], None],
-        failed: Callable[[str], None],
-        seconds: float | None = None,
-    ) -> None:
-        """`head` as `relayed_head` makes it; `streamed`: the body is still to come.
-
-        `done` gets the connection back; `failed` answers where nothing came. An answer that does not begin or does not
-        get on for `seconds` is given up.
-        """
-        self._request = request
-        self._head = head
-        self._done = done
-        self._failed = failed
-        self._seconds = seconds
-        self._connection: ClientConnection | None = None
-        self._kept: list[bytes] = []
-        self._sent = not streamed
-        self._over = False
-
-    def through(self, connection: ClientConnection) -> None:
-        """Sends what came so far, and the rest as it comes."""
-        if self._over:
-            self._done(connection)
-            return
-        self._connection = connection
-        request, back = self._request, _Back(self, self._request, connection)
-        try:
-            if self._sent and not self._kept:
-                connection.exchange(self._head, request.body, back)
-            else:
-                chunked = b"transfer-encoding" in request.headers
-                connection.begin(self._head, back, flow=_Caller(request), chunked=chunked)
-                self._send_on(connection)
-        except ConnectionError as error:  # it ended just now
-            self.lost(str(error), begun=False)
-            return
-        if self._seconds is not None:
-            back.expect(self._seconds)
-
-    def _send_on(self, connection: ClientConnection) -> None:
-        for data in self._kept:
-            connection.write(data)
-        self._kept.clear()
-        if self._sent:
-            connection.end()
-        self._request.resume()
-
-    def unreached(self, why: str) -> None:
-        """There will be no connection."""
-        self.lost(why, begun=False)
-
-    # -- the body -----------------------------------------------------------------------------------------------------
-
-    def data(self, data: bytes) -> None:
-        """Called by the server's connection."""
-        if self._connection is not None:
-            self._connection.write(data)
-        elif not self._over:
-            self._kept.append(data)
-            self._request.pause()
-
-    def end(self, trailers: Headers) -> None:
-        """Called by the server's connection."""
-        self._sent = True
-        if self._connection is not None:
-            self._connection.end(_lines(trailers))
-
-    def abort(self, why: str) -> None:  # noqa: ARG002 - the other server need not know
-        """Called by the server's connection: the caller is gone, or has its answer."""
-        self._over = True
-        self._kept.clear()
-        if self._connection is not None:
-            self._connection.abort()
-
-    # -- the answer ---------------------------------------------------------------------------------------------------
-
-    def answered(self, connection: ClientConnection) -> None:
-        """The answer is complete."""
-        self._over = True
-        if self._sent:
-            self._done(connection)
-
-    def lost(self, why: str, *, begun: bool) -> None:
-        """There will be no more of the answer."""
-        if self._over:
-            return
-        self._over = True
-        self._kept.clear()
-        if begun:
-            self._request.abort()
-        else:
-            self._failed(why)
-
-
-class _Caller:
-    """The caller, who sends the body: waits while the other server does not take it."""
-
-    def __init__(self, request: Request) -> None:
-        self.pause = request.pause
-        self.resume = request.resume
-
-    def cancel(self) -> None:
-        """The other server is gone, or has answered: what still comes is nobody's."""
-
-
-class _Back:
-    """The way of the answer, and its flow. It is whole in most cases, and is passed on in one piece then."""
 
     __slots__ = (
         "_begun",
         "_connection",
+        "_done",
+        "_failed",
         "_length",
         "_lines",
         "_moved",
         "_paused",
-        "_relay",
         "_request",
+        "_seconds",
         "_status",
         "_timer",
         "_whole",
+        "over",
     )
 
-    def __init__(self, relay: Relay, request: Request, connection: ClientConnection) -> None:
-        self._relay = relay
+    def __init__(
+        self,
+        request: Request,
+        *,
+        done: Callable[[ClientConnection], None],
+        failed: Callable[[str], None],
+        seconds: float | None = None,
+    ) -> None:
         self._request = request
-        self._connection = connection
-        self._status = 0
-        self._lines = b""
-        self._length: int | None = None
-        self._begun = False
+        self._done = done
+        self._failed = failed
+        self._seconds = seconds
+        self._connection: ClientConnection | None = None
+        self._begun = self._paused = self._moved = False
         self._whole = b""
-        self._paused = self._moved = False
         self._timer: asyncio.TimerHandle | None = None
+        self.over = False
+        """Whether nothing comes any more, or nobody waits for it."""
 
-    def expect(self, seconds: float) -> None:
-        """Gives the answer up that does not get on for so long."""
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._look, seconds)
+    def ask(self, connection: ClientConnection, head: bytes) -> None:
+        """Sends the request, whose body is here; `head` as `relayed_head` makes it."""
+        self._connection = connection
+        try:
+            connection.exchange(head, self._request.body, self)
+        except ConnectionError as error:  # it ended just now
+            self.abort(str(error))
+            return
+        if self._seconds is not None:
+            self._expect()
 
-    def _look(self, seconds: float) -> None:
+    def ask_with(self, connection: ClientConnection, head: bytes, flow: Flow, *, chunked: bool) -> bool:
+        """As `ask`, where the body follows. False when the connection has just ended."""
+        self._connection = connection
+        try:
+            connection.begin(head, self, flow=flow, chunked=chunked)
+        except ConnectionError as error:
+            self.abort(str(error))
+            return False
+        if self._seconds is not None:
+            self._expect()
+        return True
+
+    def give_back(self, connection: ClientConnection) -> None:
+        """Nobody waits for the answer any more, and the connection was not used."""
+        self._done(connection)
+
+    def _expect(self) -> None:
+        assert self._seconds is not None
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._look)
+
+    def _look(self) -> None:
         if self._moved or self._paused:  # the caller's reading has a deadline of its own
             self._moved = False
-            self.expect(seconds)
-        else:
+            self._expect()
+        elif self._connection is not None:
             self._connection.abort()
 
     # -- what the client's connection calls ---------------------------------------------------------------------------
@@ -197,45 +119,129 @@ class _Back:
 
     def end(self, trailers: Headers) -> None:
         """Called by the client's connection."""
-        self._settle()
-        self._relay.answered(self._connection)
-        if not self._begun and self._length in (len(self._whole), None):
+        self.over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._connection is not None:
+            self._done(self._connection)
+        if not self._begun and (self._length is None or self._length == len(self._whole)):
             self._request.respond(self._status, self._whole, self._lines)
             return
         self._begin()
         self._request.end(_lines(trailers))
 
     def abort(self, why: str) -> None:
-        """Called by the client's connection."""
-        self._settle()
-        self._relay.lost(why, begun=self._begun)
+        """Called by the client's connection, or because there is none: there will be no more of the answer."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.over:
+            return
+        self.over = True
+        if self._begun:
+            self._request.abort()
+        else:
+            self._failed(why)
 
     # -- what the server's connection calls ---------------------------------------------------------------------------
 
     def pause(self) -> None:
         """Called by the server's connection: the caller reads too slowly."""
         self._paused = True
-        self._connection.pause()
+        if self._connection is not None:
+            self._connection.pause()
 
     def resume(self) -> None:
         """Called by the server's connection."""
         self._paused = False
         self._moved = True
-        self._connection.resume()
+        if self._connection is not None:
+            self._connection.resume()
 
     def cancel(self) -> None:
         """Called by the server's connection: the caller is gone."""
-        self._connection.cancel()
+        self.over = True
+        if self._connection is not None:
+            self._connection.cancel()
 
     def _begin(self) -> None:
         if not self._begun:
             self._begun = True
             self._request.begin(self._status, self._lines, length=self._length, flow=self)
 
-    def _settle(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+
+class Relay:
+    """A request whose body is still to come: the sink of that, to be returned by the hook at the request's head.
+
+    Its sender waits until there is a connection, and whenever the other server does not read.
+    """
+
+    def __init__(self, request: Request, head: bytes, answer: AnswerRelay) -> None:
+        """`head` as `relayed_head` makes it."""
+        self._request = request
+        self._head = head
+        self._answer = answer
+        self._connection: ClientConnection | None = None
+        self._kept: list[bytes] = []
+        self._complete = False
+        self._trailers = b""
+
+    def through(self, connection: ClientConnection) -> None:
+        """Sends what came so far, and the rest as it comes."""
+        if self._answer.over:
+            self._answer.give_back(connection)
+            return
+        chunked = b"transfer-encoding" in self._request.headers
+        if not self._answer.ask_with(connection, self._head, self, chunked=chunked):
+            return
+        self._connection = connection
+        for data in self._kept:
+            connection.write(data)
+        self._kept.clear()
+        if self._complete:
+            connection.end(self._trailers)
+        self._request.resume()
+
+    def unreached(self, why: str) -> None:
+        """There will be no connection."""
+        self._kept.clear()
+        self._answer.abort(why)
+
+    # -- what the server's connection calls ---------------------------------------------------------------------------
+
+    def data(self, data: bytes) -> None:
+        """Called by the server's connection."""
+        if self._connection is not None:
+            self._connection.write(data)
+        elif not self._answer.over:
+            self._kept.append(data)
+            self._request.pause()
+
+    def end(self, trailers: Headers) -> None:
+        """Called by the server's connection."""
+        self._complete = True
+        self._trailers = _lines(trailers)
+        if self._connection is not None:
+            self._connection.end(self._trailers)
+
+    def abort(self, why: str) -> None:  # noqa: ARG002 - the other server need not know
+        """Called by the server's connection: the caller is gone, or has its answer."""
+        self._answer.over = True
+        self._kept.clear()
+        if self._connection is not None:
+            self._connection.abort()
+
+    # -- what the client's connection calls ---------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Called by the client's connection: the other server does not read as quickly as the caller sends."""
+        self._request.pause()
+
+    def resume(self) -> None:
+        """Called by the client's connection."""
+        self._request.resume()
+
+    def cancel(self) -> None:
+        """Called by the client's connection: the other server is gone, or has answered. Its answer says which."""
 
 
 def relayed_head(request: Request, extra: bytes = b"", *, length: int | None) -> bytes:
@@ -246,7 +252,7 @@ def relayed_head(request: Request, extra: bytes = b"", *, length: int | None) ->
     ours = {line.partition(b":")[0].lower() for line in extra.split(b"\r\n") if line}
     dropped = _dropped(request.headers) | ours | {b"expect"}
     framing = b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length
-    lines = b"".join(header_line(name, value) for name, value in request.headers.items() if name not in dropped)
+    lines = _without(request.headers, dropped)
     return b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (request.method, request.target, framing, lines, extra)
 
 
@@ -254,8 +260,12 @@ def _lines(headers: Headers) -> bytes:
     """What of a head, or of trailers, is passed on."""
     if not headers:
         return b""
-    dropped = _dropped(headers)
-    return b"".join(header_line(name, value) for name, value in headers.items() if name not in dropped)
+    return _without(headers, _dropped(headers))
+
+
+def _without(headers: Headers, dropped: frozenset[bytes]) -> bytes:
+    """Lines of fields as a parser gave them: none of them has a line break in it."""
+    return b"".join([b"%b: %b\r\n" % field for field in headers.items() if field[0] not in dropped])
 
 
 def _dropped(headers: Headers) -> frozenset[bytes]:

@@ -19,7 +19,7 @@ type Serve = Callable[[Request], None]
 """Gets a complete request, and answers it now or later."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Whole:
     """A body that is kept, and who gets its request then."""
 

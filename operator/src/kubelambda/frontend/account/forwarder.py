@@ -7,7 +7,7 @@ from functools import partial
 from kubelambda.core.environment.component_callers import CALLER, CallerRole, caller_proof
 from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.kept_connections import KeptConnections
-from kubelambda.wire.relay import Relay
+from kubelambda.wire.relay import AnswerRelay
 from kubelambda.wire.request import Request
 
 HOPS = b"x-kubelambda-hops"
@@ -84,17 +84,11 @@ class Forwarder:
             self._unreachable(forward.owner)  # it is asked whether it is there, and used again once it says so
             forward.fail(f"the frontend that ran the request ended: {why}")
 
-        relay = Relay(
-            forward.request,
-            self._head(forward),
-            streamed=False,
-            done=partial(self._connections.keep, address),
-            failed=lost,
-            seconds=forward.seconds,
-        )
+        done = partial(self._connections.keep, address)
+        relay = AnswerRelay(forward.request, done=done, failed=lost, seconds=forward.seconds)
         kept = self._connections.take(address)
         if kept is not None:
-            relay.through(kept)
+            relay.ask(kept, self._head(forward))
         else:
             self._tasks.start(self._connect(forward, relay))
 
@@ -102,14 +96,14 @@ class Forwarder:
         """Lets go of the connections that are kept."""
         self._connections.close()
 
-    async def _connect(self, forward: Forward, relay: Relay) -> None:
+    async def _connect(self, forward: Forward, relay: AnswerRelay) -> None:
         try:
             connection = await self._connections.connect((forward.owner, self._port))
         except (OSError, TimeoutError) as error:
             self._unreachable(forward.owner)
             forward.unreached(f"frontend {forward.owner} cannot be reached: {error or type(error).__name__}")
         else:
-            relay.through(connection)
+            relay.ask(connection, self._head(forward))
 
     def _head(self, forward: Forward) -> bytes:
         request = forward.request

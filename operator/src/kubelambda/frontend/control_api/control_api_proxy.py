@@ -7,9 +7,8 @@ from urllib.parse import urlsplit
 
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.wire.background_tasks import BackgroundTasks
-from kubelambda.wire.client import ClientConnection
 from kubelambda.wire.kept_connections import KeptConnections
-from kubelambda.wire.relay import Relay, relayed_head
+from kubelambda.wire.relay import AnswerRelay, Relay, relayed_head
 from kubelambda.wire.request import Request
 from kubelambda.wire.request_reader import Admission, Whole
 
@@ -52,15 +51,10 @@ class ControlApiProxy:
         if length >= limit:
             text = f"Request must be smaller than {limit} bytes"
             raise InvokeError(413, "RequestEntityTooLargeException", text)
-        relay = Relay(
-            request,
-            _head(request, request_id, None if chunked else length),
-            streamed=True,
-            done=self._keep,
-            failed=lambda why: fail(_unreachable(why)),
-        )
+        head = _head(request, request_id, None if chunked else length)
+        relay = Relay(request, head, self._answer(request, lambda why: fail(_unreachable(why))))
         # Always on a connection of its own: what was half sent cannot be sent again.
-        self._tasks.start(self._connect(relay))
+        self._tasks.start(self._upload(relay))
         return relay
 
     def close(self) -> None:
@@ -73,23 +67,27 @@ class ControlApiProxy:
         if kept is None:
             self._ask_anew(request, head, fail)
         elif request.method in _SAFE:
-            self._relay(request, head, lambda _: self._ask_anew(request, head, fail)).through(kept)
+            self._answer(request, lambda _: self._ask_anew(request, head, fail)).ask(kept, head)
         else:
-            self._relay(request, head, lambda why: fail(_unreachable(why))).through(kept)
+            self._answer(request, lambda why: fail(_unreachable(why))).ask(kept, head)
 
     def _ask_anew(self, request: Request, head: bytes, fail: Fail) -> None:
-        self._tasks.start(self._connect(self._relay(request, head, lambda why: fail(_unreachable(why)))))
+        self._tasks.start(self._ask(self._answer(request, lambda why: fail(_unreachable(why))), head))
 
-    def _relay(self, request: Request, head: bytes, failed: Callable[[str], None]) -> Relay:
-        return Relay(request, head, streamed=False, done=self._keep, failed=failed)
+    def _answer(self, request: Request, failed: Callable[[str], None]) -> AnswerRelay:
+        return AnswerRelay(request, done=self._keep, failed=failed)
 
-    async def _connect(self, relay: Relay) -> None:
+    async def _ask(self, answer: AnswerRelay, head: bytes) -> None:
         try:
-            connection: ClientConnection = await self._connections.connect(self._address)
+            answer.ask(await self._connections.connect(self._address), head)
+        except (OSError, TimeoutError) as error:
+            answer.abort(str(error) or type(error).__name__)
+
+    async def _upload(self, relay: Relay) -> None:
+        try:
+            relay.through(await self._connections.connect(self._address))
         except (OSError, TimeoutError) as error:
             relay.unreached(str(error) or type(error).__name__)
-        else:
-            relay.through(connection)
 
 
 def _unreachable(why: str) -> InvokeError:
