@@ -62,9 +62,14 @@ class Environment:
     """
 
     def __init__(
-        self, root: Path, prestart: str = "python", output: int | None = None, within: tuple[str, ...] = ()
+        self,
+        root: Path,
+        prestart: str = "python",
+        output: int | None = None,
+        within: tuple[str, ...] = (),
+        tmp_mb: int = 0,
     ) -> None:
-        for folder in ("var/task", "opt", "var/runtime"):
+        for folder in ("var/task", "opt", "var/runtime", "tmp"):
             (root / folder).mkdir(parents=True, exist_ok=True)
         self.root = root
         self.port, self.api_port = free_port(), free_port()
@@ -78,6 +83,7 @@ class Environment:
             "KUBELAMBDA_CONTROL_HOST": "127.0.0.1",
             "KUBELAMBDA_CONTROL_PORT": str(self.port),
             "KUBELAMBDA_RUNTIME_API_PORT": str(self.api_port),
+            "KUBELAMBDA_TMP_MB": str(tmp_mb),
         }
         with self.log_file.open("wb") as log:
             command = [*within, sys.executable, str(AGENT)]

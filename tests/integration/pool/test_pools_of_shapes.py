@@ -33,7 +33,7 @@ async def test_functions_of_one_shape_share_its_pool(running: Installation, func
     assert [pool["spec"]["replicas"] for pool in found] == [0, 0]
     templates = [pool["spec"]["template"] for pool in found]
     sizes = sorted(each["spec"]["volumes"][0]["emptyDir"]["sizeLimit"] for each in templates)
-    assert sizes in (["2Gi", "512Mi"], ["2048Mi", "512Mi"])
+    assert sizes == ["2112Mi", "576Mi"]
     assert sorted(each["metadata"]["labels"].get(labels.NETWORK, "") for each in templates) == ["", "closed"]
 
     await functions.client.delete(FUNCTIONS, "one", functions.namespace)

@@ -23,6 +23,8 @@ ENV_POD_NAME: Final = "KUBELAMBDA_POD_NAME"
 ENV_POD_UID: Final = "KUBELAMBDA_POD_UID"
 ENV_POD_IP: Final = "KUBELAMBDA_POD_IP"
 
+ENV_TMP_MB: Final = "KUBELAMBDA_TMP_MB"
+"""What `/tmp` may hold, in MB; empty: nobody looks."""
 ENV_CLOSURE: Final = "KUBELAMBDA_CLOSURE"
 """How an environment that is born closed finds out that it is: the JSON of a `ClosureCheck`."""
 

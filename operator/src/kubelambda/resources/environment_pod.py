@@ -19,6 +19,7 @@ GRACE_PERIOD_S = limits.TIMEOUT_MAX_S + 30
 """Kubernetes kills an environment this long after it was asked to end: the longest invocation and a margin."""
 START_PROBES = 120
 """Seconds that an environment has until its agent answers."""
+_TMP_MARGIN_MB = 64
 USER_ID = 993
 """The unprivileged user of every environment image."""
 
@@ -115,6 +116,7 @@ def pod_spec(
     """
     file_systems = shape.file_systems
     container = _container(runtime_name, runtime, settings, resources, token_sha256)
+    container["env"].append({"name": environment_protocol.ENV_TMP_MB, "value": str(shape.ephemeral_storage_mb)})
     if shape.closed:
         container["env"].append({"name": environment_protocol.ENV_CLOSURE, "value": closure})
         container["readinessProbe"] = _readiness(environment_protocol.CLOSED, seconds=2)
@@ -132,7 +134,8 @@ def pod_spec(
         },
         "containers": [container],
         "volumes": [
-            {"name": "tmp", "emptyDir": {"sizeLimit": f"{shape.ephemeral_storage_mb}Mi"}},
+            # The agent ends what exceeds it; this is for what no agent sees, and ends the pod a little later.
+            {"name": "tmp", "emptyDir": {"sizeLimit": f"{shape.ephemeral_storage_mb + _TMP_MARGIN_MB}Mi"}},
             {"name": "task", "emptyDir": {"sizeLimit": f"{limits.UNZIPPED_MAX_BYTES}"}},
             {"name": "opt", "emptyDir": {"sizeLimit": f"{limits.UNZIPPED_MAX_BYTES}"}},
             *({"name": name, "persistentVolumeClaim": _claim(mounted)} for name, mounted in _numbered(file_systems)),

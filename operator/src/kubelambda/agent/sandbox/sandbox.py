@@ -17,21 +17,25 @@ from kubelambda.agent.process.runtime_process import RuntimeProcess
 from kubelambda.agent.sandbox import archives
 from kubelambda.agent.sandbox.idle_waiters import IdleWaiters
 from kubelambda.agent.sandbox.initialization import Initialization, Initialized
+from kubelambda.agent.sandbox.invocation_report import InvocationReport
 from kubelambda.agent.sandbox.running_invocation import (
     Failure,
     RunningInvocation,
     answer_headers,
     ended_early,
+    error_body,
     timed_out,
     too_large,
 )
 from kubelambda.agent.sandbox.runtime_state import RuntimeCall, RuntimeState, after
+from kubelambda.agent.sandbox.temporary_space import TemporarySpace
 from kubelambda.api import environment_protocol, limits
 from kubelambda.api.environment_protocol import EnvironmentState, Specialization
 from kubelambda.wire.event_loop import EventLoop
 from kubelambda.wire.server import Request
 
 _INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
+_EXIT_ERROR = "Runtime.ExitError"
 _TRUNCATED = "HTTP request detected as truncated"
 _REFUSAL_S = 1.0
 _LOG_TYPE = environment_protocol.LOG_TYPE.lower().encode()
@@ -49,6 +53,7 @@ class Sandbox:
         runtime: RuntimeProcess,
         log: EnvironmentLog,
         memory: Memory,
+        space: TemporarySpace,
         loop: EventLoop,
         finished: Callable[[], None],
     ) -> None:
@@ -68,6 +73,8 @@ class Sandbox:
         self._initialization: Initialization | None = None
         self._failed = False
         self._memory = memory
+        self._space = space
+        self._reports = InvocationReport(log, memory)
         self.draining = False
         self.invocations = 0
 
@@ -92,6 +99,7 @@ class Sandbox:
 
         def ended(outcome: Initialized) -> None:
             self._memory.initialized()
+            self._space.rest()
             self._waiters.tell_all()
             answer(outcome)
 
@@ -118,6 +126,7 @@ class Sandbox:
         self._log.begin(tail=True)
         self._log.write(logs.init_start_line(wanted.runtime, wanted.region))
         self._memory.initializing()
+        self._space.watch(self._space_exceeded)
         initialization.begin(wanted.init_timeout, self._init_timed_out)
         try:
             self._start()
@@ -136,6 +145,7 @@ class Sandbox:
         self.invocation = invocation
         self.invocations += 1
         self._memory.began()
+        self._space.watch(self._space_exceeded)
         self._log.begin(tail=tail)
         self._log.write(logs.start_line(request_id, self._version))
         invocation.timer = self._loop.call_later(wanted.timeout, self._timed_out)
@@ -256,15 +266,15 @@ class Sandbox:
             self._failed = True
             self._end()
         elif (initialization := self._initializing) is not None:
-            initialization.to_be_repeated("error", "Runtime.ExitError")
+            initialization.to_be_repeated("error", _EXIT_ERROR)
         elif invocation is not None and not invocation.delivered and invocation.init_started is None:
             self._suppressed_init()
         elif invocation is not None:
             if os.WIFSIGNALED(ended.status) and os.WTERMSIG(ended.status) == signal.SIGKILL:  # it took all there is
                 self._memory.exhausted(self._wanted.memory_size)
             reason = process.exit_reason(ended.status)
-            self._log.write(f"RequestId: {invocation.id.decode()} Error: {reason}\nRuntime.ExitError\n".encode())
-            self._finish(failure=ended_early(invocation.id, "Runtime.ExitError", reason))
+            self._reports.ended_early(invocation, _EXIT_ERROR, reason)
+            self._finish(failure=ended_early(invocation.id, _EXIT_ERROR, reason))
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -321,8 +331,9 @@ class Sandbox:
         self.invocation = None
         if invocation.timer is not None:
             invocation.timer.cancel()
+        self._space.rest()
         self._waiters.tell_all()
-        duration = self._milliseconds_since(invocation.started)
+        duration = (time.perf_counter() - invocation.started) * 1000
         billed_ms = logs.billed_ms(duration, self._wanted.billing_increment_ms)
         headers = answer_headers(billed_ms, failed=failure is not None, retire=self.draining)
         answer = failure.body if failure else body
@@ -337,30 +348,26 @@ class Sandbox:
             self._loop.call_later(_REFUSAL_S, self._end)
 
     def _report(self, invocation: RunningInvocation, duration: float, billed_ms: int, failure: Failure | None) -> None:
-        """The END and REPORT lines, after everything that the runtime printed."""
-        self._memory.ended(duration)
-        self._log.drain()
-        memory_size = self._wanted.memory_size
-        self._log.write(
-            logs.end_and_report_lines(
-                invocation.id,
-                duration_ms=duration,
-                billed_ms=billed_ms,
-                memory_size=memory_size,
-                memory_used=min(self._memory.used_mb, memory_size),
-                init_ms=self._initialization.take_duration_ms() if self._initialization else None,
-                status=failure.status if failure and failure.status == "timeout" else None,
-            )
-        )
+        started = self._initialization
+        self._reports.ended(self._wanted, invocation, failure, started, duration_ms=duration, billed_ms=billed_ms)
+
+    def _space_exceeded(self) -> None:
+        """The function filled /tmp: it ends here, and the environment takes nothing more."""
+        text = self._space.complaint
+        self._reset()
+        if self.invocation is not None:
+            self.draining = True
+            self._reports.ended_early(self.invocation, _EXIT_ERROR, text)
+            self._finish(failure=ended_early(self.invocation.id, _EXIT_ERROR, text))
+        elif (initialization := self._initializing) is not None:
+            self._failed = True
+            initialization.failed(error_body(_EXIT_ERROR, text), _EXIT_ERROR)
 
     def _timed_out(self) -> None:
         invocation = self.invocation
         if invocation is None:
             return
-        self._log.drain()
-        stamp = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
-        line = f"{stamp}Z {invocation.id.decode()} Task timed out after {self._wanted.timeout:.2f} seconds\n\n"
-        self._log.write(line.encode())
+        self._reports.timed_out(invocation, self._wanted.timeout)
         self._finish(failure=timed_out(invocation.id, self._wanted.timeout))
         self._reset()
 
@@ -385,9 +392,6 @@ class Sandbox:
         if (initialization := self._initializing) is not None:
             initialization.to_be_repeated("timeout", None)
             self._reset()
-
-    def _milliseconds_since(self, started: float) -> float:
-        return (time.perf_counter() - started) * 1000
 
     def _end(self) -> None:
         self._runtime.kill()

@@ -1,0 +1,99 @@
+"""Puts an agent together, and serves until it is told to end."""
+
+import gc
+import json
+import math
+import os
+import signal
+import sys
+from pathlib import Path
+
+from kubelambda.agent.apis.control import Control
+from kubelambda.agent.apis.runtime_api import RuntimeApi
+from kubelambda.agent.log.environment_log import EnvironmentLog
+from kubelambda.agent.process import process
+from kubelambda.agent.process.configuration import Paths
+from kubelambda.agent.process.memory import Memory
+from kubelambda.agent.process.process import Process
+from kubelambda.agent.process.runtime_process import RuntimeProcess
+from kubelambda.agent.sandbox.sandbox import Sandbox
+from kubelambda.agent.sandbox.temporary_space import TemporarySpace
+from kubelambda.api import environment_protocol, limits
+from kubelambda.wire.connections import Bounds, Connections
+from kubelambda.wire.event_loop import EventLoop
+from kubelambda.wire.server import Connection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kubelambda.agent.sandbox.closure import Closure
+
+
+def serve(source: int, output: int, kind: str, prestarted: Process | None, api_port: int) -> None:
+    """Until SIGTERM. `source` and `output` are the ends of the pipe that the runtime process writes to."""
+    process.make_undumpable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the function may send it: its user id is ours
+    process.adopt_orphans()
+    loop = EventLoop()
+    root = Path(os.environ.get(environment_protocol.ENV_ROOT, "/"))
+    paths = Paths(root / "var/task", root / "opt", root / "var/runtime", f"127.0.0.1:{api_port}")
+    runtime = RuntimeProcess(
+        paths=paths,
+        bootstrap=json.loads(os.environ.get(environment_protocol.ENV_BOOTSTRAP, "[]")),
+        prestart=kind,
+        prestarted=prestarted,
+        output=output,
+        loop=loop,
+    )
+    sandbox = Sandbox(
+        paths=paths,
+        runtime=runtime,
+        log=EnvironmentLog(sys.stdout.fileno(), source, loop),
+        memory=Memory(loop, lambda: runtime.pid, root / "sys/fs/cgroup"),
+        space=TemporarySpace(root / "tmp", _megabytes(environment_protocol.ENV_TMP_MB) << 20, loop),
+        loop=loop,
+        finished=loop.stop,
+    )
+    closure = _closure(loop)
+    loop.on_signal(signal.SIGTERM, sandbox.drain)
+    _listen_inside(loop, RuntimeApi(sandbox), api_port)
+    pool_token = os.environ[environment_protocol.ENV_POOL_TOKEN_SHA256]
+    _listen_outside(loop, Control(sandbox, pool_token, lambda: closure.why if closure else ""))
+    if closure is not None:
+        closure.begin()
+    runtime.reap()  # it may have ended before we heard of it
+    gc.freeze()  # what is here now stays: collections need not visit it
+    loop.run()
+
+
+def _listen_inside(loop: EventLoop, api: RuntimeApi, port: int) -> None:
+    """For the function's own processes, whom its timeout ends."""
+    bounds = Bounds(
+        math.inf, math.inf, math.inf, math.inf, connections=256, buffered_bytes=8 * limits.RESPONSE_MAX_BYTES
+    )
+    inside = Connections(bounds, loop.call_later)
+    loop.listen("127.0.0.1", port, lambda: Connection(api.serve, max_body=0, admit=api.admit, connections=inside))
+
+
+def _listen_outside(loop: EventLoop, control: Control) -> None:
+    """For frontends, whose connections may be idle for ever."""
+    buffered = limits.ZIP_MAX_BYTES + 4 * limits.RESPONSE_MAX_BYTES
+    outside = Connections(Bounds(idle_s=60.0, connections=256, buffered_bytes=buffered), loop.call_later)
+    loop.listen(
+        os.environ.get(environment_protocol.ENV_CONTROL_HOST, "0.0.0.0"),  # noqa: S104 - the pod's address
+        int(os.environ.get(environment_protocol.ENV_CONTROL_PORT, environment_protocol.CONTROL_PORT)),
+        lambda: Connection(control.serve, max_body=0, admit=control.admit, connections=outside),
+    )
+
+
+def _closure(loop: EventLoop) -> "Closure | None":
+    """What finds out whether an environment that is born closed is."""
+    check = os.environ.get(environment_protocol.ENV_CLOSURE)
+    if not check:
+        return None
+    from kubelambda.agent.sandbox.closure import Closure  # noqa: PLC0415 - few environments need it
+
+    return Closure(environment_protocol.parse_closure_check(check), loop)
+
+
+def _megabytes(name: str) -> int:
+    return int(os.environ.get(name) or 0)

@@ -1,0 +1,94 @@
+"""Keeps `/tmp` within its size while the function runs (`docs/decisions/0023`).
+
+An emptyDir has no quota: the kubelet looks now and then, and until it does a function can fill its node's disk. So we
+look, ten times a second. That costs next to nothing: files are counted only when the disk has lost about as much as may
+still be written.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, thread_time
+
+from kubelambda.wire.event_loop import EventLoop, Timer
+
+_LOOK_S = 0.1
+_COUNT_S = 5.0
+"""Files are counted this often at least: others may give back what we take."""
+_SHARE = 50
+"""Counting takes a fiftieth of a processor at most, unless the disk says that it must be."""
+
+
+class TemporarySpace:
+    """The folder and its size in bytes; 0 for one without."""
+
+    def __init__(self, folder: Path, size: int, loop: EventLoop) -> None:
+        self._folder = folder
+        self._size = size
+        self._loop = loop
+        self._timer: Timer | None = None
+        self._exceeded: Callable[[], None] | None = None
+        self._used = 0
+        self._free = 0
+        self._count_at = 0.0
+
+    @property
+    def complaint(self) -> str:
+        """What a caller is told of a function that filled it."""
+        path = "/tmp"  # noqa: S108 - Lambda's own path (§3.4.2)
+        return f"{path} holds more than its {self._size >> 20} MB (ephemeralStorage): the environment ends"
+
+    def watch(self, exceeded: Callable[[], None]) -> None:
+        """Something of the function runs; `exceeded` is called once the folder holds more than it may."""
+        self._exceeded = exceeded
+        if self._timer is None and self._size:
+            self._timer = self._loop.call_later(_LOOK_S, self._tick)
+
+    def rest(self) -> None:
+        """Nothing runs. One timer sees to all that follow each other: most are over before it looks."""
+        self._exceeded = None
+
+    def _tick(self) -> None:
+        self._timer = None
+        exceeded = self._exceeded
+        if exceeded is None:
+            return
+        if self._too_much():
+            self._exceeded = None
+            exceeded()
+            return
+        self._timer = self._loop.call_later(_LOOK_S, self._tick)
+
+    def _too_much(self) -> bool:
+        free = _free(self._folder)
+        if self._used + max(0, self._free - free) <= self._size and monotonic() < self._count_at:
+            return False
+        began = thread_time()
+        self._used, self._free = _used(self._folder), free
+        self._count_at = monotonic() + max(_COUNT_S, (thread_time() - began) * _SHARE)
+        return self._used > self._size
+
+
+def _free(folder: Path) -> int:
+    """Bytes that are free where the folder is."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return 0
+    return found.f_bfree * found.f_frsize
+
+
+def _used(folder: Path) -> int:
+    """Bytes on the disk that all files below the folder take; what goes meanwhile, or is not ours, counts nothing."""
+    total, folders = 0, [str(folder)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+        except OSError:
+            continue
+    return total
