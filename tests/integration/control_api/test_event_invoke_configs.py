@@ -1,6 +1,7 @@
 """Retries and destinations of asynchronous invocations by the control API (§6.5)."""
 
 import time
+from urllib.parse import quote
 
 from tests.integration.control_api.control_api import Api
 
@@ -19,7 +20,6 @@ def test_put_replaces_update_merges_delete_forgets(api: Api) -> None:
     assert put.body == {
         "FunctionArn": f"{api.arn('hello')}:$LATEST",
         "MaximumRetryAttempts": 1,
-        "MaximumEventAgeInSeconds": 21600,
         "DestinationConfig": {"OnSuccess": {}, "OnFailure": {"Destination": api.arn("other")}},
     }
     updated = api.function("POST", "hello", PATH, {"MaximumEventAgeInSeconds": 60}, date=DATE)
@@ -37,10 +37,41 @@ def test_put_replaces_update_merges_delete_forgets(api: Api) -> None:
     assert api.function("DELETE", "hello", PATH, date=DATE).status == 404
 
 
-def test_destinations_that_are_not_served_are_refused(api: Api) -> None:
-    """With the words of the kind, and nothing is changed."""
+def test_each_qualifier_has_its_own(api: Api) -> None:
+    """A version's and an alias's are by themselves, and none inherits (§6.5)."""
     api.active("hello")
-    destination = {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:123456789012:queue"}}
-    refused = api.function("PUT", "hello", PATH, {"DestinationConfig": destination}, date=DATE)
-    assert (refused.status, refused.error) == (400, "InvalidParameterValueException")
+    api.function("POST", "hello", "/versions", {})
+    api.function("POST", "hello", "/aliases", {"Name": "live", "FunctionVersion": "1"})
+    for number, qualifier in enumerate(("$LATEST", "1", "live")):
+        path = f"{PATH}?Qualifier={quote(qualifier)}"
+        put = api.function("PUT", "hello", path, {"MaximumRetryAttempts": number}, date=DATE)
+        assert (put.status, put.body["FunctionArn"]) == (200, f"{api.arn('hello')}:{qualifier}")
+    found = api.function("GET", "hello:live", PATH, date=DATE).body
+    assert (found["MaximumRetryAttempts"], found["FunctionArn"]) == (2, f"{api.arn('hello')}:live")
+    listed = api.function("GET", "hello", f"{PATH}/list", date=DATE).body["FunctionEventInvokeConfigs"]
+    assert [each["FunctionArn"].rpartition(":")[2] for each in listed] == ["$LATEST", "1", "live"]
+    page = api.function("GET", "hello", f"{PATH}/list?MaxItems=2", date=DATE).body
+    assert (len(page["FunctionEventInvokeConfigs"]), page["NextMarker"]) == (2, "2")
+    assert api.function("DELETE", "hello", f"{PATH}?Qualifier=1", date=DATE).status == 204
+    missing = api.function("GET", "hello", f"{PATH}?Qualifier=1", date=DATE)
+    assert missing.text == f"The function {api.arn('hello')}:1 doesn't have an EventInvokeConfig"
+    assert api.function("GET", "hello", f"{PATH}?Qualifier=live", date=DATE).status == 200
+
+
+def test_destinations_that_are_none_are_refused(api: Api) -> None:
+    """With Lambda's words (Appendix A), and nothing is changed."""
+    api.active("hello")
+    absent, role = api.arn("absent"), "arn:aws:iam:us-east-1:123456789012:function:hello"
+    refusals = {
+        absent: f"The destination ARN {absent} is invalid.",
+        role: "The provided destination config DestinationConfig("
+        f"onSuccess=OnSuccess(destination={role}), onFailure=null) is invalid.",
+        api.arn("hello"): "You can't specify the function as a destination for itself.",
+    }
+    for arn, text in refusals.items():
+        config = {"DestinationConfig": {"OnSuccess": {"Destination": arn}}}
+        refused = api.function("PUT", "hello", PATH, config, date=DATE)
+        assert (refused.status, refused.error, refused.text) == (400, "InvalidParameterValueException", text)
     assert api.function("GET", "hello", PATH, date=DATE).status == 404
+    queue = {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:123456789012:queue"}}
+    assert api.function("PUT", "hello", PATH, {"DestinationConfig": queue}, date=DATE).status == 200

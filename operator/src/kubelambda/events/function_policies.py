@@ -132,11 +132,20 @@ def version_policy(body: dict[str, Any]) -> QualifiedPolicy | None:
     return QualifiedPolicy(spec["functionName"], version, config, version)
 
 
+def _retry(wanted: EventInvokeConfig) -> RetryPolicy:
+    attempts, age = wanted.maximum_retry_attempts, wanted.maximum_event_age_in_seconds
+    default = RetryPolicy()
+    return RetryPolicy(
+        maximum_retry_attempts=default.maximum_retry_attempts if attempts is None else attempts,
+        maximum_event_age=default.maximum_event_age if age is None else float(age),
+    )
+
+
 def _policy(config: dict[str, Any] | None, **more: Any) -> EventPolicy:
     wanted = EventInvokeConfig.model_validate(config or {}, extra="ignore")
     destinations = wanted.destination_config
     return EventPolicy(
-        retry=RetryPolicy(wanted.maximum_retry_attempts, float(wanted.maximum_event_age_in_seconds)),
+        retry=_retry(wanted),
         on_success=destinations.on_success.destination if destinations.on_success else None,
         on_failure=destinations.on_failure.destination if destinations.on_failure else None,
         **more,

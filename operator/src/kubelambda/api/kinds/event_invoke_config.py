@@ -47,10 +47,10 @@ class DestinationConfig(Model):
 class EventInvokeConfig(Model):
     """Retries and destinations of asynchronous invocations. One for each qualifier, and none inherits from another."""
 
-    maximum_retry_attempts: Annotated[int, Field(ge=0, le=2)] = 2
-    """Retries after a function error."""
-    maximum_event_age_in_seconds: Annotated[int, Field(ge=60, le=21_600)] = 21_600
-    """Age after which an event is dropped."""
+    maximum_retry_attempts: Annotated[int, Field(ge=0, le=2)] | None = None
+    """Retries after a function error; 2 unless given."""
+    maximum_event_age_in_seconds: Annotated[int, Field(ge=60, le=21_600)] | None = None
+    """Age after which an event is dropped; 21600 unless given."""
     destination_config: DestinationConfig = DestinationConfig()
     """Destinations."""
 

@@ -1,18 +1,18 @@
 """Reserved concurrency of functions, and what the account has (§5.2, §1.3.2)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from kubelambda.api import limits
-from kubelambda.awsapi.account.account_use import AccountTotal
-from kubelambda.awsapi.account.directory import AccountView
-from kubelambda.awsapi.api_error import invalid_parameter, unavailable
+from kubelambda.awsapi.account.account_limits import account_limits
+from kubelambda.awsapi.api_error import invalid_parameter
 from kubelambda.awsapi.call import Answer, Call, Handler, Services
-from kubelambda.awsapi.function.function_lookup import find, unqualified
+from kubelambda.awsapi.function.function_configuration import LATEST
+from kubelambda.awsapi.function.function_lookup import find, find_object, unqualified
 from kubelambda.awsapi.function.function_writes import observed, write
 from kubelambda.awsapi.version.provisioned_operations import requested_total
 from kubelambda.awsapi.version.version_lookup import aliases_of, versions_of
-from kubelambda.core.account.reserved_concurrency import account_quota
 
 TOTAL_CODE_SIZE: Final = 80_530_636_800
 _FIELD: Final = "reservedConcurrentExecutions"
@@ -22,18 +22,19 @@ async def put_function_concurrency(services: Services, call: Call) -> Answer:
     """Reserves, unless too little would be left for the functions without a reservation."""
     name = unqualified(services, call)
     wanted: int = call.parameters["ReservedConcurrentExecutions"]
-    before = await find(services, name)
+    before = await find_object(services, name)
+    if before is None:  # recorded so of this operation alone
+        raise replace(name, qualifier=LATEST).missing()
     provisioned = requested_total([*await versions_of(services, before), *await aliases_of(services, before)])
     if wanted < provisioned:
         raise invalid_parameter(
             f" ReservedConcurrentExecutions  {wanted} should not be lower than function's total provisioned "
             f"concurrency [{provisioned}]."
         )
-    quota = _quota(services, name.account)
-    total = await _total(services, name.account)
-    others = total.reserved - services.use.reserved_by(before)
+    limits_now = await account_limits(services, name.account)
+    others = limits_now.total.reserved - services.use.reserved_by(before)
     minimum = services.settings.unreserved_minimum
-    if quota - others - wanted < minimum and wanted > (before["spec"].get(_FIELD) or 0):
+    if limits_now.quota - others - wanted < minimum and wanted > (before["spec"].get(_FIELD) or 0):
         raise invalid_parameter(
             "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
             f"below its minimum value of [{minimum}]."
@@ -62,31 +63,19 @@ async def delete_function_concurrency(services: Services, call: Call) -> Answer:
 
 async def get_account_settings(services: Services, call: Call) -> Answer:
     """Limits of the account, and what its functions use of them."""
-    quota = _quota(services, call.caller)
-    total = await _total(services, call.caller)
+    found = await account_limits(services, call.caller)
     return Answer(
         {
             "AccountLimit": {
                 "TotalCodeSize": TOTAL_CODE_SIZE,
                 "CodeSizeUnzipped": limits.UNZIPPED_MAX_BYTES,
                 "CodeSizeZipped": limits.ZIP_MAX_BYTES,
-                "ConcurrentExecutions": quota,
-                "UnreservedConcurrentExecutions": max(0, quota - total.reserved),
+                "ConcurrentExecutions": found.quota,
+                "UnreservedConcurrentExecutions": found.unreserved,
             },
-            "AccountUsage": {"TotalCodeSize": total.code_size, "FunctionCount": total.functions},
+            "AccountUsage": {"TotalCodeSize": found.total.code_size, "FunctionCount": found.total.functions},
         }
     )
-
-
-def _quota(services: Services, account: AccountView) -> int:
-    return account_quota(account.quota_annotation, services.settings.account_concurrency)
-
-
-async def _total(services: Services, account: AccountView) -> AccountTotal:
-    try:
-        return await services.use.total(account.namespace)
-    except TimeoutError as error:
-        raise unavailable("The functions of the account are still being counted") from error
 
 
 OPERATIONS: Final[Mapping[str, Handler]] = {

@@ -51,6 +51,7 @@ def configuration(body: Mapping[str, Any], region: str, account: str, qualifier:
         "FunctionName": name,
         "FunctionArn": identity.function_arn(region, account, name, qualifier),
         "Runtime": spec.get("runtime"),
+        "ImageConfigResponse": _image(spec),
         "Role": spec.get("role", f"arn:aws:iam::{account}:role/none"),
         "Handler": spec.get("handler"),
         **code_facts(spec, status),
@@ -111,6 +112,13 @@ def _runtime_version(spec: Mapping[str, Any], region: str) -> dict[str, str] | N
     return {"RuntimeVersionArn": f"arn:aws:lambda:{region}::runtime:{runtime}"} if runtime else None
 
 
+def _image(spec: Mapping[str, Any]) -> dict[str, Any] | None:
+    given = spec.get("imageConfig") or {}
+    members = {"EntryPoint": "entryPoint", "Command": "command", "WorkingDirectory": "workingDirectory"}
+    found = {theirs: given[ours] for theirs, ours in members.items() if given.get(ours)}
+    return {"ImageConfig": found} if found else None
+
+
 def _layers(spec: Mapping[str, Any], status: Mapping[str, Any], region: str, account: str) -> dict[str, Any]:
     """Layers by ARN, however the Function names them; their sizes once they are deployed."""
     sizes = {layer["arn"]: layer["size"] for layer in (status.get("deployed") or {}).get("layers") or ()}
@@ -132,6 +140,8 @@ def _optional(spec: Mapping[str, Any]) -> dict[str, Any]:
             "SecurityGroupIds": network.get("securityGroupIds", []),
             "VpcId": "",
         }
+        if network.get("ipv6AllowedForDualStack") is not None:
+            found["VpcConfig"]["Ipv6AllowedForDualStack"] = network["ipv6AllowedForDualStack"]
     if spec.get("fileSystemConfigs"):
         found["FileSystemConfigs"] = [
             {"Arn": mount["arn"], "LocalMountPath": mount["localMountPath"]} for mount in spec["fileSystemConfigs"]

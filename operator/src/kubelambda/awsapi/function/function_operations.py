@@ -134,7 +134,7 @@ async def update_function_code(services: Services, call: Call) -> Answer:
 
     def spec(before: Object) -> Mapping[str, Any]:
         require_settled(name, before)
-        more = {"Architectures": parameters["Architectures"]} if "Architectures" in parameters else {}
+        more = {member: parameters[member] for member in ("Architectures", "PublishTo") if member in parameters}
         return {**changed(before["spec"], more), "code": source}
 
     if parameters.get("DryRun"):

@@ -26,7 +26,7 @@ async def get_function(services: Services, call: Call) -> Answer:
     body = found.function
     members: dict[str, Any] = {
         "Configuration": _configuration(name, found),
-        "Code": {"RepositoryType": "S3", "Location": _location(services, call, found.version or body)},
+        "Code": _code(services, call, found.version or body, body),
     }
     if body["spec"].get("tags"):
         members["Tags"] = body["spec"]["tags"]
@@ -40,6 +40,13 @@ def _configuration(name: FunctionName, found: Qualified) -> dict[str, Any]:
     if found.version is None:
         return configuration(found.function, name.region, name.account.id, name.qualifier)
     return version_configuration(found.version, found.function, name.region, name.account.id, name.qualifier)
+
+
+def _code(services: Services, call: Call, deployed: Object, function: Object) -> dict[str, Any]:
+    image = (function["spec"].get("code") or {}).get("imageUri")
+    if image is None:
+        return {"RepositoryType": "S3", "Location": _location(services, call, deployed)}
+    return {"RepositoryType": "ECR", "ImageUri": image, "ResolvedImageUri": image}
 
 
 def _location(services: Services, call: Call, body: Object) -> str:

@@ -5,17 +5,19 @@ import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from kubelambda.api import limits
 from kubelambda.awsapi.api_error import ApiError, invalid_parameter, unavailable
 from kubelambda.awsapi.call import Services
 from kubelambda.awsapi.model.body_receiver import LargeBlob
 from kubelambda.awsapi.model.constraints import decoded
+from kubelambda.awsapi.model.spec_members import field_name
 from kubelambda.core.code import archive
 from kubelambda.core.code.invalid_archive import UNREADABLE, InvalidArchive
 from kubelambda.store.code.code_store import CodeStoreUnavailable
 
+_SOURCES: Final = ("S3Bucket", "S3Key", "S3ObjectVersion", "S3ObjectStorageMode", "ImageUri", "SourceKMSKeyArn")
 _checking = asyncio.Lock()
 """One archive is checked at a time: it takes a core, and memory."""
 
@@ -73,11 +75,10 @@ async def upload(services: Services, code: ReceivedCode) -> None:
 
 
 def source(code: Mapping[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:
-    """`spec.code` of what a caller gave: what was uploaded, or where the code is."""
+    """`spec.code` of what a caller gave: what was uploaded, or where it is. What is not served, the kind refuses."""
+    found = {field_name(member): code[member] for member in _SOURCES if code.get(member) is not None}
     if stored is not None:
-        return {"stored": dict(stored)}
-    names = {"S3Bucket": "s3Bucket", "S3Key": "s3Key", "S3ObjectVersion": "s3ObjectVersion", "ImageUri": "imageUri"}
-    found = {ours: code[theirs] for theirs, ours in names.items() if code.get(theirs) is not None}
+        return {"stored": dict(stored), **found}
     if not found:
         raise invalid_parameter("Please provide a source for function code.")
     return found

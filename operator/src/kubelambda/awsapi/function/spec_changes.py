@@ -26,6 +26,9 @@ CONFIGURATION: Final = (
     "CapacityProviderConfig",
     "TenancyConfig",
     "CodeSigningConfigArn",
+    "PublishTo",
+    "RuntimeConfig",
+    "AcceleratorConfig",
 )
 """Members whose names and values are ours but for the case of the first letter. The API server knows which it takes."""
 DECLARATIVE: Final = "Apply"

@@ -91,7 +91,7 @@ def _list(model: ServiceModel, member: Shape, values: list[Any], path: str) -> I
         for number, value in enumerate(values, 1):
             yield from _value(model, member, value, f"{path}.{number}.member")
     elif not all(_fits(member, value) for value in values):
-        constraint = f"Member must satisfy constraint: [{', '.join(_constraints(member))}]"
+        constraint = f"Member must satisfy constraint: [{', '.join([*_constraints(member), NOT_NULL])}]"
         yield Violation(path, constraint, _quoted(member, values))
 
 
@@ -104,7 +104,7 @@ def _map(model: ServiceModel, shape: Shape, given: Mapping[str, Any], path: str)
         for name, found in given.items():
             yield from _value(model, value, found, f"{path}.{name}.member")
     elif not all(_fits(value, found) for found in given.values()):
-        constraint = f"Map value must satisfy constraint: [{', '.join(_constraints(value))}]"
+        constraint = f"Map value must satisfy constraint: [{', '.join([*_constraints(value), NOT_NULL])}]"
         yield Violation(path, constraint, _quoted(shape, given))
 
 
@@ -115,7 +115,7 @@ def _fits(shape: Shape, value: Any) -> bool:
 def _constraints(shape: Shape) -> list[str]:
     """Every constraint of a shape, as Lambda lists them when a member of a collection breaks one."""
     sample: Any = 0 if shape["type"] in _NUMBERS else ""
-    return [constraint for constraint, _ in _scalar(shape, sample)] or [f"Member must be {_TYPE_NAMES[shape['type']]}"]
+    return [constraint for constraint, _ in _scalar(shape, sample)]
 
 
 def _scalar(shape: Shape, value: Any) -> Iterator[tuple[str, bool]]:
@@ -124,10 +124,11 @@ def _scalar(shape: Shape, value: Any) -> Iterator[tuple[str, bool]]:
         measure, size = "value", value
     else:
         measure, size = "length", len(value) if hasattr(value, "__len__") else 0
+    exact = float if shape["type"] in ("double", "float") else int
     if "max" in shape:
-        yield f"Member must have {measure} less than or equal to {shape['max']}", size <= shape["max"]
+        yield f"Member must have {measure} less than or equal to {exact(shape['max'])}", size <= shape["max"]
     if "min" in shape:
-        yield f"Member must have {measure} greater than or equal to {shape['min']}", size >= shape["min"]
+        yield f"Member must have {measure} greater than or equal to {exact(shape['min'])}", size >= shape["min"]
     if "pattern" in shape:
         holds = isinstance(value, str) and _expression(shape["pattern"]).fullmatch(value) is not None
         yield f"Member must satisfy regular expression pattern: {shape['pattern']}", holds

@@ -21,6 +21,7 @@ _OURS: Final[Mapping[str, Shape]] = {
     # Names of objects here, which need not begin as AWS's ids do.
     "SubnetId": {"type": "string", "max": 253},
     "SecurityGroupId": {"type": "string", "max": 253},
+    "FileSystemArn": {"type": "string", "max": 253},
 }
 
 

@@ -17,7 +17,7 @@ from kubelambda.awsapi.permission.resource_policy import (
     policy_revision,
     statement,
 )
-from kubelambda.awsapi.version.version_lookup import resolve
+from kubelambda.awsapi.version.version_lookup import Qualified, resolve, resolve_target
 from kubelambda.kube.kube_client import Object
 
 _NO_POLICY: Final = "No policy is associated with the given resource."
@@ -26,7 +26,7 @@ _NO_POLICY: Final = "No policy is associated with the given resource."
 async def add_permission(services: Services, call: Call) -> Answer:
     """One more statement."""
     name = _named(services, call)
-    await resolve(services, name)
+    await resolve_target(services, name)
     added = permission(call.parameters, name.qualifier)
 
     def spec(body: Object) -> Mapping[str, Any]:
@@ -52,7 +52,7 @@ async def add_permission(services: Services, call: Call) -> Answer:
 async def get_policy(services: Services, call: Call) -> Answer:
     """The policy of the function, or of one version or alias."""
     name = _named(services, call)
-    body = (await resolve(services, name)).function
+    body = (await _with_policy(services, name, "The resource you requested does not exist.")).function
     mine = of_qualifier(_permissions(body), name.qualifier)
     if not mine:
         raise not_found("The resource you requested does not exist.")
@@ -64,7 +64,10 @@ async def get_policy(services: Services, call: Call) -> Answer:
 async def remove_permission(services: Services, call: Call) -> Answer:
     """One statement less."""
     name = _named(services, call)
-    await resolve(services, name)
+    if name.qualifier is None:
+        await _with_policy(services, name, f"No policy found for: {name.arn}")
+    else:
+        await resolve_target(services, name)
     statement_id = call.parameters["StatementId"]
 
     def spec(body: Object) -> Mapping[str, Any]:
@@ -80,6 +83,16 @@ async def remove_permission(services: Services, call: Call) -> Answer:
 
     await observed(services, name, await write(services, name, spec))
     return Answer(None, resource=name.qualified_arn)
+
+
+async def _with_policy(services: Services, name: FunctionName, missing: str) -> Qualified:
+    """What the policy is of; of what is not there Lambda says that it has none."""
+    try:
+        return await resolve(services, name)
+    except ApiError as error:
+        if error.type != "ResourceNotFoundException":
+            raise
+        raise not_found(missing) from error
 
 
 def _named(services: Services, call: Call) -> FunctionName:

@@ -36,6 +36,8 @@ async def list_tags(services: Services, call: Call) -> Answer:
 
 async def tag_resource(services: Services, call: Call) -> Answer:
     """Adds tags, or gives them other values."""
+    if not call.parameters["Tags"]:
+        raise invalid_parameter("An error occurred and the request cannot be processed.")
 
     def changed(tags: dict[str, str]) -> dict[str, str]:
         after: dict[str, str] = tags | call.parameters["Tags"]

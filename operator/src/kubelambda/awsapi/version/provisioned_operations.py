@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from kubelambda.awsapi.account.account_limits import account_limits
 from kubelambda.awsapi.api_error import ApiError, conflict, invalid_parameter
 from kubelambda.awsapi.call import Answer, Call, Handler, Services
 from kubelambda.awsapi.function.function_configuration import LATEST, lambda_time
 from kubelambda.awsapi.function.function_lookup import FunctionName, find, name_of
 from kubelambda.awsapi.object_writes import write_spec
-from kubelambda.awsapi.version.version_lookup import Qualified, aliases_of, resolve, target_of, versions_of
+from kubelambda.awsapi.version.version_lookup import Qualified, aliases_of, resolve_target, target_of, versions_of
 from kubelambda.awsapi.version.version_operations import page_of
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import ALIASES, FUNCTION_VERSIONS, Resource
@@ -31,14 +32,17 @@ class _Target:
 async def put_provisioned_concurrency_config(services: Services, call: Call) -> Answer:
     """Asks for environments; those of an alias and those of the version behind it exclude each other."""
     name, found = await _resolved(services, call)
+    if name.qualifier == LATEST:
+        raise invalid_parameter(_UNPUBLISHED)
     target = _target(found)
     wanted: int = call.parameters["ProvisionedConcurrentExecutions"]
     versions, aliases = await versions_of(services, found.function), await aliases_of(services, found.function)
     _check_exclusive(found, versions, aliases)
     _check_reservation(found.function, target.body, wanted, [*versions, *aliases])
+    await _check_account(services, name, found.function, wanted - _requested(target.body))
 
     async def read() -> Object:
-        return _target(await resolve(services, name)).body
+        return _target(await resolve_target(services, name)).body
 
     def spec(body: Object) -> Mapping[str, Any]:
         return {**body["spec"], _FIELD: {**(body["spec"].get(_FIELD) or {}), _COUNT: wanted}}
@@ -61,7 +65,7 @@ async def delete_provisioned_concurrency_config(services: Services, call: Call) 
     name, found = await _resolved(services, call)
 
     async def read() -> Object:
-        return _target(await resolve(services, name)).body
+        return _target(await resolve_target(services, name)).body
 
     def spec(body: Object) -> Mapping[str, Any]:
         return {field: value for field, value in body["spec"].items() if field != _FIELD}
@@ -91,9 +95,7 @@ def requested_total(bodies: list[Object]) -> int:
 
 async def _resolved(services: Services, call: Call) -> tuple[FunctionName, Qualified]:
     name = name_of(services, call)
-    if name.qualifier == LATEST:
-        raise invalid_parameter(_UNPUBLISHED)
-    return name, await resolve(services, name)
+    return name, await resolve_target(services, name)
 
 
 def _target(found: Qualified) -> _Target:
@@ -125,6 +127,21 @@ def _check_reservation(function: Object, target: Object, wanted: int, bodies: li
             "Requested Provisioned Concurrency should not be greater than the reservedConcurrentExecution for function"
         )
         raise invalid_parameter(text)
+
+
+async def _check_account(services: Services, name: FunctionName, function: Object, more: int) -> None:
+    """Without a reservation of the function's own, environments come out of what the account has left (§5.4)."""
+    if function["spec"].get("reservedConcurrentExecutions") is not None or more <= 0:
+        return
+    unreserved = (await account_limits(services, name.account)).unreserved
+    minimum = services.settings.unreserved_minimum
+    text = "Specified ConcurrentExecutions for function"
+    if more > unreserved:
+        raise invalid_parameter(f"{text} is greater than account's unreserved concurrency [{unreserved}].")
+    if unreserved - more < minimum:
+        raise invalid_parameter(
+            f"{text} decreases account's UnreservedConcurrentExecution below its minimum value of [{minimum}]."
+        )
 
 
 def _requested(body: Object) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kubelambda.awsapi.api_error import ApiError, not_found
 from kubelambda.awsapi.call import Services
 from kubelambda.awsapi.function.function_configuration import LATEST, configuration
 from kubelambda.awsapi.function.function_lookup import FunctionName, find_object
@@ -47,6 +48,17 @@ async def find_version(services: Services, function: Object, number: str) -> Obj
     return next((body for body in found if body["status"]["version"] == number), None)
 
 
+async def resolve_target(services: Services, name: FunctionName) -> Qualified:
+    """As `resolve`, with the words of operations that are about an alias rather than about what it leads to."""
+    try:
+        return await resolve(services, name)
+    except ApiError as error:
+        qualifier = name.qualifier or LATEST
+        if error.type != "ResourceNotFoundException" or qualifier.isdecimal() or "$" in qualifier:
+            raise
+        raise not_found(f"Cannot find alias arn: {name.qualified_arn}") from error
+
+
 async def resolve(services: Services, name: FunctionName) -> Qualified:
     """What a name with its qualifier means. Raises `ApiError` when there is no such function, version or alias."""
     function = await find_object(services, name)
@@ -80,7 +92,7 @@ def version_configuration(
 ) -> dict[str, Any]:
     """FunctionConfiguration of a published version: its own snapshot, and what only the function has."""
     number = version["status"]["version"]
-    snapshot = {**function, "spec": _snapshot_spec(version, function), "status": _snapshot_status(version)}
+    snapshot = {**function, "spec": _snapshot_spec(version, function), "status": _snapshot_status(version, function)}
     found = configuration(snapshot, region, account)
     arn = identity.function_arn(region, account, function_name_of(function), qualifier or number)
     return found | {"FunctionArn": arn, "Version": number, "RevisionId": _revision(version)}
@@ -106,11 +118,12 @@ def _snapshot_spec(version: Object, function: Object) -> dict[str, Any]:
     }
 
 
-def _snapshot_status(version: Object) -> dict[str, Any]:
+def _snapshot_status(version: Object, function: Object) -> dict[str, Any]:
+    """Settled, whatever changes about the function meanwhile."""
     status = version["status"]
     return {
         **{name: value for name, value in status.items() if name != "observedGeneration"},
-        "observedGeneration": version["metadata"]["generation"],
+        "observedGeneration": function["metadata"]["generation"],
         "state": status.get("state", "Active"),
         "lastUpdateStatus": "Successful",
     }
