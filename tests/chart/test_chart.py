@@ -101,7 +101,13 @@ def test_the_rendered_settings_are_what_our_processes_read(values: tuple[str, ..
 
 @pytest.mark.parametrize(
     "value",
-    ["frontend.replicas=none", "image.pullPolicy=Sometimes", "environments.cpuRequestRatio=1.5", "operator.unknown=1"],
+    [
+        "frontend.replicas=none",
+        "frontend.connections.idleSeconds=1",
+        "image.pullPolicy=Sometimes",
+        "environments.cpuRequestRatio=1.5",
+        "operator.unknown=1",
+    ],
 )
 def test_wrong_values_are_refused(value: str) -> None:
     """values.schema.json names the field."""

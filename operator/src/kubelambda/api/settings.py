@@ -126,6 +126,23 @@ class NetworkSettings(Model):
     """The cluster's resolvers, as peers of a NetworkPolicy; functions with a vpcConfig reach no others."""
 
 
+class ConnectionSettings(Model):
+    """What callers' connections may take of one frontend."""
+
+    maximum: Annotated[int, Field(ge=16)] = 4_096
+    """At once; one more takes the place of an idle one."""
+    buffered_mb: Annotated[int, Field(ge=16)] = 192
+    """MB of bodies that are not complete and of answers that are not read, together: part of the memory limit."""
+    head_seconds: Annotated[float, Field(gt=0)] = 30
+    """From the first byte of a request to the end of its head."""
+    body_seconds: Annotated[float, Field(gt=0)] = 60
+    """For a body, beside its bytes at the slowest rate that is served."""
+    read_seconds: Annotated[float, Field(gt=0)] = 60
+    """For a caller to read an answer, beside its bytes at the slowest rate that is served."""
+    idle_seconds: Annotated[float, Field(ge=2)] = 350
+    """Between two requests: longer than load balancers keep a connection, so that they close it first."""
+
+
 class FileSystemSettings(Model):
     """File systems of functions."""
 
@@ -166,6 +183,8 @@ class Settings(Model):
     """Networks from which `code.url` is never fetched: whoever writes a Function must not reach what only we can."""
     billing_increment_ms: Annotated[int, Field(ge=1, le=60_000)] = limits.BILLING_INCREMENT_MS
     """Billed durations are multiples of it; 1 is AWS's present rule (§9.4)."""
+    connections: ConnectionSettings = ConnectionSettings()
+    """Connections of callers to a frontend."""
     network: NetworkSettings = NetworkSettings()
     """NetworkPolicies of environments."""
     file_systems: FileSystemSettings = FileSystemSettings()

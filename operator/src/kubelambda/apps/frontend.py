@@ -12,6 +12,7 @@ import uvloop
 
 from kubelambda.api import limits
 from kubelambda.api import settings as settings_file
+from kubelambda.api.settings import ConnectionSettings
 from kubelambda.apps import options
 from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.kube_client import KubeClient
@@ -55,7 +56,7 @@ async def _run(arguments: argparse.Namespace) -> None:
             service=arguments.service,
             port=arguments.port,
         )
-        connections = Connections(Bounds(), loop.call_later)
+        connections = Connections(_bounds(settings.connections), loop.call_later)
         server = await loop.create_server(
             lambda: frontend.protocol(connections),
             "0.0.0.0",  # noqa: S104 - the pod's address
@@ -75,6 +76,17 @@ async def _run(arguments: argparse.Namespace) -> None:
     await client.close()
     if dead is not None:
         raise SystemExit(1) from dead
+
+
+def _bounds(settings: ConnectionSettings) -> Bounds:
+    return Bounds(
+        head_s=settings.head_seconds,
+        body_s=settings.body_seconds,
+        write_s=settings.read_seconds,
+        idle_s=settings.idle_seconds,
+        connections=settings.maximum,
+        buffered_bytes=settings.buffered_mb << 20,
+    )
 
 
 async def _first_death(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> BaseException | None:

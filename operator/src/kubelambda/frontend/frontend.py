@@ -12,7 +12,7 @@ from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.core.invoke.routing import LATEST
 from kubelambda.frontend import front_door
 from kubelambda.frontend.account import ledger_check, stray_collection
-from kubelambda.frontend.account.forwarder import Forward, Forwarder, Hop
+from kubelambda.frontend.account.forwarder import IDLE_S, Forward, Forwarder, Hop
 from kubelambda.frontend.account.ledger_check import LedgerCheck
 from kubelambda.frontend.account.owned_functions import OwnedFunctions
 from kubelambda.frontend.account.owners import Owners
@@ -107,7 +107,9 @@ class Frontend:
         self._ledger_check = LedgerCheck(self.caches, key, self.metrics)
         self._strays = StrayCollection(self.caches, self.owned.known, self.owned.take_over, self._starter)
         self._events = EventHandover(settings.event_queue_url, key)
-        self._forwarder = Forwarder(port, key, self._owners.suspect)
+        self._forwarder = Forwarder(
+            port, key, self._owners.suspect, idle_seconds=min(IDLE_S, settings.connections.idle_seconds / 2)
+        )
         self._door = FrontDoor(
             key,
             invoke=self._answer,
