@@ -8,13 +8,14 @@ from kubelambda.controllers.file_system import access_point
 from kubelambda.controllers.function import alias, function, function_version, publication
 from kubelambda.controllers.function.version_memory import VersionMemory
 from kubelambda.controllers.layer import layer, layer_version
+from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Controller
 from kubelambda.controllers.mapping import event_source_mapping
 from kubelambda.controllers.network import network
 from kubelambda.controllers.pool import pool, runtime
 
 
-def controllers(code: CodeState) -> tuple[Controller, ...]:
+def controllers(code: CodeState) -> tuple[Controller[Context], ...]:
     """What others depend on comes first: that is also the order in which the cluster is read."""
     access = AccountAccess()
     versions = VersionMemory(code)

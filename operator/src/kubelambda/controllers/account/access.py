@@ -29,7 +29,7 @@ class AccountAccess:
     unused: dict[str, float] = field(default_factory=dict)
     """Namespaces without Functions whose roles are still bound, and since when, on the monotonic clock."""
 
-    def guarded(self, controller: Controller) -> Controller:
+    def guarded(self, controller: Controller[Context]) -> Controller[Context]:
         """The controller, which now binds the roles before it does anything in a namespace with Functions."""
 
         async def reconcile(context: Context, key: Key) -> Outcome:

@@ -104,7 +104,7 @@ def _policy_holder(change: Change[PolicyFacts]) -> Iterable[Key]:
     yield Key(KIND, change.namespace, change.namespace)
 
 
-def controller(access: AccountAccess) -> Controller:
+def controller(access: AccountAccess) -> Controller[Context]:
     """Reconciles namespaces."""
     return Controller(
         KIND,

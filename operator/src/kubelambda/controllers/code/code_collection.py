@@ -16,7 +16,7 @@ KEY = Key("CodeStore", "", "")
 INTERVAL_S = 60.0
 
 
-def controller(code: CodeState) -> Controller:
+def controller(code: CodeState) -> Controller[Context]:
     """There is one store, looked at now and then."""
     return Controller(KEY.kind, partial(reconcile, code), first_keys=(KEY,))
 

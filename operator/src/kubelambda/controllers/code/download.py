@@ -45,7 +45,7 @@ class WrongDigest(Exception):
     """The server answers with another archive; it may be replaced there."""
 
 
-def controllers(code: CodeState) -> tuple[Controller, ...]:
+def controllers(code: CodeState) -> tuple[Controller[Context], ...]:
     """Asked for by those whose archives are not there; apart from all others, because it may take minutes."""
     return tuple(Controller(kind, partial(reconcile, code), own_workers=WORKERS) for kind in DOWNLOADS)
 

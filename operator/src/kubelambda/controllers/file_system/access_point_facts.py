@@ -1,7 +1,7 @@
 """What others may know of an AccessPoint."""
 
 from kubelambda.api.kinds.access_point import AccessPointSpec
-from kubelambda.controllers.machinery.declaration import Watch
+from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.core.file_system.mounts import AccessPointFacts
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import ACCESS_POINTS

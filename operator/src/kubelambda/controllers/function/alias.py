@@ -174,7 +174,7 @@ def _of_namespace(change: Change[NamespaceFacts]) -> Iterable[Key]:
     return (Key(KIND, change.name, name) for name, _ in change.cluster[WATCHED_ALIASES].within(change.name))
 
 
-def controller(memory: VersionMemory) -> Controller:
+def controller(memory: VersionMemory) -> Controller[Context]:
     """Aliases."""
     return Controller(
         KIND,

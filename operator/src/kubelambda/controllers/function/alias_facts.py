@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from sys import intern
 
 from kubelambda.api.kinds.alias import AliasSpec, AliasStatus
-from kubelambda.controllers.machinery.declaration import Watch
+from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.core.scaling.alias_scaling import requested_capacity
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import ALIASES

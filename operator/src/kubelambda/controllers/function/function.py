@@ -293,7 +293,7 @@ def _keys[F](users: Callable[[Change[F]], Iterable[str]]) -> Callable[[Change[F]
     return lambda change: (Key(KIND, change.namespace, name) for name in users(change))
 
 
-def controller(code: CodeState) -> Controller:
+def controller(code: CodeState) -> Controller[Context]:
     """Functions."""
     return Controller(
         KIND,

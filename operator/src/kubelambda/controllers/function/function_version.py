@@ -282,7 +282,7 @@ def _of_environment(change: Change[Provisioned]) -> Iterable[Key]:
             yield Key(KIND, change.namespace, name)
 
 
-def controller(memory: VersionMemory) -> Controller:
+def controller(memory: VersionMemory) -> Controller[Context]:
     """Versions."""
     return Controller(
         KIND,

@@ -82,7 +82,7 @@ def _of_another(change: Change[VersionFacts] | Change[AliasFacts]) -> Iterable[K
     return (Key(KIND, change.namespace, name) for name in {facts.function for facts in change.either})
 
 
-def controller(memory: VersionMemory) -> Controller:
+def controller(memory: VersionMemory) -> Controller[Context]:
     """What publishes by itself."""
     return Controller(
         KIND,

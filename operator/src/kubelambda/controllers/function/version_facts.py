@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from sys import intern
 
-from kubelambda.controllers.machinery.declaration import Watch
+from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.core.environment.pool_identity import PoolIdentity
 from kubelambda.core.environment.shape import deployed_shape
 from kubelambda.core.network.network_set import NetworkSet, deployed_set

@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from kubelambda.controllers.code.code_state import CodeState
-from kubelambda.controllers.machinery.declaration import Name
+from kubelambda.controllers.machinery.watched import Name
 
 
 @dataclass(slots=True)

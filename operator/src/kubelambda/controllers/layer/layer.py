@@ -197,7 +197,7 @@ def _seen(change: Change[LayerVersionFacts]) -> Iterable[Key]:  # noqa: ARG001
     return ()
 
 
-def controller(code: CodeState) -> Controller:
+def controller(code: CodeState) -> Controller[Context]:
     """Layers."""
     return Controller(
         KIND,

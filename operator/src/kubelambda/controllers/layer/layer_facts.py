@@ -2,7 +2,7 @@
 
 from sys import intern
 
-from kubelambda.controllers.machinery.declaration import Watch
+from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.core.code.layer_versions import LayerVersionFacts
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import LAYER_VERSIONS, LAYERS

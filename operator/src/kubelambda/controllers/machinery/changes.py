@@ -4,7 +4,8 @@ import logging
 
 from kubelambda.controllers.machinery.cluster import Seen
 from kubelambda.controllers.machinery.context import Context
-from kubelambda.controllers.machinery.declaration import Change, Controller, Follow, Watch, name_of
+from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
+from kubelambda.controllers.machinery.watched import Watch, name_of
 from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.kube.event_recorder import record_event
 from kubelambda.kube.kube_client import Object
@@ -50,7 +51,7 @@ def forget[F](context: Context, watch: Watch[F], namespace: str, name: str, *, b
     _announce(context, watch, Change(namespace, name, before, None, context.cluster), by)
 
 
-def followers[F](context: Context, watch: Watch[F]) -> list[tuple[Controller, Follow[F]]]:
+def followers[F](context: Context, watch: Watch[F]) -> list[tuple[Controller[Context], Follow[F]]]:
     """Who follows a watch."""
     return [(each, follow) for each in context.controllers for follow in each.follows if follow.watch is watch]
 

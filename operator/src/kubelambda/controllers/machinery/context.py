@@ -21,14 +21,18 @@ class Context:
     settings: Settings
     key: bytes
     """The installation's key."""
-    controllers: tuple[Controller, ...]
+    controllers: tuple[Controller["Context"], ...]
     queues: Queues
     cluster: Cluster = field(default_factory=Cluster)
     watching: WatchState = field(default_factory=WatchState)
 
 
 def context_of(
-    client: KubeClient, settings: Settings, key: bytes, controllers: Iterable[Controller], queues: Queues | None = None
+    client: KubeClient,
+    settings: Settings,
+    key: bytes,
+    controllers: Iterable[Controller[Context]],
+    queues: Queues | None = None,
 ) -> Context:
     """A context of some controllers."""
     found = tuple(controllers)

@@ -5,32 +5,11 @@ The loops of this folder do the rest: a new kind costs its own files and one lin
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from kubelambda.controllers.machinery.cluster import Cluster
+from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
-from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import Resource
-
-if TYPE_CHECKING:
-    from kubelambda.controllers.machinery.cluster import Cluster
-    from kubelambda.controllers.machinery.context import Context
-
-type Name = tuple[str, str]
-"""Namespace, empty for a cluster-scoped object, and name."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Watch[F]:
-    """A resource that somebody follows; one instance each, which is also what its facts are known by."""
-
-    resource: Resource
-    facts: Callable[[Object], F]
-    """The narrow view; a change that leaves it equal concerns nobody. What it raises makes the object unreadable:
-    that is skipped, counted, and told in an Event on it."""
-    label: str = ""
-    """A label that must be present."""
-    listed_only: bool = False
-    """Whether only a resync reads it: nobody waits for its changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +20,7 @@ class Change[F]:
     name: str
     before: F | None
     after: F | None
-    cluster: "Cluster"
+    cluster: Cluster
 
     @property
     def either(self) -> tuple[F, ...]:
@@ -65,19 +44,16 @@ class Follow[F]:
 
 
 @dataclass(frozen=True, slots=True)
-class Controller:
-    """One kind of key: how to bring one closer to its desired state, and what makes that worth a look."""
+class Controller[C]:
+    """One kind of key: how to bring one closer to its desired state, and what makes that worth a look.
+
+    `C` is what reconcilers are given beside their key.
+    """
 
     kind: str
-    reconcile: Callable[["Context", Key], Awaitable[Outcome]]
+    reconcile: Callable[[C, Key], Awaitable[Outcome]]
     follows: tuple[Follow[Any], ...] = ()
     first_keys: tuple[Key, ...] = ()
     """Keys that nothing announces: due from the start."""
     own_workers: int = 0
     """Workers of a queue of its own, for what may take minutes; 0: the queue that all others share."""
-
-
-def name_of(body: Object) -> Name:
-    """Namespace and name of an object."""
-    metadata = body["metadata"]
-    return metadata.get("namespace") or "", metadata["name"]

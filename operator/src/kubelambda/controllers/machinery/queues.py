@@ -16,7 +16,7 @@ type Observe = Callable[[str, str, float], None]
 class Queues:
     """Where keys wait. Slow work is apart, so that one function's slow server delays no other function."""
 
-    def __init__(self, controllers: Iterable[Controller], *, observe: Observe = lambda *_: None) -> None:
+    def __init__(self, controllers: Iterable[Controller[Any]], *, observe: Observe = lambda *_: None) -> None:
         self.by_name = {SHARED: WorkQueue(observe=observe)}
         self._workers = {SHARED: SHARED_WORKERS}
         self._of_kind: dict[str, WorkQueue] = {}

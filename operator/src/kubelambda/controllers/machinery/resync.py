@@ -6,7 +6,8 @@ import random
 
 from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.context import Context
-from kubelambda.controllers.machinery.declaration import Change, Name, Watch, name_of
+from kubelambda.controllers.machinery.declaration import Change
+from kubelambda.controllers.machinery.watched import Name, Watch, name_of
 from kubelambda.kube.errors import Forbidden, KubeError
 
 INTERVAL_S = 300.0

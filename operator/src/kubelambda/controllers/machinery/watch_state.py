@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubelambda.controllers.machinery.declaration import Name, Watch
+from kubelambda.controllers.machinery.watched import Name, Watch
 
 
 def _now() -> defaultdict[Watch[Any], float]:

@@ -11,7 +11,7 @@ import kopf
 from kubelambda.api import labels
 from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.context import Context
-from kubelambda.controllers.machinery.declaration import Watch
+from kubelambda.controllers.machinery.watched import Watch
 
 PAGE = 20
 """Objects that are listed at once: each may carry a megabyte of code."""

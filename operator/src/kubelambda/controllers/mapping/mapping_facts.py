@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kubelambda.controllers.machinery.declaration import Watch
+from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.core.mapping.mapping_status import MappingClaim
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS

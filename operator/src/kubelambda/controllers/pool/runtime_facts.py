@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from kubelambda.controllers.machinery.declaration import Watch
+from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import RUNTIMES
 
