@@ -16,8 +16,9 @@ _MAX_LENGTH = 1024
 def completed(given: str, *, now: float, bits: Callable[[int], int]) -> str:
     """The header for the invocation: `given` where it is whole, else with what it lacks.
 
-    A caller that says nothing of sampling is not sampled. A parent without its root is nobody's. Other fields (`Self`,
-    `Lineage`) stay. `now` is in seconds since 1970; `bits(n)` gives n random bits.
+    A caller that says nothing of sampling is not sampled: in PassThrough, the one mode of tracing that is served
+    (`TracingConfig`, §1.3), Lambda passes decisions on and makes none. A parent without its root is nobody's. Other
+    fields (`Self`, `Lineage`) stay. `now` is in seconds since 1970; `bits(n)` gives n random bits.
     """
     if not given:
         return f"Root={_root(now, bits)};Parent={bits(64):016x};Sampled=0"

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections import defaultdict
+from weakref import WeakKeyDictionary
 
 from kubelambda.api import labels
 from kubelambda.core.environment.start_backoff import StartBackoff
@@ -26,8 +26,8 @@ _FAILED = "FUNCTION_ERROR_INIT_FAILURE"
 
 log = logging.getLogger(__name__)
 
-type Kept = tuple[str, str, str, str]
-"""What provisioned environments are kept for: namespace, function, revision and qualifier."""
+type Kept = tuple[str, str]
+"""What provisioned environments of a version are kept for: revision and qualifier."""
 
 
 class ProvisionedPods:
@@ -42,7 +42,7 @@ class ProvisionedPods:
         self._starter = starter
         self._adoption = adoption
         self._at_work: set[str] = set()
-        self._backoffs: defaultdict[Kept, StartBackoff] = defaultdict(StartBackoff)
+        self._backoffs: WeakKeyDictionary[Dispatcher, dict[Kept, StartBackoff]] = WeakKeyDictionary()
         self._tasks = BackgroundTasks()
 
     def look(self, dispatcher: Dispatcher, name: str, pod: PodView) -> None:
@@ -90,12 +90,21 @@ class ProvisionedPods:
             log.info("pod %s/%s does not answer: %s", dispatcher.target.namespace, name, error or type(error).__name__)
             return False
         target = dispatcher.target
-        backoff = self._backoffs[target.namespace, target.name, target.configuration.revision, pod.provisioned]
+        backoff = self._backoff(dispatcher, pod.provisioned)
         refusal: FailureAnswer | None = backoff.refusal(time.monotonic())
         if refusal is not None:
             await self._say(target, name, refusal)
             return False
         return await self._initialize(dispatcher, name, pod, backoff)
+
+    def _backoff(self, dispatcher: Dispatcher, qualifier: str) -> StartBackoff:
+        """How often pods are tried that are kept for the same. It goes with its version, and with its qualifier."""
+        known = self._backoffs.setdefault(dispatcher, {})
+        kept = (dispatcher.target.configuration.revision, qualifier)
+        provisioned = dispatcher.placement.share.provisioned
+        for other in [each for each in known if each != kept and (each[0] != kept[0] or each[1] not in provisioned)]:
+            del known[other]
+        return known.setdefault(kept, StartBackoff())
 
     async def _initialize(self, dispatcher: Dispatcher, name: str, pod: PodView, backoff: StartBackoff) -> bool:
         target, begun, number = dispatcher.target, time.monotonic(), None
