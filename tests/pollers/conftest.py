@@ -15,6 +15,7 @@ from aiobotocore.session import AioSession
 from aiohttp import web
 from tests.ports import free_port
 
+from kubelambda.core.environment.component_callers import CALLER, CallerRole, ComponentCallers, caller_proof
 from kubelambda.core.mapping import sqs_batch
 from kubelambda.core.mapping.sqs_batch import BatchRules
 from kubelambda.pollers.function_invoker import FunctionInvoker
@@ -24,6 +25,7 @@ from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.sources.sqs import SourceAddress, SqsQueue
 from kubelambda.pollers.sqs_poller import SqsPoller
 
+KEY = b"k" * 32
 VISIBILITY_S = 3
 type Answer = tuple[int, bool, Any]
 """Status, whether the function failed, and what it returned."""
@@ -60,7 +62,8 @@ class Function:
         self.most = 0
 
     async def handle(self, request: web.Request) -> web.Response:
-        """One invocation."""
+        """One invocation, by a poller that says so."""
+        assert ComponentCallers(KEY).role(request.headers[CALLER].encode()) is CallerRole.POLLERS
         event = json.loads(await request.read())
         self.events.append(event)
         self.running += 1
@@ -122,7 +125,8 @@ class Source:
         return self._tasks[-1]
 
     async def _run(self, view: MappingView) -> None:
-        async with FunctionInvoker(self._function_url) as invoker, SqsQueue(AioSession(), self._address) as queue:
+        calls = FunctionInvoker(self._function_url, caller_proof(KEY, CallerRole.POLLERS))
+        async with calls as invoker, SqsQueue(AioSession(), self._address) as queue:
             poller = SqsPoller(
                 view, queue, invoker, report=_SilentReport(), metrics=PollerMetrics(), timeout_s=lambda: 1
             )

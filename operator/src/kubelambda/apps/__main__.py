@@ -10,6 +10,7 @@ COMPONENTS = {
     "code-store": "kubelambda.apps.code_store",
     "events": "kubelambda.apps.events",
     "pollers": "kubelambda.apps.pollers",
+    "caller-proof": "kubelambda.apps.caller_proof",
 }
 
 

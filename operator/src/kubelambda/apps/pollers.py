@@ -5,12 +5,14 @@ import asyncio
 import logging
 import os
 import signal
+from pathlib import Path
 
 import uvloop
 from aiohttp import web
 
 from kubelambda.api import settings as settings_file
 from kubelambda.apps import options
+from kubelambda.apps.caller_proof import PATH
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.poller_metrics import PollerMetrics
@@ -29,6 +31,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=9090, help="port of /metrics, /healthz and /readyz")
     parser.add_argument("--address", default=os.environ.get("KUBELAMBDA_POD_IP", "127.0.0.1"), help="own address")
     parser.add_argument("--service", default="kubelambda-pollers", help="Service whose ready pods share the mappings")
+    parser.add_argument("--caller-file", type=Path, default=PATH, help="file that `caller-proof pollers` wrote")
     arguments = parser.parse_args()
     options.configure_logging(arguments.log_level)
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # who we are at a source is the mapping's to say, never the node's
@@ -44,7 +47,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         loop.add_signal_handler(number, stop.set)
     client = await KubeClient.connect(arguments.kubeconfig)
     metrics = PollerMetrics()
-    async with FunctionInvoker(settings.frontend_url) as invoker:
+    async with FunctionInvoker(settings.frontend_url, arguments.caller_file.read_text()) as invoker:
 
         def share_changed() -> None:
             supervisor.share_changed()

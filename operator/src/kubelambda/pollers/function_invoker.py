@@ -9,6 +9,7 @@ from urllib.parse import quote
 import aiohttp
 
 from kubelambda.api import limits
+from kubelambda.core.environment.component_callers import CALLER
 
 _CONNECTIONS = 1500
 _MARGIN_S = 60.0
@@ -36,10 +37,15 @@ class InvokeResult:
 
 
 class FunctionInvoker:
-    """Invocations at the frontends behind `url`."""
+    """Invocations at the frontends behind `url`. `proof` says that a poller asks, as `caller_proof` makes it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, proof: str) -> None:
         self._url = url
+        self._headers = {
+            "X-Amz-Invocation-Type": "RequestResponse",
+            "Content-Type": "application/json",
+            CALLER: proof,
+        }
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -57,9 +63,8 @@ class FunctionInvoker:
         url = f"{self._url}/2015-03-31/functions/{quote(arn, safe='')}/invocations"
         most = min(timeout_s, limits.TIMEOUT_MAX_S) + _MARGIN_S
         timeout = aiohttp.ClientTimeout(total=most, connect=10)
-        headers = {"X-Amz-Invocation-Type": "RequestResponse", "Content-Type": "application/json"}
         try:
-            async with self._session.post(url, data=event, headers=headers, timeout=timeout) as response:
+            async with self._session.post(url, data=event, headers=self._headers, timeout=timeout) as response:
                 payload = await response.read()
                 return InvokeResult(_outcome(response.status, "X-Amz-Function-Error" in response.headers), payload)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -17,6 +17,8 @@ class CallerRole(StrEnum):
     """Another frontend: it has checked its caller, and passes the request on."""
     EVENTS = "events"
     """The event queue: the request is an attempt at an event that a frontend had checked."""
+    POLLERS = "pollers"
+    """A poller: the mapping that it serves names a function of its own account, which needs nobody's permission."""
 
 
 def caller_proof(key: bytes, role: CallerRole) -> str:
