@@ -57,6 +57,10 @@ test: setup lint unit pollers integration chart cluster-test e2e ## Run every ch
 	UV_PROJECT_ENVIRONMENT=.venv-pollers uv sync --quiet --python $(INTERPRETER) --extra pollers --group pollers-test
 	@touch $@
 
+.venv-bench/.made: pyproject.toml
+	UV_PROJECT_ENVIRONMENT=.venv-bench uv sync --quiet --python $(INTERPRETER) --group bench
+	@touch $@
+
 .PHONY: setup
 setup: .venv/.made ## Make the two Python environments
 
@@ -117,6 +121,11 @@ soak: setup install ## Mixed traffic while everything is replaced and changed, f
 .PHONY: bench
 bench: setup install ## Measure the budgets beside a baseline; prints a table, writes bench/results/latest.json
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" $(PYTHON) -m bench
+
+.PHONY: bench-scaling
+bench-scaling: setup .venv-bench/.made install ## Plot how provisioned concurrency follows a load, with a real Prometheus; writes docs/images
+	KUBECONFIG=$$($(MAKE) -s kubeconfig) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" $(PYTHON) -m bench.scaling.measure
+	PYTHONPATH=. .venv-bench/bin/python -m bench.scaling.plot
 
 .PHONY: bench-scale
 bench-scale: setup test-binaries ## Measure ten thousand Functions against a real API server, without a cluster
