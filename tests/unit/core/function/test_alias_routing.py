@@ -12,7 +12,7 @@ from kubelambda.api.kinds.alias import AliasSpec, AliasStatus, RoutingConfig
 from kubelambda.api.kinds.provisioned_concurrency import AliasProvisionedConcurrency, ProvisionedConcurrencyState
 from kubelambda.api.reasons import Reason
 from kubelambda.core.account.reserved_concurrency import Grant
-from kubelambda.core.function.alias_routing import AliasObservation, VersionRoute, VersionState, decide_alias
+from kubelambda.core.function.alias_routing import LEAVE_S, AliasObservation, VersionRoute, VersionState, decide_alias
 from kubelambda.core.function.provisioning import Provision
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -69,7 +69,13 @@ def test_a_move_waits_for_all_environments() -> None:
     later = decide_alias(half, NOW + timedelta(seconds=20))
     assert (later.status.move, later.look_again_s) == (begun.status.move, 40)
     done = decide_alias(replace(half, provisions={"1": Provision(2), "2": Provision(2)}), NOW + timedelta(seconds=30))
-    assert (done.status.routed_version, done.status.move, done.replicas) == ("2", None, {"2": 2})
+    assert (done.status.routed_version, done.status.move, done.replicas) == ("2", None, {"1": 2, "2": 2})
+    assert done.look_again_s == LEAVE_S
+    left = decide_alias(
+        replace(half, before=done.status, provisions={"1": Provision(2), "2": Provision(2)}),
+        NOW + timedelta(seconds=31),
+    )
+    assert (left.replicas, left.look_again_s) == ({"2": 2}, None)
 
 
 def test_a_late_move_is_told_and_goes_on() -> None:
@@ -163,5 +169,5 @@ def test_no_history_of_moves_leaves_a_served_version_without_environments(
         assert routed is not None
         assert routed == status.routed_version or available.get(routed, 0) >= 2
         assert decision.replicas[routed] == 2
-        assert set(decision.replicas) <= {routed, version}
+        assert set(decision.replicas) <= {routed, version, status.routed_version}
         status = decision.status

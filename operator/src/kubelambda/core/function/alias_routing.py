@@ -29,6 +29,9 @@ LATEST = "$LATEST"
 OWN_CONDITIONS = frozenset({"Ready", "ProvisionedConcurrencyReady", "Reconciling", "Stalled"})
 """What the operator says; ScalingActive is the scaler's."""
 
+LEAVE_S = 1.0
+"""Frontends hear within this long that an alias leads elsewhere; then the environments that it led to may go."""
+
 type Told = tuple[str, ConditionStatus, Reason, str]
 """A condition's type, status, reason and message."""
 
@@ -164,7 +167,9 @@ def decide_alias(observed: AliasObservation, now: datetime) -> AliasDecision:
     )
     routed = present if moving else target
     move = _move(observed, target, allocated, now) if moving and target else None
-    wanted_replicas = _replicas(target, present if moving else None, allocated) if observed.requested else {}
+    # What callers got until this very decision stays until they have heard of it, whoever dies in between.
+    left = present is not None and target is not None and present != target
+    wanted_replicas = _replicas(target, present if left else None, allocated) if observed.requested else {}
     reduced_s = seconds_since(before.provisioned_concurrency, observed.requested, now)
     there = observed.provisions
     kept = {
@@ -191,6 +196,8 @@ def decide_alias(observed: AliasObservation, now: datetime) -> AliasDecision:
     wait = -_late_by(observed, move, now) if move and not late else None
     if kept != wanted_replicas:
         wait = min(RELEASE_S - reduced_s, RELEASE_S if wait is None else wait)
+    if left and not moving and kept:
+        wait = LEAVE_S
     return AliasDecision(status.model_copy(update={"conditions": conditions + others}), kept, wait)
 
 
