@@ -119,13 +119,17 @@ soak: setup install ## Mixed traffic while everything is replaced and changed, f
 	  PYTHONPATH=e2e $(E2E_PYTHON) e2e/traffic/soak.py --minutes $(MINUTES)
 
 .PHONY: bench
-bench: setup install ## Measure the budgets beside a baseline; prints a table, writes bench/results/latest.json
+bench: setup test-binaries install ## Measure the budgets beside a baseline; prints a table, writes bench/results/latest.json
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" $(PYTHON) -m bench
 
 .PHONY: bench-scaling
 bench-scaling: setup .venv-bench/.made install ## Plot how provisioned concurrency follows a load, with a real Prometheus; writes docs/images
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" $(PYTHON) -m bench.scaling.measure
 	PYTHONPATH=. .venv-bench/bin/python -m bench.scaling.plot
+
+.PHONY: bench-forecast
+bench-forecast: setup ## Replay two weeks to see what forecasting the demand for pools saves and costs, without a cluster
+	$(PYTHON) -m bench.forecast
 
 .PHONY: bench-scale
 bench-scale: setup test-binaries ## Measure ten thousand Functions against a real API server, without a cluster

@@ -53,7 +53,9 @@ def drop() -> None:
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait", "--timeout=180s")
 
 
-def function(name: str, *, memory: int = 1769, runtime: str = "python3.13", code: str | None = None) -> None:
+def function(
+    name: str, *, memory: int = 1769, runtime: str = "python3.13", code: str | None = None, **more: Any
+) -> None:
     """Applies a hello-world Function, by default with the CPU of one core, and waits until it is Ready."""
     body = code or "def handler(event, context):\n    return {'hello': event.get('name', 'world')}"
     spec = {
@@ -62,6 +64,7 @@ def function(name: str, *, memory: int = 1769, runtime: str = "python3.13", code
         "memorySize": memory,
         "timeout": 30,
         "code": {"inline": body},
+        **more,
     }
     apply({"apiVersion": "kubelambda.dev/v1alpha1", "kind": "Function", "metadata": {"name": name}, "spec": spec})
     kubectl("--namespace", NAMESPACE, "wait", "--for=condition=Ready", f"function/{name}", "--timeout=120s")

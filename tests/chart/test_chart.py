@@ -27,6 +27,7 @@ EVERYTHING = (
     "metrics.serviceMonitor.enabled=true",
     "metrics.dashboards.enabled=true",
     "metrics.rules.enabled=true",
+    "pools.forecast=true",
     "metrics.rules.labels.release=kube-prometheus-stack",
     "metrics.serviceMonitor.labels.release=kube-prometheus-stack",
     "codeStore.persistence.enabled=false",

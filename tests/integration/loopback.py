@@ -281,13 +281,20 @@ class Cluster:
         return Cluster(self.client, namespace, agents, self.store, self._system)
 
     async def frontend(
-        self, address: str = "127.0.0.1", *, client: KubeClient | None = None, members: tuple[str, ...] = (), **env: Any
+        self,
+        address: str = "127.0.0.1",
+        *,
+        client: KubeClient | None = None,
+        members: tuple[str, ...] = (),
+        pool_forecast: bool = False,
+        **env: Any,
     ) -> Frontend:
         """A frontend that serves on `address`, once it has seen the cluster. `env`: settings of environments."""
         settings = Settings(
             system_namespace=self._system,
             default_namespace=self.namespace,
             environments=EnvironmentSettings(**env),
+            pool_forecast=pool_forecast,
             **OPEN,
         )
         found = Frontend(

@@ -62,4 +62,7 @@ CREDENTIALS_SECRET: Final = f"{GROUP}/credentials-secret"
 POOL_SIZE: Final = f"pool-size.{GROUP}"
 """Prefix of a namespace annotation: `pool-size.kubelambda.dev/python3.13: "5"`."""
 
+POOL_DEMAND: Final = f"{GROUP}/pool-demand"
+"""Annotation of a pool's Deployment: what it needed in each hour of the last days, where pools are forecast."""
+
 CONTAINER: Final = "environment"

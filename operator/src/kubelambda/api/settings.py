@@ -191,6 +191,8 @@ class Settings(Model):
     """File systems of functions."""
     environments: EnvironmentSettings = EnvironmentSettings()
     """Execution environments."""
+    pool_forecast: bool = False
+    """Whether pools grow ahead of the hours in which they were needed on the last days."""
     autoscaling: AutoscalingSettings = AutoscalingSettings()
     """Target tracking of provisioned concurrency."""
 

@@ -84,7 +84,7 @@ class Frontend:
         self._unseen = UnseenFunctions(client)
         self._unseen_qualifiers = UnseenQualifiers(client, self.caches.published)
         self._owners = Owners(address, port, self.caches.ready_members, self._owners_changed)
-        self._pools = PoolScaling(client, self.caches, self._owners.owns)
+        self._pools = PoolScaling(client, self.caches, self._owners.owns, forecast=settings.pool_forecast)
         self._starter = Starter(
             client,
             self.caches,

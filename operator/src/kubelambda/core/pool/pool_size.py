@@ -35,9 +35,16 @@ class PoolDemand:
         else:
             self._periods.append((now, environments))
 
-    def wanted(self, size: PoolRange, now: float) -> int:
-        """The minimum, and what the busiest period would have taken while its claims were being replaced."""
+    def latest(self, now: float) -> int:
+        """Claims of the period that runs."""
+        return self._periods[-1][1] if self._periods and now - self._periods[-1][0] < REFILL_S else 0
+
+    def wanted(self, size: PoolRange, now: float, *, expected: int = 0) -> int:
+        """The minimum, and what the busiest period would have taken while its claims were being replaced.
+
+        `expected` are the claims of a period to come.
+        """
         while self._periods and now - self._periods[0][0] > HOLD_S:
             self._periods.popleft()
         busiest = max((count for _, count in self._periods), default=0)
-        return size.clamp(size.minimum + busiest)
+        return size.clamp(size.minimum + max(busiest, expected))

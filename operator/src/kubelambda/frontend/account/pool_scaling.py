@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from kubelambda.core.pool.pool_size import PoolDemand, PoolRange
+from kubelambda.frontend.account.pool_patterns import PoolPatterns
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cluster.views import PoolView
 from kubelambda.kube.errors import KubeError, NotFound
@@ -20,11 +21,14 @@ log = logging.getLogger(__name__)
 class PoolScaling:
     """The demand for every pool, by its namespace and id, and the scale that follows from it."""
 
-    def __init__(self, client: KubeClient, caches: Caches, owns: Callable[[str], bool]) -> None:
+    def __init__(
+        self, client: KubeClient, caches: Caches, owns: Callable[[str], bool], *, forecast: bool = False
+    ) -> None:
         self._client = client
         self._caches = caches
         self._owns = owns
         self._demand: dict[Name, PoolDemand] = {}
+        self._patterns = PoolPatterns(client) if forecast else None
 
     def claimed(self, namespace: str, pool_id: str) -> None:
         """A function wanted an environment out of a pool, whether or not there was one."""
@@ -40,10 +44,18 @@ class PoolScaling:
                         tasks.create_task(self._scale(namespace, pool.id, wanted))
         for name in [name for name in self._demand if not self._exists(*name)]:
             del self._demand[name]
+            if self._patterns is not None:
+                self._patterns.forget(name)
 
     def _wanted(self, namespace: str, pool: PoolView) -> int | None:
         size = self._range(namespace, pool)
-        return None if size is None else self._of(namespace, pool.id).wanted(size, time.monotonic())
+        if size is None:
+            return None
+        demand, now = self._of(namespace, pool.id), time.monotonic()
+        expected = 0
+        if self._patterns is not None:
+            expected = self._patterns.expected(namespace, pool, demand.latest(now))
+        return demand.wanted(size, now, expected=expected)
 
     async def _scale(self, namespace: str, pool_id: str, wanted: int) -> None:
         try:

@@ -80,6 +80,8 @@ class PoolView:
     id: str
     runtime: str
     replicas: int
+    demand: str = ""
+    """What it needed in each hour of the last days, as an earlier owner wrote it down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +186,14 @@ def namespace_view(body: dict[str, Any]) -> NamespaceView | None:
 
 def pool_view(body: dict[str, Any]) -> PoolView | None:
     """The view of a pool's Deployment."""
-    found = body["metadata"]["labels"]
+    found, annotations = body["metadata"]["labels"], body["metadata"].get("annotations") or {}
     pool = found.get(labels.POOL, "")
-    return PoolView(pool, found.get(labels.RUNTIME, pool), body["spec"].get("replicas", 1))
+    return PoolView(
+        pool,
+        found.get(labels.RUNTIME, pool),
+        body["spec"].get("replicas", 1),
+        annotations.get(labels.POOL_DEMAND, ""),
+    )
 
 
 def pod_view(body: dict[str, Any]) -> PodView | None:
