@@ -23,7 +23,7 @@ def main() -> int:
     commands.add_parser("kubeconfig", help="print the path of the cluster's kubeconfig")
     built = commands.add_parser("binaries", help="build the programs into the cache folder, without a cluster")
     built.add_argument(
-        "--etcd", action="store_true", help="install Debian's etcd and Prometheus too, unless they are there"
+        "--etcd", action="store_true", help="a NATS server too, and Debian's etcd and Prometheus, unless they are there"
     )
     images = commands.add_parser("images", help="build the images that changed and import them")
     images.add_argument("--build-only", action="store_true", help="leave the cluster alone")
@@ -47,6 +47,7 @@ def _build(*, etcd: bool) -> None:
     binaries.build_kubernetes()
     binaries.install_tools(binaries.HELM_TOOLS)
     if etcd:
+        binaries.install_tools((binaries.NATS_TOOL,))
         debian.install({"etcd-server": debian.NODE_PACKAGES["etcd-server"], "prometheus": "prometheus"})
 
 

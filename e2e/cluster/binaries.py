@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from progress import ClusterError, step
-from settings import BINARIES, COREDNS, HELM3, HELM4, HERE, KIND, KUBERNETES
+from settings import BINARIES, COREDNS, HELM3, HELM4, HERE, KIND, KUBERNETES, NATS
 from shell import run
 
 COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
@@ -38,6 +38,7 @@ HELM_TOOLS = (
     GoTool("helm", "helm.sh/helm/v3/cmd/helm", HELM3),
     GoTool("helm4", "helm.sh/helm/v4/cmd/helm", HELM4),
 )
+NATS_TOOL = GoTool("nats-server", "github.com/nats-io/nats-server/v2", NATS)
 KIND_TOOL = GoTool("kind", "sigs.k8s.io/kind", KIND)
 
 

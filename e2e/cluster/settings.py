@@ -9,6 +9,7 @@ CLUSTER = "kubelambda"
 KUBERNETES = "v1.36.3"
 COREDNS = "v1.15.0"
 HELM3 = "v3.22.0"
+NATS = "v2.15.2"
 HELM4 = "v4.3.1"
 KIND = "v0.33.0"
 

@@ -1,6 +1,7 @@
 """What a queue has accepted is there until it is finished, whatever happens to its process or its disk (§6.1)."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -117,3 +118,42 @@ async def test_a_file_that_is_no_queue_is_refused(tmp_path: Path) -> None:
     file.write_bytes(b"this is no database, " * 100)
     with pytest.raises(QueueUnavailable, match=r"events\.db cannot be opened"):
         await SqliteQueue(file).__aenter__()
+
+
+async def test_a_damaged_page_costs_its_events_and_no_others(tmp_path: Path) -> None:
+    """The last page of the table: what is not on it is worked on, and the file is kept for whoever looks into it."""
+    file = tmp_path / "events.db"
+    async with SqliteQueue(file) as queue:
+        numbers = [await queue.append(event(index, b"x" * 300)) for index in range(200)]
+    content = file.read_bytes()
+    page = int.from_bytes(content[16:18])
+    leaf = max(
+        begin
+        for begin in range(page, len(content), page)
+        if content[begin] == 0x0D and b"id-1" in content[begin : begin + page]
+    )
+    file.write_bytes(content[:leaf] + b"\xff" * page + content[leaf + page :])
+    async with SqliteQueue(file) as queue:
+        left = [found.number async for found in queue.waiting()]
+        assert len(left) >= 200 - page // 300
+        assert set(left) < set(numbers)
+        assert (await queue.read(left[:1]))[left[0]] == event(left[0] - 1, b"x" * 300)
+        assert await queue.append(event(900)) > max(left)
+    assert [found for found in os.listdir(tmp_path) if found.startswith("events.db.damaged-")]
+
+
+async def test_a_log_that_is_damaged_at_its_end_costs_what_was_written_last(tmp_path: Path) -> None:
+    """As a write that was torn: nothing before it."""
+    file = tmp_path / "events.db"
+    async with SqliteQueue(file) as queue:
+        numbers = [await queue.append(event(index)) for index in range(20)]
+        written = {part: (file.with_name(part)).read_bytes() for part in ("events.db", "events.db-wal")}
+    log = written["events.db-wal"]
+    written["events.db-wal"] = log[:-4096] + b"\xff" * 4096
+    for part, content in written.items():
+        file.with_name(part).write_bytes(content)
+    file.with_name("events.db-shm").unlink(missing_ok=True)
+    async with SqliteQueue(file) as queue:
+        left = [found.number async for found in queue.waiting()]
+    assert left == numbers[: len(left)]
+    assert len(left) >= 19

@@ -12,6 +12,7 @@ from typing import Any, Self
 from kubelambda.core.event.delivery import EventProgress
 from kubelambda.core.event.event_ending import EventEnding, decoded, encoded
 from kubelambda.store.event.event_queue import InvokedFunction, QueuedEvent, QueueUnavailable, WaitingEvent
+from kubelambda.store.event.sqlite_salvage import is_whole, salvage
 
 _BATCH_MAX = 512
 _PAGE = 5000
@@ -140,9 +141,9 @@ class SqliteQueue:
         while not ending:
             item = self._work.get()
             batch: list[tuple[_Work, asyncio.Future[Any]]] = []
-            while item is not None and len(batch) < _BATCH_MAX:
+            while item is not None:
                 batch.append(item)
-                if self._work.empty():
+                if len(batch) == _BATCH_MAX or self._work.empty():
                     break
                 item = self._work.get()
             ending = item is None
@@ -156,6 +157,14 @@ class SqliteQueue:
 
 
 def _open(file: Path) -> sqlite3.Connection:
+    database = _open_as_it_is(file)
+    if is_whole(database):
+        return database
+    database.close()
+    return salvage(file, _open_as_it_is)
+
+
+def _open_as_it_is(file: Path) -> sqlite3.Connection:
     database = sqlite3.connect(file, isolation_level=None, check_same_thread=True, timeout=10)
     try:
         _prepare(database)
