@@ -1,7 +1,6 @@
 """What a queue has accepted is there until it is finished, whatever happens to its process or its disk (§6.1)."""
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -139,7 +138,7 @@ async def test_a_damaged_page_costs_its_events_and_no_others(tmp_path: Path) -> 
         assert set(left) < set(numbers)
         assert (await queue.read(left[:1]))[left[0]] == event(left[0] - 1, b"x" * 300)
         assert await queue.append(event(900)) > max(left)
-    assert [found for found in os.listdir(tmp_path) if found.startswith("events.db.damaged-")]
+    assert await asyncio.to_thread(lambda: list(tmp_path.glob("events.db.damaged-*")))
 
 
 async def test_a_log_that_is_damaged_at_its_end_costs_what_was_written_last(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ class JetStreamQueue:
                 name="kubelambda-events",
                 allow_reconnect=True,
                 max_reconnect_attempts=_FIRST_ATTEMPTS,
-                reconnect_time_wait=0.25,
+                reconnect_time_wait=1,
                 connect_timeout=2,
                 error_cb=_log,
             )
