@@ -10,7 +10,7 @@ from tests.integration.processes import KEY
 from kubelambda.api import labels
 from kubelambda.core.environment.pool_identity import PoolIdentity
 from kubelambda.frontend.account import stray_collection
-from kubelambda.frontend.cold_start import claiming
+from kubelambda.frontend.cold_start import claiming, unclaimed_pods
 from kubelambda.frontend.cold_start.creation import Creation
 from kubelambda.frontend.cold_start.start import Target
 from kubelambda.kube.kube_client import KubeClient
@@ -173,18 +173,56 @@ async def test_an_api_server_that_is_away_poisons_no_pool(cluster: Cluster, rela
     assert (await cluster.invoke("echo", 8)).json == 8
 
 
-async def test_a_pool_pod_that_serves_already_is_passed_over_and_goes(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever specialized it never told Kubernetes: the next start takes another one at once."""
-    monkeypatch.setattr(claiming, "_POISONED_S", 0.5)
-    monkeypatch.setattr(stray_collection, "INTERVAL_S", 0.5)
+async def test_a_pool_pod_that_serves_already_is_passed_over_and_becomes_what_it_is(cluster: Cluster) -> None:
+    """Whoever specialized it never told Kubernetes: the next start takes another one, and tells it in its place."""
     await cluster.function("echo", ECHO)
     await cluster.function("other", ECHO)
     taken = await cluster.pool(2)
     frontend = await cluster.frontend()
     for pod in taken:
         await cluster.specialize(frontend, "other", pod)
+    await cluster.pool(1)
+    assert (await cluster.invoke("echo", 1)).json == 1
+
+    async def known() -> bool:
+        functions = [pod["metadata"]["labels"].get(labels.FUNCTION) for pod in await cluster.pods()]
+        return sorted(map(str, functions)) == ["echo", "other", "other"]
+
+    await eventually(known, seconds=8)
+    assert (await cluster.invoke("other", 2)).json == 2
+    assert len(await cluster.pods()) == 3
+
+
+async def test_a_pool_pod_of_a_function_that_is_gone_goes(cluster: Cluster) -> None:
+    """At once: nobody will ever call it."""
+    await cluster.function("echo", ECHO)
+    await cluster.function("other", ECHO)
+    (taken,) = await cluster.pool(1)
+    frontend = await cluster.frontend()
+    await cluster.specialize(frontend, "other", taken)
+    await cluster.client.delete(FUNCTIONS, "other", cluster.namespace)
+    await eventually(lambda: (cluster.namespace, "other") not in frontend.caches.functions.items)
+    (fresh,) = await cluster.pool(1)
+    assert (await cluster.invoke("echo", 1)).json == 1
+
+    async def gone() -> bool:
+        return [pod["metadata"]["name"] for pod in await cluster.pods()] == [fresh]
+
+    await eventually(gone, seconds=8)
+
+
+async def test_a_pool_pod_that_says_nothing_of_whose_it_is_goes_later(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its agent obeys a token that is none of ours: no claim can ever be completed."""
+    monkeypatch.setattr(claiming, "_POISONED_S", 0.5)
+    monkeypatch.setattr(stray_collection, "INTERVAL_S", 0.5)
+    monkeypatch.setattr(unclaimed_pods.UnclaimedPods, "look", lambda *_: None)
+    await cluster.function("echo", ECHO)
+    await cluster.function("other", ECHO)
+    (taken,) = await cluster.pool(1)
+    frontend = await cluster.frontend()
+    await cluster.specialize(frontend, "other", taken)
     (fresh,) = await cluster.pool(1)
     assert (await cluster.invoke("echo", 1)).json == 1
 

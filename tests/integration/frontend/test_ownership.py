@@ -7,9 +7,11 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from tests.integration.loopback import Cluster, eventually
 
 from kubelambda.core.account import ownership
+from kubelambda.frontend.account import stray_collection
 from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import NAMESPACES
@@ -123,6 +125,32 @@ async def test_an_environment_in_its_init_is_adopted_when_that_ends(cluster: Clu
     assert (await call).json == 3
     assert len(await cluster.claimed_pods()) == 1
     assert len(await cluster.pool_pods()) == 1
+
+
+async def test_an_init_of_a_former_revision_goes_when_it_ends(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it takes: nobody has to come across it later."""
+    monkeypatch.setattr(stray_collection, "INTERVAL_S", 3600.0)
+    owner, former = by_rank(cluster, *ADDRESSES[:2])
+    await cluster.function("slow", SLOW_INIT)
+    (old,) = await cluster.pool(1)
+    leaving = await cluster.frontend(former, members=(former,))
+    taking = await cluster.frontend(owner, members=(owner,))
+    call = cluster.calls("slow", 1, 3, address=former)[0]
+    await eventually(lambda: claimed(cluster, 1))
+    await cluster.function("slow", ECHO, revision="b" * 16)
+    await eventually(lambda: seen(taking, cluster, "b" * 16))
+    await eventually(lambda: any(pod.function for pod in taking.caches.pods.items.values()))
+    cluster.members(leaving, owner, former)
+    (new,) = await cluster.pool(1)
+    assert (await call).json == 3
+
+    async def only_new() -> bool:
+        return await cluster.claimed_pods() == [new]
+
+    await eventually(only_new)
+    assert old not in await cluster.pool_pods()
 
 
 async def test_what_still_runs_for_a_former_owner_counts_whatever_its_revision(cluster: Cluster) -> None:

@@ -12,11 +12,10 @@ from kubelambda.api.environment_protocol import EnvironmentState
 from kubelambda.core.environment import tokens
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cluster.views import PodView
+from kubelambda.frontend.cold_start.agent_state import ANSWER_S, agent_state
 from kubelambda.frontend.cold_start.start import Started
 from kubelambda.frontend.cold_start.starter import Starter
-from kubelambda.frontend.dispatch.agent_state import ANSWER_S, agent_state
 from kubelambda.frontend.dispatch.dispatcher import Dispatcher
-from kubelambda.resources.environment_pod import GRACE_PERIOD_S
 from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.client import connect
 
@@ -40,6 +39,7 @@ class Adoption:
         self._starter = starter
         self._key = key
         self._asked: set[str] = set()
+        self._outlasted: set[str] = set()
         self._tasks = BackgroundTasks()
 
     def adopt_all(self, dispatcher: Dispatcher) -> None:
@@ -127,8 +127,8 @@ class Adoption:
         if state.initializing and revision == dispatcher.target.configuration.revision:
             number = dispatcher.expect(started)
             self._tasks.start(self._follow(dispatcher, number, pod, started, initializing=True))
-        elif state.initializing:
-            connection.close()  # of no use any more: whoever started it ends it, or it is found later
+        elif state.initializing:  # of no use any more; whoever started it may still wait for it
+            self._tasks.start(self._outlast(dispatcher, name, pod, started))
         else:
             number = dispatcher.adopt(started, revision, busy=state.busy, provisioned=pod.provisioned)
             if state.busy:
@@ -138,16 +138,37 @@ class Adoption:
         return True
 
     def _useless(self, dispatcher: Dispatcher, pod: PodView, state: EnvironmentState) -> bool:
-        """Whether nothing can come of the environment; it goes then, as soon as it has finished what it runs."""
+        """Whether nothing can come of the environment here; it goes then, or to the function that it says it is of."""
         target = dispatcher.target
         name = target.configuration.function_name or target.name
         other = state.function_uid != target.uid if state.function_uid else state.function != name
         if other or (state.finished and not state.busy):
             found = next((name for name, known in self._caches.pods.items.items() if known.uid == pod.uid), None)
-            if found is not None:
-                self._starter.deletions.soon(*found, pod.uid, GRACE_PERIOD_S if other else 0)
+            if found is not None and other and not state.finished:
+                self._starter.unclaimed.look(*found, pod)
+            elif found is not None:
+                self._starter.deletions.soon(*found, pod.uid, 0)
             return True
         return (state.draining or pod.ending) and not state.busy
+
+    async def _outlast(self, dispatcher: Dispatcher, name: str, pod: PodView, started: Started) -> None:
+        """Waits for the end of an INIT that may hang, and has the environment go then."""
+        if pod.uid in self._outlasted:
+            started.connection.close()
+            return
+        self._outlasted.add(pod.uid)
+        try:
+            while True:
+                state = await agent_state(started.connection, pod.ip, started.token, wait_s=_WAIT_S)
+                if state is None or not state.initializing:
+                    break
+                await asyncio.sleep(_PAUSE_S)
+        except (OSError, TimeoutError):
+            return  # it is gone, or is found later
+        finally:
+            started.connection.close()
+            self._outlasted.discard(pod.uid)
+        self.adopt(dispatcher, name, pod)
 
     async def _follow(
         self, dispatcher: Dispatcher, number: int, pod: PodView, started: Started, *, initializing: bool

@@ -10,7 +10,7 @@ from kubelambda.core.environment import tokens
 from kubelambda.core.placement.ledger_drift import Look, drifted, ledger_drift
 from kubelambda.core.placement.placement import VersionPlacement
 from kubelambda.frontend.cluster.caches import Caches
-from kubelambda.frontend.dispatch.agent_state import ANSWER_S, agent_state
+from kubelambda.frontend.cold_start.agent_state import ANSWER_S, agent_state
 from kubelambda.frontend.dispatch.dispatcher import Dispatcher
 from kubelambda.frontend.dispatch.metrics import Metrics
 from kubelambda.wire.client import connect

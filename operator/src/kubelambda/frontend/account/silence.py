@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from kubelambda.api import environment_protocol
 from kubelambda.core.environment import tokens
 from kubelambda.frontend.cluster.caches import Caches
-from kubelambda.frontend.dispatch.agent_state import ANSWER_S, agent_state
+from kubelambda.frontend.cold_start.agent_state import ANSWER_S, agent_state
 from kubelambda.frontend.dispatch.dispatcher import Dispatcher
 from kubelambda.frontend.dispatch.environment_handle import EnvironmentHandle
 from kubelambda.wire.background_tasks import BackgroundTasks

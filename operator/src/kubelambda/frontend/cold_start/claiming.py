@@ -12,6 +12,7 @@ from kubelambda.frontend.cold_start.pod_deletion import PodDeletions
 from kubelambda.frontend.cold_start.resizer import Resizer, ResizeRefused
 from kubelambda.frontend.cold_start.specializer import AgentAddress, Prepared, Specializer
 from kubelambda.frontend.cold_start.start import NotStarted, Started, Taken, Target, TooSmall, Watcher
+from kubelambda.frontend.cold_start.unclaimed_pods import UnclaimedPods
 from kubelambda.kube import claim
 from kubelambda.kube.claim import ClaimLost
 from kubelambda.kube.errors import KubeError
@@ -23,7 +24,7 @@ from kubelambda.wire.background_tasks import BackgroundTasks
 _CLAIM_S = 10.0
 """For a claim that has to be in force before anything runs in the pod."""
 _POISONED_S = 60.0
-"""A pod that its agent says is taken, and that is still in the pool after this long, was never claimed by anybody."""
+"""A pod that its agent says is taken, does not say by whom, and is still in the pool after this long, is nobody's."""
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Claiming:
         resizer: Resizer,
         deletions: PodDeletions,
         *,
+        unclaimed: UnclaimedPods,
         opening_s: float,
     ) -> None:
         """`opening_s`: how long INIT waits once a closed pod is opened."""
@@ -50,6 +52,7 @@ class Claiming:
         self._specializer = specializer
         self._resizer = resizer
         self._deletions = deletions
+        self._unclaimed = unclaimed
         self._opening_s = opening_s
         self._taken: dict[str, Name] = {}
         self._refused: dict[str, float] = {}
@@ -79,7 +82,7 @@ class Claiming:
             if name is None or pod is None or pod.uid != uid or not pod.pool:
                 self.forget(uid)
             elif now - since > _POISONED_S and not self._deletions.pending(uid):
-                log.warning("pod %s/%s is in a pool and serves a function: it is deleted", *name)
+                log.warning("pod %s/%s is in a pool and cannot be taken: it is deleted", *name)
                 self._deletions.soon(*name, uid, rendering.GRACE_PERIOD_S)
 
     async def claim(
@@ -105,6 +108,7 @@ class Claiming:
         except Taken:
             claiming.cancel()
             self._refused.setdefault(pod.uid, time.monotonic())
+            self._unclaimed.look(target.namespace, name, pod)
             raise
         except BaseException:
             claiming.cancel()

@@ -16,6 +16,7 @@ from kubelambda.frontend.cold_start.pod_deletion import PodDeletions
 from kubelambda.frontend.cold_start.resizer import Resizer
 from kubelambda.frontend.cold_start.specializer import PROVISIONED, AgentAddress, Prepared, Specializer
 from kubelambda.frontend.cold_start.start import NotStarted, Started, Taken, Target, TooSmall, Watcher
+from kubelambda.frontend.cold_start.unclaimed_pods import UnclaimedPods
 from kubelambda.frontend.cold_start.variable_values import Variables
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.wire.background_tasks import BackgroundTasks
@@ -42,6 +43,7 @@ class Starter:
         self._on_claim = on_claim
         self._sizes = Resizer(client, caches, settings.environments)
         self.deletions = PodDeletions(client)
+        self.unclaimed = UnclaimedPods(client, caches, deletions=self.deletions, resizer=self._sizes, key=key)
         self._specializer = Specializer(archives, variables, key, settings)
         self._claiming = Claiming(
             client,
@@ -49,6 +51,7 @@ class Starter:
             self._specializer,
             self._sizes,
             self.deletions,
+            unclaimed=self.unclaimed,
             opening_s=settings.network.opening_seconds,
         )
         self._creation = Creation(client, caches, settings, key)
