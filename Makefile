@@ -81,6 +81,10 @@ lint: setup ## Check format, lint, types, layers, and that generated files are c
 crds: setup ## Generate crds/ and the chart's copy from the pydantic models
 	$(PYTHON) -m kubelambda.cli crds write
 
+.PHONY: api-table
+api-table: setup ## Write docs/control-api-answers.md: what is tried of each operation of the control API
+	$(PYTHON) -m tests.integration.control_api.answer_table
+
 .PHONY: aws-models
 aws-models: setup ## Take the service models of the control API out of the botocore that is installed
 	$(PYTHON) operator/src/kubelambda/awsapi/model/extraction.py \
@@ -130,6 +134,10 @@ bench-scaling: setup .venv-bench/.made install ## Plot how provisioned concurren
 .PHONY: bench-forecast
 bench-forecast: setup ## Replay two weeks to see what forecasting the demand for pools saves and costs, without a cluster
 	$(PYTHON) -m bench.forecast
+
+.PHONY: bench-control-api
+bench-control-api: setup test-binaries ## Measure the control API over ten thousand Functions, without a cluster
+	$(PYTHON) -m bench.control_api
 
 .PHONY: bench-scale
 bench-scale: setup test-binaries ## Measure ten thousand Functions against a real API server, without a cluster

@@ -43,7 +43,9 @@ def filled(value: Any, api: Api) -> Any:
         return json.loads(filled(json.dumps(value), api))
     arn = api.arn("")
     archive = base64.b64encode(HELLO).decode()
+    layers = f"arn:aws:lambda:us-east-1:{api.account}:layer:"
     known = {"{account}": api.account, "{arn}": arn, "{url}": quote(arn, safe=""), "{zip}": archive}
+    known |= {"{layers}": layers, "{layers_url}": quote(layers, safe="")}
     for name, found in known.items():
         value = value.replace(name, found)
     return _MANY.sub(lambda match: match[2] * int(match[1]), value)

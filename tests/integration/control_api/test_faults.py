@@ -1,5 +1,6 @@
 """Faults around the control API: an API server or a code store that is away, and lists while much is created."""
 
+import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -57,10 +58,11 @@ def test_an_api_server_that_is_away_is_a_503(api: Api, control_plane: ControlPla
 
 async def test_a_list_while_functions_are_created(api: Api, client: KubeClient) -> None:
     """Every function that was there before is listed exactly once, whatever comes meanwhile."""
-    names = [f"f-{number:03}" for number in range(120)]
+    names = [f"f-{number:03}" for number in range(500)]
     spec = {"runtime": "python3.13", "handler": "index.handler", "code": {"inline": "x = 1"}}
-    for name in names:
-        await client.create(FUNCTIONS, {"metadata": {"name": name}, "spec": spec} | KIND, api.namespace)
+    for start in range(0, len(names), 50):
+        bodies = [{"metadata": {"name": name}, "spec": spec} | KIND for name in names[start : start + 50]]
+        await asyncio.gather(*[client.create(FUNCTIONS, body, api.namespace) for body in bodies])
     done = threading.Event()
     created: list[int] = []
 

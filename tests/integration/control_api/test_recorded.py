@@ -1,9 +1,10 @@
 """Every recorded answer of a served operation, asked for again: the same status, type and text."""
 
+import base64
 import json
 
 import pytest
-from tests.integration.control_api.control_api import Api
+from tests.integration.control_api.control_api import HELLO, Api
 from tests.integration.control_api.recorded import ANSWERS, Recorded, filled
 from tests.integration.control_plane import ControlPlane
 from tests.integration.processes import Installation
@@ -16,10 +17,24 @@ MODEL = ServiceModel.load("lambda")
 
 @pytest.fixture(scope="module")
 def caller(serving: tuple[Installation, str], control_plane: ControlPlane) -> Api:
-    """A caller in an account with a function `hello`."""
+    """A caller in an account with what `recorded.yaml` speaks of."""
     created = control_plane.kubectl("create", "namespace", "recorded", "--output", "json")
     found = Api(serving[1], "recorded", account_id(json.loads(created.stdout)["metadata"]["uid"]))
     found.active("hello")
+    content = {"Content": {"ZipFile": base64.b64encode(HELLO).decode()}}
+    permission = {"StatementId": "s1", "Action": "lambda:GetLayerVersion", "Principal": "*"}
+    grant = {"StatementId": "first", "Action": "lambda:InvokeFunction", "Principal": "s3.amazonaws.com"}
+    source = {"EventSourceArn": "arn:aws:sqs:us-east-1:123456789012:queue", "FunctionName": "hello"}
+    made = [
+        found.function("POST", "hello", "/versions", {}),
+        found.function("POST", "hello", "/aliases", {"Name": "known", "FunctionVersion": "1"}),
+        found.function("POST", "hello", "/policy?Qualifier=1", grant),
+        found.call("POST", "/2018-10-31/layers/shared/versions", content),
+        found.call("POST", "/2018-10-31/layers/shared/versions", content),
+        found.call("POST", "/2018-10-31/layers/shared/versions/1/policy", permission),
+        found.call("POST", "/2015-03-31/event-source-mappings", source),
+    ]
+    assert {answer.status for answer in made} <= {201, 202}, made
     return found
 
 

@@ -2,8 +2,11 @@
 
 import re
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
+from tests.integration.control_api import answer_table
+from tests.integration.control_api.recorded import ANSWERS
 
 from kubelambda.awsapi import operations
 from kubelambda.awsapi.model.service_model import ServiceModel
@@ -30,3 +33,23 @@ def test_handlers_are_of_operations_that_exist() -> None:
     """A handler under a wrong name would never be called."""
     assert operations.LAMBDA.keys() <= ServiceModel.load("lambda").operations.keys()
     assert operations.SCALING.keys() <= ServiceModel.load("application-autoscaling").operations.keys()
+
+
+def test_the_table_of_what_is_tried_is_current() -> None:
+    """`make api-table` writes it."""
+    assert answer_table.DOCUMENT.read_text() == answer_table.table()
+
+
+def test_recorded_answers_are_of_the_service_model() -> None:
+    """Each request is one of its operation, and each error of a success's or an error's status in the model."""
+    model = ServiceModel.load("lambda")
+    for recorded in ANSWERS:
+        method, _, address = recorded.request.partition(" ")
+        path, _, query = address.partition("?")
+        route = model.route(method, path, parse_qs(query, keep_blank_values=True))
+        assert route is not None, recorded
+        assert route.operation.name == recorded.operation, recorded
+        if not recorded.error:
+            assert recorded.status in (route.operation.status, 204), recorded
+        elif recorded.error != "ValidationException":
+            assert recorded.status == model.error(recorded.error)[0], recorded

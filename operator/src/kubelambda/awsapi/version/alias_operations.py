@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from kubelambda.awsapi.api_error import ApiError, conflict, not_found, stale
+from kubelambda.awsapi.api_error import ApiError, conflict, invalid_parameter, not_found, stale
 from kubelambda.awsapi.call import Answer, Call, Handler, Services
 from kubelambda.awsapi.function.function_configuration import LATEST
 from kubelambda.awsapi.function.function_lookup import FunctionName, find, unqualified
@@ -137,6 +137,8 @@ async def _check_versions(
 ) -> None:
     """Versions that an alias shall lead to must be there; what else is wrong with them, the rules of the kind say."""
     weights = (parameters.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    if len(weights) > 1:
+        raise invalid_parameter("Number of items in AdditionalVersionWeights cannot be greater than 1")
     for number in (parameters.get("FunctionVersion"), *weights):
         if number not in (None, LATEST) and await find_version(services, function, number) is None:
             raise replace(name, qualifier=number).missing()
