@@ -155,7 +155,8 @@ def test_roles_name_verbs_and_resources_one_by_one() -> None:
         for rule in manifest.get("rules") or []:
             assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
             if "secrets" in rule["resources"]:
-                assert rule["verbs"] == ["get"]
+                keys = rule.get("resourceNames") == ["kubelambda-access-keys"]
+                assert rule["verbs"] == (["list", "watch"] if keys else ["get"])
 
 
 def test_kube_prometheus_gets_what_it_selects_and_keeps_our_namespaces() -> None:

@@ -28,7 +28,7 @@ import kubelambda.agent
 from kubelambda.api import environment_protocol, labels
 from kubelambda.api.environment_protocol import ClosureCheck
 from kubelambda.api.kinds.runtime import RuntimeSpec
-from kubelambda.api.settings import EnvironmentSettings, NetworkSettings, Settings
+from kubelambda.api.settings import AuthSettings, EnvironmentSettings, NetworkSettings, Settings
 from kubelambda.core.environment import tokens
 from kubelambda.core.environment.pool_identity import PoolIdentity
 from kubelambda.core.environment.shape import GENERIC, Shape
@@ -287,12 +287,15 @@ class Cluster:
         client: KubeClient | None = None,
         members: tuple[str, ...] = (),
         pool_forecast: bool = False,
+        auth: AuthSettings | None = None,
+        default_namespace: str | None = None,
         **env: Any,
     ) -> Frontend:
         """A frontend that serves on `address`, once it has seen the cluster. `env`: settings of environments."""
         settings = Settings(
             system_namespace=self._system,
-            default_namespace=self.namespace,
+            default_namespace=default_namespace or self.namespace,
+            auth=auth or AuthSettings(),
             environments=EnvironmentSettings(**env),
             pool_forecast=pool_forecast,
             **OPEN,
@@ -327,13 +330,15 @@ class Cluster:
             frontend.caches.members.items.clear()
         frontend.members_changed()
 
-    async def invoke(self, name: str, event: Any = None, *, address: str = "127.0.0.1") -> Answer:
+    async def invoke(
+        self, name: str, event: Any = None, *, address: str = "127.0.0.1", headers: dict[str, str] | None = None
+    ) -> Answer:
         """One synchronous invocation through the frontend at `address`."""
         url = f"http://{address}:{self.port}/2015-03-31/functions/{name}/invocations"
-        async with self._session.post(url, data=json.dumps(event).encode()) as answer:
+        async with self._session.post(url, data=json.dumps(event).encode(), headers=headers) as answer:
             return Answer(answer.status, await answer.read(), dict(answer.headers))
 
-    def calls(self, name: str, count: int, event: Any = None, **where: str) -> "list[asyncio.Task[Answer]]":
+    def calls(self, name: str, count: int, event: Any = None, **where: Any) -> "list[asyncio.Task[Answer]]":
         """Invocations side by side."""
         return [asyncio.create_task(self.invoke(name, event, **where)) for _ in range(count)]
 

@@ -21,6 +21,8 @@ from tests.integration.control_plane import (
 )
 from tests.ports import free_port
 
+from kubelambda.core.environment import tokens
+
 KEY = b"a key that every component of this test shares"
 
 
@@ -79,6 +81,7 @@ class Installation:
         self.frontend_port = free_port()
         self.namespace = namespace
         (folder / "key").write_bytes(KEY)
+        (folder / "code-key").write_bytes(tokens.code_key(KEY))
         content = {
             "systemNamespace": namespace,
             "frontendUrl": f"http://127.0.0.1:{self.frontend_port}",
@@ -127,7 +130,8 @@ class Installation:
         """Starts a control API; returns it and its address once it is ready."""
         port = free_port()
         kubeconfig = self._control_plane.kubeconfig(CONTROL_API_TOKEN)
-        found = self._start(f"awsapi-{port}", ["awsapi", f"--kubeconfig={kubeconfig}", f"--port={port}"])
+        arguments = ["awsapi", f"--kubeconfig={kubeconfig}", f"--port={port}"]
+        found = self._start(f"awsapi-{port}", arguments, key="code-key")
         address = f"http://127.0.0.1:{port}"
         wait_for_http(f"{address}/healthz")
         while http(f"{address}/readyz")[0] != 200:
@@ -145,8 +149,8 @@ class Installation:
                     hung.append(component.name)
         assert not hung, f"{hung} did not end when asked to"
 
-    def _start(self, name: str, arguments: list[str]) -> Component:
-        shared = [f"--settings={self.folder / 'settings.json'}", f"--key-file={self.folder / 'key'}"]
+    def _start(self, name: str, arguments: list[str], *, key: str = "key") -> Component:
+        shared = [f"--settings={self.folder / 'settings.json'}", f"--key-file={self.folder / key}"]
         found = Component(name, self.folder, [*arguments, *shared])
         self.components.append(found)
         return found

@@ -57,6 +57,21 @@ capabilities: {drop: [ALL]}
 - {name: tmp, mountPath: /tmp}
 {{- end }}
 
+{{/* Rules of whoever asks callers who they are: keys in Secrets of one name, tokens, and what their holders may do. */}}
+{{- define "kubelambda.callerRules" -}}
+# The Secrets of this one name only, in whatever namespace, and nothing by another.
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [kubelambda-access-keys]
+  verbs: [list, watch]
+- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
+  verbs: [create]
+{{- end }}
+
 {{- define "kubelambda.priorityClass" -}}
 {{- .Values.priorityClass.name | default (ternary (include "kubelambda.name" .) "" .Values.priorityClass.create) }}
 {{- end }}

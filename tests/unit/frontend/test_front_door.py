@@ -14,7 +14,8 @@ from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.frontend.account.forwarder import Hop
 from kubelambda.frontend.cold_start.secret_report import SecretReport
 from kubelambda.frontend.control_api.control_api_proxy import ControlApiProxy
-from kubelambda.frontend.front_door import Check, FrontDoor, Gate, wording
+from kubelambda.frontend.front_door import FrontDoor, Gate, wording
+from kubelambda.frontend.invoke.caller_gate import Check
 from kubelambda.frontend.invoke.invoke_request import InvokeCall
 from kubelambda.kube.api_server import Server
 from kubelambda.kube.kube_client import KubeClient
@@ -174,7 +175,7 @@ async def test_only_our_own_components_choose_request_ids() -> None:
 async def test_a_gate_refuses_at_the_head_and_again_with_the_whole_body() -> None:
     """What it can tell by the head costs nobody a body; our own components do not pass through it."""
 
-    def gate(request: Request, call: InvokeCall) -> Check | None:
+    def gate(request: Request, call: InvokeCall, request_id: str, role: CallerRole | None) -> Check | None:
         if b"authorization" not in request.headers:
             raise InvokeError(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
         return check if call.reference.name == "hello" else None

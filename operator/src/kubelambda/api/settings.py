@@ -2,7 +2,7 @@
 
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, IPvAnyNetwork
 
@@ -150,6 +150,28 @@ class FileSystemSettings(Model):
     """Whether a function with one needs a vpcConfig, as on Lambda (§10.2)."""
 
 
+class AuthSettings(Model):
+    """How callers prove who they are."""
+
+    mode: Literal["none", "sigv4", "token", "any"] = "none"
+    """Whether they must, and by what. Namespaces may ask for more than none (`kubelambda.dev/auth-mode`)."""
+    token_audiences: list[str] = []
+    """Whom bearer tokens must be made for; empty: for the API server."""
+    audit: Literal["none", "identified", "all"] = "identified"
+    """Of which invocations the audit log tells: those of known callers and refused ones, or the anonymous ones too."""
+
+
+class ControlApiRates(Model):
+    """Requests a second that an account may make of each replica of the control API (§0.6); 0: no limit."""
+
+    others: Annotated[float, Field(ge=0)] = 15
+    """All operations together that have no limit of their own."""
+    get_function: Annotated[float, Field(ge=0)] = 100
+    """GetFunction."""
+    get_policy: Annotated[float, Field(ge=0)] = 15
+    """GetPolicy."""
+
+
 class Settings(Model):
     """Everything that the chart's values decide for our processes."""
 
@@ -193,6 +215,10 @@ class Settings(Model):
     """Execution environments."""
     pool_forecast: bool = False
     """Whether pools grow ahead of the hours in which they were needed on the last days."""
+    auth: AuthSettings = AuthSettings()
+    """Callers."""
+    control_api_rates: ControlApiRates = ControlApiRates()
+    """How often the control API may be called."""
     autoscaling: AutoscalingSettings = AutoscalingSettings()
     """Target tracking of provisioned concurrency."""
 

@@ -6,13 +6,15 @@ import logging
 
 import uvicorn
 
-from kubelambda.apps import options
+from kubelambda.apps import code_key, options
 from kubelambda.awsapi import api_settings
 from kubelambda.awsapi.account.account_use import AccountUse
+from kubelambda.awsapi.account.caller_check import CallerCheck
 from kubelambda.awsapi.account.directory import AccountDirectory
 from kubelambda.awsapi.application import ControlApi
 from kubelambda.awsapi.call import Services
 from kubelambda.awsapi.model.service_model import ServiceModel
+from kubelambda.callers.audit_log import AuditLog, standard_output
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.store.code.code_store import CodeStore
 
@@ -26,20 +28,25 @@ def main() -> None:
     """Serves until SIGTERM; then finishes what is in flight."""
     parser = options.parser(__doc__)
     parser.add_argument("--port", type=int, default=8080)
+    parser.set_defaults(key_file=code_key.PATH)  # which opens the code store for uploads, and nothing else
     arguments = parser.parse_args()
     options.configure_logging(arguments.log_level)
     settings = api_settings.load(arguments.settings)
-    key = arguments.key_file.read_bytes().strip()
+    key = options.installation_key(arguments)
     asyncio.run(_run(settings, key, arguments.kubeconfig, arguments.port))
 
 
 async def _run(settings: api_settings.ApiSettings, key: bytes, kubeconfig: str | None, port: int) -> None:
     client = await KubeClient.connect(kubeconfig)
     accounts, use = AccountDirectory(client), AccountUse(client)
-    async with CodeStore(settings.code_store_url, key) as store:
+    check = CallerCheck(client, accounts, settings)
+    audit = AuditLog(standard_output, asyncio.get_running_loop().call_later)
+    if settings.auth_mode == "none":
+        log.warning("auth.mode is none: whoever reaches this API may make, change and delete functions")
+    async with CodeStore.for_uploads(settings.code_store_url, key) as store:
         services = Services(client, store, settings, accounts, ServiceModel.load("lambda"), use)
         config = uvicorn.Config(
-            ControlApi(services).application(),
+            ControlApi(services, check, audit).application(),
             host="0.0.0.0",  # noqa: S104 - the pod's address
             port=port,
             http="httptools",
@@ -52,10 +59,11 @@ async def _run(settings: api_settings.ApiSettings, key: bytes, kubeconfig: str |
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=25,
         )
-        watching = [asyncio.create_task(accounts.namespaces.run()), asyncio.create_task(use.run())]
+        watching = [asyncio.create_task(each.run()) for each in (accounts.namespaces, use, check.keys.secrets)]
         gc.freeze()
         log.info("serving on port %d", port)
         await uvicorn.Server(config).serve()
         for task in watching:
             task.cancel()
+        audit.flush()
     await client.close()

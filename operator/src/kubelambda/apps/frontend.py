@@ -40,6 +40,8 @@ def main() -> None:
 
 async def _run(arguments: argparse.Namespace) -> None:
     settings = settings_file.load(arguments.settings)
+    if settings.auth.mode == "none":
+        log.warning("auth.mode is none: whoever reaches this frontend may invoke every function")
     client = await KubeClient.connect(arguments.kubeconfig)
     key = options.installation_key(arguments)
     loop = asyncio.get_running_loop()

@@ -11,12 +11,19 @@ from kubelambda.awsapi.model.service_model import ServiceModel
 _STATUSES: Final = {
     "ValidationException": 400,
     "SerializationException": 400,
-    "AccessDeniedException": 403,
     "UnknownOperationException": 404,
     "NotServedException": 501,
     "RequestEntityTooLargeException": 413,
     "ServiceUnavailableException": 503,
     "InternalServiceException": 500,
+}
+_IN_FRONT: Final = {
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "IncompleteSignatureException",
+    "InvalidSignatureException",
+    "MissingAuthenticationTokenException",
+    "UnrecognizedClientException",
 }
 # Application Auto Scaling has other names for the same.
 _OF_JSON_SERVICES: Final = {
@@ -41,6 +48,9 @@ class ApiError(Exception):
         kind = _OF_JSON_SERVICES.get(self.type, self.type) if model.target_prefix else self.type
         status, member = model.error(kind)
         status = _STATUSES.get(kind, status)
+        if kind in _IN_FRONT:  # JSON services answer all of it with 400
+            status = 400 if model.target_prefix else 403
+            member = "Message" if kind == "AccessDeniedException" else member
         headers = {"x-amzn-ErrorType": kind}
         if kind == "TooManyRequestsException":
             headers["Retry-After"] = "1"

@@ -4,11 +4,13 @@ A model of its own: pydantic costs every replica 17 MB, and the other components
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kubelambda.api import limits
+from kubelambda.core.account.request_rate import OTHERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,10 @@ class ApiSettings:
     account_concurrency: int = limits.ACCOUNT_CONCURRENCY
     unreserved_minimum: int = limits.UNRESERVED_MINIMUM
     code_store_url: str = "http://kubelambda-code-store:8080"
+    auth_mode: str = "none"
+    token_audiences: tuple[str, ...] = ()
+    rate_limits: Mapping[str, float] = field(default_factory=dict)
+    """Requests a second by operation, those of all others under an empty name; none: no limit."""
 
 
 def load(path: Path) -> ApiSettings:
@@ -34,4 +40,16 @@ def load(path: Path) -> ApiSettings:
         "unreservedMinimum": "unreserved_minimum",
         "codeStoreUrl": "code_store_url",
     }
-    return ApiSettings(**{ours: found[theirs] for theirs, ours in names.items() if theirs in found})
+    auth, rates = found.get("auth") or {}, found.get("controlApiRates")
+    return ApiSettings(
+        **{ours: found[theirs] for theirs, ours in names.items() if theirs in found},
+        auth_mode=auth.get("mode", "none"),
+        token_audiences=tuple(auth.get("tokenAudiences") or ()),
+        rate_limits=_rates(rates) if rates else {},
+    )
+
+
+def _rates(given: Mapping[str, float]) -> Mapping[str, float]:
+    """Limits by operation, of what the chart calls them."""
+    names = {"getFunction": "GetFunction", "getPolicy": "GetPolicy", "others": OTHERS}
+    return {operation: float(given[name]) for name, operation in names.items() if name in given}

@@ -1,5 +1,6 @@
 """The control API as an ASGI application: from a request to an operation of the service model, and back."""
 
+import hashlib
 import json
 import logging
 import re
@@ -17,6 +18,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route as Path
 
 from kubelambda.awsapi import operations
+from kubelambda.awsapi.account.caller_check import CallerCheck, Credentials
 from kubelambda.awsapi.account.directory import AccountView
 from kubelambda.awsapi.api_error import ApiError, not_served, unavailable
 from kubelambda.awsapi.call import Answer, Call, Handler, Services
@@ -25,6 +27,10 @@ from kubelambda.awsapi.model import constraints, parameters
 from kubelambda.awsapi.model.body_receiver import BodyReceiver, BodyTooLarge
 from kubelambda.awsapi.model.parameters import Parts
 from kubelambda.awsapi.model.service_model import Route, ServiceModel
+from kubelambda.callers.audit_log import ANONYMOUS, AuditLog
+from kubelambda.core.account.caller_refused import CallerRefused
+from kubelambda.core.account.request_rate import RequestRates
+from kubelambda.core.account.sigv4 import SignedHead
 from kubelambda.kube.errors import KubeError
 from kubelambda.store.code.code_store import CodeStoreUnavailable
 
@@ -34,7 +40,6 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"]
 
-audit = logging.getLogger("kubelambda.audit")
 log = logging.getLogger(__name__)
 
 
@@ -46,12 +51,28 @@ class _Service:
     handlers: Mapping[str, Handler]
     media_type: str
 
+    @property
+    def signing_name(self) -> str:
+        """What its requests are signed for, and how its actions begin."""
+        return "application-autoscaling" if self.model.target_prefix else "lambda"
+
+
+@dataclass(slots=True)
+class _Identified:
+    """Who makes a call and what it is about, for the audit log: as much as is known so far."""
+
+    name: str = ANONYMOUS
+    resource: str = "-"
+
 
 class ControlApi:
-    """Serves Lambda's control API for one installation."""
+    """Serves Lambda's control API for one installation. `check` says who calls, and `audit` keeps it."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, check: CallerCheck, audit: AuditLog) -> None:
         self._services = services
+        self._check = check
+        self._audit = audit
+        self._rates = RequestRates(services.settings.rate_limits)
         self._lambda = _Service(services.model, operations.LAMBDA, "application/json")
         scaling = ServiceModel.load("application-autoscaling")
         self._scaling = _Service(scaling, operations.SCALING, "application/x-amz-json-1.1")
@@ -71,7 +92,7 @@ class ControlApi:
         return PlainTextResponse("ok")
 
     async def _ready(self, _: Request) -> Response:
-        ready = self._services.accounts.ready
+        ready = self._services.accounts.ready and self._check.ready
         return PlainTextResponse("ok" if ready else "syncing", 200 if ready else 503)
 
     async def _code(self, request: Request) -> Response:
@@ -88,7 +109,7 @@ class ControlApi:
         started = time.monotonic()
         given = request.headers.get("x-amzn-requestid", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
-        name, resource = "-", ""
+        name, resource, caller = "-", "", _Identified()
         headers: dict[str, str] = {}
         body = b""
         target = request.headers.get("x-amz-target", "")
@@ -97,11 +118,14 @@ class ControlApi:
             route = _route(service, request, target)
             name = route.operation.name
             with closing(BodyReceiver()) as receiver:
-                answer = await self._answer(service, request, route, receiver)
+                answer = await self._answer(service, request, route, receiver, caller)
             status, resource = answer.status or route.operation.status, answer.resource
             body = b"" if answer.members is None else json.dumps(answer.members).encode()
         except ApiError as error:
             status, headers, body = error.answer(service.model)
+        except CallerRefused as error:
+            refused = ApiError(error.type, str(error))
+            status, headers, body = refused.answer(service.model)
         except ClientDisconnect:
             return Response(status_code=400)
         except KubeError as error:
@@ -113,37 +137,60 @@ class ControlApi:
             failed = ApiError("ServiceException", "The request failed; the log of the control API says why.")
             status, headers, body = failed.answer(service.model)
         milliseconds = round((time.monotonic() - started) * 1000, 1)
-        result = headers.get("x-amzn-ErrorType", "ok")
-        audit.info("%s %s %s %d %s %s ms", request_id, name, resource or "-", status, result, milliseconds)
+        self._audit.record(
+            request_id=request_id,
+            caller=caller.name,
+            action=f"{service.signing_name}:{name}",
+            resource=resource or caller.resource,
+            status=status,
+            error=headers.get("x-amzn-ErrorType", ""),
+            milliseconds=milliseconds,
+        )
         headers |= {"x-amzn-RequestId": request_id}
         return Response(body, status, headers, media_type=service.media_type if body else None)
 
-    async def _answer(self, service: _Service, request: Request, route: Route, receiver: BodyReceiver) -> Answer:
-        handler = service.handlers.get(route.operation.name)
+    async def _answer(
+        self, service: _Service, request: Request, route: Route, receiver: BodyReceiver, who: _Identified
+    ) -> Answer:
+        operation = route.operation.name
+        handler = service.handlers.get(operation)
         if handler is None:
-            raise not_served(route.operation.name)
+            raise not_served(operation)
+        credentials = await self._check.credentials(_head(request), service.signing_name)
+        body, digest = await _receive(request, receiver, operation, signed=credentials.claim is not None)
+        credentials = self._check.proven(credentials, digest)
+        if credentials.caller is not None:
+            who.name = credentials.caller.arn
+        host = request.headers.get("host", "")
+        home = self._home(credentials, host)
+        if service is self._lambda and not self._rates.admits(home.namespace, operation, time.monotonic()):
+            raise ApiError("TooManyRequestsException", "Rate Exceeded.", {"Reason": "CallerRateLimitExceeded"})
         query = parse_qs(request.url.query, keep_blank_values=True)
-        body = await _receive(request, receiver, route.operation.name)
         parts = Parts(route.labels, query, request.headers, body)
         found = parameters.collect(service.model, route.operation, parts)
         wrong = constraints.violations(service.model, route.operation.input, found)
         if wrong:
             raise ApiError("ValidationException", constraints.message(wrong))
-        host = request.headers.get("host", "")
+        who.resource = await self._check.authorize(credentials, home, service.signing_name, operation, found)
         endpoint = f"{request.headers.get('x-forwarded-proto', 'http')}://{host}"
-        return await handler(self._services, Call(route.operation.name, found, self._caller(host), endpoint))
+        return await handler(self._services, Call(operation, found, home, endpoint))
 
-    def _caller(self, host: str) -> AccountView:
-        """The account that a request comes from: by its host, else the default one (DESIGN §10)."""
-        settings = self._services.settings
-        name, domain = host.partition(":")[0], settings.endpoint_domain
-        namespace = settings.default_namespace
-        if domain is not None and name.endswith(f".{domain}"):
-            namespace = name.removesuffix(f".{domain}")
-        found = self._services.accounts.by_namespace(namespace)
+    def _home(self, credentials: Credentials, host: str) -> AccountView:
+        """The account that a request comes from (DESIGN §10)."""
+        found = self._check.account(credentials, host)
         if found is None:
-            raise ApiError("AccessDeniedException", f"There is no account {namespace}.")
+            raise ApiError("AccessDeniedException", "There is no account that the call could come from.")
         return found
+
+
+def _head(request: Request) -> SignedHead:
+    """What of a request is signed, as it came."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in request.scope["headers"]:
+        headers[name] = headers[name] + b"," + value if name in headers else value
+    query = request.scope["query_string"]
+    target = request.scope["raw_path"] + (b"?" + query if query else b"")
+    return SignedHead(request.method.encode(), target, headers)
 
 
 def _route(service: _Service, request: Request, target: str) -> Route:
@@ -160,17 +207,22 @@ def _route(service: _Service, request: Request, target: str) -> Route:
     return route
 
 
-async def _receive(request: Request, receiver: BodyReceiver, operation: str) -> Mapping[str, Any]:
-    """The JSON object of the body; of none, an empty one. Raises `ApiError`."""
+async def _receive(
+    request: Request, receiver: BodyReceiver, operation: str, *, signed: bool
+) -> tuple[Mapping[str, Any], str]:
+    """The JSON object of the body, of none an empty one, and the digest of a body that is signed. Raises `ApiError`."""
+    digest = hashlib.sha256()
     try:
         async for piece in request.stream():
             receiver.feed(piece)
+            if signed:
+                digest.update(piece)
             if receiver.size >= REQUEST_MAX_BYTES:
                 raise BodyTooLarge
     except BodyTooLarge as error:
         text = f"Request must be smaller than {REQUEST_MAX_BYTES} bytes for the {operation} operation"
         raise ApiError("RequestEntityTooLargeException", text) from error
     try:
-        return receiver.document()
+        return receiver.document(), digest.hexdigest()
     except ValueError as error:
         raise ApiError("SerializationException", f"Could not parse request body into json: {error}") from error

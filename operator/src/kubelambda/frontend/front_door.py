@@ -14,6 +14,7 @@ from kubelambda.frontend.cold_start.secret_report import SecretReport
 from kubelambda.frontend.control_api.control_api_proxy import ControlApiProxy
 from kubelambda.frontend.dispatch.invocation import refuse
 from kubelambda.frontend.invoke import invoke_request
+from kubelambda.frontend.invoke.caller_gate import PRINCIPAL, Check
 from kubelambda.frontend.invoke.invoke_request import AnotherOperation, InvokeCall
 from kubelambda.wire.request import Request
 from kubelambda.wire.request_reader import Admission, Serve, Whole
@@ -24,10 +25,9 @@ _CALLER: Final = CALLER.encode()
 _CONTROL_API: Final = re.compile(rb"/20\d\d-\d\d-\d\d/|/kubelambda/|/(?:\?|$)")
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH"})
 
-type Check = Callable[[Request, Callable[[InvokeError | None], None]], None]
-"""Looks at a whole request, and says now or later why it is refused, or None."""
-type Gate = Callable[[Request, InvokeCall], Check | None]
-"""Asked at the head of every invocation that comes from outside. Raises `InvokeError` for one that must not come in.
+type Gate = Callable[[Request, InvokeCall, str, CallerRole | None], Check | None]
+"""Asked at the head of every invocation that comes from outside, and of those that a component of ours makes for a
+service; gets the request's id and that component's role. Raises `InvokeError` for one that must not come in.
 
 What can only be known of the whole request (a signature covers the body) is told by the check that it returns.
 """
@@ -99,8 +99,8 @@ class FrontDoor:
         limit = invoke_request.check_size(_length(request), event=call.event)
         hop = hop_of(request) if role is CallerRole.FRONTEND else None
         serve = partial(self._invoke, request_id=request_id, call=call, hop=hop)
-        if role is None and self._gate is not None:
-            check = self._gate(request, call)
+        if self._gate is not None and (role is None or PRINCIPAL in request.headers):
+            check = self._gate(request, call, request_id, role)
             if check is not None:
                 serve = partial(_checked, check, serve, request_id)
         return Whole(limit, serve)

@@ -6,13 +6,14 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine
 
 from kubelambda.api.settings import Settings
+from kubelambda.callers.audit_log import AuditLog, standard_output
 from kubelambda.core.account import identity
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.core.invoke.routing import LATEST
 from kubelambda.frontend import front_door
 from kubelambda.frontend.account import ledger_check, stray_collection
-from kubelambda.frontend.account.forwarder import IDLE_S, Forward, Forwarder, Hop
+from kubelambda.frontend.account.forwarder import IDLE_S, NAMESPACE, Forward, Forwarder, Hop
 from kubelambda.frontend.account.ledger_check import LedgerCheck
 from kubelambda.frontend.account.owned_functions import OwnedFunctions
 from kubelambda.frontend.account.owners import Owners
@@ -33,6 +34,7 @@ from kubelambda.frontend.dispatch.invocation import Invocation, refuse
 from kubelambda.frontend.dispatch.metrics import Metrics
 from kubelambda.frontend.front_door import FrontDoor
 from kubelambda.frontend.invoke import invoke_request
+from kubelambda.frontend.invoke.caller_gate import CallerGate
 from kubelambda.frontend.invoke.event_handover import EventHandover
 from kubelambda.frontend.invoke.invoke_request import InvokeCall
 from kubelambda.frontend.invoke.version_resolution import not_invocable, resolve
@@ -104,6 +106,7 @@ class Frontend:
             owners=self._owners,
             elsewhere=lambda invocation: self._handle(invocation.request, invocation.id),
         )
+        self.audit = AuditLog(standard_output, lambda *later: asyncio.get_running_loop().call_later(*later))
         self._ledger_check = LedgerCheck(self.caches, key, self.metrics)
         self._strays = StrayCollection(self.caches, self.owned.known, self.owned.take_over, self._starter)
         self._events = EventHandover(settings.event_queue_url, key)
@@ -115,6 +118,7 @@ class Frontend:
             invoke=self._answer,
             control_api=ControlApiProxy(settings.control_api_url),
             secret_report=SecretReport(client, key),
+            gate=CallerGate(client, self.caches, settings, self.audit, self._namespace),
             probes={b"/healthz": lambda request: request.respond(200, b"ok"), b"/readyz": self._ready},
         )
         self.draining = False
@@ -243,6 +247,9 @@ class Frontend:
     def _namespace(self, account: str | None, request: Request) -> str:
         if account is not None:
             return self.caches.namespace_of(account) or ""
+        named = request.headers.get(NAMESPACE)
+        if named is not None:
+            return named.decode(errors="replace")
         domain = self._settings.endpoint_domain
         if domain is not None:
             host = request.headers.get(b"host", b"").decode(errors="replace").partition(":")[0]
@@ -315,6 +322,7 @@ class Frontend:
         """Lets go of every connection that is kept; environments stay."""
         for kept in (self._forwarder, self._events, self._door):
             kept.close()
+        self.audit.flush()
         for dispatcher in self.owned:
             dispatcher.close()
 

@@ -78,7 +78,7 @@ class KubeClient:
                 yield item
 
     async def pages(
-        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
     ) -> AsyncIterator[Object]:
         """The lists that make up all objects, each of about `_PAGE_BYTES` whatever the objects carry; see `each`.
 
@@ -86,7 +86,8 @@ class KubeClient:
         """
         limit, token = _PAGE_FIRST, None
         while True:
-            query = {"limit": str(limit)} | _selector(label_selector) | ({"continue": token} if token else {})
+            selected = _selector(label_selector, field_selector)
+            query = {"limit": str(limit)} | selected | ({"continue": token} if token else {})
             body = await self._bytes("GET", resource.path(namespace), query)
             page = _parsed("GET", resource.path(namespace), body)
             yield page
@@ -109,8 +110,7 @@ class KubeClient:
 
         Raises `Gone` when that page is too long ago.
         """
-        query = {"limit": str(limit)} | _selector(label_selector)
-        query |= {"fieldSelector": field_selector} if field_selector else {}
+        query = {"limit": str(limit)} | _selector(label_selector, field_selector)
         query |= {"continue": token} if token else {}
         found = await self._json("GET", resource.path(namespace), query)
         return found["items"], found["metadata"].get("continue") or None
@@ -123,6 +123,7 @@ class KubeClient:
         resource_version: str,
         label_selector: str,
         seconds: int,
+        field_selector: str = "",
         quiet_seconds: float = QUIET_S,
     ) -> AsyncIterator[Object]:
         """Watch events after `resource_version`, bookmarks included, until the server ends the stream after `seconds`.
@@ -135,7 +136,7 @@ class KubeClient:
             "allowWatchBookmarks": "true",
             "resourceVersion": resource_version,
             "timeoutSeconds": str(seconds),
-        } | _selector(label_selector)
+        } | _selector(label_selector, field_selector)
         timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=quiet_seconds)
         response = await self._send("GET", resource.path(namespace), query, timeout=timeout)
         try:
@@ -263,8 +264,9 @@ def _namespace(path: str) -> str:
     return rest.partition("/")[0] if found else ""
 
 
-def _selector(label_selector: str) -> dict[str, str]:
-    return {"labelSelector": label_selector} if label_selector else {}
+def _selector(label_selector: str, field_selector: str = "") -> dict[str, str]:
+    given = {"labelSelector": label_selector, "fieldSelector": field_selector}
+    return {name: value for name, value in given.items() if value}
 
 
 def _parsed(method: str, path: str, answer: bytes) -> Object:

@@ -39,6 +39,7 @@ class Reflector[V]:
         on_change: Callable[[Name, V | None, V | None], None],
         namespace: str | None = None,
         label_selector: str = "",
+        field_selector: str = "",
         watch_seconds: int = _WATCH_SECONDS,
         quiet_seconds: float = QUIET_S,
     ) -> None:
@@ -48,6 +49,7 @@ class Reflector[V]:
         self._on_change = on_change
         self._namespace = namespace
         self._label_selector = label_selector
+        self._field_selector = field_selector
         self._watch_seconds = watch_seconds
         self._quiet_seconds = quiet_seconds
         self._pause = _PAUSE_FIRST_S
@@ -91,6 +93,7 @@ class Reflector[V]:
             self._namespace,
             resource_version=version,
             label_selector=self._label_selector,
+            field_selector=self._field_selector,
             seconds=self._watch_seconds,
             quiet_seconds=self._quiet_seconds,
         ):
@@ -104,7 +107,12 @@ class Reflector[V]:
         self.lists += 1
         names: set[Name] = set()
         version = ""
-        async for page in self._client.pages(self.resource, self._namespace, label_selector=self._label_selector):
+        async for page in self._client.pages(
+            self.resource,
+            self._namespace,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+        ):
             names.update(self._observe(item, deleted=False) for item in page["items"])
             version = page["metadata"]["resourceVersion"]
         for name in [name for name in self.items if name not in names]:

@@ -12,7 +12,11 @@ def test_no_token_of_one_domain_is_one_of_another() -> None:
     found = [
         tokens.caller_token(KEY, "frontend"),
         tokens.code_store_token(KEY),
+        tokens.code_signature(tokens.code_key(KEY), "0" * 64, 1),
         tokens.code_signature(KEY, "0" * 64, 1),
+        tokens.upload_token(tokens.code_key(KEY)),
+        tokens.upload_signature(tokens.code_key(KEY), "0" * 64, "1"),
+        tokens.code_key(KEY).decode(),
     ]
     for name in ("forward", "code-store", "environment", "pool", "code", ""):
         found += [tokens.pool_token(KEY, name), tokens.environment_token(KEY, name)]

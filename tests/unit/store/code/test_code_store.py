@@ -18,6 +18,7 @@ from kubelambda.store.code.code_store import CodeStore, CodeStoreUnavailable
 from kubelambda.store.code.code_store_server import CodeStoreServer
 
 KEY = b"the key of this installation, as long as needed"
+CODE_KEY = tokens.code_key(KEY)
 DATA = b"an archive, as far as the store cares" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()
 
@@ -62,6 +63,19 @@ async def test_what_is_deleted_is_gone(store: CodeStore) -> None:
     await store.delete(DIGEST)
     assert await store.size(DIGEST) is None
     assert await store.digests() == []
+
+
+async def test_who_takes_code_in_uploads_and_reads_and_nothing_else(url: str, store: CodeStore, tmp_path: Path) -> None:
+    """With a key of its own it neither lists nor deletes; addresses and proofs of origin are those of everybody."""
+    async with CodeStore.for_uploads(url, CODE_KEY) as uploads:
+        await uploads.put(DIGEST, DATA)
+        assert await uploads.size(DIGEST) == len(DATA)
+        assert await uploads.get(DIGEST) == DATA
+        assert uploads.upload_signature("a", DIGEST) == store.upload_signature("a", DIGEST)
+        with pytest.raises(CodeStoreUnavailable, match="401"):
+            await uploads.digests()
+        await uploads.delete(DIGEST)
+    assert names(tmp_path) == [DIGEST]
 
 
 async def test_another_digest_than_promised_is_refused(store: CodeStore, tmp_path: Path) -> None:
@@ -115,11 +129,11 @@ async def test_reading_needs_a_signed_address(url: str, store: CodeStore) -> Non
     await store.put(DIGEST, DATA)
     soon, past = int(time.time()) + 60, int(time.time()) - 1
     cases = {
-        f"expires={soon}&signature={tokens.code_signature(KEY, DIGEST, soon)}": 200,
-        f"expires={past}&signature={tokens.code_signature(KEY, DIGEST, past)}": 403,
-        f"expires={soon}&signature={tokens.code_signature(KEY, '0' * 64, soon)}": 403,
-        f"expires={soon}&signature={tokens.code_signature(b'other', DIGEST, soon)}": 403,
-        f"expires={soon + 1}&signature={tokens.code_signature(KEY, DIGEST, soon)}": 403,
+        f"expires={soon}&signature={tokens.code_signature(CODE_KEY, DIGEST, soon)}": 200,
+        f"expires={past}&signature={tokens.code_signature(CODE_KEY, DIGEST, past)}": 403,
+        f"expires={soon}&signature={tokens.code_signature(CODE_KEY, '0' * 64, soon)}": 403,
+        f"expires={soon}&signature={tokens.code_signature(tokens.code_key(b'other'), DIGEST, soon)}": 403,
+        f"expires={soon + 1}&signature={tokens.code_signature(CODE_KEY, DIGEST, soon)}": 403,
         "": 403,
     }
     async with aiohttp.ClientSession() as session:

@@ -49,19 +49,29 @@ def secret_report_token(key: bytes) -> str:
     return _derived(key, "secret-report")
 
 
-def code_signature(key: bytes, sha256: str, expires: int) -> str:
+def code_key(key: bytes) -> bytes:
+    """The key of whoever takes code in: it uploads archives and signs addresses with it, and can do nothing else."""
+    return _derived(key, "code-key").encode()
+
+
+def code_signature(code_key: bytes, sha256: str, expires: int) -> str:
     """Signature of a code store address that is good until `expires`, in seconds since the epoch."""
-    return _derived(key, "code", f"{sha256}/{expires}")
+    return _derived(code_key, "code", f"{sha256}/{expires}")
+
+
+def upload_token(code_key: bytes) -> str:
+    """What authorises writing an archive to the code store."""
+    return _derived(code_key, "upload-token")
+
+
+def upload_signature(code_key: bytes, namespace: str, sha256: str) -> str:
+    """What proves that an archive was uploaded for `namespace`: who only knows its digest does not have the code."""
+    return _derived(code_key, "upload", f"{namespace}/{sha256}")
 
 
 def code_store_token(key: bytes) -> str:
-    """What authorises writing to the code store."""
+    """What authorises everything in the code store: what it lists and forgets as well."""
     return _derived(key, "code-store")
-
-
-def upload_signature(key: bytes, namespace: str, sha256: str) -> str:
-    """What proves that an archive was uploaded for `namespace`: who only knows its digest does not have the code."""
-    return _derived(key, "upload", f"{namespace}/{sha256}")
 
 
 def _derived(key: bytes, domain: str, subject: str = "") -> str:

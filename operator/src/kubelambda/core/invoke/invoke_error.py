@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _CAPITAL = {
+    "AccessDeniedException",
     "ResourceNotFoundException",
     "ServiceException",
     "InvalidRuntimeException",

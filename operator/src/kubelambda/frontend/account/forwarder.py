@@ -10,6 +10,8 @@ from kubelambda.wire.kept_connections import KeptConnections
 from kubelambda.wire.relay import AnswerRelay
 from kubelambda.wire.request import Request
 
+NAMESPACE = b"x-kubelambda-namespace"
+"""The account of a caller that named none, as the first frontend found it; nobody else can say it."""
 HOPS = b"x-kubelambda-hops"
 """How many frontends have passed the request on."""
 WITHOUT = b"x-kubelambda-without"
@@ -24,6 +26,7 @@ _PASSED_ON = (
     b"x-amz-client-context",
     b"x-amzn-trace-id",
     b"x-amzn-requestid",
+    NAMESPACE,
 )
 
 

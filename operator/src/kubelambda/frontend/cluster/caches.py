@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from kubelambda.api import labels
 from kubelambda.api.kinds.runtime import RuntimeSpec
+from kubelambda.callers.access_key_directory import AccessKeyDirectory
 from kubelambda.frontend.cluster import views
 from kubelambda.frontend.cluster.published import Published
 from kubelambda.frontend.cluster.views import FunctionView, NamespaceView, PodView
@@ -63,6 +64,7 @@ class Caches:
         self.pools = Reflector(
             client, DEPLOYMENTS, views.pool_view, on_change=lambda *_: None, label_selector=labels.POOL
         )
+        self.access_keys = AccessKeyDirectory(client)
         self.members = Reflector(
             client,
             ENDPOINT_SLICES,
@@ -83,6 +85,7 @@ class Caches:
             self.pods,
             self.pools,  # type: ignore[list-item]
             self.members,  # type: ignore[list-item]
+            self.access_keys.secrets,  # type: ignore[list-item]
         ]
 
     def ready_members(self) -> frozenset[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from kubelambda.api import labels
 from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.api.kinds.runtime import RuntimeSpec
+from kubelambda.core.account.access_decision import PolicyStatement, policy_statements
 from kubelambda.core.account.identity import AccountClaim
 from kubelambda.core.environment.sizing import megabytes
 from kubelambda.core.invoke.routing import LATEST, AliasRoute
@@ -26,6 +27,8 @@ class FunctionView:
     """Lambda's name, where it is not the object's."""
     recursive_loop: str = "Terminate"
     """What becomes of a chain of invocations that keeps coming back: of the whole function, whatever is deployed."""
+    statements: tuple[PolicyStatement, ...] = ()
+    """Its resource policy, with those of its versions and aliases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ class NamespaceView:
     """Annotations that size its pools."""
     credentials_secret: str | None = None
     """The Secret that has the credentials of its functions."""
+    auth_mode: str | None = None
+    """How its callers must prove who they are, where it asks for more than the installation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,7 @@ def function_view(body: dict[str, Any]) -> FunctionView | None:
     deployed = status.get("deployed")
     return FunctionView(
         function_name=(body.get("spec") or {}).get("functionName"),
+        statements=policy_statements((body.get("spec") or {}).get("permissions") or ()),
         recursive_loop=intern((body.get("spec") or {}).get("recursiveLoop", "Terminate")),
         uid=body["metadata"]["uid"],
         state=status.get("state", "Pending"),
@@ -181,6 +187,7 @@ def namespace_view(body: dict[str, Any]) -> NamespaceView | None:
         quota_annotation=annotations.get(labels.CONCURRENT_EXECUTIONS),
         pool_sizes={name: value for name, value in annotations.items() if name.startswith(labels.POOL_SIZE)},
         credentials_secret=annotations.get(labels.CREDENTIALS_SECRET) or None,
+        auth_mode=annotations.get(labels.AUTH_MODE),
     )
 
 

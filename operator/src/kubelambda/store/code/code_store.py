@@ -23,8 +23,16 @@ class CodeStore:
 
     def __init__(self, url: str, key: bytes) -> None:
         self._url = url
-        self._key = key
+        self._code_key = tokens.code_key(key)
+        self._token = tokens.code_store_token(key)
         self._session: aiohttp.ClientSession | None = None
+
+    @classmethod
+    def for_uploads(cls, url: str, code_key: bytes) -> Self:
+        """The store as `code_key` opens it (`tokens.code_key`): nothing is listed, and nothing deleted."""
+        found = cls(url, b"")
+        found._code_key, found._token = code_key, tokens.upload_token(code_key)
+        return found
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession()
@@ -37,12 +45,12 @@ class CodeStore:
     def address(self, sha256: str) -> str:
         """Address of an archive that is good for a quarter of an hour and needs no further credentials."""
         expires = int(time.time()) + _ADDRESS_SECONDS
-        signature = tokens.code_signature(self._key, sha256, expires)
+        signature = tokens.code_signature(self._code_key, sha256, expires)
         return f"{self._url}/blobs/{sha256}?expires={expires}&signature={signature}"
 
     def upload_signature(self, namespace: str, sha256: str) -> str:
         """What proves that an archive was uploaded for `namespace`."""
-        return tokens.upload_signature(self._key, namespace, sha256)
+        return tokens.upload_signature(self._code_key, namespace, sha256)
 
     async def size(self, sha256: str) -> int | None:
         """Bytes of the archive; None when it is not there. Raises `CodeStoreUnavailable`."""
@@ -105,7 +113,7 @@ class CodeStore:
     ) -> tuple[int, dict[str, str], bytes]:
         if self._session is None:
             raise RuntimeError("the client is used outside of its context")
-        headers = {"Authorization": f"Bearer {tokens.code_store_token(self._key)}"}
+        headers = {"Authorization": f"Bearer {self._token}"}
         try:
             async with self._session.request(method, url, data=data, headers=headers, timeout=timeout) as response:
                 return response.status, dict(response.headers), await response.read()

@@ -23,11 +23,13 @@ _CHUNK_BYTES = 1 << 18
 
 
 class CodeStoreServer:
-    """Serves `folder`. Reading needs a signed address, writing the operator's token."""
+    """Serves `folder`. Reading needs a signed address, writing a token for uploads, and the rest the operator's."""
 
     def __init__(self, folder: Path, key: bytes) -> None:
         self._folder = folder
-        self._key = key
+        self._code_key = tokens.code_key(key)
+        self._full = f"Bearer {tokens.code_store_token(key)}"
+        self._uploads = f"Bearer {tokens.upload_token(self._code_key)}"
         folder.mkdir(parents=True, exist_ok=True)
         for interrupted in folder.glob(f"{_UPLOAD}*"):
             interrupted.unlink(missing_ok=True)
@@ -47,7 +49,7 @@ class CodeStoreServer:
         return web.Response(status=200 if writable else 503, text="ok" if writable else "the folder is not writable")
 
     async def _list(self, request: web.Request) -> web.Response:
-        self._require_token(request)
+        self._require_token(request, self._full)
         names = await asyncio.to_thread(os.listdir, self._folder)
         return web.Response(text="\n".join(name for name in names if _DIGEST.fullmatch(name)))
 
@@ -55,7 +57,7 @@ class CodeStoreServer:
         digest = _digest(request)
         expires, signature = request.query.get("expires", ""), request.query.get("signature", "")
         valid = _SECONDS.fullmatch(expires) is not None and int(expires) > time.time()
-        if not valid or not _same(signature, tokens.code_signature(self._key, digest, int(expires))):
+        if not valid or not _same(signature, tokens.code_signature(self._code_key, digest, int(expires))):
             raise web.HTTPForbidden(text="the address is not signed, or has expired")
         path = self._folder / digest
         if not path.is_file():
@@ -63,7 +65,7 @@ class CodeStoreServer:
         return web.FileResponse(path)
 
     async def _put(self, request: web.Request) -> web.Response:
-        self._require_token(request)
+        self._require_token(request, self._full, self._uploads)
         digest = _digest(request)
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix=_UPLOAD, delete=False) as file:
             temporary = Path(file.name)
@@ -82,14 +84,14 @@ class CodeStoreServer:
         return web.Response(status=201)
 
     async def _delete(self, request: web.Request) -> web.Response:
-        self._require_token(request)
+        self._require_token(request, self._full)
         (self._folder / _digest(request)).unlink(missing_ok=True)
         return web.Response(status=204)
 
-    def _require_token(self, request: web.Request) -> None:
+    def _require_token(self, request: web.Request, *tokens: str) -> None:
         given = request.headers.get("Authorization", "")
-        if not _same(given, f"Bearer {tokens.code_store_token(self._key)}"):
-            raise web.HTTPUnauthorized(text="only the operator may do this")
+        if not any(_same(given, token) for token in tokens):
+            raise web.HTTPUnauthorized(text="the token does not allow this")
 
 
 def _same(given: str, expected: str) -> bool:

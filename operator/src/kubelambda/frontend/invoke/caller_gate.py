@@ -1,0 +1,228 @@
+"""Who invokes, and whether it may: asked at the head of a request, and of the whole one where its body is signed."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from kubelambda.api.settings import Settings
+from kubelambda.callers.audit_log import ANONYMOUS, AuditLog
+from kubelambda.callers.authenticator import Authenticator, SignatureClaim, bearer_token, brings_nothing
+from kubelambda.callers.kubernetes_reviews import KubernetesReviews
+from kubelambda.core.account import caller_refused, identity
+from kubelambda.core.account.access_decision import INVOKE, AccessQuestion, denial
+from kubelambda.core.account.caller import AuthMode, Caller, CallerKind, account_mode, service
+from kubelambda.core.account.caller_refused import CallerRefused
+from kubelambda.core.account.kubernetes_access import invoke_access
+from kubelambda.core.account.sigv4 import SignedHead
+from kubelambda.core.environment.component_callers import CallerRole
+from kubelambda.core.invoke.invoke_error import InvokeError
+from kubelambda.frontend.account.forwarder import NAMESPACE
+from kubelambda.frontend.cluster.caches import Caches
+from kubelambda.frontend.invoke.audited_answer import AuditedAnswer
+from kubelambda.frontend.invoke.invoke_request import InvokeCall
+from kubelambda.kube.kube_client import KubeClient
+from kubelambda.wire.background_tasks import BackgroundTasks
+from kubelambda.wire.request import Request
+
+PRINCIPAL: Final = b"x-kubelambda-principal"
+"""The service that one of our components invokes as, and of which event source: policies decide for it."""
+_SOURCE_ARN: Final = b"x-kubelambda-source-arn"
+_SOURCE_ACCOUNT: Final = b"x-kubelambda-source-account"
+_SERVICE: Final = "lambda"
+
+type Then = Callable[[InvokeError | None], None]
+"""Told why a request is refused, or None."""
+type Check = Callable[[Request, Then], None]
+
+
+@dataclass(slots=True)
+class _Incoming:
+    """A request on its way in, and what it has brought so far."""
+
+    call: InvokeCall
+    request_id: str
+    started: float
+    """On the monotonic clock."""
+    claim: SignatureClaim | None = None
+    token: str | None = None
+    caller: Caller | None = None
+    refusal: CallerRefused | None = None
+
+
+class CallerGate:
+    """Lets in who may invoke. `namespace_of` is the account of a request whose caller has none of its own."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        caches: Caches,
+        settings: Settings,
+        audit: AuditLog,
+        namespace_of: Callable[[str | None, Request], str],
+    ) -> None:
+        self._caches = caches
+        self._audit = audit
+        self._namespace_of = namespace_of
+        self._region = settings.region
+        self._mode = AuthMode(settings.auth.mode)
+        self._audited = settings.auth.audit
+        self._reviews = KubernetesReviews(client, settings.auth.token_audiences)
+        self._authenticator = Authenticator(caches.access_keys, self._reviews, self._account_of, region=settings.region)
+        self._tasks = BackgroundTasks()
+
+    def __call__(self, request: Request, call: InvokeCall, request_id: str, role: CallerRole | None) -> Check | None:
+        """What is still to be looked at once the request is whole. Raises `InvokeError` for one that is refused."""
+        head = SignedHead(request.method, request.target, request.headers)
+        if role is not None:
+            return self._component(request, call, request_id)
+        request.headers.pop(NAMESPACE, None)
+        if brings_nothing(head):
+            return self._anonymous(request, call, request_id)
+        incoming = _Incoming(call, request_id, time.monotonic())
+        incoming.token = bearer_token(request.headers.get(b"authorization"))
+        if incoming.token is None:
+            try:
+                incoming.claim = self._authenticator.claim(head, time.time(), _SERVICE)
+            except CallerRefused as error:
+                incoming.refusal = error
+                if self._mode is not AuthMode.NONE:
+                    self._audit_of(incoming, request)
+                    raise _error(error) from error
+        return partial(self._check, incoming)
+
+    def _component(self, request: Request, call: InvokeCall, request_id: str) -> Check | None:
+        """One of our own components: it may, unless it invokes for a service."""
+        principal = request.headers.get(PRINCIPAL)
+        if principal is None:
+            return None
+        source, account = (request.headers.get(name) for name in (_SOURCE_ARN, _SOURCE_ACCOUNT))
+        incoming = _Incoming(call, request_id, time.monotonic())
+        incoming.caller = service(
+            principal.decode("latin-1"),
+            source_arn=source.decode("latin-1") if source is not None else None,
+            source_account=account.decode("latin-1") if account is not None else None,
+        )
+        return partial(self._check, incoming)
+
+    def _anonymous(self, request: Request, call: InvokeCall, request_id: str) -> Check | None:
+        namespace = self._namespace_of(call.reference.account, request)
+        if self._mode_of(namespace) is not AuthMode.NONE:
+            self._audit_of(_Incoming(call, request_id, time.monotonic()), request)
+            raise _error(caller_refused.missing_token())
+        if self._audited == "all":
+            self._audit_of(_Incoming(call, request_id, time.monotonic()), request)
+        return None
+
+    # -- the whole request --------------------------------------------------------------------------------------------
+
+    def _check(self, incoming: _Incoming, request: Request, then: Then) -> None:
+        if incoming.claim is not None:
+            digest = hashlib.sha256(request.body).hexdigest() if incoming.claim.needs_digest else ""
+            try:
+                incoming.caller = self._authenticator.prove(incoming.claim, digest, time.time())
+            except CallerRefused as error:
+                incoming.refusal = error
+        elif incoming.token is not None:
+            known = self._authenticator.known_holder(incoming.token)
+            if known is None:
+                self._tasks.start(self._ask_holder(incoming, incoming.token, request, then))
+                return
+            _keep(incoming, known)
+        self._decide(incoming, request, then)
+
+    async def _ask_holder(self, incoming: _Incoming, token: str, request: Request, then: Then) -> None:
+        _keep(incoming, await self._authenticator.holder(token))
+        self._decide(incoming, request, then)
+
+    def _decide(self, incoming: _Incoming, request: Request, then: Then) -> None:
+        caller, account = incoming.caller, incoming.call.reference.account
+        if account is None and caller is not None and caller.namespace is not None:
+            request.headers[NAMESPACE] = caller.namespace.encode()
+        namespace = self._namespace_of(account, request)
+        mode = self._mode_of(namespace)
+        if caller is not None or mode is not AuthMode.NONE or self._audited == "all":
+            self._audit_of(incoming, request)
+        if mode is AuthMode.NONE:
+            then(None)
+        elif caller is None:
+            then(_error(incoming.refusal or caller_refused.missing_token()))
+        elif caller.kind is CallerKind.TOKEN:
+            if mode.tokens:
+                self._decide_by_rights(incoming, caller, namespace, then)
+            else:
+                then(_error(caller_refused.missing_token()))
+        elif caller.kind is CallerKind.ACCESS_KEY and not mode.signatures:
+            then(_error(caller_refused.missing_token()))
+        else:
+            then(self._denial(incoming.call, caller, namespace))
+
+    def _decide_by_rights(self, incoming: _Incoming, caller: Caller, namespace: str, then: Then) -> None:
+        user, name = caller.user, self._caches.object_name(namespace, incoming.call.reference.name)
+        assert user is not None, "a token has a user"
+        access = invoke_access(namespace, name)
+        granted = self._reviews.known_right(user, access)
+        if granted is not None:
+            then(self._denial(incoming.call, caller, namespace, granted=granted))
+            return
+
+        async def ask() -> None:
+            try:
+                granted = await self._reviews.right(user, access)
+            except CallerRefused as error:
+                then(_error(error))
+            else:
+                then(self._denial(incoming.call, caller, namespace, granted=granted))
+
+        self._tasks.start(ask())
+
+    def _denial(self, call: InvokeCall, caller: Caller, namespace: str, *, granted: bool = False) -> InvokeError | None:
+        view = self._caches.functions.items.get((namespace, self._caches.object_name(namespace, call.reference.name)))
+        statements = view.statements if view is not None else ()
+        arn = self._arn(call, namespace)
+        question = AccessQuestion(INVOKE, arn, namespace, call.qualifier, statements)
+        text = denial(caller, question, granted=granted)
+        return None if text is None else _error(caller_refused.denied(text))
+
+    # -- what is known ------------------------------------------------------------------------------------------------
+
+    def _mode_of(self, namespace: str) -> AuthMode:
+        found = self._caches.namespaces.items.get(("", namespace))
+        return account_mode(self._mode, found.auth_mode if found is not None else None)
+
+    def _account_of(self, namespace: str) -> tuple[str | None, bool]:
+        found = self._caches.namespaces.items.get(("", namespace))
+        if found is None:
+            return None, False
+        return found.account_id, self._caches.namespace_of(found.account_id) == namespace
+
+    def _arn(self, call: InvokeCall, namespace: str) -> str:
+        account = call.reference.account or self._account_of(namespace)[0] or "0" * 12
+        return identity.function_arn(self._region, account, call.reference.name, call.qualifier)
+
+    def _audit_of(self, incoming: _Incoming, request: Request) -> None:
+        """Has the answer told to the audit log."""
+        if self._audited == "none":
+            return
+        namespace = self._namespace_of(incoming.call.reference.account, request)
+        request.connection = AuditedAnswer(
+            request.connection,
+            self._audit,
+            request_id=incoming.request_id,
+            caller=incoming.caller.arn if incoming.caller is not None else ANONYMOUS,
+            resource=self._arn(incoming.call, namespace),
+            started=incoming.started,
+        )
+
+
+def _keep(incoming: _Incoming, holder: Caller | CallerRefused) -> None:
+    if isinstance(holder, CallerRefused):
+        incoming.refusal = holder
+    else:
+        incoming.caller = holder
+
+
+def _error(refused: CallerRefused) -> InvokeError:
+    return InvokeError(refused.status, refused.type, str(refused))
