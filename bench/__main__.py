@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import baseline, clients, cluster, images, load, memory, provisioned
+from bench import baseline, clients, cluster, events, images, load, memory, provisioned
 from bench.frontend import throughput
 from bench.scaling import loop
 
@@ -187,6 +187,7 @@ BUDGETS = {
     "provisioned_callers_init": 0,
     "alias_edit_p95_ms": 1000,
     "scaling_loop_cpu_s": 2,
+    "event_start_p50_ms": 5,
     "env_pss_mb": 12,
     "frontend_pss_mb": 45,
 }
@@ -225,6 +226,8 @@ def main() -> None:
         warm(results)
         cold(results)
         versions(results)
+        with step("events on an idle installation"):
+            results |= events.measure()
         idle(results)
         results["images_mb"] = images.sizes_mb()
     finally:

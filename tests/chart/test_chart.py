@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from kubelambda.api.settings import Settings
 from kubelambda.autoscaler.scaling_metrics import ScalingMetrics
+from kubelambda.events.event_metrics import EventMetrics
 from kubelambda.frontend.dispatch.metrics import Metrics
 
 ROOT = Path(__file__).parent.parent.parent
@@ -159,6 +160,21 @@ def test_roles_name_verbs_and_resources_one_by_one() -> None:
                 assert rule["verbs"] == (["list", "watch"] if keys else ["get"])
 
 
+def test_events_in_jetstream_have_no_volume_and_one_of_the_pods_leads() -> None:
+    """Several pods, a lease that they may take, and nothing without servers."""
+    shared = ("events.engine=jetstream", "events.jetstream.servers={nats://a:4222,nats://b:4222}")
+    found = {(each["kind"], each["metadata"]["name"]): each for each in manifests(render(KEY, *shared))}
+    pods = found["StatefulSet", "kubelambda-events-jetstream"]["spec"]
+    assert (pods["replicas"], "volumeClaimTemplates" in pods) == (2, False)
+    arguments = pods["template"]["spec"]["containers"][0]["args"]
+    assert {"--servers=nats://a:4222,nats://b:4222", "--stream-bytes=1073741824"} <= set(arguments)
+    role = found["Role", "kubelambda-events"]["rules"]
+    assert [rule["verbs"] for rule in role] == [["create"], ["get", "patch"]]
+    assert ("StatefulSet", "kubelambda-events") not in found
+    finished = helm("template", "x", str(CHART), "--kube-version", "1.36.0", "--set", shared[0])
+    assert "needs events.jetstream.servers" in finished.stderr
+
+
 def test_kube_prometheus_gets_what_it_selects_and_keeps_our_namespaces() -> None:
     """Monitors and rules with the labels that it looks for; the namespace in a series is the function's, not ours."""
     found = [each for each in manifests(render(KEY, *EVERYTHING)) if each["apiVersion"] == "monitoring.coreos.com/v1"]
@@ -172,7 +188,8 @@ def test_dashboards_and_alerts_ask_only_for_series_that_there_are() -> None:
     """By the names under which the components have them."""
     registry = CollectorRegistry()
     ScalingMetrics(registry)
-    names = {f"{family.name}{end}" for family in [*registry.collect(), *Metrics().registry.collect()] for end in ENDS}
+    families = [*registry.collect(), *Metrics().registry.collect(), *EventMetrics().registry.collect()]
+    names = {f"{family.name}{end}" for family in families for end in ENDS}
     asked: set[str] = set()
     for each in manifests(render(KEY, *EVERYTHING)):
         if each["kind"] == "PrometheusRule":
@@ -182,7 +199,7 @@ def test_dashboards_and_alerts_ask_only_for_series_that_there_are() -> None:
                 rule["alert"] for rule in rules
             }
         elif each["metadata"]["name"].endswith("-dashboards"):
-            panels = json.loads(each["data"]["functions.json"])["panels"]
+            panels = [panel for text in each["data"].values() for panel in json.loads(text)["panels"]]
             asked.update(*(NAME.findall(target["expr"]) for panel in panels for target in panel.get("targets", [])))
     assert "kubelambda_spillover_invocations_total" in asked
     assert asked <= names

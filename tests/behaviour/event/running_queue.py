@@ -22,7 +22,7 @@ from kubelambda.events.event_worker import EventWorker
 from kubelambda.events.function_policies import EventPolicy, FunctionPolicies
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.outbound.record_sender import DestinationFailed, RecordSender
-from kubelambda.store.event.event_queue import EventQueue, InvokedFunction, QueuedEvent
+from kubelambda.store.event.event_queue import EventQueue, InvokedFunction, QueuedEvent, WaitingEvent
 from kubelambda.wire.connections import Bounds, Connections
 from kubelambda.wire.protocol import ServerProtocol
 
@@ -100,7 +100,7 @@ class RunningQueue:
             known,
         )
         number = await self.queue.append(made)
-        self.worker.accepted(number, made)
+        self.worker.arrived(WaitingEvent(number, made.target, made.progress.due_at))
         return number
 
     async def left(self) -> list[int]:
@@ -141,7 +141,7 @@ async def running(queue: EventQueue) -> AsyncIterator[RunningQueue]:
     host, port = runner.addresses[0][:2]
 
     def on_accepted(number: int, event: QueuedEvent) -> None:
-        found.worker.accepted(number, event)
+        found.worker.arrived(WaitingEvent(number, event.target, event.progress.due_at))
 
     async with Attempts(f"http://{host}:{port}", KEY) as attempts:
         sends = cast("RecordSender", sender)
@@ -150,7 +150,7 @@ async def running(queue: EventQueue) -> AsyncIterator[RunningQueue]:
         ends = EventEnds(queue, Destinations(queue, sends, on_accepted), metrics)
         worker = EventWorker(queue, attempts, known, ends, metrics)
         letters = DeadLetters(cast("KubeClient", Objects()), queue, known, sends, on_accepted)
-        admin = EventAdmin(queue, worker, letters)
+        admin = EventAdmin(queue, worker, letters, lambda: True)
         connections = Connections(Bounds(), loop.call_later)
         server = await loop.create_server(
             lambda: ServerProtocol(admin.serve, max_body=0, connections=connections), "127.0.0.1", 0

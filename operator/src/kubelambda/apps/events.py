@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -21,12 +22,17 @@ from kubelambda.events.event_metrics import EventMetrics
 from kubelambda.events.event_worker import EventWorker
 from kubelambda.events.function_policies import FunctionPolicies
 from kubelambda.events.intake import EventIntake
+from kubelambda.events.leadership import Leadership
 from kubelambda.kube.kube_client import KubeClient
+from kubelambda.kube.lease import LeaderLease
 from kubelambda.outbound.record_sender import RecordSender
-from kubelambda.store.event.event_queue import QueuedEvent
+from kubelambda.store.event.event_queue import QueuedEvent, WaitingEvent
 from kubelambda.store.event.sqlite_queue import SqliteQueue
 from kubelambda.wire.connections import Bounds, Connections
 from kubelambda.wire.protocol import ServerProtocol
+
+if TYPE_CHECKING:
+    from kubelambda.store.event.jetstream_queue import JetStreamQueue
 
 ADMIN_PORT = 8081
 """On the pod's loopback address: `kubelambda events` forwards a port to it."""
@@ -42,6 +48,11 @@ def main() -> None:
     parser.add_argument(
         "--file", type=Path, default=Path("/var/lib/kubelambda/events.db"), help="where events are kept"
     )
+    parser.add_argument("--engine", choices=["sqlite", "jetstream"], default="sqlite", help="what keeps events")
+    parser.add_argument("--servers", default="", help="jetstream: addresses of NATS servers, with commas between them")
+    parser.add_argument("--stream-replicas", type=int, default=3, help="jetstream: servers that keep each event")
+    parser.add_argument("--stream-bytes", type=int, default=1 << 30, help="jetstream: the most that the streams take")
+    parser.add_argument("--lease", default="kubelambda-events", help="jetstream: Lease of the one that tries events")
     parser.add_argument("--port", type=int, default=8080, help="port at which frontends hand events over")
     parser.add_argument("--metrics-port", type=int, default=9090, help="port of /metrics")
     arguments = parser.parse_args()
@@ -60,40 +71,58 @@ async def _run(arguments: argparse.Namespace) -> None:
         loop.add_signal_handler(number, stop.set)
     client = await KubeClient.connect(arguments.kubeconfig)
     metrics = EventMetrics()
-    policies = FunctionPolicies(client)
     sender = RecordSender(client, settings.region, settings.code_url_refused_networks)
-    async with SqliteQueue(arguments.file) as queue, Attempts(settings.frontend_url, key) as attempts, sender:
+    async with _engine(arguments) as queue, Attempts(settings.frontend_url, key) as attempts, sender:
+        shared = None if isinstance(queue, SqliteQueue) else queue
 
         def on_accepted(number: int, event: QueuedEvent) -> None:
-            worker.accepted(number, event)
+            metrics.received(event.target.namespace, event.target.function)
+            if shared is None:  # otherwise the one that leads hears of it from the queue
+                worker.arrived(WaitingEvent(number, event.target, event.progress.due_at))
 
+        policies = FunctionPolicies(client)
         ends = EventEnds(queue, Destinations(queue, sender, on_accepted), metrics)
         worker = EventWorker(queue, attempts, policies, ends, metrics)
-        log.info("%d events wait", await worker.load())
-        intake = EventIntake(queue, key, on_accepted)
+        leadership = Leadership(worker, policies, shared)
+        if shared is not None:
+            name, identity = arguments.lease, os.environ.get("HOSTNAME", "")
+            leadership.lease = LeaderLease(client, namespace=settings.system_namespace, name=name, identity=identity)
+        await leadership.prepare()
+        intake = EventIntake(queue, key, on_accepted, metrics)
+        admin = EventAdmin(queue, worker, DeadLetters(client, queue, policies, sender, on_accepted), leadership.leads)
         connections = Connections(Bounds(), loop.call_later)
-        server = await loop.create_server(
-            lambda: ServerProtocol(intake.serve, max_body=limits.ASYNC_REQUEST_MAX_BYTES, connections=connections),
-            "0.0.0.0",  # noqa: S104 - the pod's address
-            arguments.port,
-            backlog=1024,
-        )
-        letters = DeadLetters(client, queue, policies, sender, on_accepted)
-        admin = EventAdmin(queue, worker, letters)
-        admin_server = await loop.create_server(
-            lambda: ServerProtocol(admin.serve, max_body=0, connections=connections), "127.0.0.1", ADMIN_PORT
-        )
+        servers = [
+            await loop.create_server(
+                lambda: ServerProtocol(intake.serve, max_body=limits.ASYNC_REQUEST_MAX_BYTES, connections=connections),
+                "0.0.0.0",  # noqa: S104 - the pod's address
+                arguments.port,
+                backlog=1024,
+            ),
+            await loop.create_server(
+                lambda: ServerProtocol(admin.serve, max_body=0, connections=connections), "127.0.0.1", ADMIN_PORT
+            ),
+        ]
         metrics.serve(arguments.metrics_port)
-        tasks = [loop.create_task(policies.run()), loop.create_task(worker.run())]
+        if shared is None:
+            metrics.watch_disk(arguments.file)
+        work = loop.create_task(leadership.run())
         log.info("accepting events on port %d", arguments.port)
-        await asyncio.wait([loop.create_task(stop.wait()), *tasks], return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task.done():
-                task.result()  # a part that died takes the process with it
+        await asyncio.wait([loop.create_task(stop.wait()), work], return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()  # a part that died takes the process with it
         intake.draining = True
         await worker.drain(DRAIN_S)
-        server.close()
-        admin_server.close()
-        for task in tasks:
-            task.cancel()
+        for server in servers:
+            server.close()
+        work.cancel()
     await client.close()
+
+
+def _engine(arguments: argparse.Namespace) -> "SqliteQueue | JetStreamQueue":
+    if arguments.engine == "sqlite":
+        return SqliteQueue(arguments.file)
+    from kubelambda.store.event.jetstream_queue import JetStreamQueue  # noqa: PLC0415 - only who has servers needs it
+
+    return JetStreamQueue(
+        arguments.servers.split(","), replicas=arguments.stream_replicas, max_bytes=arguments.stream_bytes
+    )

@@ -29,6 +29,9 @@ namespace of the installation.
 """,
 )
 _PORT = 8081
+_PODS = ("events-0", "events-jetstream-0", "events-jetstream-1", "events-jetstream-2")
+"""The one of a queue in a file, or those that share one in JetStream, of which one leads."""
+_NOT_LEADING = 409
 _TIMEOUT_S = 120
 
 Namespace = Annotated[
@@ -145,16 +148,25 @@ def purge(
 def _call(method: str, path: str, **query: Any) -> Any:
     options = ["--context", _Installation.context] if _Installation.context else []
     text = urlencode({name: value for name, value in query.items() if value not in (None, "")}, doseq=True)
-    pod = f"pod/{_Installation.release}-events-0"
-    try:
-        with forwarded(pod, _PORT, namespace=_Installation.namespace, kubectl_options=options) as url:
-            request = urllib.request.Request(f"{url}{path}?{text}", method=method)  # noqa: S310 - our own address
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
-                return json.load(response)
-    except urllib.error.HTTPError as error:
-        why = json.loads(error.read() or b"{}").get("message", str(error))
-    except (ForwardFailed, OSError) as error:
-        why = str(error)
+    why = ""
+    for pod in _PODS:
+        target = f"pod/{_Installation.release}-{pod}"
+        try:
+            with forwarded(target, _PORT, namespace=_Installation.namespace, kubectl_options=options) as url:
+                request = urllib.request.Request(f"{url}{path}?{text}", method=method)  # noqa: S310 - our own address
+                with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
+                    return json.load(response)
+        except urllib.error.HTTPError as error:
+            why = json.loads(error.read() or b"{}").get("message", str(error))
+            if error.code != _NOT_LEADING:
+                break
+        except ForwardFailed as error:
+            why = why or str(error)
+            if "not found" not in str(error):
+                break
+        except OSError as error:
+            why = str(error)
+            break
     typer.echo(f"kubelambda: {why}", err=True)
     raise typer.Exit(1)
 

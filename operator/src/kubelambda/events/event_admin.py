@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -59,7 +59,10 @@ class Selection:
 class EventAdmin:
     """Answers what comes to the pod's own port."""
 
-    def __init__(self, queue: EventQueue, worker: EventWorker, dead_letters: DeadLetters) -> None:
+    def __init__(
+        self, queue: EventQueue, worker: EventWorker, dead_letters: DeadLetters, leads: Callable[[], bool]
+    ) -> None:
+        self._leads = leads
         self._queue = queue
         self._worker = worker
         self._dead_letters = dead_letters
@@ -67,6 +70,9 @@ class EventAdmin:
 
     def serve(self, request: Request) -> None:
         """Answers one request."""
+        if not self._leads():
+            request.respond(409, json.dumps({"message": "another pod tries the events: ask that one"}).encode(), _JSON)
+            return
         self._tasks.start(self._answer(request))
 
     async def _answer(self, request: Request) -> None:

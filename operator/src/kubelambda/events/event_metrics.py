@@ -1,7 +1,10 @@
 """Lambda's metrics of asynchronous invocation, by their names (§6.4, §9.3)."""
 
+import shutil
 import threading
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
@@ -51,6 +54,20 @@ class EventMetrics:
             registry=registry,
         )
         self._waiting = Gauge("kubelambda_async_events_waiting", "Events in the queue", _LABELS, registry=registry)
+        self._lags = Gauge(
+            "kubelambda_async_event_lag_seconds",
+            "For how long the first event that is due has waited to be tried",
+            _LABELS,
+            registry=registry,
+        )
+        self._refused = Counter(
+            "kubelambda_async_events_refused_total",
+            "Events that could not be kept, and got no 202",
+            registry=registry,
+        )
+        self._disk = Gauge(
+            "kubelambda_event_queue_disk_bytes", "The volume of the queue's file", ["part"], registry=registry
+        )
         self._known: set[tuple[str, str]] = set()
 
     def received(self, namespace: str, function: str) -> None:
@@ -73,14 +90,29 @@ class EventMetrics:
         """An event is tried."""
         self._ages.labels(namespace, function).observe(seconds)
 
-    def waiting(self, counts: Mapping[tuple[str, str], int]) -> None:
-        """How many events wait."""
+    def refused(self) -> None:
+        """An event could not be kept."""
+        self._refused.inc()
+
+    def watch_disk(self, file: Path) -> None:
+        """Looks at the volume of a queue's file whenever somebody asks."""
+        for part in ("total", "free"):
+            self._disk.labels(part).set_function(partial(_disk, file.parent, part))
+
+    def waiting(self, counts: Mapping[tuple[str, str], int], lags: Mapping[tuple[str, str], float]) -> None:
+        """How many events wait, and for how many seconds the first that is due has."""
         for function, count in counts.items():
             self._waiting.labels(*function).set(count)
+            self._lags.labels(*function).set(lags.get(function, 0.0))
         for function in self._known - counts.keys():
             self._waiting.remove(*function)
+            self._lags.remove(*function)
         self._known = set(counts)
 
     def serve(self, port: int) -> tuple[WSGIServer, threading.Thread]:
         """Serves /metrics from a thread of its own."""
         return start_http_server(port, registry=self.registry)
+
+
+def _disk(folder: Path, part: str) -> float:
+    return float(getattr(shutil.disk_usage(folder), part))

@@ -23,10 +23,11 @@ from kubelambda.events.event_ends import EventEnds
 from kubelambda.events.event_metrics import EventMetrics
 from kubelambda.events.function_policies import EventPolicy, FunctionPolicies
 from kubelambda.kube.errors import KubeError
-from kubelambda.store.event.event_queue import EventQueue, QueuedEvent, QueueUnavailable
+from kubelambda.store.event.event_queue import EventQueue, QueuedEvent, QueueUnavailable, WaitingEvent
 from kubelambda.wire.background_tasks import BackgroundTasks
 
 _CHUNK = 200
+_REPORT_S = 1.0
 _PAUSE_S = 1.0
 """Before an event is looked at again whose progress could not be kept."""
 
@@ -55,10 +56,10 @@ class EventWorker:
         self._stopping = False
         self._running: dict[int, ScheduledFunction] = {}
 
-    def accepted(self, number: int, event: QueuedEvent) -> None:
+    def arrived(self, event: WaitingEvent) -> None:
         """A new event is in the queue."""
-        self._metrics.received(event.target.namespace, event.target.function)
-        self._add(event, number, event.progress.due_at)
+        self._schedule.add((event.target.namespace, event.target.function), event.number, event.due_at)
+        self._changed.set()
 
     async def load(self) -> int:
         """Takes in what an earlier process left; how many events that is."""
@@ -69,6 +70,19 @@ class EventWorker:
     async def run(self) -> None:
         """Works until cancelled."""
         await self._policies.synced()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._report())
+            await self._run()
+
+    async def _report(self) -> None:
+        """Says how much waits, and for how long what is due has waited: not for every event, but every second."""
+        while True:
+            now = time.time()
+            lags = {function: now - due for function, due in self._schedule.first_due().items() if due < now}
+            self._metrics.waiting(self._schedule.waiting_by_function(), lags)
+            await asyncio.sleep(_REPORT_S)
+
+    async def _run(self) -> None:
         while True:
             self._changed.clear()
             while not self._stopping and len(self._tasks) < CONNECTIONS:
@@ -76,7 +90,6 @@ class EventWorker:
                 if taken is None:
                     break
                 self._tasks.start(self._work(*taken))
-            self._metrics.waiting(self._schedule.waiting_by_function())
             due = self._schedule.next_due()
             pause = None if due is None or self._stopping else max(0.0, due - time.time())
             if len(self._tasks) >= CONNECTIONS:

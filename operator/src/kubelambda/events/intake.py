@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from kubelambda.core.environment import tokens
 from kubelambda.core.event.delivery import accepted
+from kubelambda.events.event_metrics import EventMetrics
 from kubelambda.store.event.event_queue import EventQueue, InvokedFunction, QueuedEvent, QueueUnavailable
 from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.request import Request
@@ -25,7 +26,10 @@ log = logging.getLogger(__name__)
 class EventIntake:
     """`on_accepted` gets the number of every event that is kept, with what it is for."""
 
-    def __init__(self, queue: EventQueue, key: bytes, on_accepted: Callable[[int, QueuedEvent], None]) -> None:
+    def __init__(
+        self, queue: EventQueue, key: bytes, on_accepted: Callable[[int, QueuedEvent], None], metrics: EventMetrics
+    ) -> None:
+        self._metrics = metrics
         self._queue = queue
         self._authorization = f"Bearer {tokens.caller_token(key, 'frontend')}".encode()
         self._on_accepted = on_accepted
@@ -61,6 +65,7 @@ class EventIntake:
         try:
             number = await self._queue.append(event)
         except QueueUnavailable as error:
+            self._metrics.refused()
             log.warning("an event of %s/%s was not accepted: %s", event.target.namespace, event.target.function, error)
             request.respond(503, str(error).encode())
             return

@@ -117,6 +117,10 @@ class EventSchedule:
             return 0.0
         return self._sleeping[0][0] if self._sleeping else None
 
+    def first_due(self) -> dict[ScheduledFunction, float]:
+        """When the first waiting event of each function is due, or was."""
+        return {function: line.waiting[0][0] for function, line in self._lines.items() if line.waiting}
+
     def waiting_by_function(self) -> dict[ScheduledFunction, int]:
         """Waiting events of each function that has some."""
         return {function: len(line.waiting) for function, line in self._lines.items() if line.waiting}

@@ -66,3 +66,11 @@ class EventQueue(Protocol):
     def waiting(self) -> AsyncIterator[WaitingEvent]:
         """Every event that is not finished, by number."""
         ...
+
+
+class SharedEventQueue(EventQueue, Protocol):
+    """A queue to which several processes append; one of them, the leader, does all the rest."""
+
+    def arrivals(self) -> AsyncIterator[WaitingEvent]:
+        """Every event that is appended after those that `waiting` gave, by whomever; never ends."""
+        ...
