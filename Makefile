@@ -122,6 +122,11 @@ soak: setup install ## Mixed traffic while everything is replaced and changed, f
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) ENDPOINT=$$($(MAKE) -s endpoint) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" \
 	  PYTHONPATH=e2e $(E2E_PYTHON) e2e/traffic/soak.py --minutes $(MINUTES)
 
+.PHONY: chaos-events
+chaos-events: setup install ## Numbered events while what carries them is killed at random, for MINUTES; whether one is lost
+	KUBECONFIG=$$($(MAKE) -s kubeconfig) ENDPOINT=$$($(MAKE) -s endpoint) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" \
+	  PYTHONPATH=e2e $(E2E_PYTHON) e2e/traffic/chaos_events.py --minutes $(MINUTES)
+
 .PHONY: bench
 bench: setup test-binaries install ## Measure the budgets beside a baseline; prints a table, writes bench/results/latest.json
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" $(PYTHON) -m bench

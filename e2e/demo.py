@@ -13,6 +13,10 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 
+from installation.account import Account
+from installation.kubectl import kubectl
+from mapping import aws_services
+
 ENDPOINT = os.environ["ENDPOINT"]
 EXAMPLES = Path(__file__).parent.parent / "examples"
 WARM_INVOCATIONS = 200
@@ -110,6 +114,39 @@ def send_an_event() -> None:
         time.sleep(0.2)
 
 
+def send_a_message() -> None:
+    """A message in a queue of a server that speaks SQS: a mapping reads it, invokes the function, and deletes it."""
+    account = Account("default", None)
+    with aws_services.sqs(account) as queues:
+        # The example looks for the queue where ElasticMQ would have it.
+        ports = [{"port": 9324, "targetPort": aws_services.PORT}]
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "sqs"}}
+        kubectl(
+            "apply",
+            "--filename",
+            "-",
+            stdin=json.dumps(service | {"spec": {"selector": {"app": "aws"}, "ports": ports}}),
+        )
+        url = queues.create_queue(QueueName="orders", Attributes={"VisibilityTimeout": "30"})["QueueUrl"]
+        print(run("kubectl", "apply", "-f", str(EXAMPLES / "sqs.yaml")), end="")
+        print(run("kubectl", "wait", "--for=condition=Polling", "eventsourcemapping/orders", "--timeout=60s"), end="")
+        queues.send_message(QueueUrl=url, MessageBody='{"kind": "order", "total": 5}')
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+            left = queues.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+            if all(left[name] == "0" for name in names):
+                break
+            time.sleep(0.2)
+        else:
+            raise SystemExit("the message is still in the queue: kubectl describe eventsourcemapping orders")
+        logs = ["kubectl", "logs", "--selector", "kubelambda.dev/function=orders", "--tail=20", "--prefix=false"]
+        printed = subprocess.run(logs, check=False, text=True, capture_output=True).stdout
+        print("\n".join(line for line in printed.splitlines() if line.startswith(("START", "REPORT"))))
+    run("kubectl", "delete", "-f", str(EXAMPLES / "sqs.yaml"), "--wait=false")
+    run("kubectl", "delete", "pod/aws", "service/aws", "service/sqs", "--wait=false")
+
+
 def layer_and_files() -> None:
     """A library out of a layer; and what one function writes to a volume, another reads in its own environment."""
     for example in ("layer.yaml", "files.yaml"):
@@ -177,6 +214,8 @@ def main() -> None:
     cold_start()
     say("An event")
     send_an_event()
+    say("A message in a queue")
+    send_a_message()
     say("A layer, and a file that two environments share")
     layer_and_files()
     say("Versions, an alias, and environments that follow the load")

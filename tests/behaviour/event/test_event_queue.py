@@ -1,18 +1,29 @@
 """What a queue has accepted is there until it is finished, whatever happens to its process or its disk (§6.1)."""
 
 import asyncio
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from kubelambda.core.event.delivery import accepted
 from kubelambda.store.event.event_queue import InvokedFunction, QueuedEvent, QueueUnavailable
 from kubelambda.store.event.sqlite_queue import SqliteQueue
+
+
+class Volume(NamedTuple):
+    """Bytes of a volume, as the system tells them."""
+
+    total: int
+    used: int
+    free: int
+
 
 TARGET = InvokedFunction("team", "hello", "")
 
@@ -156,3 +167,18 @@ async def test_a_log_that_is_damaged_at_its_end_costs_what_was_written_last(tmp_
         left = [found.number async for found in queue.waiting()]
     assert left == numbers[: len(left)]
     assert len(left) >= 19
+
+
+async def test_a_full_volume_keeps_room_to_finish_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleting writes too: if accepting took the last byte, nothing would ever end."""
+    async with SqliteQueue(tmp_path / "events.db") as queue:
+        kept = await queue.append(event(1))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: Volume(5 << 30, 0, 31 << 20))
+        with pytest.raises(QueueUnavailable, match="volume of the event queue is full"):
+            await queue.append(event(2))
+        await queue.postpone(kept, replace(event(1).progress, due_at=5000.0))
+        await queue.finish(kept)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: Volume(5 << 30, 0, 33 << 20))
+        await queue.append(event(2))

@@ -15,6 +15,7 @@ from kubelambda.core.event.destination import (
 )
 from kubelambda.core.event.destination_record import EndedEvent, dead_letter_attributes, destination_record
 from kubelambda.core.event.event_ending import EventEnding
+from kubelambda.core.function.object_name import object_names
 from kubelambda.core.invoke import lineage
 from kubelambda.outbound.record_sender import DestinationFailed, RecordSender
 from kubelambda.store.event.event_queue import EventQueue, InvokedFunction, QueuedEvent, QueueUnavailable
@@ -78,7 +79,7 @@ class Destinations:
         if target is None or source is None or target.account != source.account:
             raise DestinationFailed("a function of another account cannot be a destination")
         following = QueuedEvent(
-            InvokedFunction(event.target.namespace, target.name, target.qualifier or ""),
+            InvokedFunction(event.target.namespace, object_names(target.name)[0], target.qualifier or ""),
             str(uuid.uuid4()),
             body.encode(),
             accepted(time.time()),

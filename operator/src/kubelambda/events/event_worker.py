@@ -27,6 +27,7 @@ from kubelambda.store.event.event_queue import EventQueue, QueuedEvent, QueueUna
 from kubelambda.wire.background_tasks import BackgroundTasks
 
 _CHUNK = 200
+_FAULT_PAUSE_S = 30.0
 _REPORT_S = 1.0
 _PAUSE_S = 1.0
 """Before an event is looked at again whose progress could not be kept."""
@@ -153,6 +154,9 @@ class EventWorker:
         except (QueueUnavailable, KubeError) as error:
             log.warning("event %d is looked at again: %s", number, error)
             self._schedule.add(function, number, time.time() + _PAUSE_S)
+        except Exception:  # a fault of ours in one event must neither lose it nor end the others
+            log.exception("event %d is looked at again", number)
+            self._schedule.add(function, number, time.time() + _FAULT_PAUSE_S)
         finally:
             del self._running[number]
             self._schedule.finished(function, outcome)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -16,6 +17,7 @@ from kubelambda.store.event.sqlite_salvage import is_whole, salvage
 
 _BATCH_MAX = 512
 _PAGE = 5000
+_KEPT_FREE_BYTES = 32 << 20
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -59,7 +61,10 @@ class SqliteQueue:
         await asyncio.to_thread(self._thread.join)
 
     async def append(self, event: QueuedEvent) -> int:
-        """As `EventQueue.append`."""
+        """As `EventQueue.append`. Leaves some room on the volume, without which nothing could be finished either."""
+        volume = shutil.disk_usage(self._file.parent)
+        if volume.free < min(_KEPT_FREE_BYTES, volume.total // 20):
+            raise QueueUnavailable(f"the volume of the event queue is full: {volume.free} bytes are left")
         progress = event.progress
         row = (
             *event.target,
