@@ -2,9 +2,10 @@
 
 import asyncio
 import json
-import socket
+import re
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,16 +14,17 @@ from typing import Any
 import pytest
 from aiobotocore.session import AioSession
 from aiohttp import web
-from tests.ports import free_port
 
 from kubelambda.core.environment.component_callers import CALLER, CallerRole, ComponentCallers, caller_proof
 from kubelambda.core.mapping import sqs_batch
+from kubelambda.core.mapping.mapping_source import mapping_source
 from kubelambda.core.mapping.sqs_batch import BatchRules
 from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.mapping_report import MappingReport
 from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller_metrics import PollerMetrics
-from kubelambda.pollers.sources.sqs import SourceAddress, SqsQueue
+from kubelambda.pollers.sources.source import SourceAddress
+from kubelambda.pollers.sources.sqs import SqsQueue
 from kubelambda.pollers.sqs_poller import SqsPoller
 
 KEY = b"k" * 32
@@ -32,21 +34,22 @@ type Answer = tuple[int, bool, Any]
 
 
 @pytest.fixture(scope="session")
-def sqs_url() -> Iterator[str]:
-    """A server that speaks SQS."""
-    port = free_port()
+def aws_url() -> Iterator[str]:
+    """A server that speaks the protocols of AWS's services, at a port that it chooses itself."""
     program = "from moto.server import main; main()"
-    command = [sys.executable, "-c", program, "--host", "127.0.0.1", "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
+    command = [sys.executable, "-u", "-c", program, "--host", "127.0.0.1", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            found = re.search(r"http://127\.0\.0\.1:\d+", line)
+            if found is not None:
                 break
-            except OSError:
-                assert time.monotonic() < deadline, "moto's server does not answer"
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
+        else:
+            pytest.fail(f"moto's server does not answer: {''.join(lines)}")
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+        yield found[0]
         process.kill()
 
 
@@ -54,6 +57,7 @@ class Function:
     """A function behind a stub of the Invoke API: it answers as the test says, and keeps what it was given."""
 
     def __init__(self) -> None:
+        self.url = ""
         self.events: list[Any] = []
         self.answer: Callable[[Any], Answer] = lambda _: (200, False, None)
         self.pause = asyncio.Event()
@@ -81,23 +85,26 @@ class Function:
         return [record for event in self.events for record in event["Records"]]
 
 
-class _SilentReport(MappingReport):
-    def __init__(self) -> None:
-        pass
+class SilentReport(MappingReport):
+    """Stands in for the mapping's status."""
 
-    async def polling(self, note: str, *, lag: int, pollers: int) -> None:
-        pass
+    def __init__(self) -> None:
+        self.result: str | None = None
+
+    async def polling(self, note: str, *, pollers: int, lag: int | None = None, result: str | None = None) -> None:
+        """Keeps how the last batch ended."""
+        self.result = result
 
 
 class Source:
     """A queue, the poller of its mapping, and the function."""
 
-    def __init__(self, client: Any, url: str, sqs_url: str, function_url: str, function: Function) -> None:
+    def __init__(self, client: Any, url: str, aws_url: str, function_url: str, function: Function) -> None:
         self.client = client
         self.url = url
         self.function = function
         self.arn = f"arn:aws:sqs:us-east-1:123456789012:{url.rpartition('/')[2]}"
-        self._address = SourceAddress(self.arn, sqs_url, "tests", "tests")
+        self._address = SourceAddress(self.arn, aws_url, "tests", "tests")
         self._function_url = function_url
         self._tasks: list[asyncio.Task[None]] = []
         self._pollers: list[SqsPoller] = []
@@ -110,7 +117,7 @@ class Source:
             "name": "orders",
             "generation": 1,
             "enabled": True,
-            "source_arn": self.arn,
+            "source": mapping_source(self.arn),
             "function": "hello",
             "function_arn": "arn:aws:lambda:us-east-1:123456789012:function:hello",
             "endpoint_url": None,
@@ -128,7 +135,7 @@ class Source:
         calls = FunctionInvoker(self._function_url, caller_proof(KEY, CallerRole.POLLERS))
         async with calls as invoker, SqsQueue(AioSession(), self._address) as queue:
             poller = SqsPoller(
-                view, queue, invoker, report=_SilentReport(), metrics=PollerMetrics(), timeout_s=lambda: 1
+                view, queue, invoker, report=SilentReport(), metrics=PollerMetrics(), timeout_s=lambda: 1
             )
             self._pollers.append(poller)
             await poller.run()
@@ -174,30 +181,40 @@ async def eventually(holds: Callable[[], bool], seconds: float = 30) -> None:
 
 
 @pytest.fixture
-async def make_source(sqs_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Any]]:
-    """Makes a source, of a standard queue unless told otherwise."""
-    monkeypatch.setattr(sqs_batch, "RECEIVE_WAIT_MAX_S", 1)  # a poller ends when its last receive does
-    function, made = Function(), []
+async def function() -> AsyncIterator[Function]:
+    """The function, behind a stub of the Invoke API."""
+    found = Function()
     application = web.Application(client_max_size=8 << 20)
-    application.router.add_post("/{path:.*}", function.handle)
+    application.router.add_post("/{path:.*}", found.handle)
     runner = web.AppRunner(application)
     await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield found
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def make_source(
+    aws_url: str, function: Function, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Callable[..., Any]]:
+    """Makes a source, of a standard queue unless told otherwise."""
+    monkeypatch.setattr(sqs_batch, "RECEIVE_WAIT_MAX_S", 1)  # a poller ends when its last receive does
+    made = []
     who = {"aws_access_key_id": "tests", "aws_secret_access_key": "tests", "region_name": "us-east-1"}
-    async with AioSession().create_client("sqs", endpoint_url=sqs_url, **who) as client:
+    async with AioSession().create_client("sqs", endpoint_url=aws_url, **who) as client:
 
         async def make(*, fifo: bool = False) -> Source:
             name = f"q-{uuid.uuid4().hex[:8]}" + (".fifo" if fifo else "")
             attributes = {"VisibilityTimeout": str(VISIBILITY_S)} | ({"FifoQueue": "true"} if fifo else {})
             url = (await client.create_queue(QueueName=name, Attributes=attributes))["QueueUrl"]
-            made.append(Source(client, url, sqs_url, f"http://127.0.0.1:{port}", function))
+            made.append(Source(client, url, aws_url, function.url, function))
             return made[-1]
 
         yield make
         for source in made:
             await source.close()
-    await runner.cleanup()
 
 
 @pytest.fixture

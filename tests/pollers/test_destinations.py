@@ -50,11 +50,11 @@ class StoredObjects:
 
 
 @pytest.fixture
-def stored(sqs_url: str) -> StoredObjects:
+def stored(aws_url: str) -> StoredObjects:
     """A namespace whose services are all at the server of the tests."""
     found = StoredObjects()
     services = ["sqs", "sns", "events", "s3"]
-    found.targets["aws"] = {"aws": {"services": services, "endpointUrl": sqs_url, "credentialsSecret": {"name": "aws"}}}
+    found.targets["aws"] = {"aws": {"services": services, "endpointUrl": aws_url, "credentialsSecret": {"name": "aws"}}}
     return found
 
 
@@ -84,9 +84,9 @@ async def received(sqs: Any, url: str) -> Any:
     return message
 
 
-async def test_a_queue_gets_records_and_dead_letters(sender: RecordSender, sqs_url: str) -> None:
+async def test_a_queue_gets_records_and_dead_letters(sender: RecordSender, aws_url: str) -> None:
     """The record as body, with the trace; the attributes of a dead letter."""
-    async with client("sqs", sqs_url) as sqs:
+    async with client("sqs", aws_url) as sqs:
         url, arn = await new_queue(sqs)
         await sender.send("shop", arn, RECORD)
         message = await received(sqs, url)
@@ -99,9 +99,9 @@ async def test_a_queue_gets_records_and_dead_letters(sender: RecordSender, sqs_u
         assert letter["ErrorCode"] == {"StringValue": "200", "DataType": "Number"}
 
 
-async def test_topics_and_event_buses_pass_records_on(sender: RecordSender, sqs_url: str) -> None:
+async def test_topics_and_event_buses_pass_records_on(sender: RecordSender, aws_url: str) -> None:
     """Seen by a queue that subscribes to both."""
-    async with client("sqs", sqs_url) as sqs, client("sns", sqs_url) as sns, client("events", sqs_url) as events:
+    async with client("sqs", aws_url) as sqs, client("sns", aws_url) as sns, client("events", aws_url) as events:
         url, queue = await new_queue(sqs)
         topic = (await sns.create_topic(Name=f"t-{uuid4().hex[:8]}"))["TopicArn"]
         await sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue, Attributes={"RawMessageDelivery": "true"})
@@ -117,32 +117,32 @@ async def test_topics_and_event_buses_pass_records_on(sender: RecordSender, sqs_
         assert event["resources"] == [bus, FUNCTION]
 
 
-async def test_a_bucket_gets_an_object(sender: RecordSender, sqs_url: str) -> None:
+async def test_a_bucket_gets_an_object(sender: RecordSender, aws_url: str) -> None:
     """Addressed by its path: not every server has names for buckets."""
-    async with client("s3", sqs_url) as s3:
+    async with client("s3", aws_url) as s3:
         await s3.create_bucket(Bucket="failures")
         await sender.send("shop", "arn:aws:s3:::failures", RECORD)
         found = await s3.get_object(Bucket="failures", Key="key")
         assert await found["Body"].read() == RECORD.body.encode()
 
 
-async def test_a_target_of_that_very_arn_comes_first(sender: RecordSender, stored: StoredObjects, sqs_url: str) -> None:
+async def test_a_target_of_that_very_arn_comes_first(sender: RecordSender, stored: StoredObjects, aws_url: str) -> None:
     """Before the one of the whole service; and it can be named itself."""
-    async with client("sqs", sqs_url) as sqs:
+    async with client("sqs", aws_url) as sqs:
         url, arn = await new_queue(sqs)
         stored.targets["aws"]["aws"]["endpointUrl"] = "http://127.0.0.1:9"
-        stored.targets["orders"] = {"aws": {"arn": arn, "endpointUrl": sqs_url, "credentialsSecret": {"name": "aws"}}}
+        stored.targets["orders"] = {"aws": {"arn": arn, "endpointUrl": aws_url, "credentialsSecret": {"name": "aws"}}}
         for destination in (arn, "orders"):
             await sender.send("shop", destination, RECORD)
             assert (await received(sqs, url))["Body"] == RECORD.body
 
 
 async def test_the_accounts_own_credentials_serve_where_a_target_names_none(
-    sender: RecordSender, stored: StoredObjects, sqs_url: str
+    sender: RecordSender, stored: StoredObjects, aws_url: str
 ) -> None:
     """Those of its functions; without any, nobody is asked for ours."""
     del stored.targets["aws"]["aws"]["credentialsSecret"]
-    async with client("sqs", sqs_url) as sqs:
+    async with client("sqs", aws_url) as sqs:
         url, arn = await new_queue(sqs)
         with pytest.raises(DestinationFailed, match=r"credentials-secret names a Secret"):
             await sender.send("shop", arn, RECORD)
@@ -197,9 +197,9 @@ async def test_a_destination_that_takes_nothing_says_why(sender: RecordSender, d
         await sender.send("shop", destination, RECORD)
 
 
-async def test_nothing_is_sent_to_where_only_we_may_be(stored: StoredObjects, sqs_url: str) -> None:
+async def test_nothing_is_sent_to_where_only_we_may_be(stored: StoredObjects, aws_url: str) -> None:
     """Queues and sinks alike: checked after names are resolved."""
-    stored.targets["sink"] = {"http": {"url": sqs_url.replace("127.0.0.1", "localhost")}}
+    stored.targets["sink"] = {"http": {"url": aws_url.replace("127.0.0.1", "localhost")}}
     refused = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
     async with RecordSender(cast("KubeClient", stored), "us-east-1", refused) as sender:
         for destination in ((ACCOUNT % "sqs") + "q", "sink"):

@@ -11,7 +11,8 @@ from aiobotocore.session import AioSession
 from tests.pollers.conftest import Answer, Source, eventually
 
 from kubelambda.core.mapping.sqs_batch import BatchRules
-from kubelambda.pollers.sources.sqs import QueueUnreachable, SourceAddress, SqsQueue
+from kubelambda.pollers.sources.source import SourceAddress, SourceUnreachable
+from kubelambda.pollers.sources.sqs import SqsQueue
 
 
 def counts(source: Source) -> list[str]:
@@ -122,15 +123,15 @@ async def test_a_poller_that_is_asked_to_end_finishes_what_it_has_begun(source: 
 async def test_a_queue_that_is_not_there_is_told_of_in_lambdas_words(source: Source) -> None:
     """The whole text."""
     await source.client.delete_queue(QueueUrl=source.url)
-    with pytest.raises(QueueUnreachable) as raised:
+    with pytest.raises(SourceUnreachable) as raised:
         await source.poll()
     assert "SQS Error Code: AWS.SimpleQueueService.NonExistentQueue" in str(raised.value)
     assert "SQS Error Message: The specified queue does not exist." in str(raised.value)
 
 
-async def test_no_source_is_in_a_refused_network(sqs_url: str) -> None:
+async def test_no_source_is_in_a_refused_network(aws_url: str) -> None:
     """Whoever writes a mapping must not reach what only we can."""
-    address = SourceAddress("arn:aws:sqs:us-east-1:123456789012:q", sqs_url, "tests", "tests")
-    with pytest.raises(QueueUnreachable):
+    address = SourceAddress("arn:aws:sqs:us-east-1:123456789012:q", aws_url, "tests", "tests")
+    with pytest.raises(SourceUnreachable):
         async with SqsQueue(AioSession(), address, [ip_network("127.0.0.0/8")]):
             pass

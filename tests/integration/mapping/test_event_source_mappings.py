@@ -9,11 +9,15 @@ from tests.integration.control_plane import ControlPlane
 from tests.integration.functions import Functions, condition, eventually
 from tests.integration.processes import Installation
 
+from kubelambda.core.mapping.shard_lineage import ShardProgress
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS, FUNCTIONS
+from kubelambda.pollers.shard_checkpoints import MappingTaken, ShardCheckpoints
 
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:orders"
 FIFO = f"{QUEUE}.fifo"
+STREAM = "arn:aws:kinesis:us-east-1:123456789012:stream/orders"
+TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
 NO_WINDOW = "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"
 
 
@@ -42,10 +46,47 @@ def mapping(spec: dict[str, Any], name: str = "orders", namespace: str = "defaul
         ({"eventSourceArn": FIFO, "maximumBatchingWindowInSeconds": 1}, "not supported for FIFO queues"),
         ({"scalingConfig": {"maximumConcurrency": 1}}, "greater than or equal to 2"),
         ({"functionResponseTypes": ["Other"]}, "ReportBatchItemFailures"),
-        ({"eventSourceArn": "arn:aws:kinesis:us-east-1:123456789012:stream/s"}, "sources are SQS queues"),
-        ({"startingPosition": "LATEST"}, "startingPosition is not served by this release of kubelambda"),
+        ({"eventSourceArn": "arn:aws:kafka:us-east-1:123456789012:cluster/c/1"}, "sources are SQS queues"),
+        ({"startingPosition": "LATEST"}, "startingPosition is of streams only"),
+        ({"parallelizationFactor": 2}, "parallelizationFactor is of streams only"),
+        ({"eventSourceArn": STREAM}, "Value null at 'startingPosition' failed to satisfy constraint"),
+        ({"eventSourceArn": STREAM, "startingPosition": "LATEST", "parallelizationFactor": 10}, ""),
+        ({"eventSourceArn": TABLE, "startingPosition": "TRIM_HORIZON", "bisectBatchOnFunctionError": True}, ""),
+        ({"eventSourceArn": STREAM, "startingPosition": "AT_TIMESTAMP"}, "needs startingPositionTimestamp"),
+        ({"eventSourceArn": STREAM, "startingPosition": "AT_TIMESTAMP", "startingPositionTimestamp": 1.5e9}, ""),
+        (
+            {"eventSourceArn": TABLE, "startingPosition": "AT_TIMESTAMP", "startingPositionTimestamp": 1.5e9},
+            "Unsupported starting position for arn type",
+        ),
+        ({"eventSourceArn": STREAM, "startingPosition": "LATEST", "maximumRecordAgeInSeconds": 59}, "60 to 604800"),
+        ({"eventSourceArn": STREAM, "startingPosition": "LATEST", "scalingConfig": {}}, "scalingConfig is of queues"),
+        (
+            {
+                "eventSourceArn": STREAM,
+                "startingPosition": "LATEST",
+                "destinationConfig": {"onFailure": {"destination": QUEUE}},
+            },
+            "",
+        ),
+        (
+            {
+                "eventSourceArn": STREAM,
+                "startingPosition": "LATEST",
+                "destinationConfig": {"onSuccess": {"destination": QUEUE}},
+            },
+            "tells of failures only",
+        ),
+        (
+            {
+                "eventSourceArn": STREAM,
+                "startingPosition": "LATEST",
+                "tumblingWindowInSeconds": 60,
+                "parallelizationFactor": 2,
+            },
+            "one state a shard",
+        ),
         ({"topics": ["a"]}, "topics is not served by this release of kubelambda"),
-        ({"destinationConfig": {"onFailure": {}}}, "destinationConfig is not served by this release of kubelambda"),
+        ({"destinationConfig": {"onFailure": {"destination": QUEUE}}}, "destinationConfig is of streams only"),
         ({"filterCriteria": {"filters": [{"pattern": "{}"}] * 11}}, "must have at most 10 items"),
         ({"connection": {"endpointUrl": "sqs:9324"}}, "spec.connection.endpointUrl"),
         ({"functionName": "hello:"}, "spec.functionName"),
@@ -146,3 +187,29 @@ async def test_of_two_mappings_of_one_queue_and_function_the_older_one_stays(
     gone = "a-first" if loser == "b-second" else "b-second"
     await functions.client.delete(EVENT_SOURCE_MAPPINGS, gone, functions.namespace)
     assert (await mappings.because(loser, "Mapped"))["state"] == "Enabled"
+
+
+async def test_a_poller_that_lost_a_stream_cannot_move_its_position(
+    running: Installation, functions: Functions, mappings: Mappings
+) -> None:
+    """The next one goes on from what was written, and the former finds out at its next write."""
+    functions.apply("hello")
+    mappings.apply("clicks", eventSourceArn=STREAM, startingPosition="TRIM_HORIZON")
+    status = await mappings.because("clicks", "Mapped")
+    assert status["stateTransitionReason"] == "User action"
+    former, next_one = (
+        ShardCheckpoints(functions.client, functions.namespace, "clicks", f"kubelambda-poller-{name}") for name in "ab"
+    )
+    assert await former.claim() == {}
+    await former.write({"shard-1": ShardProgress("7", finished=True), "shard-2": ShardProgress("8")})
+    assert await next_one.claim() == {"shard-1": ShardProgress("7", finished=True), "shard-2": ShardProgress("8")}
+    with pytest.raises(MappingTaken):
+        await former.write({"shard-2": ShardProgress("9")})
+    await next_one.write({"shard-2": ShardProgress("10")})
+    status = await mappings.until(
+        "clicks", lambda found: found.get("checkpoints", {}).get("poller") == "kubelambda-poller-b"
+    )
+    assert status["checkpoints"]["shards"] == [{"shardId": "shard-2", "sequenceNumber": "10", "finished": False}]
+    await functions.client.delete(EVENT_SOURCE_MAPPINGS, "clicks", functions.namespace)
+    with pytest.raises(MappingTaken):
+        await next_one.write({"shard-2": ShardProgress("11")})

@@ -4,13 +4,20 @@ from typing import Any
 
 from kubelambda.pollers.mapping_view import mapping_view, timeout_view
 
+CREATED = "2026-01-02T03:04:05Z"
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:hello:live"
 
 
 def body(**changed: Any) -> dict[str, Any]:
     """A mapping as the operator has found it good; `changed` are members of its status."""
     return {
-        "metadata": {"uid": "uid", "namespace": "shop", "name": "orders", "generation": 2},
+        "metadata": {
+            "uid": "uid",
+            "namespace": "shop",
+            "name": "orders",
+            "generation": 2,
+            "creationTimestamp": CREATED,
+        },
         "spec": {
             "functionName": "hello:live",
             "eventSourceArn": "arn:aws:sqs:us-east-1:123456789012:orders.fifo",

@@ -5,6 +5,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from pathlib import Path
 
 import uvloop
@@ -14,7 +15,9 @@ from kubelambda.api import settings as settings_file
 from kubelambda.apps import options
 from kubelambda.apps.caller_proof import PATH
 from kubelambda.kube.kube_client import KubeClient
+from kubelambda.outbound.record_sender import RecordSender
 from kubelambda.pollers.function_invoker import FunctionInvoker
+from kubelambda.pollers.poller_factory import PollerFactory
 from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.poller_share import PollerShare
 from kubelambda.pollers.supervisor import Supervisor
@@ -47,14 +50,18 @@ async def _run(arguments: argparse.Namespace) -> None:
         loop.add_signal_handler(number, stop.set)
     client = await KubeClient.connect(arguments.kubeconfig)
     metrics = PollerMetrics()
-    async with FunctionInvoker(settings.frontend_url, arguments.caller_file.read_text()) as invoker:
+    refused = settings.code_url_refused_networks
+    async with (
+        FunctionInvoker(settings.frontend_url, arguments.caller_file.read_text()) as invoker,
+        RecordSender(client, settings.region, refused) as sender,
+    ):
 
         def share_changed() -> None:
             supervisor.share_changed()
 
         share = PollerShare(client, settings.system_namespace, arguments.service, arguments.address, share_changed)
-        refused = settings.code_url_refused_networks
-        supervisor = Supervisor(client, invoker, metrics, owns=share.owns, refused_networks=refused)
+        pollers = PollerFactory(client, invoker, sender, metrics, identity=socket.gethostname(), refused=refused)
+        supervisor = Supervisor(client, pollers, owns=share.owns)
         runner = web.AppRunner(_pages(supervisor, metrics), access_log=None)
         await runner.setup()
         await web.TCPSite(runner, port=arguments.port).start()

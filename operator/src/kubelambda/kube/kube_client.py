@@ -179,9 +179,18 @@ class KubeClient:
         return await self._json("PATCH", path, query, body=patch, content_type=content_type)
 
     async def apply(
-        self, resource: Resource, manifest: Mapping[str, Any], *, manager: str, subresource: str | None = None
+        self,
+        resource: Resource,
+        manifest: Mapping[str, Any],
+        *,
+        manager: str,
+        subresource: str | None = None,
+        force: bool = True,
     ) -> Object:
-        """Server-side apply. `manager` takes over the fields it names from whoever set them before."""
+        """Server-side apply. `manager` takes over the fields it names from whoever set them before.
+
+        Without `force` that is a `Conflict`, as a resource version in the manifest that is not the present one is.
+        """
         metadata = manifest["metadata"]
         body = {"apiVersion": resource.api_version, "kind": resource.kind, **manifest}
         return await self.patch(
@@ -191,7 +200,7 @@ class KubeClient:
             metadata.get("namespace"),
             subresource=subresource,
             content_type=APPLY_PATCH,
-            query={"fieldManager": manager, "force": "true"},
+            query={"fieldManager": manager, "force": "true" if force else "false"},
         )
 
     async def delete(

@@ -34,6 +34,9 @@ class InvokeResult:
 
     outcome: InvokeOutcome
     payload: bytes = b""
+    request_id: str = ""
+    executed_version: str = "$LATEST"
+    function_error: str | None = None
 
 
 class FunctionInvoker:
@@ -66,9 +69,16 @@ class FunctionInvoker:
         try:
             async with self._session.post(url, data=event, headers=self._headers, timeout=timeout) as response:
                 payload = await response.read()
-                return InvokeResult(_outcome(response.status, "X-Amz-Function-Error" in response.headers), payload)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            why = str(error) or type(error).__name__
+                error = response.headers.get("X-Amz-Function-Error")
+                return InvokeResult(
+                    _outcome(response.status, error is not None),
+                    payload,
+                    response.headers.get("x-amzn-RequestId", ""),
+                    response.headers.get("X-Amz-Executed-Version", "$LATEST"),
+                    error,
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError) as fault:
+            why = str(fault) or type(fault).__name__
             log.info("%s: no frontend answers: %s", arn, why)
             return InvokeResult(InvokeOutcome.TURNED_DOWN, why.encode())
 

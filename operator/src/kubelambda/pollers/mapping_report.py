@@ -26,15 +26,18 @@ class MappingReport:
         self._since: dict[bool, str] = {}
         self._written: dict[str, Any] = {}
 
-    async def polling(self, note: str, *, lag: int, pollers: int) -> None:
-        """The source answers."""
-        await self._write(True, Reason.POLLING, note, {"lag": lag, "pollers": pollers})
+    async def polling(self, note: str, *, pollers: int, lag: int | None = None, result: str | None = None) -> None:
+        """The source answers. Queues have a `lag`, streams the `result` of the last batch."""
+        members = {"lag": lag, "pollers": pollers, "lastProcessingResult": result}
+        await self._write(
+            True, Reason.POLLING, note, {name: each for name, each in members.items() if each is not None}
+        )
 
     async def trouble(self, reason: Reason, message: str) -> None:
         """Nothing can be read now."""
         await self._write(False, reason, message, {"pollers": 0})
 
-    async def _write(self, good: bool, reason: Reason, message: str, numbers: dict[str, int]) -> None:
+    async def _write(self, good: bool, reason: Reason, message: str, members: dict[str, Any]) -> None:
         if good not in self._since:
             self._since = {good: timestamp(datetime.now(UTC))}
         condition = Condition(
@@ -45,7 +48,7 @@ class MappingReport:
             observed_generation=self._view.generation,
             last_transition_time=self._since[good],
         )
-        status = {"conditions": [condition.model_dump(mode="json", by_alias=True, exclude_none=True)], **numbers}
+        status = {"conditions": [condition.model_dump(mode="json", by_alias=True, exclude_none=True)], **members}
         if status == self._written:
             return
         manifest = {"metadata": {"name": self._view.name, "namespace": self._view.namespace}, "status": status}

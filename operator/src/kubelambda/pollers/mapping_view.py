@@ -1,12 +1,15 @@
 """Narrow views of what pollers watch: mappings that can be served, and how long their functions may take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from kubelambda.api import limits
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec
+from kubelambda.core.mapping.mapping_source import MappingSource, mapping_source
 from kubelambda.core.mapping.mapping_status import patterns
 from kubelambda.core.mapping.sqs_batch import BatchRules
+from kubelambda.core.mapping.stream_rules import FOREVER, StartingPosition, StreamRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class MappingView:
     generation: int
     enabled: bool
     """Whether its status says that records are read."""
-    source_arn: str
+    source: MappingSource
     function: str
     """Name of its function, without a qualifier."""
     function_arn: str
@@ -30,11 +33,22 @@ class MappingView:
     reports_failures: bool
     """Whether the function names the records that failed."""
     maximum_concurrency: int | None
+    stream: StreamRules = field(default_factory=StreamRules)
+    """Of streams."""
+    starting_position: StartingPosition = field(default_factory=StartingPosition)
+    """Of streams."""
+    on_failure: str | None = None
+    """Who is told of what was given up."""
 
     @property
     def fifo(self) -> bool:
         """Whether the queue keeps the order of its groups."""
-        return self.source_arn.endswith(".fifo")
+        return self.source.arn.endswith(".fifo")
+
+    @property
+    def unqualified_arn(self) -> str:
+        """The function's ARN without a version or an alias."""
+        return ":".join(self.function_arn.split(":")[:7])
 
 
 def mapping_view(body: dict[str, Any]) -> MappingView | None:
@@ -44,21 +58,28 @@ def mapping_view(body: dict[str, Any]) -> MappingView | None:
         return None
     spec = EventSourceMappingSpec.model_validate(body["spec"], extra="ignore")
     connection = spec.connection
+    source = mapping_source(spec.event_source_arn)
+    size = spec.batch_size or source.batch_size
+    window_s = float(spec.maximum_batching_window_in_seconds or 0)
+    on_failure = spec.destination_config.on_failure if spec.destination_config else None
     return MappingView(
         uid=metadata["uid"],
         namespace=metadata["namespace"],
         name=metadata["name"],
         generation=metadata["generation"],
         enabled=status.get("state") == "Enabled" and "deletionTimestamp" not in metadata,
-        source_arn=spec.event_source_arn,
+        source=source,
         function=spec.function_name.partition(":")[0],
         function_arn=status["functionArn"],
         endpoint_url=connection.endpoint_url,
         credentials_secret=connection.credentials_secret.name if connection.credentials_secret else None,
-        rules=BatchRules(spec.batch_size or 10, float(spec.maximum_batching_window_in_seconds or 0)),
+        rules=BatchRules(size, window_s),
         patterns=tuple(patterns(spec)),
         reports_failures="ReportBatchItemFailures" in spec.function_response_types,
         maximum_concurrency=spec.scaling_config.maximum_concurrency if spec.scaling_config else None,
+        stream=_stream_rules(spec, size, window_s),
+        starting_position=_starting_position(spec, metadata["creationTimestamp"]),
+        on_failure=on_failure.destination if on_failure else None,
     )
 
 
@@ -67,3 +88,27 @@ def timeout_view(body: dict[str, Any]) -> int:
     deployed = (body.get("status") or {}).get("deployed") or {}
     found: int = deployed.get("timeout") or body["spec"].get("timeout") or limits.TIMEOUT_DEFAULT_S
     return found
+
+
+def _stream_rules(spec: EventSourceMappingSpec, size: int, window_s: float) -> StreamRules:
+    attempts, age = spec.maximum_retry_attempts, spec.maximum_record_age_in_seconds
+    return StreamRules(
+        size=size,
+        window_s=window_s,
+        lanes=spec.parallelization_factor or 1,
+        max_retries=FOREVER if attempts is None else attempts,
+        max_age_s=FOREVER if age is None else age,
+        bisect=bool(spec.bisect_batch_on_function_error),
+        tumbling_s=spec.tumbling_window_in_seconds or 0,
+        reports_failures="ReportBatchItemFailures" in spec.function_response_types,
+    )
+
+
+def _starting_position(spec: EventSourceMappingSpec, created: str) -> StartingPosition:
+    """LATEST is what came since the mapping was made: who dies before its first checkpoint loses nothing."""
+    match spec.starting_position:
+        case "AT_TIMESTAMP":
+            return StartingPosition(datetime.fromtimestamp(spec.starting_position_timestamp or 0, UTC))
+        case "LATEST":
+            return StartingPosition(datetime.fromisoformat(created))
+    return StartingPosition()

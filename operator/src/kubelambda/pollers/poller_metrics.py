@@ -12,7 +12,8 @@ class PollerMetrics:
         self._registry = CollectorRegistry()
         self._events = Counter(
             "kubelambda_mapping_events_total",
-            "Records by what became of them: polled, filtered_out, invoked, failed_invoke, deleted or dropped",
+            "Records by what became of them: polled, filtered_out, invoked, failed_invoke, deleted, dropped, "
+            "on_failure_delivered or on_failure_failed",
             [*_LABELS, "what"],
             registry=self._registry,
         )
@@ -25,6 +26,13 @@ class PollerMetrics:
         self._lag = Gauge("kubelambda_mapping_lag", "Messages that wait in the queue", _LABELS, registry=self._registry)
         self._slots = Gauge(
             "kubelambda_mapping_slots", "Batches that may be in work at once", _LABELS, registry=self._registry
+        )
+
+        self._iterator_age = Gauge(
+            "kubelambda_mapping_iterator_age_milliseconds",
+            "Age of the last record of the batch that the function got last",
+            _LABELS,
+            registry=self._registry,
         )
 
     def events(self, namespace: str, mapping: str, what: str, count: int) -> None:
@@ -40,13 +48,17 @@ class PollerMetrics:
         """Messages wait."""
         self._lag.labels(namespace, mapping).set(waiting)
 
+    def iterator_age(self, namespace: str, mapping: str, milliseconds: float) -> None:
+        """Age of the last record of a batch."""
+        self._iterator_age.labels(namespace, mapping).set(milliseconds)
+
     def slots(self, namespace: str, mapping: str, count: int) -> None:
         """Slots of a mapping."""
         self._slots.labels(namespace, mapping).set(count)
 
     def ended(self, namespace: str, mapping: str) -> None:
         """A mapping is not served any more."""
-        for gauge in (self._lag, self._slots):
+        for gauge in (self._lag, self._slots, self._iterator_age):
             gauge.labels(namespace, mapping)
             gauge.remove(namespace, mapping)
 

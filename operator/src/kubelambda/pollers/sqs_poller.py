@@ -16,8 +16,10 @@ from kubelambda.core.mapping.sqs_scaling import first_slots, slot_cap
 from kubelambda.pollers.function_invoker import FunctionInvoker, InvokeOutcome, InvokeResult
 from kubelambda.pollers.mapping_report import MappingReport
 from kubelambda.pollers.mapping_view import MappingView
+from kubelambda.pollers.poller import Poller
 from kubelambda.pollers.poller_metrics import PollerMetrics
-from kubelambda.pollers.sources.sqs import QueueUnreachable, SqsQueue
+from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.sqs import SqsQueue
 from kubelambda.wire.background_tasks import BackgroundTasks
 
 _DECIDE_S = 5.0
@@ -39,7 +41,7 @@ class _Received:
     at: float
 
 
-class SqsPoller:
+class SqsPoller(Poller):
     """The slots of one mapping. Each makes one batch after the other."""
 
     def __init__(
@@ -64,18 +66,18 @@ class SqsPoller:
         self._slots = BackgroundTasks()
         self._queue_visibility_s = 30
         self._ended = asyncio.Event()
-        self._fault: QueueUnreachable | None = None
+        self._fault: SourceUnreachable | None = None
 
     def stop(self) -> None:
         """Begins nothing new; what runs comes to its end."""
         self._ended.set()
 
     async def run(self) -> None:
-        """Works until stopped. Raises `QueueUnreachable`, once no slot works any more."""
+        """Works until stopped. Raises `SourceUnreachable`, once no slot works any more."""
         try:
             self._queue_visibility_s = await self._queue.visibility_timeout_s()
             await self._keep_slots()
-        except QueueUnreachable as error:
+        except SourceUnreachable as error:
             self._fault = error
         finally:
             self.stop()
@@ -114,7 +116,7 @@ class SqsPoller:
                         carried = []  # they come back after those that failed, and in order
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._ended.wait(), _REFUSED_S)
-        except QueueUnreachable as error:
+        except SourceUnreachable as error:
             self._fault = error
             self.stop()
 
@@ -138,7 +140,7 @@ class SqsPoller:
         self._count = self._count.counted(full_receives=int(full), empty_receives=int(not found))
         passed, dropped = [], []
         for message in found:
-            record = sqs_record(message, self._view.source_arn)
+            record = sqs_record(message, self._view.source.arn)
             if self._filter.passes(record):
                 passed.append(BatchMessage(message["MessageId"], message["ReceiptHandle"], encoded(record)))
             else:
@@ -150,7 +152,7 @@ class SqsPoller:
         deliverable = [message for message in passed if message.deliverable]
         if len(deliverable) < len(passed):
             self._tell("dropped", len(passed) - len(deliverable))
-            log.warning("%s: a message is too large for an event, and stays in the queue", self._view.source_arn)
+            log.warning("%s: a message is too large for an event, and stays in the queue", self._view.source.arn)
         return deliverable
 
     async def _deliver(self, gathering: Gathering) -> bool:

@@ -3,10 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
-
-from aiobotocore.session import AioSession
-from pydantic import IPvAnyNetwork
+from collections.abc import Callable
 
 from kubelambda.api import limits
 from kubelambda.api.reasons import Reason
@@ -14,13 +11,13 @@ from kubelambda.core.function.object_name import object_names
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.reflector import Name, Reflector
 from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS, FUNCTIONS
-from kubelambda.outbound.service_credentials import CredentialsMissing, read_credentials
-from kubelambda.pollers.function_invoker import FunctionInvoker
+from kubelambda.outbound.service_credentials import CredentialsMissing
 from kubelambda.pollers.mapping_report import MappingReport
 from kubelambda.pollers.mapping_view import MappingView, mapping_view, timeout_view
-from kubelambda.pollers.poller_metrics import PollerMetrics
-from kubelambda.pollers.sources.sqs import QueueUnreachable, SourceAddress, SqsQueue
-from kubelambda.pollers.sqs_poller import SqsPoller
+from kubelambda.pollers.poller import Poller
+from kubelambda.pollers.poller_factory import PollerFactory
+from kubelambda.pollers.shard_checkpoints import MappingTaken
+from kubelambda.pollers.sources.source import SourceUnreachable
 
 _PAUSE_FIRST_S = 1.0
 _PAUSE_MAX_S = 30.0
@@ -32,21 +29,12 @@ class Supervisor:
     """Every mapping of the cluster."""
 
     def __init__(
-        self,
-        client: KubeClient,
-        invoker: FunctionInvoker,
-        metrics: PollerMetrics,
-        *,
-        owns: Callable[[str], bool] = lambda _: True,
-        refused_networks: Sequence[IPvAnyNetwork] = (),
+        self, client: KubeClient, pollers: PollerFactory, *, owns: Callable[[str], bool] = lambda _: True
     ) -> None:
-        """`owns` says by its uid whether a mapping is ours. No source can be in `refused_networks`."""
+        """`owns` says by its uid whether a mapping is ours."""
         self._client = client
-        self._invoker = invoker
-        self._metrics = metrics
-        self._session = AioSession()
+        self._pollers = pollers
         self._owns = owns
-        self._refused_networks = refused_networks
         self._running: dict[Name, MappingRunner] = {}
         self._stopping = False
         self.functions = Reflector(client, FUNCTIONS, timeout_view, on_change=lambda *_: None)
@@ -86,9 +74,6 @@ class Supervisor:
                 return found
         return limits.TIMEOUT_DEFAULT_S
 
-    def _queue(self, address: SourceAddress) -> SqsQueue:
-        return SqsQueue(self._session, address, self._refused_networks)
-
     def _changed(self, name: Name, _before: MappingView | None, after: MappingView | None) -> None:
         ours = after is not None and self._owns(after.uid) and not self._stopping
         wanted = after if after is not None and after.enabled and ours else None
@@ -96,7 +81,7 @@ class Supervisor:
         if runner is not None:
             runner.change(wanted, paused=ours and wanted is None)
         elif wanted is not None:
-            runner = MappingRunner(self._client, self._invoker, self._metrics, self._queue, self.timeout_s)
+            runner = MappingRunner(self._client, self._pollers, self.timeout_s)
             self._running[name] = runner
             runner.begin(wanted, lambda: self._running.pop(name, None))
 
@@ -104,23 +89,14 @@ class Supervisor:
 class MappingRunner:
     """One mapping, spec after spec: the next begins when the last has come to its end."""
 
-    def __init__(
-        self,
-        client: KubeClient,
-        invoker: FunctionInvoker,
-        metrics: PollerMetrics,
-        queue: Callable[[SourceAddress], SqsQueue],
-        timeout_s: Callable[[MappingView], int],
-    ) -> None:
+    def __init__(self, client: KubeClient, pollers: PollerFactory, timeout_s: Callable[[MappingView], int]) -> None:
         self._client = client
-        self._invoker = invoker
-        self._metrics = metrics
-        self._queue = queue
+        self._pollers = pollers
         self._timeout_s = timeout_s
         self._wanted: MappingView | None = None
         self._paused = False
         self._changed = asyncio.Event()
-        self._poller: SqsPoller | None = None
+        self._poller: Poller | None = None
         self.task: asyncio.Task[None]
 
     def begin(self, view: MappingView, on_end: Callable[[], object]) -> None:
@@ -155,10 +131,12 @@ class MappingRunner:
             try:
                 await self._work(view, report)
                 continue
-            except QueueUnreachable as error:
+            except SourceUnreachable as error:
                 await report.trouble(Reason.SOURCE_UNAVAILABLE, str(error))
             except CredentialsMissing as error:
                 await report.trouble(Reason.CREDENTIALS_MISSING, str(error))
+            except MappingTaken as taken:
+                log.info("%s/%s: left to another poller: %s", view.namespace, view.name, taken)
             except Exception:  # a fault in one mapping must not end the others
                 log.exception("%s/%s: polling failed, and begins again", view.namespace, view.name)
             if time.monotonic() - began > _PAUSE_MAX_S:
@@ -170,28 +148,10 @@ class MappingRunner:
         on_end()
 
     async def _work(self, view: MappingView, report: MappingReport) -> None:
-        address = await self._address(view)
-        async with self._queue(address) as queue:
-            poller = SqsPoller(
-                view,
-                queue,
-                self._invoker,
-                report=report,
-                metrics=self._metrics,
-                timeout_s=lambda: self._timeout_s(view),
-            )
+        async with self._pollers.open(view, report, lambda: self._timeout_s(view)) as poller:
             self._poller = poller
             try:
                 if self._wanted is view:
                     await poller.run()
             finally:
                 self._poller = None
-
-    async def _address(self, view: MappingView) -> SourceAddress:
-        """Where the queue is. Never with credentials of our own: those are not the mapping's."""
-        keys = await read_credentials(
-            self._client, view.namespace, view.credentials_secret, "connection.credentialsSecret"
-        )
-        return SourceAddress(
-            view.source_arn, view.endpoint_url, keys.access_key_id, keys.secret_access_key, keys.session_token
-        )

@@ -5,10 +5,12 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from kubelambda.api.conditions import Condition
+from kubelambda.api.kinds.stream_members import IS_STREAM, STREAM_RULES, StreamMembers
 from kubelambda.api.model import Model
 from kubelambda.api.validations import not_served, rule, rules
 
 _QUEUE = "^arn:[a-zA-Z0-9-]+:sqs:[a-z0-9-]+:[0-9]{12}:[a-zA-Z0-9_-]{1,80}(\\\\.fifo)?$"
+IS_QUEUE = f"self.eventSourceArn.matches('{_QUEUE}')"
 _BATCH = "(has(self.batchSize) ? self.batchSize : 10)"
 _WINDOW = "(has(self.maximumBatchingWindowInSeconds) ? self.maximumBatchingWindowInSeconds : 0)"
 _FIFO = "self.eventSourceArn.endsWith('.fifo')"
@@ -60,14 +62,6 @@ class UnservedMember(Model):
 
 
 _UNSERVED = (
-    "startingPosition",
-    "startingPositionTimestamp",
-    "parallelizationFactor",
-    "bisectBatchOnFunctionError",
-    "maximumRecordAgeInSeconds",
-    "maximumRetryAttempts",
-    "tumblingWindowInSeconds",
-    "destinationConfig",
     "topics",
     "queues",
     "selfManagedEventSource",
@@ -76,24 +70,26 @@ _UNSERVED = (
 )
 
 
-class EventSourceMappingSpec(Model):
+class EventSourceMappingSpec(StreamMembers):
     """What people write: Lambda's members with a small first letter, and `connection`."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                f"self.eventSourceArn.matches('{_QUEUE}')",
-                "eventSourceArn is not served by this release of kubelambda: sources are SQS queues, "
-                "arn:aws:sqs:<region>:<account>:<queue>",
+                f"{IS_QUEUE} || {IS_STREAM}",
+                "eventSourceArn is not served by this release of kubelambda: sources are SQS queues "
+                "(arn:aws:sqs:<region>:<account>:<queue>), Kinesis streams (arn:aws:kinesis:<region>:<account>:stream/"
+                "<name>) and streams of DynamoDB (arn:aws:dynamodb:<region>:<account>:table/<table>/stream/<label>)",
                 fieldPath=".eventSourceArn",
             ),
             rule("self.eventSourceArn == oldSelf.eventSourceArn", "the source of a mapping is fixed: eventSourceArn"),
             rule(
-                f"{_BATCH} <= 10 || {_WINDOW} >= 1",
+                f"!{IS_QUEUE} || {_BATCH} <= 10 || {_WINDOW} >= 1",
                 "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10",
             ),
             rule(f"!{_FIFO} || {_BATCH} <= 10", "Batch size of a FIFO queue is 10 at most"),
             rule(f"!{_FIFO} || {_WINDOW} == 0", "Batching window is not supported for FIFO queues"),
+            *STREAM_RULES,
             *(not_served(member) for member in _UNSERVED),
         )
     )
@@ -111,31 +107,15 @@ class EventSourceMappingSpec(Model):
     connection: SourceConnection = SourceConnection()
     """Where the source is."""
     batch_size: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """The most records of one invocation; 10 unless given."""
+    """The most records of one invocation; 10 of a queue and 100 of a stream unless given."""
     maximum_batching_window_in_seconds: Annotated[int, Field(ge=0, le=300)] | None = None
     """How long records are gathered for one invocation; 0 unless given."""
     filter_criteria: FilterCriteria | None = None
-    """Which records the function gets; the others are deleted from the queue."""
+    """Which records the function gets; the others are deleted from a queue and passed over in a stream."""
     function_response_types: Annotated[list[Literal["ReportBatchItemFailures"]], Field(max_length=1)] = []
     """ReportBatchItemFailures: the function names the records that failed, and the others are done (§7.2)."""
     scaling_config: ScalingConfig | None = None
     """Bounds of the concurrency."""
-    starting_position: str | None = None
-    """Of streams; not served."""
-    starting_position_timestamp: float | None = None
-    """Of streams; not served."""
-    parallelization_factor: int | None = None
-    """Of streams; not served."""
-    bisect_batch_on_function_error: bool | None = None
-    """Of streams; not served."""
-    maximum_record_age_in_seconds: int | None = None
-    """Of streams; not served."""
-    maximum_retry_attempts: int | None = None
-    """Of streams; not served."""
-    tumbling_window_in_seconds: int | None = None
-    """Of streams; not served."""
-    destination_config: UnservedMember | None = None
-    """Of streams and Kafka; not served."""
     topics: list[str] | None = None
     """Of Kafka; not served."""
     queues: list[str] | None = None
@@ -148,8 +128,33 @@ class EventSourceMappingSpec(Model):
     """Pollers in advance; not served."""
 
 
+class ShardPosition(Model):
+    """How far a shard of a stream is done."""
+
+    shard_id: str
+    """Its name."""
+    sequence_number: str | None = None
+    """Of the last record that is done; none while the first is not."""
+    finished: bool = False
+    """Whether it is closed and all of it is done: then its children are read."""
+
+
+class Checkpoints(Model):
+    """How far a stream is done. Atomic: who takes it over owns all of it, and no other poller can write it any more."""
+
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
+
+    poller: str
+    """Who works the mapping."""
+    shards: list[ShardPosition] = []
+    """Every shard of which something is done."""
+
+
 class EventSourceMappingStatus(Model):
-    """What the operator reports. The pollers write lastProcessingResult, lag, pollers and the condition Polling."""
+    """What the operator reports.
+
+    The pollers write lastProcessingResult, lag, pollers, checkpoints and the condition Polling.
+    """
 
     observed_generation: int | None = None
     """Generation of the spec that this status speaks of."""
@@ -166,9 +171,11 @@ class EventSourceMappingStatus(Model):
     last_modified: str | None = None
     """When the spec was last seen to change, RFC 3339."""
     lag: int | None = None
-    """Messages that wait in the queue, approximately."""
+    """Messages that wait in the queue, approximately; streams have none."""
     pollers: int | None = None
     """Batches that may be in the making or at the function at once."""
+    checkpoints: Checkpoints | None = None
+    """Of streams: where the next poller goes on. Written after the function's answer, never before."""
     conditions: Annotated[
         list[Condition],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),

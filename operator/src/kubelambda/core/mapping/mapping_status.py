@@ -8,7 +8,8 @@ from kubelambda.api.conditions import Condition, ConditionStatus, merge, timesta
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec, EventSourceMappingStatus, MappingState
 from kubelambda.api.reasons import Reason
 from kubelambda.core.mapping.event_pattern import InvalidPattern
-from kubelambda.core.mapping.record_filter import RecordFilter, SourceFormat
+from kubelambda.core.mapping.mapping_source import mapping_source
+from kubelambda.core.mapping.record_filter import RecordFilter
 
 POLLING = "Polling"
 """The condition that pollers write."""
@@ -52,7 +53,7 @@ def patterns(spec: EventSourceMappingSpec) -> list[str]:
 def decide_mapping(observed: ObservedMapping, before: EventSourceMappingStatus, now: datetime) -> dict[str, object]:
     """The operator's part of the status to report: pollers write the rest of it."""
     problem = _problem(observed)
-    state, why = _state(observed.spec.enabled, problem)
+    state, why = _state(observed, problem)
     ready: tuple[ConditionStatus, Reason, str] = ("True", Reason.MAPPED, "the function gets what is in the source")
     if problem is not None:
         ready = ("False", *problem)
@@ -81,24 +82,21 @@ def decide_mapping(observed: ObservedMapping, before: EventSourceMappingStatus, 
 
 
 def _problem(observed: ObservedMapping) -> tuple[Reason, str] | None:
+    source = mapping_source(observed.claim.source)
     try:
-        RecordFilter(SourceFormat.SQS, patterns(observed.spec))
+        RecordFilter(source.format, patterns(observed.spec))
     except InvalidPattern as error:
         return Reason.INVALID_FILTER, str(error)
     older = next((other for other in observed.others if observed.claim.yields_to(other)), None)
     if older is not None:
-        return Reason.DUPLICATE, (
-            f'An event source mapping with SQS arn (" {observed.claim.source} ") and function '
-            f'(" {observed.claim.function} ") already exists. Please update or delete the existing mapping with '
-            f"UUID {older.uid}"
-        )
+        return Reason.DUPLICATE, source.duplicate(observed.claim.function, older.uid)
     if not observed.function_exists:
         return Reason.FUNCTION_NOT_FOUND, f"Function does not exist: {observed.function_arn}"
     return None
 
 
-def _state(enabled: bool, problem: tuple[Reason, str] | None) -> tuple[MappingState, str]:
+def _state(observed: ObservedMapping, problem: tuple[Reason, str] | None) -> tuple[MappingState, str]:
     if problem is None:
-        return ("Enabled" if enabled else "Disabled"), "USER_INITIATED"
+        return ("Enabled" if observed.spec.enabled else "Disabled"), mapping_source(observed.claim.source).user_reason
     function = problem[0] is Reason.FUNCTION_NOT_FOUND
     return "Disabled", "FUNCTION_CONFIG_NOT_VALID" if function else "ESM_CONFIG_NOT_VALID"

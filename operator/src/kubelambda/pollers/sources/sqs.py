@@ -4,20 +4,13 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Any, Self
 
-import aiohttp
-from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
-from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import IPvAnyNetwork
 
-from kubelambda.outbound.guarded_sockets import outside
+from kubelambda.pollers.sources.source import AwsService, SourceAddress, SourceUnreachable, aws_service
 
-_CONNECTIONS = 1300
-_ANSWER_S = 30.0
-"""For an answer, longer than the longest receive waits."""
 _DELETE_MAX = 10
 _DELETE_ATTEMPTS = 4
 _PAUSE_S = 0.5
@@ -25,23 +18,8 @@ _PAUSE_S = 0.5
 log = logging.getLogger(__name__)
 
 
-class QueueUnreachable(Exception):
-    """The source does not exist, refuses us, or does not answer. The message is for the status of the mapping."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceAddress:
-    """Where a queue is, and who we are there."""
-
-    arn: str
-    endpoint_url: str | None
-    access_key_id: str
-    secret_access_key: str
-    session_token: str | None = None
-
-
 class SqsQueue:
-    """One queue. Every method raises `QueueUnreachable` unless it says otherwise.
+    """One queue. Every method raises `SourceUnreachable` unless it says otherwise.
 
     It cannot be in `refused`: whoever writes a mapping must not reach what only we can.
     """
@@ -51,32 +29,16 @@ class SqsQueue:
         self._session = session
         self._address = address
         self._stack = AsyncExitStack()
-        self._client: Any = None
+        self._service: AwsService
         self._url = ""
 
     async def __aenter__(self) -> Self:
-        address = self._address
-        _, _, _, region, _, name = address.arn.split(":")
-        config = AioConfig(
-            connect_timeout=5,
-            read_timeout=_ANSWER_S,
-            retries={"max_attempts": 0},
-            max_pool_connections=_CONNECTIONS,
-            connector_args={"socket_factory": outside(self._refused)},
-        )
         try:
-            self._client = await self._stack.enter_async_context(
-                self._session.create_client(
-                    "sqs",
-                    region_name=region,
-                    endpoint_url=address.endpoint_url,
-                    aws_access_key_id=address.access_key_id,
-                    aws_secret_access_key=address.secret_access_key,
-                    aws_session_token=address.session_token,
-                    config=config,
-                )
+            self._service = await self._stack.enter_async_context(
+                aws_service(self._session, "sqs", self._address, self._refused, "SQS")
             )
-            self._url = (await self._call("get_queue_url", QueueName=name))["QueueUrl"]
+            name = self._address.arn.split(":")[5]
+            self._url = (await self._service.call("get_queue_url", QueueName=name))["QueueUrl"]
         except BaseException:
             await self._stack.aclose()
             raise
@@ -122,7 +84,7 @@ class SqsQueue:
             entries = [{"Id": number, "ReceiptHandle": handle} for number, handle in wanted.items()]
             try:
                 answer = await self._call("delete_message_batch", Entries=entries)
-            except QueueUnreachable as error:
+            except SourceUnreachable as error:
                 why = str(error)
                 continue
             failed = {each["Id"]: each.get("Message") or each.get("Code", "") for each in answer.get("Failed") or []}
@@ -138,16 +100,4 @@ class SqsQueue:
         return found
 
     async def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        if operation != "get_queue_url":
-            arguments["QueueUrl"] = self._url
-        try:
-            answer: dict[str, Any] = await getattr(self._client, operation)(**arguments)
-        except ClientError as error:
-            details = error.response.get("Error", {})
-            raise QueueUnreachable(
-                f"Error occurred while {error.operation_name}. SQS Error Code: {details.get('Code')}. "
-                f"SQS Error Message: {details.get('Message')}"
-            ) from error
-        except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise QueueUnreachable(f"the queue does not answer: {error or type(error).__name__}") from error
-        return answer
+        return await self._service.call(operation, QueueUrl=self._url, **arguments)

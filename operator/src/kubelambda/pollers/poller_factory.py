@@ -1,0 +1,88 @@
+"""Makes the poller of a mapping, with a client of its source: one way for each kind of source."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from aiobotocore.session import AioSession
+from pydantic import IPvAnyNetwork
+
+from kubelambda.core.mapping.record_filter import SourceFormat
+from kubelambda.kube.kube_client import KubeClient
+from kubelambda.outbound.record_sender import RecordSender
+from kubelambda.outbound.service_credentials import read_credentials
+from kubelambda.pollers.function_invoker import FunctionInvoker
+from kubelambda.pollers.mapping_report import MappingReport
+from kubelambda.pollers.mapping_view import MappingView
+from kubelambda.pollers.poller import Poller
+from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.shard_checkpoints import ShardCheckpoints
+from kubelambda.pollers.sources.dynamodb import DynamoDbStream
+from kubelambda.pollers.sources.kinesis import KinesisStream
+from kubelambda.pollers.sources.source import SourceAddress, aws_service
+from kubelambda.pollers.sources.sqs import SqsQueue
+from kubelambda.pollers.sources.stream import StreamSource
+from kubelambda.pollers.sqs_poller import SqsPoller
+from kubelambda.pollers.stream_delivery import StreamDelivery
+from kubelambda.pollers.stream_poller import StreamPoller
+
+
+class PollerFactory:
+    """Pollers of this process. `identity` is a name that no other poller has; no source can be in `refused`."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        invoker: FunctionInvoker,
+        sender: RecordSender,
+        metrics: PollerMetrics,
+        *,
+        identity: str,
+        refused: Sequence[IPvAnyNetwork] = (),
+    ) -> None:
+        self._client = client
+        self._invoker = invoker
+        self._sender = sender
+        self._metrics = metrics
+        self._identity = identity
+        self._refused = refused
+        self._session = AioSession()
+
+    @asynccontextmanager
+    async def open(
+        self, view: MappingView, report: MappingReport, timeout_s: Callable[[], int]
+    ) -> AsyncIterator[Poller]:
+        """The poller of a mapping. Raises `SourceUnreachable` or `CredentialsMissing`."""
+        address = await self._address(view)
+        match view.source.format:
+            case SourceFormat.KINESIS:
+                account = view.function_arn.split(":")[4]
+                role = f"arn:aws:iam::{account}:role/kubelambda"
+                async with aws_service(self._session, "kinesis", address, self._refused, "Kinesis") as service:
+                    yield self._stream(view, KinesisStream(service, view.source.arn, role), report, timeout_s)
+            case SourceFormat.DYNAMODB:
+                service_name = "DynamoDB Streams"
+                async with aws_service(
+                    self._session, "dynamodbstreams", address, self._refused, service_name
+                ) as service:
+                    yield self._stream(view, DynamoDbStream(service, view.source.arn), report, timeout_s)
+            case _:
+                async with SqsQueue(self._session, address, self._refused) as queue:
+                    yield SqsPoller(
+                        view, queue, self._invoker, report=report, metrics=self._metrics, timeout_s=timeout_s
+                    )
+
+    def _stream(
+        self, view: MappingView, source: StreamSource, report: MappingReport, timeout_s: Callable[[], int]
+    ) -> Poller:
+        delivery = StreamDelivery(view, self._invoker, self._sender, metrics=self._metrics, timeout_s=timeout_s)
+        checkpoints = ShardCheckpoints(self._client, view.namespace, view.name, f"kubelambda-poller-{self._identity}")
+        return StreamPoller(view, source, delivery, checkpoints, report=report, metrics=self._metrics)
+
+    async def _address(self, view: MappingView) -> SourceAddress:
+        """Where the source is. Never with credentials of our own: those are not the mapping's."""
+        keys = await read_credentials(
+            self._client, view.namespace, view.credentials_secret, "connection.credentialsSecret"
+        )
+        return SourceAddress(
+            view.source.arn, view.endpoint_url, keys.access_key_id, keys.secret_access_key, keys.session_token
+        )
