@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiobotocore.session import AioSession
-from tests.pollers.conftest import Function, SilentReport, eventually
+from tests.pollers.conftest import KEY, Function, SilentReport, eventually
 
+from kubelambda.core.environment.component_callers import CallerRole, caller_proof
 from kubelambda.core.event.destination import OutgoingRecord
 from kubelambda.core.mapping.mapping_source import mapping_source
 from kubelambda.core.mapping.record_filter import SourceFormat
@@ -104,7 +105,7 @@ class StreamOfTests:
         service = "kinesis" if kinesis else "dynamodbstreams"
         metrics = PollerMetrics()
         async with (
-            FunctionInvoker(self._function_url) as invoker,
+            FunctionInvoker(self._function_url, caller_proof(KEY, CallerRole.POLLERS)) as invoker,
             aws_service(AioSession(), service, self._address, (), service) as client,
         ):
             delivery = StreamDelivery(view, invoker, self.destination, metrics=metrics, timeout_s=lambda: 1)
