@@ -1,7 +1,6 @@
 """Versions, aliases and provisioned environments, with everything that makes them: operator, Deployments, frontends."""
 
 import time
-from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -9,56 +8,7 @@ from botocore.exceptions import ClientError
 from installation.account import Account
 from installation.kubectl import eventually, kubectl, kubectl_json
 from installation.load import Load
-
-TOLD = """
-import os, time
-
-def handler(event, context):
-    time.sleep((event or {}).get("seconds", 0.02))
-    return {
-        "code": CODE,
-        "version": context.function_version,
-        "kind": os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"],
-        "stream": context.log_stream_name,
-    }
-"""
-
-
-def source(code: int) -> str:
-    """A handler that says which code it is, and what it was told."""
-    return f"CODE = {code}\n{TOLD}"
-
-
-def publish(account: Account, name: str, number: int, code: str = "", **spec: Any) -> None:
-    """Deploys a function that publishes every change, and waits for its version `number`."""
-    account.function(name, code or source(number), publish=True, timeout=10, **spec)
-
-    def there() -> bool:
-        versions = kubectl_json("--namespace", account.namespace, "get", "functionversions")["items"]
-        return any(
-            found["spec"]["functionName"] == name and found.get("status", {}).get("version") == str(number)
-            for found in versions
-        )
-
-    eventually(there)
-
-
-def alias(account: Account, name: str, version: int, provisioned: int | None = None, **spec: Any) -> None:
-    """The alias `live` of a function."""
-    if provisioned is not None:
-        spec["provisionedConcurrency"] = {"provisionedConcurrentExecutions": provisioned}
-    spec |= {"functionName": name, "name": "live", "functionVersion": str(version)}
-    account.apply({"kind": "Alias", "metadata": {"name": f"{name}-live"}, "spec": spec})
-
-
-def status(account: Account, name: str) -> Any:
-    """The status of the alias `live`."""
-    return account.get("alias", f"{name}-live").get("status", {})
-
-
-def provisioned(account: Account, name: str) -> Any:
-    """What the alias says of its provisioned environments."""
-    return status(account, name).get("provisionedConcurrency", {})
+from installation.published import alias, provisioned, publish, source, status
 
 
 def test_callers_get_the_version_that_they_name(account: Account) -> None:
@@ -113,29 +63,6 @@ def test_provisioned_environments_are_there_before_anybody_calls(account: Accoun
     assert {answer["kind"] for answer in answers} == {"provisioned-concurrency"}
     assert time.monotonic() - begun < 3, "a caller waited for an INIT"
     assert account.invoke("ready:1")["Payload"]["kind"] == "on-demand"
-
-
-def test_a_move_with_provisioned_environments_is_made_before_it_breaks(account: Account) -> None:
-    """Under load: no error, no caller on demand; the old environments end afterwards."""
-    publish(account, "moved", 1)
-    alias(account, "moved", 1, provisioned=2)
-    eventually(lambda: provisioned(account, "moved").get("status") == "READY", timeout=180)
-    publish(account, "moved", 2)
-    with Load(account, "moved:live", callers=1, pause=0.1) as load:
-        time.sleep(1)
-        alias(account, "moved", 2, provisioned=2)
-        eventually(lambda: status(account, "moved").get("routedVersion") == "2", timeout=180)
-        time.sleep(2)
-    assert not load.failed, load.summary()
-    assert {outcome.payload["kind"] for outcome in load.outcomes} == {"provisioned-concurrency"}
-    assert {outcome.payload["version"] for outcome in load.outcomes} == {"1", "2"}
-
-    def old_ones_gone() -> bool:
-        pods = account.environments("moved")
-        found = [pod["metadata"]["labels"] for pod in pods if "kubelambda.dev/provisioned" in pod["metadata"]["labels"]]
-        return {labels["kubelambda.dev/version"] for labels in found} == {"2"} and len(found) == 2
-
-    eventually(old_ones_gone, timeout=120)
 
 
 def test_an_init_that_fails_is_the_aliass_status(account: Account) -> None:
