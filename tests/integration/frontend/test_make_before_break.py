@@ -232,6 +232,44 @@ async def test_a_new_image_of_the_runtime_is_there_before_the_old_one_goes(whole
     await whole.client.delete(RUNTIMES, "renewed", None)
 
 
+async def test_a_version_whose_pods_find_no_place_gets_no_callers(whole: Cluster) -> None:
+    """Until they do; the version before it serves meanwhile with all of its own."""
+    await publish(whole, 1, f"CODE = 1\n{SHOW}")
+    await point(whole, 1)
+    await whole.frontend()
+    await told(whole, 1, "READY")
+    await publish(whole, 2, f"CODE = 2\n{SHOW}")
+    whole.agents.schedules = lambda pod: pod["metadata"]["labels"].get(labels.FUNCTION_VERSION) != "2"
+    async with Callers(whole) as callers:
+        await point(whole, 2)
+        status = await told(whole, 2, "IN_PROGRESS")
+        assert (status["routedVersion"], status["move"]["version"]) == ("1", "2")
+        assert (await whole.invoke("f:live")).json["code"] == 1
+        whole.agents.schedules = lambda _: True
+        assert (await told(whole, 2, "READY"))["routedVersion"] == "2"
+    assert callers.kinds == {(200, "provisioned-concurrency")}, callers.seen
+
+
+async def test_an_environment_whose_container_was_restarted_is_replaced(whole: Cluster) -> None:
+    """What it had initialized is gone; nothing is sent there, and nobody waits for it."""
+    await publish(whole, 1, f"CODE = 1\n{SHOW}")
+    await point(whole, 1, 2)
+    await whole.frontend()
+    await told(whole, 1, "READY")
+    name = next(pod["metadata"]["name"] for pod in await whole.pods() if is_ready(pod))
+    container = {"name": labels.CONTAINER, "ready": False, "restartCount": 1, "image": "", "imageID": ""}
+    status: Object = {"conditions": [{"type": "Ready", "status": "False"}], "containerStatuses": [container]}
+    async with Callers(whole) as callers:
+        await whole.client.patch(PODS, name, {"status": status}, whole.namespace, subresource="status")
+
+        async def replaced() -> bool:
+            pods = await whole.pods()
+            return name not in [pod["metadata"]["name"] for pod in pods] and sum(map(is_ready, pods)) == 2
+
+        await eventually(replaced, 60)
+    assert callers.kinds == {(200, "provisioned-concurrency")}, callers.seen
+
+
 async def test_environments_that_run_something_are_the_last_to_go(whole: Cluster, replica_sets: ReplicaSets) -> None:
     """Fewer are asked for while all but one are busy: those that end were idle, and nobody's invocation was theirs."""
     source = f"CODE = 1\n{SHOW}".replace(
