@@ -136,6 +136,11 @@ bench-scaling: setup .venv-bench/.made install ## Plot how provisioned concurren
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" $(PYTHON) -m bench.scaling.measure
 	PYTHONPATH=. .venv-bench/bin/python -m bench.scaling.plot
 
+.PHONY: bench-scaling-local
+bench-scaling-local: setup .venv-bench/.made test-binaries ## The same with real processes on this machine, without a cluster
+	$(PYTHON) -m bench.scaling.local
+	PYTHONPATH=. .venv-bench/bin/python -m bench.scaling.plot
+
 .PHONY: bench-forecast
 bench-forecast: setup ## Replay two weeks to see what forecasting the demand for pools saves and costs, without a cluster
 	$(PYTHON) -m bench.forecast

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,15 @@ RESERVED = 60
 """Of the function: with fewer callers than that, only a slow start can keep one waiting."""
 FIXED = 20
 TRACKING = {"targetValue": 0.7, "minCapacity": 2, "maxCapacity": RESERVED}
+FUNCTION: dict[str, Any] = {
+    "runtime": "python3.13",
+    "handler": "index.handler",
+    "memorySize": 128,
+    "timeout": 30,
+    "code": {"inline": CODE},
+    "publish": True,
+    "reservedConcurrentExecutions": RESERVED,
+}
 RUNS: dict[str, dict[str, Any] | None] = {
     "tracking": {"targetTracking": TRACKING},
     "fixed": {"provisionedConcurrentExecutions": FIXED},
@@ -74,10 +83,8 @@ def upgrade(url: str) -> None:
 
 def make(name: str, provisioned: dict[str, Any] | None) -> None:
     """A published function and its alias `live`, with all of its environments there."""
-    spec: dict[str, Any] = {"runtime": "python3.13", "handler": "index.handler", "memorySize": 128, "timeout": 30}
-    spec |= {"code": {"inline": CODE}, "publish": True, "reservedConcurrentExecutions": RESERVED}
     kind = {"apiVersion": "kubelambda.dev/v1alpha1"}
-    cluster.apply(kind | {"kind": "Function", "metadata": {"name": name}, "spec": spec})
+    cluster.apply(kind | {"kind": "Function", "metadata": {"name": name}, "spec": FUNCTION})
     alias: dict[str, Any] = {"functionName": name, "name": "live", "functionVersion": "1"}
     alias |= {"provisionedConcurrency": provisioned} if provisioned else {}
     cluster.apply(kind | {"kind": "Alias", "metadata": {"name": f"{name}-live"}, "spec": alias})
@@ -87,13 +94,23 @@ def make(name: str, provisioned: dict[str, Any] | None) -> None:
 
 
 def series(name: str, addresses: list[tuple[str, int]]) -> dict[str, float]:
-    """What the frontends say of an alias: its gauges, and its counter of spill-over."""
+    """What the frontends say of an alias."""
+
+    def metrics() -> Iterator[str]:
+        for host, _ in addresses:
+            with urllib.request.urlopen(f"http://{host}:9090/metrics", timeout=5) as answer:
+                yield answer.read().decode()
+
+    return parse_series(name, metrics())
+
+
+def parse_series(name: str, texts: Iterable[str]) -> dict[str, float]:
+    """The gauges of an alias, and its counter of spill-over, out of what some frontends say."""
     found = dict.fromkeys((*_GAUGES, "spillovers"), 0.0)
     names = {f"kubelambda_provisioned_concurrency_{gauge}": gauge for gauge in _GAUGES}
     names["kubelambda_spillover_invocations_total"] = "spillovers"
-    for host, _ in addresses:
-        with urllib.request.urlopen(f"http://{host}:9090/metrics", timeout=5) as answer:
-            lines = [line for line in answer.read().decode().splitlines() if line.startswith(tuple(names))]
+    for text in texts:
+        lines = [line for line in text.splitlines() if line.startswith(tuple(names))]
         for family in text_string_to_metric_families("\n".join(lines) + "\n"):
             for sample in family.samples:
                 if sample.labels.get("function") == name and sample.name in names:
@@ -101,19 +118,17 @@ def series(name: str, addresses: list[tuple[str, int]]) -> dict[str, float]:
     return found
 
 
-def run(name: str) -> list[dict[str, float]]:
+def run(address: tuple[str, int], path: str, look: Callable[[], dict[str, float]]) -> list[dict[str, float]]:
     """The load on an alias; a look at everything each second."""
-    addresses = cluster.frontends()
-    callers = Callers(cluster.frontend(), cluster.path(f"{name}:live"), max(phase.callers for phase in PHASES))
+    callers = Callers(address, path, max(phase.callers for phase in PHASES))
     callers.start()
     samples: list[dict[str, float]] = []
-    begun = time.monotonic()
-    spilled = 0.0
+    begun, spilled = time.monotonic(), 0.0
     try:
         while (wanted := callers_at(time.monotonic() - begun)) is not None:
             callers.wanted = wanted
             time.sleep(1.0)
-            seen, found = callers.take(), series(name, addresses)
+            seen, found = callers.take(), look()
             spilled_before, spilled = spilled, max(spilled, found.pop("spillovers"))
             samples.append(
                 {
@@ -133,6 +148,18 @@ def run(name: str) -> list[dict[str, float]]:
     return samples
 
 
+def described(where: str) -> dict[str, Any]:
+    """What was run, before its results."""
+    return {
+        "where": where,
+        "seconds": SECONDS,
+        "reserved": RESERVED,
+        "fixed": FIXED,
+        "tracking": TRACKING,
+        "runs": {},
+    }
+
+
 def environments(name: str) -> int:
     """Pods of a function."""
     return len(cluster.pods(f"kubelambda.dev/function={name}"))
@@ -140,21 +167,21 @@ def environments(name: str) -> int:
 
 def main() -> None:
     """All three."""
-    results: dict[str, Any] = {
-        "seconds": SECONDS,
-        "reserved": RESERVED,
-        "fixed": FIXED,
-        "tracking": TRACKING,
-        "runs": {},
-    }
+    results = described("the cluster")
     cluster.prepare()
     try:
         with prometheus():
+            addresses = cluster.frontends()
             for kind, provisioned in RUNS.items():
                 print(f"  {kind} …", end="", flush=True, file=sys.stderr)
                 name = f"load-{kind}"
                 make(name, provisioned)
-                results["runs"][kind] = run(name)
+                path = cluster.path(f"{name}:live")
+                results["runs"][kind] = run(
+                    cluster.frontend(),
+                    path,
+                    lambda name=name: series(name, addresses),  # type: ignore[misc]
+                )
                 print(f" {environments(name)} environments at the end", file=sys.stderr)
                 cluster.delete_function(name)
                 cluster.wait(lambda name=name: not environments(name), what="the environments' end", seconds=300)  # type: ignore[misc]

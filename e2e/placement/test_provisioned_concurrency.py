@@ -49,8 +49,8 @@ def test_an_edit_of_an_alias_is_everybodys_within_moments(account: Account) -> N
 
 
 def test_provisioned_environments_are_there_before_anybody_calls(account: Account) -> None:
-    """The alias says READY, the Deployment agrees, and no caller waits for an INIT."""
-    slow_init = f"import time\ntime.sleep(3)\n{source(1)}"
+    """The alias says READY, the Deployment agrees, and no caller waits for an INIT, which takes nine seconds."""
+    slow_init = f"import time\ntime.sleep(9)\n{source(1)}"
     publish(account, "ready", 1, slow_init)
     alias(account, "ready", 1, provisioned=2)
     eventually(lambda: provisioned(account, "ready").get("status") == "READY", timeout=180)

@@ -1,7 +1,6 @@
 """Provisioned aliases with the real operator and real frontends; a ReplicaSet's part is played here."""
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -9,74 +8,11 @@ import pytest
 from tests.integration.frontend.publishing import SHOW
 from tests.integration.loopback import RUNTIME_NAME, Cluster, eventually
 from tests.integration.processes import Installation
+from tests.integration.replica_sets import ReplicaSets, cost, is_ready
 
 from kubelambda.api import labels
-from kubelambda.kube.errors import KubeError, NotFound
 from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import ALIASES, DEPLOYMENTS, FUNCTION_VERSIONS, FUNCTIONS, PODS, RUNTIMES, Resource
-
-
-class ReplicaSets:
-    """Keeps the number of pods of every Deployment of provisioned environments, and rolls them, as Kubernetes does."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self.shrunk: list[Object] = []
-        """Pods that were one too many."""
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            with contextlib.suppress(KubeError):
-                await self._look()
-            await asyncio.sleep(0.1)
-
-    async def _look(self) -> None:
-        found = (
-            await self._cluster.client.list(DEPLOYMENTS, self._cluster.namespace, label_selector=labels.PROVISIONED)
-        )["items"]
-        pods = [pod for pod in await self._cluster.pods() if labels.PROVISIONED in pod["metadata"]["labels"]]
-        for deployment in found:
-            selector = deployment["spec"]["selector"]["matchLabels"].items()
-            mine = [pod for pod in pods if selector <= pod["metadata"]["labels"].items()]
-            pods = [pod for pod in pods if pod not in mine]
-            await self._keep(deployment, mine)
-        for pod in pods:
-            await self._delete(pod)
-
-    async def _keep(self, deployment: Object, pods: list[Object]) -> None:
-        template, wanted = deployment["spec"]["template"], deployment["spec"]["replicas"]
-        revision = template["metadata"]["labels"][labels.REVISION]
-        new = [pod for pod in pods if pod["metadata"]["labels"][labels.REVISION] == revision]
-        old = [pod for pod in pods if pod not in new]
-        room = wanted + bool(old) - len(pods)
-        for _ in range(min(room, wanted - len(new))):
-            metadata = {"generateName": f"{deployment['metadata']['name']}-", **template["metadata"]}
-            pod = {"metadata": metadata, "spec": template["spec"] | {"nodeName": "node-1"}}
-            await self._cluster.client.create(PODS, pod, self._cluster.namespace)
-        spare = sum(is_ready(pod) for pod in pods) - wanted
-        for pod in old[: max(0, spare)]:
-            await self._delete(pod)
-        if not old:
-            first = sorted(new, key=lambda pod: (is_ready(pod), cost(pod)))
-            for pod in first[: max(0, len(new) - wanted)]:
-                self.shrunk.append(pod)
-                await self._delete(pod)
-
-    async def _delete(self, pod: Object) -> None:
-        with contextlib.suppress(NotFound):
-            await self._cluster.client.delete(PODS, pod["metadata"]["name"], self._cluster.namespace)
-
-
-def is_ready(pod: Object) -> bool:
-    """Whether a pod is Ready."""
-    conditions = pod.get("status", {}).get("conditions", [])
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-
-
-def cost(pod: Object) -> int:
-    """What it costs to end a pod before others."""
-    return int(pod["metadata"].get("annotations", {}).get(labels.DELETION_COST, "0"))
+from kubelambda.kube.resources import ALIASES, FUNCTION_VERSIONS, FUNCTIONS, PODS, RUNTIMES, Resource
 
 
 @pytest.fixture(scope="module")
