@@ -102,6 +102,31 @@ def test_within_the_scale_out_cooldown_only_a_larger_breach_adds_the_difference(
     assert over.capacity == math.ceil(18 * 0.9 / 0.5)
 
 
+def test_scaling_in_goes_by_what_was_measured_since_the_last_change() -> None:
+    """Else each step would take the minutes before it for its own, and the next one again: far below what is needed."""
+    busy = 5.0
+    capacity, history, taken, now = 48, ScalingHistory(), [48], NOW
+    utilization = [busy / 48] * 15
+    for _ in range(20):
+        decision = scale(POLICY, capacity, minutes(*utilization[-15:], end=now), now=now + 0.3, history=history)
+        capacity, history = decision.capacity, decision.history
+        taken.append(capacity)
+        now += 60
+        utilization.append(busy / capacity)
+        assert busy / capacity <= POLICY.target
+    assert taken[1:] == [8] * 20
+
+
+def test_what_scaling_out_added_is_credited_until_it_was_measured() -> None:
+    """A breach that the added environments have answered already adds no more of them."""
+    first = scale(POLICY, 10, minutes(1.0, 1.0, 1.0), now=NOW)
+    assert first.capacity == 15
+    early = scale(POLICY, 15, minutes(1.0, 1.0, 1.0, end=NOW), now=NOW + 20, history=first.history)
+    assert (early.capacity, early.verdict) == (15, Verdict.COOLING_DOWN)
+    measured = scale(POLICY, 15, minutes(1.0, 1.0, 1.0, end=NOW + 60), now=NOW + 60, history=first.history)
+    assert measured.capacity == 22
+
+
 def test_scaling_in_waits_for_its_cooldown_after_any_scaling() -> None:
     """And a breach meanwhile scales out at once and cancels it (§8.6)."""
     policy = TrackingPolicy(target=0.5, minimum=1, maximum=100, scale_in_cooldown=600)

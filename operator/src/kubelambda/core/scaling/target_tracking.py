@@ -7,7 +7,9 @@ Samples are one-minute averages of utilization, executing / allocated. Two alarm
   low    all of the last 15 below 0.9 x the target          in, gently:    ceil(capacity x highest / target)
 ```
 
-A minute without a sample satisfies neither alarm: what is not known never moves the capacity.
+A minute without a sample satisfies neither alarm: what is not known never moves the capacity. A minute that began
+before the last change was measured with another capacity: until there is one that was not, what the change added is
+credited, and nothing is taken away.
 """
 
 import math
@@ -20,6 +22,8 @@ LOW_ALARM_FACTOR = 0.9
 UTILIZATION_MAX = 2.0
 """More can never run than is allocated, but while an allocation shrinks; whoever reports more than this is wrong."""
 _ROUNDING = 1e-9
+_SETTLING = 0.25
+"""Share of a period within which a change is in force: an average may reach back over it by so much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +122,16 @@ def scale(
         return ScalingDecision(capacity, Verdict.INVALID_SAMPLES, f"frozen at {capacity}: {wrong}", history)
     high = _latest(samples, now, alarms, alarms.out_datapoints)
     if high and all(value > policy.target + _ROUNDING for value in high):
-        return _out(policy, capacity, high[-1], now=now, history=history, suspension=suspension)
+        settled = _periods_since(history.scaled_out_at, samples, alarms) > 0
+        return _out(policy, capacity, high[-1], now=now, history=history, suspension=suspension, settled=settled)
     low = _latest(samples, now, alarms, alarms.in_datapoints)
     if low and all(value < LOW_ALARM_FACTOR * policy.target - _ROUNDING for value in low):
-        return _in(policy, capacity, max(low), now=now, history=history, suspension=suspension)
+        changed = max((at for at in (history.scaled_out_at, history.scaled_in_at) if at is not None), default=None)
+        own = low[max(0, len(low) - _periods_since(changed, samples, alarms)) :]
+        if not own:
+            why = f"stays at {capacity}: what the last change made of the utilization is not measured yet"
+            return ScalingDecision(capacity, Verdict.COOLING_DOWN, why, history)
+        return _in(policy, capacity, max(own), now=now, history=history, suspension=suspension)
     recent = _latest(samples, now, alarms, 1)
     if not recent:
         why = f"stays at {capacity}: nothing was invoked in the last {alarms.period:g} s"
@@ -154,6 +164,12 @@ def _latest(samples: Sequence[Sample], now: float, alarms: Alarms, count: int) -
     return [by_period[age] for age in reversed(wanted)] if all(age in by_period for age in wanted) else []
 
 
+def _periods_since(change: float | None, samples: Sequence[Sample], alarms: Alarms) -> int:
+    """How many of the latest periods were measured with the capacity of now."""
+    newest = max(sample.at for sample in samples)
+    return len(samples) if change is None else max(0, math.floor((newest - change) / alarms.period + _SETTLING))
+
+
 def _out(
     policy: TrackingPolicy,
     capacity: int,
@@ -162,9 +178,12 @@ def _out(
     now: float,
     history: ScalingHistory,
     suspension: Suspension,
+    settled: bool,
 ) -> ScalingDecision:
-    cooling = history.scaled_out_at is not None and now - history.scaled_out_at < policy.scale_out_cooldown
-    # What a scaling out within its cooldown has added already is credited: only a larger breach adds the difference.
+    last = history.scaled_out_at
+    cooling = last is not None and (not settled or now - last < policy.scale_out_cooldown)
+    # What a scaling out has added already is credited until its cooldown is over and it was measured: only a larger
+    # breach adds the difference.
     base = history.scaled_out_from if cooling else capacity
     wanted = policy.clamp(max(capacity, _proportional(base, utilization, policy.target)))
     breach = f"utilization {utilization:.2f} is above the target of {policy.target:g}"
