@@ -73,7 +73,7 @@ def mapping_configuration(model: ServiceModel, body: Mapping[str, Any], region: 
     given = members_of(model, model.shape(SHAPE), spec)
     source = source_of(given)
     found = {
-        **_defaults(source),
+        **source_defaults(source),
         **{member: value for member, value in given.items() if not _is_empty(value)},
         "UUID": uuid,
         "EventSourceMappingArn": mapping_arn(region, account, uuid),
@@ -91,7 +91,8 @@ def mapping_configuration(model: ServiceModel, body: Mapping[str, Any], region: 
     return found
 
 
-def _defaults(source: str | None) -> dict[str, Any]:
+def source_defaults(source: str | None) -> dict[str, Any]:
+    """What Lambda shows of a mapping of that kind of source that says nothing of it (§7.1.9)."""
     if source == "sqs":
         return dict(_QUEUE_DEFAULTS)
     return dict(_STREAM_DEFAULTS if source in STREAMS else _OTHER_DEFAULTS)

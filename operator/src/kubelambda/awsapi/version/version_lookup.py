@@ -113,6 +113,7 @@ def _snapshot_spec(version: Object, function: Object) -> dict[str, Any]:
             {"arn": each["accessPoint"], "localMountPath": each["mountPath"]}
             for each in deployed.get("fileSystems") or ()
         ],
+        "deadLetterConfig": {"targetArn": deployed["deadLetterTarget"]} if deployed.get("deadLetterTarget") else None,
         "ephemeralStorage": {"size": deployed.get("ephemeralStorage", 512)},
         "loggingConfig": {**(spec.get("loggingConfig") or {}), "logGroup": deployed["logGroup"]},
     }

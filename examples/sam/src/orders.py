@@ -1,0 +1,7 @@
+import os
+
+from greetings import greet
+
+
+def handler(event, context):
+    return {"stage": os.environ["STAGE"], "greeting": greet(os.environ["WHO"])}
