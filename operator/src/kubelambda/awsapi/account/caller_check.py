@@ -73,6 +73,8 @@ class CallerCheck:
         if brings_nothing(head):
             return Credentials(refusal=caller_refused.missing_token())
         token = bearer_token(head.headers.get(b"authorization"))
+        if token is not None and self._mode is AuthMode.SIGV4:  # Kubernetes is not asked for nothing
+            return Credentials(refusal=caller_refused.missing_token())
         if token is not None:
             holder = await self._authenticator.holder(token)
             return Credentials(refusal=holder) if isinstance(holder, CallerRefused) else Credentials(caller=holder)

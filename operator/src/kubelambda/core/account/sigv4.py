@@ -183,7 +183,7 @@ def _signature(
         raise _incomplete(
             f"Date must be in ISO-8601 'basic format'. Got '{time}'. See http://en.wikipedia.org/wiki/ISO_8601"
         )
-    if not time.startswith(parts[1]):
+    if time[:8] != parts[1]:
         text = f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{parts[1]}'"
         raise CallerRefused("InvalidSignatureException", f"{text} != '{time[:8]}', from '{time}'.")
     if not _DIGEST.fullmatch(signature):

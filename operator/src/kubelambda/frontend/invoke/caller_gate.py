@@ -83,6 +83,9 @@ class CallerGate:
             return self._anonymous(request, call, request_id)
         incoming = _Incoming(call, request_id, time.monotonic())
         incoming.token = bearer_token(request.headers.get(b"authorization"))
+        if incoming.token is not None and self._mode is AuthMode.SIGV4:  # Kubernetes is not asked for nothing
+            self._audit_of(incoming, request)
+            raise _error(caller_refused.missing_token())
         if incoming.token is None:
             try:
                 incoming.claim = self._authenticator.claim(head, time.time(), _SERVICE)
