@@ -1,7 +1,7 @@
 """From what a request brings to who calls: the same for every API that we serve."""
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -103,6 +103,6 @@ def bearer_token(authorization: bytes | None) -> str | None:
     return authorization[7:].strip().decode("latin-1") or None
 
 
-def brings_nothing(head: SignedHead) -> bool:
+def brings_nothing(target: bytes, headers: Mapping[bytes, bytes]) -> bool:
     """Whether a request has nothing about it that could prove anything."""
-    return b"authorization" not in head.headers and sigv4.MARK not in head.target
+    return b"authorization" not in headers and sigv4.MARK not in target

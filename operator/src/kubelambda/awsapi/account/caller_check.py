@@ -70,7 +70,7 @@ class CallerCheck:
         return found
 
     async def _credentials(self, head: SignedHead, service: str) -> Credentials:
-        if brings_nothing(head):
+        if brings_nothing(head.target, head.headers):
             return Credentials(refusal=caller_refused.missing_token())
         token = bearer_token(head.headers.get(b"authorization"))
         if token is not None and self._mode is AuthMode.SIGV4:  # Kubernetes is not asked for nothing

@@ -175,21 +175,31 @@ def _presigned(query: Mapping[str, str]) -> RequestSignature:
 def _signature(
     credential: str, headers: str, signature: str, time: str, token: str | None, *, expires: int | None = None
 ) -> RequestSignature:
-    parts = credential.rsplit("/", 4)
-    if len(parts) != 5 or parts[4] != _TERMINATOR or not parts[0]:
-        text = "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term"
-        raise _incomplete(f"{text}, got '{credential}'")
+    scoped = _known_scope if len(credential) + len(headers) <= _REMEMBERED_MAX_BYTES else _scope
+    access_key, date, region, service, names = scoped(credential, headers)
     if not _TIME.fullmatch(time):
         raise _incomplete(
             f"Date must be in ISO-8601 'basic format'. Got '{time}'. See http://en.wikipedia.org/wiki/ISO_8601"
         )
-    if time[:8] != parts[1]:
-        text = f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{parts[1]}'"
+    if time[:8] != date:
+        text = f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{date}'"
         raise CallerRefused("InvalidSignatureException", f"{text} != '{time[:8]}', from '{time}'.")
     if not _DIGEST.fullmatch(signature):
         raise _mismatch()
-    names = tuple(headers.lower().encode("latin-1", "replace").split(b";"))
-    return RequestSignature(parts[0], parts[1], parts[2], parts[3], time, names, signature, token, expires)
+    return RequestSignature(access_key, date, region, service, time, names, signature, token, expires)
+
+
+def _scope(credential: str, headers: str) -> tuple[str, str, str, str, tuple[bytes, ...]]:
+    """Access key, date, region, service, and the names of the signed headers."""
+    parts = credential.rsplit("/", 4)
+    if len(parts) != 5 or parts[4] != _TERMINATOR or not parts[0]:
+        text = "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term"
+        raise _incomplete(f"{text}, got '{credential}'")
+    return parts[0], parts[1], parts[2], parts[3], tuple(headers.lower().encode("latin-1", "replace").split(b";"))
+
+
+_known_scope = lru_cache(maxsize=4096)(_scope)
+"""A caller's credentials and its signed headers are the same all day."""
 
 
 @lru_cache(maxsize=1024)

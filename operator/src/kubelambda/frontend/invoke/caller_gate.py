@@ -75,12 +75,12 @@ class CallerGate:
 
     def __call__(self, request: Request, call: InvokeCall, request_id: str, role: CallerRole | None) -> Check | None:
         """What is still to be looked at once the request is whole. Raises `InvokeError` for one that is refused."""
-        head = SignedHead(request.method, request.target, request.headers)
         if role is not None:
             return self._component(request, call, request_id)
         request.headers.pop(NAMESPACE, None)
-        if brings_nothing(head):
+        if brings_nothing(request.target, request.headers):
             return self._anonymous(request, call, request_id)
+        head = SignedHead(request.method, request.target, request.headers)
         incoming = _Incoming(call, request_id, time.monotonic())
         incoming.token = bearer_token(request.headers.get(b"authorization"))
         if incoming.token is not None and self._mode is AuthMode.SIGV4:  # Kubernetes is not asked for nothing
