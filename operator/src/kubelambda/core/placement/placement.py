@@ -30,7 +30,7 @@ class VersionPlacement:
     provisioned_idle: dict[str, list[PlacedEnvironment]] = field(default_factory=dict)
     """Idle provisioned environments by qualifier."""
     kept: dict[str, int] = field(default_factory=dict)
-    """How many provisioned environments of a qualifier are to stay, where that was said."""
+    """How many provisioned environments of a qualifier are to stay, where too many are busy."""
     waiting: deque[Waiting] = field(default_factory=deque)
     coming: dict[int, PlacedEnvironment] = field(default_factory=dict)
     misplaced: dict[int, float] = field(default_factory=dict)
@@ -279,6 +279,8 @@ class VersionPlacement:
                 break
             found.released = False
             actions += [Release(found.id, again=True), *self._freed(found, now)]
+        if self._surplus(qualifier) <= 0:  # else whatever becomes free is compared with it, until there is none
+            self.kept.pop(qualifier, None)
         return actions
 
     def _serving(self, qualifier: str) -> list[PlacedEnvironment]:
