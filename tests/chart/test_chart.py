@@ -162,12 +162,18 @@ def test_roles_name_verbs_and_resources_one_by_one() -> None:
 
 def test_events_in_jetstream_have_no_volume_and_one_of_the_pods_leads() -> None:
     """Several pods, a lease that they may take, and nothing without servers."""
-    shared = ("events.engine=jetstream", "events.jetstream.servers={nats://a:4222,nats://b:4222}")
+    shared = (
+        "events.engine=jetstream",
+        "events.jetstream.servers={nats://a:4222,nats://b:4222}",
+        "events.jetstream.existingSecret=nats",
+    )
     found = {(each["kind"], each["metadata"]["name"]): each for each in manifests(render(KEY, *shared))}
     pods = found["StatefulSet", "kubelambda-events-jetstream"]["spec"]
     assert (pods["replicas"], "volumeClaimTemplates" in pods) == (2, False)
     arguments = pods["template"]["spec"]["containers"][0]["args"]
     assert {"--servers=nats://a:4222,nats://b:4222", "--stream-bytes=1073741824"} <= set(arguments)
+    secret = pods["template"]["spec"]["containers"][0]["env"][1]
+    assert secret["valueFrom"] == {"secretKeyRef": {"name": "nats", "key": "password"}}
     role = found["Role", "kubelambda-events"]["rules"]
     assert [rule["verbs"] for rule in role] == [["create"], ["get", "patch"]]
     assert ("StatefulSet", "kubelambda-events") not in found

@@ -59,6 +59,7 @@ class Function:
     def __init__(self) -> None:
         self.url = ""
         self.events: list[Any] = []
+        self.traces: list[str] = []
         self.answer: Callable[[Any], Answer] = lambda _: (200, False, None)
         self.pause = asyncio.Event()
         self.pause.set()
@@ -70,6 +71,7 @@ class Function:
         assert ComponentCallers(KEY).role(request.headers[CALLER].encode()) is CallerRole.POLLERS
         event = json.loads(await request.read())
         self.events.append(event)
+        self.traces.append(request.headers.get("X-Amzn-Trace-Id", ""))
         self.running += 1
         self.most = max(self.most, self.running)
         await self.pause.wait()

@@ -135,3 +135,12 @@ async def test_no_source_is_in_a_refused_network(aws_url: str) -> None:
     with pytest.raises(SourceUnreachable):
         async with SqsQueue(AioSession(), address, [ip_network("127.0.0.0/8")]):
             pass
+
+
+async def test_the_chain_that_led_to_a_message_goes_on_with_it(source: Source) -> None:
+    """The message's trace header is the invocation's: a function that sends to its own queue is found out."""
+    trace = {"DataType": "String", "StringValue": "Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=a87bd80c:3"}
+    source.poll()
+    await source.send("hello", MessageSystemAttributes={"AWSTraceHeader": trace})
+    await source.until_empty()
+    assert source.function.traces == [trace["StringValue"]]

@@ -12,7 +12,9 @@ from tests.ports import free_port
 class NatsServers:
     """Servers that keep their streams in folders of their own."""
 
-    def __init__(self, folder: Path, count: int = 1) -> None:
+    def __init__(self, folder: Path, count: int = 1, *, authorization: str = "") -> None:
+        """`authorization` is the block of that name in their configuration."""
+        self._authorization = authorization
         self._folder = folder
         self._ports = [free_port() for _ in range(count)]
         self._routes = [free_port() for _ in range(count)]
@@ -47,6 +49,7 @@ class NatsServers:
             f'server_name: "n{index}"',
             f"listen: 127.0.0.1:{self._ports[index]}",
             "max_payload: 8MB",
+            *([f"authorization {{ {self._authorization} }}"] if self._authorization else []),
             f'jetstream {{ store_dir: "{self._folder / str(index)}", max_file_store: 1GB, sync_interval: always }}',
         ]
         if len(self._ports) > 1:

@@ -259,6 +259,19 @@ async def test_servers_that_are_not_there_are_named() -> None:
         await JetStreamQueue(["nats://127.0.0.1:9"]).__aenter__()
 
 
+async def test_servers_that_ask_who_we_are_are_told(tmp_path: Path) -> None:
+    """With the user and the password of the chart's Secret, and not without."""
+    servers = NatsServers(tmp_path, authorization="user: events, password: secret")
+    servers.start()
+    try:
+        with pytest.raises(QueueUnavailable, match="JetStream cannot be used"):
+            await JetStreamQueue(servers.urls, max_bytes=MAX_BYTES).__aenter__()
+        async with JetStreamQueue(servers.urls, max_bytes=MAX_BYTES, user="events", password="secret") as queue:
+            assert await queue.append(event(1)) == 1
+    finally:
+        servers.stop()
+
+
 async def until(holds: Callable[[], bool], seconds: float = 60) -> None:
     """Returns once `holds`."""
     deadline = asyncio.get_running_loop().time() + seconds

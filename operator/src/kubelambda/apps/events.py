@@ -124,5 +124,9 @@ def _engine(arguments: argparse.Namespace) -> "SqliteQueue | JetStreamQueue":
     from kubelambda.store.event.jetstream_queue import JetStreamQueue  # noqa: PLC0415 - only who has servers needs it
 
     return JetStreamQueue(
-        arguments.servers.split(","), replicas=arguments.stream_replicas, max_bytes=arguments.stream_bytes
+        arguments.servers.split(","),
+        replicas=arguments.stream_replicas,
+        max_bytes=arguments.stream_bytes,
+        user=os.environ.get("NATS_USER"),
+        password=os.environ.get("NATS_PASSWORD"),
     )

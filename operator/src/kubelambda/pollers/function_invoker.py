@@ -60,14 +60,18 @@ class FunctionInvoker:
         if self._session is not None:
             await self._session.close()
 
-    async def invoke(self, arn: str, event: bytes, timeout_s: float) -> InvokeResult:
-        """One attempt. Never raises for what a frontend or the way to it does."""
+    async def invoke(self, arn: str, event: bytes, timeout_s: float, trace: str = "") -> InvokeResult:
+        """One attempt. `trace` is the header that came with the records: the chain of invocations that led to them.
+
+        Never raises for what a frontend or the way to it does.
+        """
         assert self._session is not None, "used outside of its context"
         url = f"{self._url}/2015-03-31/functions/{quote(arn, safe='')}/invocations"
         most = min(timeout_s, limits.TIMEOUT_MAX_S) + _MARGIN_S
         timeout = aiohttp.ClientTimeout(total=most, connect=10)
         try:
-            async with self._session.post(url, data=event, headers=self._headers, timeout=timeout) as response:
+            headers = self._headers | ({"X-Amzn-Trace-Id": trace} if trace else {})
+            async with self._session.post(url, data=event, headers=headers, timeout=timeout) as response:
                 payload = await response.read()
                 error = response.headers.get("X-Amz-Function-Error")
                 return InvokeResult(

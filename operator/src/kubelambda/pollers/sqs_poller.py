@@ -30,6 +30,9 @@ _BACKOFF_MAX_S = 5.0
 _REFUSED_S = 1.0
 """Pause after a batch that failed: the queue brings its messages back, and others may be no better."""
 
+_TRACE = "AWSTraceHeader"
+"""System attribute of a message: a loop by way of a queue is known by it (§6.8)."""
+
 log = logging.getLogger(__name__)
 
 
@@ -142,7 +145,8 @@ class SqsPoller(Poller):
         for message in found:
             record = sqs_record(message, self._view.source.arn)
             if self._filter.passes(record):
-                passed.append(BatchMessage(message["MessageId"], message["ReceiptHandle"], encoded(record)))
+                trace = record["attributes"].get(_TRACE, "")
+                passed.append(BatchMessage(message["MessageId"], message["ReceiptHandle"], encoded(record), trace))
             else:
                 dropped.append(message["ReceiptHandle"])
         self._tell("polled", len(found))
@@ -160,7 +164,8 @@ class SqsPoller(Poller):
         messages = gathering.messages
         self._tell("invoked", len(messages))
         event = event_of([message.record for message in messages])
-        result = await self._invoke(event, gathering.since + self._visibility_s())
+        trace = next((message.trace for message in messages if message.trace), "")
+        result = await self._invoke(event, trace, gathering.since + self._visibility_s())
         ids = [message.message_id for message in messages]
         failed = frozenset(ids)
         if result.outcome is InvokeOutcome.SUCCEEDED:
@@ -174,11 +179,11 @@ class SqsPoller(Poller):
         self._count = self._count.counted(batches=1, failures=int(bool(failed)))
         return not failed
 
-    async def _invoke(self, event: bytes, visible_until: float) -> InvokeResult:
+    async def _invoke(self, event: bytes, trace: str, visible_until: float) -> InvokeResult:
         """Tries again while the function is throttled and the messages are ours (§7.3.4)."""
         pause = _BACKOFF_FIRST_S
         while True:
-            result = await self._invoker.invoke(self._view.function_arn, event, self._timeout_s())
+            result = await self._invoker.invoke(self._view.function_arn, event, self._timeout_s(), trace)
             if result.outcome is not InvokeOutcome.TURNED_DOWN:
                 return result
             self._metrics.throttled(self._view.namespace, self._view.name)

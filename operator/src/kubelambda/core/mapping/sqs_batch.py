@@ -29,6 +29,8 @@ class BatchMessage:
     receipt_handle: str
     record: bytes
     """Its record, encoded."""
+    trace: str = ""
+    """The trace header that it was sent with."""
 
     @property
     def deliverable(self) -> bool:

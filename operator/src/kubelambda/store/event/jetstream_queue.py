@@ -49,10 +49,20 @@ class JetStreamQueue:
     The streams together take `max_bytes` of every server's disk.
     """
 
-    def __init__(self, servers: Sequence[str], *, replicas: int = 1, max_bytes: int = 1 << 30) -> None:
+    def __init__(
+        self,
+        servers: Sequence[str],
+        *,
+        replicas: int = 1,
+        max_bytes: int = 1 << 30,
+        user: str | None = None,
+        password: str | None = None,
+    ) -> None:
         self._servers = list(servers)
         self._replicas = replicas
         self._max_bytes = max_bytes
+        self._user = user
+        self._password = password
         self._client = Client()
         self._streams: JetStreamContext
         self._tried: set[int] = set()
@@ -71,6 +81,8 @@ class JetStreamQueue:
                 reconnect_time_wait=1,
                 connect_timeout=2,
                 error_cb=_log,
+                user=self._user,
+                password=self._password,
             )
             self._client.options["max_reconnect_attempts"] = -1
             self._streams = self._client.jetstream(timeout=_CALL_S)
