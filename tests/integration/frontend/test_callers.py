@@ -239,6 +239,11 @@ async def test_a_namespace_asks_for_more_than_the_installation(
     await eventually(closed)
     assert (await boto("echo", parameters=dry, key="none", secret="none")).error == "UnrecognizedClientException"
     await let_in(lambda: boto("echo", parameters=dry, key="AKIDNOTED", secret="s"))
+    await cluster.frontend("127.0.1.9", default_namespace="default")
+    unproven = await boto("echo", address="127.0.1.9", parameters=dry, key="AKIDNOTED", secret="wrong")
+    assert unproven.error == "InvalidSignatureException"  # and not taken for a nameless caller of the default account
+    nameless = await boto("echo", address="127.0.1.9", parameters=dry, key="none", secret="none")
+    assert nameless.error == "ResourceNotFoundException"
 
 
 async def test_our_own_components_invoke_with_their_tokens(cluster: Cluster, client: KubeClient) -> None:

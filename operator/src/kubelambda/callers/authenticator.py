@@ -56,11 +56,22 @@ class Authenticator:
         keys = self._keys.find(signature.access_key)
         if not keys:
             raise caller_refused.unrecognized()
-        sigv4.check_scope(signature, now, region=self._region, service=service)
+        try:
+            sigv4.check_scope(signature, now, region=self._region, service=service)
+        except CallerRefused as error:
+            error.claimed = tuple(key.namespace for key in keys)
+            raise
         return SignatureClaim(head, signature, keys)
 
     def prove(self, claim: SignatureClaim, payload_sha256: str, now: float) -> Caller:
         """The caller, where the signature is the one of a key. Raises `CallerRefused`."""
+        try:
+            return self._prove(claim, payload_sha256, now)
+        except CallerRefused as error:
+            error.claimed = tuple(key.namespace for key in claim.keys)
+            raise
+
+    def _prove(self, claim: SignatureClaim, payload_sha256: str, now: float) -> Caller:
         refusal: CallerRefused | None = None
         for key in claim.keys:
             try:

@@ -116,7 +116,7 @@ class CallerCheck:
         # By its id even where that is the caller's: a namespace may claim an id that is not rightfully its own.
         owner = home if target.account is None else self._accounts.by_id(target.account)
         mode = account_mode(self._mode, owner.auth_mode if owner is not None else home.auth_mode)
-        if mode is AuthMode.NONE:
+        if mode is AuthMode.NONE and (target.account is not None or not self._claims_more(credentials.refusal)):
             return target.resource
         caller = credentials.caller
         if caller is None:
@@ -139,6 +139,11 @@ class CallerCheck:
         if refused is not None:
             raise caller_refused.denied(refused)
         return target.resource
+
+    def _claims_more(self, refusal: CallerRefused | None) -> bool:
+        """Whether a caller that proved nothing named a key of an account that asks for proof: it means that account."""
+        claimed = [self._accounts.by_namespace(each) for each in refusal.claimed] if refusal is not None else []
+        return any(each and account_mode(self._mode, each.auth_mode) is not AuthMode.NONE for each in claimed)
 
     async def _permissions(self, namespace: str, function: str) -> list[Mapping[str, Any]]:
         for name in object_names(function):

@@ -4,6 +4,9 @@
 class CallerRefused(Exception):
     """The caller has not proven who it is, or may not. `type` is AWS's name for it; `status` of Lambda's own answer."""
 
+    claimed: tuple[str, ...] = ()
+    """Namespaces with a key of the name that the caller used, and did not prove to have."""
+
     def __init__(self, error: str, text: str, status: int = 403) -> None:
         super().__init__(text)
         self.type = error

@@ -146,6 +146,10 @@ class CallerGate:
             request.headers[NAMESPACE] = caller.namespace.encode()
         namespace = self._namespace_of(account, request)
         mode = self._mode_of(namespace)
+        if account is None and incoming.refusal is not None:
+            # Who names a key of an account that asks for proof means that account, and not the one of the nameless.
+            strict = [found for each in incoming.refusal.claimed if (found := self._mode_of(each)) is not AuthMode.NONE]
+            mode = strict[0] if strict else mode
         if caller is not None or mode is not AuthMode.NONE or self._audited == "all":
             self._audit_of(incoming, request)
         if mode is AuthMode.NONE:
