@@ -35,9 +35,13 @@ def _prestarted_python(output: int, api_port: int) -> "Process":
     startup.prepare()
     sys.path[0] = _PACKAGES
     modules = frozenset(sys.modules)
-    from kubelambda.agent.process import prestart  # noqa: PLC0415
+    from pathlib import Path  # noqa: PLC0415
 
-    return prestart.python(output, modules)
+    from kubelambda.agent.process import prestart  # noqa: PLC0415
+    from kubelambda.agent.process.configuration import Paths  # noqa: PLC0415
+
+    root = Path(os.environ.get("KUBELAMBDA_ROOT", "/"))
+    return prestart.python(output, modules, Paths.below(root, api_port))
 
 
 def _serve(source: int, output: int, kind: str, prestarted: "Process | None", api_port: int) -> None:

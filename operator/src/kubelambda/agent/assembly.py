@@ -35,7 +35,7 @@ def serve(source: int, output: int, kind: str, prestarted: Process | None, api_p
     process.adopt_orphans()
     loop = EventLoop()
     root = Path(os.environ.get(environment_protocol.ENV_ROOT, "/"))
-    paths = Paths(root / "var/task", root / "opt", root / "var/runtime", f"127.0.0.1:{api_port}")
+    paths = Paths.below(root, api_port)
     runtime = RuntimeProcess(
         paths=paths,
         bootstrap=json.loads(os.environ.get(environment_protocol.ENV_BOOTSTRAP, "[]")),

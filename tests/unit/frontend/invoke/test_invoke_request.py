@@ -55,6 +55,7 @@ def test_an_encoded_arn_and_a_qualifier_are_understood() -> None:
         ),
         (request(PATH + b"?Qualifier=a%20b"), 400, "ValidationException", "'qualifier'"),
         (request(x_amz_client_context=b"?"), 400, "InvalidRequestContentException", "Base64"),
+        (request(x_amz_client_context=b"NQ=="), 400, "InvalidRequestContentException", "JSON object"),
         (request(x_amz_client_context=b"x" * 3584), 400, "InvalidParameterValueException", "3583"),
     ],
 )

@@ -21,6 +21,11 @@ class Paths:
     runtime: Path
     runtime_api: str
 
+    @classmethod
+    def below(cls, root: Path, api_port: int) -> "Paths":
+        """Those of an agent whose container has its folders below `root`."""
+        return cls(root / "var/task", root / "opt", root / "var/runtime", f"127.0.0.1:{api_port}")
+
 
 def process_environment(
     configuration: Specialization, *, log_stream: str, runtime_api: str, task: Path, opt: Path

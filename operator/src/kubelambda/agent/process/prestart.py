@@ -18,6 +18,7 @@ from types import CodeType, ModuleType
 from typing import Any, NoReturn
 
 from kubelambda.agent.process import process
+from kubelambda.agent.process.configuration import Paths
 from kubelambda.agent.process.process import Process
 from kubelambda.agent.python_client import startup
 
@@ -25,7 +26,7 @@ _FIRST_DESCRIPTOR = 3
 _MOST_DESCRIPTORS = 1 << 30
 
 
-def python(output: int, modules: frozenset[str]) -> Process:
+def python(output: int, modules: frozenset[str], paths: Paths) -> Process:
     """Forks a runtime process, out of one that `startup.prepare` prepared. To be called before there is an event loop.
 
     `modules` are the names of those that were imported for the runtime process, and not for the agent. In the new
@@ -39,7 +40,7 @@ def python(output: int, modules: frozenset[str]) -> Process:
     pid = os.fork()
     if not pid:
         ours.close()
-        _become_child(output)
+        _become_child(output, paths)
         message = _received(theirs)
         startup.forget_modules(modules)
         _enter(message, path)
@@ -49,9 +50,9 @@ def python(output: int, modules: frozenset[str]) -> Process:
     return Process(pid, ours)
 
 
-def _become_child(output: int) -> None:
+def _become_child(output: int, paths: Paths) -> None:
     os.setsid()
-    process.limit_child()
+    process.limit_child(paths)
     ctypes.CDLL(None).prctl(process.PR_SET_DUMPABLE, 1, 0, 0, 0)
     null = os.open("/dev/null", os.O_RDONLY)
     for descriptor, number in ((null, 0), (output, 1), (output, 2)):

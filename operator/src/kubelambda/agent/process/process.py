@@ -12,7 +12,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubelambda.agent.process.configuration import Unusable
+from kubelambda.agent.process.configuration import Paths, Unusable
+from kubelambda.agent.process.write_protection import forbid_writing
 from kubelambda.agent.python_client import startup
 
 _PR_SET_PDEATHSIG = 1
@@ -62,18 +63,18 @@ def prefer_for_oom(pid: int) -> None:
         Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
 
 
-def spawn(command: list[str], variables: dict[str, str], task: Path, output: int) -> Process:
+def spawn(command: list[str], variables: dict[str, str], paths: Paths, output: int) -> Process:
     """Starts a runtime process from scratch. Raises `Unusable` when it cannot be started."""
     try:
         started = subprocess.Popen(  # noqa: S603 - running what users bring is the purpose
             command,
-            cwd=task,
+            cwd=paths.task,
             env=variables,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=_prepare_child,  # noqa: PLW1509 - we are single-threaded
+            preexec_fn=lambda: _prepare_child(paths),  # noqa: PLW1509 - we are single-threaded
         )
     except OSError as error:
         raise Unusable(f"{command[0]}: {error.strerror}") from error
@@ -83,8 +84,8 @@ def spawn(command: list[str], variables: dict[str, str], task: Path, output: int
     return process
 
 
-def limit_child() -> None:
-    """For a new child: ends with us, and has Lambda's limits (§3.4.2).
+def limit_child(paths: Paths) -> None:
+    """For a new child: ends with us, cannot write where its code is, and has Lambda's limits (§3.4.2).
 
     The kernel counts processes by user, over all environments of a node that share their user id; one of them must not
     take from the others. So that limit is set where a pod has user ids of its own, and is the kubelet's elsewhere.
@@ -94,10 +95,11 @@ def limit_child() -> None:
         _limit(kind, wanted)
     if _has_own_users():
         _limit(resource.RLIMIT_NPROC, _PROCESSES)
+    forbid_writing([paths.task, paths.opt, paths.runtime])
 
 
-def _prepare_child() -> None:
-    limit_child()
+def _prepare_child(paths: Paths) -> None:
+    limit_child(paths)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # which we ignore
 
 

@@ -55,7 +55,7 @@ class RuntimeProcess:
             family.kill_all()
         folders = [self._paths.task, self._paths.opt, self._paths.runtime]
         command = process.command_of(self._bootstrap, self._prestart, handler, variables, folders)
-        self._process = process.spawn(command, variables, self._paths.task, self._output)
+        self._process = process.spawn(command, variables, self._paths, self._output)
 
     def kill(self) -> None:
         """Kills the process and everything that it started. `on_end` hears of it."""

@@ -39,8 +39,8 @@ def unpack(file: IO[bytes], plan: UnpackingPlan, folder: Path) -> None:
 def seal(folder: Path) -> None:
     """Takes the right to write from all below the folder, and from the folder where it is ours.
 
-    Lambda mounts these read-only. The function has our user id, so it can take the right back: this keeps programs from
-    writing there by mistake, and not those that want to.
+    Lambda mounts these read-only. The function has our user id, so it can take the right back; what keeps it from
+    writing then is `write_protection`, where the kernel has that.
     """
     for path, _, _ in os.walk(folder, topdown=False):
         with suppress(PermissionError):

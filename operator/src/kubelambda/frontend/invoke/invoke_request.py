@@ -148,7 +148,7 @@ def _check_client_context(context: bytes | None) -> None:
         decoded = base64.b64decode(context, validate=True)
     except ValueError:
         decoded = b""
-    if event_json.problem(decoded) is not None:
+    if not decoded.lstrip().startswith(b"{") or event_json.problem(decoded) is not None:
         text = "Client context must be a valid Base64-encoded JSON object."
         raise InvokeError(400, "InvalidRequestContentException", text)
 
