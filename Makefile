@@ -15,7 +15,7 @@ PYTEST_ARGS ?=
 # Much of a test is waiting, so files run side by side. Of e2e, the tests that are exclusive come last, one after the other.
 WORKERS ?= 2
 E2E_WORKERS ?= 3
-SIDE_BY_SIDE = --numprocesses $(WORKERS) --dist loadfile
+SIDE_BY_SIDE = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 MINUTES ?= 10
 # The cluster is on this machine: no proxy, which a company's network may want for everything else, leads there.
 comma := ,
@@ -49,7 +49,7 @@ test: setup lint unit pollers integration chart cluster-test e2e ## Run every ch
 .venv/.made: pyproject.toml
 	@command -v uv > /dev/null || python3 -m pip install --quiet 'uv>=0.9,<1'
 	@echo "setup: environments of the platform (.venv) and of the callers (.venv-e2e)"
-	uv sync --quiet --python $(INTERPRETER) --extra platform --group dev
+	uv sync --quiet --python $(INTERPRETER) --extra platform --extra kubeconfig --group dev
 	UV_PROJECT_ENVIRONMENT=.venv-e2e uv sync --quiet --python $(INTERPRETER) --group e2e
 	@touch $@
 

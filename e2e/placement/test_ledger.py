@@ -10,7 +10,6 @@ from installation.kubectl import eventually, kubectl
 from installation.load import Load
 from installation.release import SYSTEM_NAMESPACE, platform_pods, rolled_out
 
-pytestmark = pytest.mark.exclusive
 SLEEP = "import time\ndef handler(event, context):\n    time.sleep(event.get('sleep', 0))\n    return event"
 STRAY = """
 import sys, http.client, pathlib
@@ -71,6 +70,7 @@ def test_an_environment_that_runs_what_it_was_not_given_is_retired(account: Acco
     eventually(lambda: metric("kubelambda_ledger_drift") == 0, timeout=60)
 
 
+@pytest.mark.exclusive
 def test_environments_are_known_to_a_new_frontend_before_anybody_calls(account: Account) -> None:
     """Else nobody would ever retire those that nobody calls again."""
     account.function("kept", SLEEP)

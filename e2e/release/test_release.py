@@ -13,6 +13,7 @@ from installation.release import CHART, RELEASE, SYSTEM_NAMESPACE, find_endpoint
 
 pytestmark = pytest.mark.exclusive
 VALUES = Path(__file__).parent.parent / "values.yaml"
+DEFINITION = "functions.kubelambda.dev"
 CODE = "def handler(event, context):\n    return event"
 
 
@@ -22,24 +23,31 @@ def install(*more: str, program: str = "helm") -> None:
     helm(*command, program=program)
 
 
-@pytest.mark.parametrize("program", ["helm4", "helm"])
-def test_an_upgrade_under_load_loses_no_request(account: Account, program: str) -> None:
-    """Every component is rolled, and nothing is lost or answered twice; each Helm goes on from the other's release."""
+def key_of_the_agents() -> str:
+    """What environments know a frontend by."""
+    found: str = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "secret", f"{RELEASE}-key")["data"]["key"]
+    return found
+
+
+@pytest.mark.parametrize(("program", "seconds"), [("helm4", 599), ("helm", 598)])
+def test_an_upgrade_under_load_loses_no_request(account: Account, program: str, seconds: int) -> None:
+    """Every component is rolled, and nothing is lost or answered twice; each Helm goes on from the other's release.
+
+    Environments from before still obey the frontends after it, and definitions get back a column that they had lost.
+    """
     account.function("steady", CODE)
     account.invoke("steady", {})
+    key = key_of_the_agents()
+    patch = '[{"op": "remove", "path": "/spec/versions/0/additionalPrinterColumns"}]'
+    kubectl("patch", "customresourcedefinition", DEFINITION, "--type=json", "--patch", patch)
     with Load(account, "steady", callers=2) as load:
         time.sleep(1)
-        install("--set", "environments.idleTimeoutSeconds=599", program=program)
+        install("--set", f"environments.idleTimeoutSeconds={seconds}", program=program)
         time.sleep(1)
-    install(program=program)
     assert not load.failed, load.summary()
-
-
-def test_an_upgrade_keeps_the_key_of_the_agents(account: Account) -> None:
-    """Environments from before the upgrade still obey the frontends after it."""
-    secret = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "secret", f"{RELEASE}-key")["data"]["key"]
-    install()
-    assert kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "secret", f"{RELEASE}-key")["data"]["key"] == secret
+    assert key_of_the_agents() == key
+    version = kubectl_json("get", "customresourcedefinition", DEFINITION)["spec"]["versions"][0]
+    assert "additionalPrinterColumns" in version
 
 
 def test_annotations_for_environments_replace_idle_ones_only(account: Account) -> None:
@@ -61,20 +69,9 @@ def test_annotations_for_environments_replace_idle_ones_only(account: Account) -
     install()
 
 
-def test_an_upgrade_brings_the_definitions_up_to_date() -> None:
-    """The hook restores a column that an older definition lacks."""
-    name = "functions.kubelambda.dev"
-    patch = '[{"op": "remove", "path": "/spec/versions/0/additionalPrinterColumns"}]'
-    kubectl("patch", "customresourcedefinition", name, "--type=json", "--patch", patch)
-    install()
-    version = kubectl_json("get", "customresourcedefinition", name)["spec"]["versions"][0]
-    assert "additionalPrinterColumns" in version
-
-
 @pytest.mark.parametrize("program", ["helm4", "helm"])
 def test_the_release_can_be_removed_and_installed_again(account: Account, program: str) -> None:
     """Uninstall leaves Functions and definitions; the next install serves them again."""
-    install()
     account.function("kept", CODE)
     helm("uninstall", RELEASE, "--wait", "--timeout", "3m")
 

@@ -53,9 +53,16 @@ class Token:
 
 
 async def from_kubeconfig(path: str) -> Server:
-    """The current context of a kubeconfig, with whatever way to authenticate it names."""
-    from kubernetes.aio import config  # noqa: PLC0415 - megabytes that no pod needs
-    from kubernetes.aio.client.configuration import Configuration  # noqa: PLC0415
+    """The current context of a kubeconfig, with whatever way to authenticate it names.
+
+    Raises `ModuleNotFoundError` where the official client is not installed, as in our images.
+    """
+    try:
+        from kubernetes.aio import config  # noqa: PLC0415 - megabytes that no pod needs
+        from kubernetes.aio.client.configuration import Configuration  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        error.add_note("A kubeconfig is loaded by the official client: pip install 'kubelambda[kubeconfig]'.")
+        raise
 
     configuration = Configuration()
     await config.load_kube_config(config_file=path, client_configuration=configuration)

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from importlib import import_module
+from types import ModuleType
 
-import kopf
-
-from kubelambda.controllers.machinery import resync, watches
+from kubelambda.controllers.machinery import resync
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.kube.errors import KubeError
@@ -63,5 +63,11 @@ async def _load(context: Context) -> None:
 
 async def _watch(context: Context, kubeconfig: str | None, stop: asyncio.Event) -> None:
     """Hosts kopf, which takes over the signals: it returns when one asks it to end, and raises when a watch fails."""
+    # A replica that waits for the lease does without kopf. The lease is renewed while it is imported.
+    kopf, watches = await asyncio.to_thread(_host)
     await kopf.operator(registry=watches.registry(context, kubeconfig), standalone=True, clusterwide=True)
     stop.set()
+
+
+def _host() -> tuple[ModuleType, ModuleType]:
+    return import_module("kopf"), import_module("kubelambda.controllers.machinery.watches")
