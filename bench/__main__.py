@@ -150,6 +150,9 @@ def idle(results: dict[str, Any]) -> None:
         time.sleep(1)
         sizes = memory.environment_pss_mb(cluster.pods("kubelambda.dev/function=idle")[0])
         frontends = [memory.pod_pss_mb(pod) for pod in cluster.frontend_pods()]
+        platform_mb = {component: component_pss_mb(component) for component in CONTROL_PLANE}
+    results |= {f"{component.replace('-', '_')}s_pss_mb": size for component, size in platform_mb.items()}
+    results["control_plane_pss_mb"] = sum(size for size in platform_mb.values() if size)
     results |= {
         "env_pss_mb": sizes and sizes[0],
         "env_runtime_pss_mb": sizes and sizes[1],
@@ -168,11 +171,19 @@ def versions(results: dict[str, Any]) -> None:
         results |= provisioned.edits()
 
 
+def component_pss_mb(component: str) -> float | None:
+    """PSS in MB of all pods of a component of the release, after everything that was measured before."""
+    pods = cluster.pods(f"app.kubernetes.io/component={component}", cluster.SYSTEM_NAMESPACE)
+    return sum(memory.pod_pss_mb(pod) or 0 for pod in pods) or None
+
+
 def machine() -> str:
     """What the figures were measured on."""
     return f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, {platform.machine()}"
 
 
+CONTROL_PLANE = ("operator", "frontend", "code-store")
+"""The five pods that serve invocations and keep objects; control API, events and pollers come beside them."""
 BUDGETS = {
     "warm_p50_ms": 0.6,
     "warm_p99_ms": 3,
@@ -190,6 +201,7 @@ BUDGETS = {
     "event_start_p50_ms": 5,
     "env_pss_mb": 12,
     "frontend_pss_mb": 45,
+    "control_plane_pss_mb": 150,
 }
 
 
