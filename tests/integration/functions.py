@@ -50,11 +50,11 @@ class Functions:
         status: Object = (await self.get(name)).get("status", {})
         return status
 
-    async def ready(self, name: str, seconds: float = 15) -> Object:
+    async def ready(self, name: str, seconds: float = 30) -> Object:
         """Its status once Ready is True for the current generation."""
         return await self.until(name, lambda status: condition(status, "Ready").get("status") == "True", seconds)
 
-    async def until(self, name: str, holds: Callable[[Object], bool], seconds: float = 15) -> Object:
+    async def until(self, name: str, holds: Callable[[Object], bool], seconds: float = 30) -> Object:
         """Its status once that speaks of the current generation and `holds`."""
         deadline = time.monotonic() + seconds
         while True:
@@ -71,7 +71,7 @@ def condition(status: Object, kind: str) -> Object:
     return next((each for each in status.get("conditions", []) if each["type"] == kind), {})
 
 
-async def eventually(holds: Callable[[], Any], seconds: float = 15) -> Any:
+async def eventually(holds: Callable[[], Any], seconds: float = 30) -> Any:
     """What `holds` returns once that is true; it may be a coroutine function."""
     deadline = time.monotonic() + seconds
     while True:

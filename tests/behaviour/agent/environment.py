@@ -164,7 +164,7 @@ class Environment:
 
     def logged(self, text: str) -> bool:
         """Whether the log has the text, or gets it soon: the agent's own lines wait a moment for others."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while text not in self.log_file.read_text():
             if time.monotonic() > deadline:
                 return False
@@ -177,7 +177,7 @@ class Environment:
         return f"request-{self._requests}"
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
+def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:
     """Whether a condition holds in the end."""
     deadline = time.monotonic() + seconds
     while not holds():
