@@ -15,7 +15,7 @@ PROBES = {
     # what the interpreter was started with
     "argv": "[process.argv, process.argv0, process.execArgv, process.execPath, process.title]",
     "flags": "[process.allowedNodeEnvironmentFlags.size, process.report.excludeNetwork, process.debugPort]",
-    "memory": "[v8.getHeapStatistics().heap_size_limit, process.constrainedMemory()]",
+    "memory": "v8.getHeapStatistics().heap_size_limit",
     # the program, and where modules come from
     "globals": "Object.getOwnPropertyNames(globalThis).sort()",
     "main": "[require.main?.filename ?? null, __filename, module.paths, module.parent?.filename ?? null]",
