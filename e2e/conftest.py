@@ -28,9 +28,16 @@ def exclusive(item: pytest.Item) -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The tests of one file are one worker's. One worker has all exclusive ones, after everything else."""
     for item in items:
-        group = "exclusive" if exclusive(item) else f"{item.path.parent.name}/{item.path.stem}"
-        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
     items.sort(key=place)
+
+
+def group_of(item: pytest.Item) -> str:
+    """Tests with one group are one worker's, in their order. Those of documents write to the repository's folder."""
+    folder = item.path.parent.name
+    if exclusive(item):
+        return "exclusive"
+    return folder if folder == "documents" else f"{folder}/{item.path.stem}"
 
 
 def place(item: pytest.Item) -> tuple[bool, int]:

@@ -83,7 +83,8 @@ def test_provisioned_concurrency_becomes_ready(account: Account, arn: str) -> No
 def test_application_auto_scaling_has_the_same_address() -> None:
     """boto3's client of that service, over the default account."""
     client = boto3.client("application-autoscaling", endpoint_url=os.environ["ENDPOINT"])
-    assert client.describe_scalable_targets(ServiceNamespace="lambda")["ScalableTargets"] == []
+    found = client.describe_scalable_targets(ServiceNamespace="lambda", ResourceIds=["function:absent:live"])
+    assert found["ScalableTargets"] == []
     with pytest.raises(client.exceptions.ValidationException, match="Alias not found"):
         client.register_scalable_target(
             ServiceNamespace="lambda",
