@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,31 @@ def test_events_in_jetstream_have_no_volume_and_one_of_the_pods_leads() -> None:
     assert ("StatefulSet", "kubelambda-events") not in found
     finished = helm("template", "x", str(CHART), "--kube-version", "1.36.0", "--set", shared[0])
     assert "needs events.jetstream.servers" in finished.stderr
+
+
+def test_who_speaks_to_strangers_has_no_part_of_the_key_but_its_own() -> None:
+    """Of control API and pollers only a container that is over before they start sees the installation's key."""
+    found = {each["metadata"]["name"]: each for each in manifests(render(KEY)) if each["kind"] == "Deployment"}
+    for component in ("awsapi", "pollers"):
+        pod = found[f"kubelambda-{component}"]["spec"]["template"]["spec"]
+        assert [mount["name"] for each in pod["containers"] for mount in each["volumeMounts"]].count("key") == 0
+        assert [mount["name"] for each in pod["initContainers"] for mount in each["volumeMounts"]].count("key") == 1
+
+
+@pytest.mark.parametrize("mode", ["none", "sigv4", "token", "any"])
+def test_a_service_that_asks_nobody_says_so(mode: str, tmp_path: Path) -> None:
+    """At the Service, and in the notes of the release, which are rendered here as a manifest."""
+    chart = tmp_path / "chart"
+    shutil.copytree(CHART, chart)
+    notes = chart / "templates" / "NOTES.txt"
+    lines = "".join(f"    {line}\n" for line in notes.read_text().splitlines())
+    notes.with_name("notes.yaml").write_text(f"kind: Notes\nmetadata:\n  name: notes\n  text: |\n{lines}")
+    command = ["template", "kubelambda", str(chart), "--kube-version", "1.36.0", "--set", f"auth.mode={mode},{KEY}"]
+    shown = helm(*command).stdout
+    assert ("WARNING: auth.mode is none" in shown) == (mode == "none")
+    assert ("# Callers are not authenticated (auth.mode)" in shown) == (mode == "none")
+    assert ("kubelambda-access-keys --from-literal" in shown) == (mode in ("sigv4", "any"))
+    assert ("create rolebinding invokers" in shown) == (mode in ("token", "any"))
 
 
 def test_kube_prometheus_gets_what_it_selects_and_keeps_our_namespaces() -> None:
