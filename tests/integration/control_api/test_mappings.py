@@ -163,3 +163,34 @@ def test_tags_of_a_mapping(api: Api) -> None:
     assert api.call("GET", path).body == {"Tags": {"b": "2"}}
     missing = quote(arn[:-1] + ("0" if arn[-1] != "0" else "1"), safe="")
     assert api.call("GET", f"/2017-03-31/tags/{missing}").text.startswith("Event source mapping not found: arn:")
+
+
+def test_a_stream_with_all_its_members(api: Api) -> None:
+    """Every member of a stream's mapping there and back, and Lambda's defaults of those that are not given (§7.1.9)."""
+    api.active("hello")
+    stream = "arn:aws:kinesis:us-east-1:123456789012:stream/clicks"
+    given = {
+        "StartingPosition": "AT_TIMESTAMP",
+        "StartingPositionTimestamp": 1767323045.0,
+        "BatchSize": 200,
+        "ParallelizationFactor": 3,
+        "BisectBatchOnFunctionError": True,
+        "MaximumRecordAgeInSeconds": 600,
+        "MaximumRetryAttempts": 4,
+        "DestinationConfig": {"OnFailure": {"Destination": QUEUE}},
+    }
+    found = created(api, EventSourceArn=stream, **given)
+    assert found.status == 202, found
+    assert {member: found.body[member] for member in given} == given
+    assert (found.body["State"], found.body["StateTransitionReason"]) == ("Creating", "User action")
+    assert found.body["LastProcessingResult"] == "No records processed"
+    uuid = found.body["UUID"]
+    settled(api, uuid)
+    change = {"DestinationConfig": {"OnFailure": {}}, "MaximumRetryAttempts": -1}
+    assert api.call("PUT", f"{PATH}/{uuid}", change).status == 202
+    shown = settled(api, uuid)
+    assert (shown["DestinationConfig"], shown["MaximumRetryAttempts"]) == ({"OnFailure": {}}, -1)
+    again = created(api, EventSourceArn=stream, StartingPosition="LATEST")
+    text = f'The event source arn (" {stream} ") and function (" hello ") provided mapping already exists. '
+    text += f"Please update or delete the existing mapping with UUID {uuid}"
+    assert (again.status, again.text) == (409, text)

@@ -32,7 +32,9 @@ from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS
 PAGE_MAX: Final = 100
 _APART: Final = frozenset({"FunctionName", "UUID", "Tags"})
 """Members that are no fields of the same name."""
-_REMOVED_WHEN_EMPTY: Final = frozenset({"FilterCriteria", "ScalingConfig", "ProvisionedPollerConfig"})
+_REMOVED_WHEN_EMPTY: Final = frozenset(
+    {"FilterCriteria", "ScalingConfig", "ProvisionedPollerConfig", "DestinationConfig"}
+)
 
 
 async def create_event_source_mapping(services: Services, call: Call) -> Answer:
@@ -99,6 +101,8 @@ def _spec(services: Services, call: Call, before: Mapping[str, Any]) -> dict[str
         if member in _APART:
             continue
         field = to_field(services.model, shape["members"][member]["shape"], value)
+        if member == "DestinationConfig":  # an end without a destination is how callers take it away
+            field = {end: each for end, each in field.items() if each}
         after[field_name(member)] = None if member in _REMOVED_WHEN_EMPTY and not _any(field) else field
     return {name: value for name, value in after.items() if value is not None}
 
