@@ -43,10 +43,16 @@ def forbid_writing(folders: list[Path]) -> bool:
     ruleset = libc.syscall(_CREATE_RULESET, handled, ctypes.c_size_t(len(handled)), 0)
     if ruleset < 0:
         return False
-    for path in _beside(folders):
-        descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC)
-        libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, descriptor), 0)
-        os.close(descriptor)
+    try:
+        for path in _beside(folders):
+            descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC)
+            libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, descriptor), 0)
+            os.close(descriptor)
+    except (
+        OSError
+    ):  # a file system like no other: better no wall than a function that cannot start, or not write at all
+        os.close(ruleset)
+        return False
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     forbidden: bool = libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0
     os.close(ruleset)
