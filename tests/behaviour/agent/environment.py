@@ -68,6 +68,7 @@ class Environment:
         output: int | None = None,
         within: tuple[str, ...] = (),
         tmp_mb: int = 0,
+        **variables: str,
     ) -> None:
         for folder in ("var/task", "opt", "var/runtime", "tmp"):
             (root / folder).mkdir(parents=True, exist_ok=True)
@@ -84,6 +85,7 @@ class Environment:
             "KUBELAMBDA_CONTROL_PORT": str(self.port),
             "KUBELAMBDA_RUNTIME_API_PORT": str(self.api_port),
             "KUBELAMBDA_TMP_MB": str(tmp_mb),
+            **variables,
         }
         with self.log_file.open("wb") as log:
             command = [*within, sys.executable, str(AGENT)]

@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from kubelambda.agent.apis.control import Control
@@ -34,6 +35,10 @@ def serve(source: int, output: int, kind: str, prestarted: Process | None, api_p
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the function may send it: its user id is ours
     process.adopt_orphans()
     loop = EventLoop()
+    shared = os.environ.get(environment_protocol.ENV_SHARED_FOLDER)
+    if shared:
+        _serve_container(loop, Path(shared), api_port)
+        return
     root = Path(os.environ.get(environment_protocol.ENV_ROOT, "/"))
     paths = Paths.below(root, api_port)
     runtime = RuntimeProcess(
@@ -49,20 +54,51 @@ def serve(source: int, output: int, kind: str, prestarted: Process | None, api_p
         runtime=runtime,
         log=EnvironmentLog(sys.stdout.fileno(), source, loop),
         memory=Memory(loop, lambda: runtime.pid, root / "sys/fs/cgroup"),
-        space=TemporarySpace(root / "tmp", _megabytes(environment_protocol.ENV_TMP_MB) << 20, loop),
+        space=_space(root, loop),
         loop=loop,
         finished=loop.stop,
     )
+    _run(loop, sandbox, api_port, lambda: "")
+
+
+def _serve_container(loop: EventLoop, shared: Path, api_port: int) -> None:
+    """Beside the container of a function's own image."""
+    from kubelambda.agent.process import container_process  # noqa: PLC0415 - few environments need it
+
+    root = Path(os.environ.get(environment_protocol.ENV_ROOT, "/"))
+    launcher = os.environ.get(environment_protocol.ENV_LAUNCHER) or environment_protocol.LAUNCHER
+    source, _ = container_process.prepare(shared, Path(launcher))
+    runtime = container_process.ContainerProcess(shared, loop)
+    sandbox = Sandbox(
+        paths=Paths(root / "var/task", root / "opt", root / "var/runtime", f"127.0.0.1:{api_port}"),
+        runtime=runtime,
+        log=EnvironmentLog(sys.stdout.fileno(), source, loop),
+        memory=Memory(loop, lambda: None, root / "nobody's"),  # the control group that we see is our own
+        space=_space(root, loop),
+        loop=loop,
+        finished=loop.stop,
+    )
+    runtime.on_term = sandbox.drain
+    _run(loop, sandbox, api_port, lambda: runtime.absence)
+
+
+def _run(loop: EventLoop, sandbox: Sandbox, api_port: int, absence: Callable[[], str]) -> None:
+    """`absence` says why nothing could be started, if so."""
     closure = _closure(loop)
     loop.on_signal(signal.SIGTERM, sandbox.drain)
     _listen_inside(loop, RuntimeApi(sandbox), api_port)
     pool_token = os.environ[environment_protocol.ENV_POOL_TOKEN_SHA256]
-    _listen_outside(loop, Control(sandbox, pool_token, lambda: closure.why if closure else ""))
+    _listen_outside(loop, Control(sandbox, pool_token, lambda: absence() or (closure.why if closure else "")))
     if closure is not None:
         closure.begin()
-    runtime.reap()  # it may have ended before we heard of it
+    sandbox.runtime.reap()  # it may have ended before we heard of it
     gc.freeze()  # what is here now stays: collections need not visit it
     loop.run()
+
+
+def _space(root: Path, loop: EventLoop) -> TemporarySpace:
+    megabytes = int(os.environ.get(environment_protocol.ENV_TMP_MB) or 0)
+    return TemporarySpace(root / "tmp", megabytes << 20, loop)
 
 
 def _listen_inside(loop: EventLoop, api: RuntimeApi, port: int) -> None:
@@ -93,7 +129,3 @@ def _closure(loop: EventLoop) -> "Closure | None":
     from kubelambda.agent.sandbox.closure import Closure  # noqa: PLC0415 - few environments need it
 
     return Closure(environment_protocol.parse_closure_check(check), loop)
-
-
-def _megabytes(name: str) -> int:
-    return int(os.environ.get(name) or 0)

@@ -23,6 +23,11 @@ ENV_POD_NAME: Final = "KUBELAMBDA_POD_NAME"
 ENV_POD_UID: Final = "KUBELAMBDA_POD_UID"
 ENV_POD_IP: Final = "KUBELAMBDA_POD_IP"
 
+ENV_SHARED_FOLDER: Final = "KUBELAMBDA_SHARED_FOLDER"
+"""Of an agent beside the container of a function's own image: the folder that both see."""
+ENV_LAUNCHER: Final = "KUBELAMBDA_LAUNCHER"
+"""Where the program is that becomes process 1 of that container."""
+LAUNCHER: Final = "/usr/lib/kubelambda/launcher"
 ENV_TMP_MB: Final = "KUBELAMBDA_TMP_MB"
 """What `/tmp` may hold, in MB; empty: nobody looks."""
 ENV_CLOSURE: Final = "KUBELAMBDA_CLOSURE"
@@ -37,8 +42,9 @@ ENV_RUNTIME_API_PORT: Final = "KUBELAMBDA_RUNTIME_API_PORT"
 HEALTH: Final = "/healthz"
 INITIALIZED: Final = "/initialized"
 """Answers 200 once the environment is a function's and its INIT has succeeded: the readiness of provisioned ones."""
-CLOSED: Final = "/closed"
-"""Answers 200 once an environment that is born closed has found that it is: before, nobody may have it."""
+CLAIMABLE: Final = "/claimable"
+"""Answers 200 once a function may be handed over: an environment that is born closed has found that it is, and the
+container of a function's own image is there."""
 SPECIALIZE: Final = "/specialize"
 INVOKE: Final = "/invoke"
 STATE: Final = "/state"
@@ -132,6 +138,10 @@ class Specialization:
     """Billed durations are multiples of it (§9.4)."""
     variables: dict[str, str] = field(default_factory=dict)
     """The function's own."""
+    command: tuple[str, ...] = ()
+    """What a container image runs: entry point and command. Empty: a runtime runs the code."""
+    working_directory: str = ""
+    """Where it runs; empty: where its container is."""
 
     @property
     def inline(self) -> list[ArchiveReference]:
@@ -148,6 +158,8 @@ class Specialization:
             "environment": self.variables,
             "layers": [_written(layer) for layer in self.layers],
         }
+        if self.command:
+            message |= {"command": list(self.command), "workingDirectory": self.working_directory}
         if self.code is not None:
             message["code"] = _written(self.code)
         return json.dumps(message).encode()
@@ -188,6 +200,8 @@ def parse_specialization(data: bytes) -> Specialization:
             code=_archive(found["code"]) if found.get("code") is not None else None,
             layers=tuple(_archive(layer) for layer in found.get("layers", [])),
             variables=variables,
+            command=tuple(_typed("command", each, (str,)) for each in found.get("command", [])),
+            working_directory=_typed("workingDirectory", found.get("workingDirectory", ""), (str,)),
             **given,
         )
     except KeyError as error:

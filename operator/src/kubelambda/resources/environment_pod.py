@@ -119,7 +119,7 @@ def pod_spec(
     container["env"].append({"name": environment_protocol.ENV_TMP_MB, "value": str(shape.ephemeral_storage_mb)})
     if shape.closed:
         container["env"].append({"name": environment_protocol.ENV_CLOSURE, "value": closure})
-        container["readinessProbe"] = _readiness(environment_protocol.CLOSED, seconds=2)
+        container["readinessProbe"] = _readiness(environment_protocol.CLAIMABLE, seconds=2)
     if provisioned:
         container["readinessProbe"] = _readiness(environment_protocol.INITIALIZED, seconds=2)
     container["volumeMounts"] += [_file_mount(name, mounted) for name, mounted in _numbered(file_systems)]

@@ -15,7 +15,7 @@ from kubelambda.api.environment_protocol import UnusableMessage
 from kubelambda.wire.server import Request
 
 _HEALTH = environment_protocol.HEALTH.encode()
-_CLOSED = environment_protocol.CLOSED.encode()
+_CLAIMABLE = environment_protocol.CLAIMABLE.encode()
 _SPECIALIZE = environment_protocol.SPECIALIZE.encode()
 _INVOKE = environment_protocol.INVOKE.encode()
 _STATE = environment_protocol.STATE.encode()
@@ -31,10 +31,10 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 class Control:
     """Serves frontends."""
 
-    def __init__(self, sandbox: Sandbox, pool_token_sha256: str, open_way: Callable[[], str] = lambda: "") -> None:
-        """`open_way`: why an environment that was born closed may not be, empty when it is."""
+    def __init__(self, sandbox: Sandbox, pool_token_sha256: str, obstacle: Callable[[], str] = lambda: "") -> None:
+        """`obstacle`: why no function may be handed over yet, empty when one may."""
         self._sandbox = sandbox
-        self._open_way = open_way
+        self._obstacle = obstacle
         self._pool_token_sha256 = pool_token_sha256
         self._authorization = b""
 
@@ -64,9 +64,9 @@ class Control:
         elif request.target == _HEALTH:
             busy = self._sandbox.draining
             request.respond(503 if busy else 200, b"draining" if busy else b"ok")
-        elif request.target == _CLOSED:
-            why = "draining" if self._sandbox.draining else self._open_way()
-            request.respond(503 if why else 200, why.encode() or b"closed")
+        elif request.target == _CLAIMABLE:
+            why = "draining" if self._sandbox.draining else self._obstacle()
+            request.respond(503 if why else 200, why.encode() or b"ok")
         elif request.target == b"/initialized":
             ready = self._sandbox.initialized
             request.respond(200 if ready else 503, b"ok" if ready else b"not initialized, or not any more")

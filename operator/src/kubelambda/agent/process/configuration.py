@@ -48,7 +48,6 @@ def process_environment(
         layers = f"{opt}/nodejs/node{version}/node_modules:{opt}/nodejs/node_modules"
         defaults["NODE_PATH"] = f"{layers}:/var/runtime/node_modules:/var/runtime:{task}"
     reserved = {
-        "_HANDLER": configuration.handler,
         "AWS_REGION": configuration.region,
         "AWS_DEFAULT_REGION": configuration.region,
         "AWS_LAMBDA_FUNCTION_NAME": configuration.name,
@@ -58,6 +57,11 @@ def process_environment(
         "AWS_LAMBDA_LOG_GROUP_NAME": configuration.log_group,
         "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
         "AWS_LAMBDA_RUNTIME_API": runtime_api,
+    }
+    if configuration.command:  # an image has its own folders and its own defaults
+        return {"TZ": ":UTC"} | configuration.variables | reserved
+    reserved |= {
+        "_HANDLER": configuration.handler,
         "LAMBDA_TASK_ROOT": str(task),
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
     }

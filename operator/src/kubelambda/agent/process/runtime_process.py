@@ -2,15 +2,37 @@
 
 import signal
 from collections.abc import Callable
+from typing import Protocol
 
 from kubelambda.agent.process import configuration, family, process
 from kubelambda.agent.process.configuration import Paths
 from kubelambda.agent.process.process import Ended, Process
+from kubelambda.api.environment_protocol import Specialization
 from kubelambda.wire.event_loop import EventLoop
 
 
+class FunctionProcess(Protocol):
+    """What runs the function, in our container or in the one beside it: at most one process at a time."""
+
+    on_end: Callable[[Ended], None]
+    """Called with a process that ended without being replaced."""
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a process."""
+
+    def start(self, wanted: Specialization, variables: dict[str, str]) -> None:
+        """Starts the process with `variables`. Raises `Unusable`."""
+
+    def kill(self) -> None:
+        """Kills the process and everything that it started. `on_end` hears of it."""
+
+    def reap(self) -> None:
+        """Takes leave of what ended."""
+
+
 class RuntimeProcess:
-    """At most one process at a time."""
+    """A process in our own container."""
 
     def __init__(
         self,
@@ -41,20 +63,17 @@ class RuntimeProcess:
         """Whether there is a process."""
         return self._process is not None
 
-    def start(self, handler: str, variables: dict[str, str], own_variables: dict[str, str]) -> None:
-        """Starts the process with `variables`, or hands them to the pre-started one where it can serve.
-
-        `own_variables` are those of them that the function brought. Raises `Unusable`.
-        """
+    def start(self, wanted: Specialization, variables: dict[str, str]) -> None:
+        """Starts the process, or hands the variables to the pre-started one where it can serve. Raises `Unusable`."""
         waiting = self._process if self._process is not None and self._process.channel is not None else None
-        if waiting is not None and not configuration.acts_on_interpreter_start(own_variables):
+        if waiting is not None and not configuration.acts_on_interpreter_start(wanted.variables):
             waiting.hand_over(variables, self._paths.task)
             return
         if self._process is not None:
             self._process = None
             family.kill_all()
         folders = [self._paths.task, self._paths.opt, self._paths.runtime]
-        command = process.command_of(self._bootstrap, self._prestart, handler, variables, folders)
+        command = process.command_of(self._bootstrap, self._prestart, wanted.handler, variables, folders)
         self._process = process.spawn(command, variables, self._paths, self._output)
 
     def kill(self) -> None:

@@ -13,7 +13,7 @@ from kubelambda.agent.process import configuration, process
 from kubelambda.agent.process.configuration import Paths, Unusable
 from kubelambda.agent.process.memory import Memory
 from kubelambda.agent.process.process import Ended
-from kubelambda.agent.process.runtime_process import RuntimeProcess
+from kubelambda.agent.process.runtime_process import FunctionProcess
 from kubelambda.agent.sandbox import archives
 from kubelambda.agent.sandbox.idle_waiters import IdleWaiters
 from kubelambda.agent.sandbox.initialization import Initialization, Initialized
@@ -50,7 +50,7 @@ class Sandbox:
         self,
         *,
         paths: Paths,
-        runtime: RuntimeProcess,
+        runtime: FunctionProcess,
         log: EnvironmentLog,
         memory: Memory,
         space: TemporarySpace,
@@ -61,7 +61,7 @@ class Sandbox:
         self._log = log
         self._finished = finished
         self._loop = loop
-        self._runtime = runtime
+        self.runtime = runtime
         runtime.on_end = self._runtime_ended
         self.configuration: Specialization | None = None
         self._variables: dict[str, str] = {}
@@ -151,7 +151,7 @@ class Sandbox:
         invocation.timer = self._loop.call_later(wanted.timeout, self._timed_out)
         if self._waiter is not None:
             self._deliver()
-        elif not self._runtime.running:
+        elif not self.runtime.running:
             self._suppressed_init()
         return True
 
@@ -297,7 +297,7 @@ class Sandbox:
     def _start(self) -> None:
         """Starts the runtime process. Raises `Unusable`."""
         self.state = RuntimeState.STARTED
-        self._runtime.start(self._wanted.handler, self._variables, self._wanted.variables)
+        self.runtime.start(self._wanted, self._variables)
 
     def _deliver(self) -> None:
         """Hands the event to the waiting runtime."""
@@ -375,7 +375,7 @@ class Sandbox:
         """Kills the runtime; /tmp stays. The next invocation starts it anew once it is reaped."""
         self._waiter = None
         self.state = RuntimeState.STARTED
-        self._runtime.kill()
+        self.runtime.kill()
 
     def _suppressed_init(self) -> None:
         """INIT within an invocation: under the function's timeout, counted in its duration."""
@@ -394,7 +394,7 @@ class Sandbox:
             self._reset()
 
     def _end(self) -> None:
-        self._runtime.kill()
+        self.runtime.kill()
         self._log.drain()
         self._log.flush()
         self._finished()

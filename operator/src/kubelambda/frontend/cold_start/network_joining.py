@@ -53,7 +53,7 @@ async def _open(pod: AgentAddress) -> str | None:
         try:
             async with asyncio.timeout(_ANSWER_S):
                 status, _, body = await connection.call(
-                    request_head("GET", environment_protocol.CLOSED, pod.ip, {}, 0), b""
+                    request_head("GET", environment_protocol.CLAIMABLE, pod.ip, {}, 0), b""
                 )
         finally:
             connection.close()

@@ -1,0 +1,197 @@
+/*
+ * Process 1 of a container whose image is a function's own: starts the image's program when the agent says so, ends it and
+ * all that it started when the agent says so, and tells how it ended. It is linked statically: the image may have no library,
+ * no shell and no file but its program.
+ *
+ * usage: launcher SOCKET FIFO
+ *
+ * SOCKET is the agent's. It sends "start SIZE\n" and SIZE bytes of strings that each end with a zero byte: the working
+ * directory, the number of arguments, the arguments, and variables (NAME=value) that are added to those of the image; or
+ * "kill\n". It gets "ended STATUS KILOBYTES\n", the wait status and the most that was resident, or "term\n" when the
+ * container was asked to end. What the program prints goes to FIFO. Without an agent there is nothing to do: we end.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PAYLOAD_MAX (1 << 20)
+#define STRINGS_MAX 8192
+#define OWN_VARIABLES "KUBELAMBDA_"
+
+extern char **environ;
+
+static int agent, output;
+static pid_t program = -1;
+static volatile sig_atomic_t asked_to_end;
+
+static void on_signal(int number) {
+  if (number == SIGTERM) asked_to_end = 1;
+}
+
+static void tell(const char *text) {
+  size_t length = strlen(text);
+  while (length > 0) {
+    ssize_t sent = send(agent, text, length, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0) exit(0);
+    text += sent;
+    length -= (size_t)sent;
+  }
+}
+
+/* Nobody but us is left in the container after this; where we are not its process 1, the program's session is what we know. */
+static void kill_all(void) {
+  if (getpid() == 1) kill(-1, SIGKILL);
+  else if (program > 0) kill(-program, SIGKILL);
+}
+
+static void reap(void) {
+  int status;
+  struct rusage used;
+  pid_t ended;
+  while ((ended = wait4(-1, &status, WNOHANG, &used)) > 0) {
+    if (ended != program) continue;
+    char text[64];
+    kill_all();
+    program = -1;
+    snprintf(text, sizeof text, "ended %d %ld\n", status, used.ru_maxrss);
+    tell(text);
+  }
+}
+
+static void limit(int kind, rlim_t wanted) {
+  struct rlimit found;
+  if (getrlimit(kind, &found) == 0) {
+    if (found.rlim_max != RLIM_INFINITY && found.rlim_max < wanted) wanted = found.rlim_max;
+    found.rlim_cur = found.rlim_max = wanted;
+    setrlimit(kind, &found);
+  }
+}
+
+static void run(char *folder, char **arguments) {
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  signal(SIGTERM, SIG_DFL);
+  signal(SIGCHLD, SIG_DFL);
+  setsid();
+  if (getpid() != 1) prctl(PR_SET_PDEATHSIG, SIGKILL);
+  limit(RLIMIT_NOFILE, 1024);
+  limit(RLIMIT_MEMLOCK, 65536);
+  dup2(output, 1);
+  dup2(output, 2);
+  if (folder[0] != 0 && chdir(folder) != 0) {
+    dprintf(2, "%s: %s\n", folder, strerror(errno));
+    _exit(126);
+  }
+  execvp(arguments[0], arguments);
+  dprintf(2, "%s: %s\n", arguments[0], strerror(errno));
+  _exit(127);
+}
+
+static void start(char *payload, size_t size) {
+  static char *strings[STRINGS_MAX + 1];
+  size_t count = 0;
+  if (size == 0 || payload[size - 1] != 0) exit(1);
+  for (char *at = payload; at < payload + size && count < STRINGS_MAX; at += strlen(at) + 1) strings[count++] = at;
+  if (count < 3) exit(1);
+  size_t arguments = strtoul(strings[1], NULL, 10);
+  if (arguments == 0 || arguments + 2 > count) exit(1);
+  program = fork();
+  if (program < 0) {
+    tell("ended 32256 0\n");
+    return;
+  }
+  if (program > 0) return;
+  for (size_t i = arguments + 2; i < count; i++) putenv(strings[i]);
+  strings[arguments + 2] = NULL;
+  run(strings[0], strings + 2);
+}
+
+static int connected(const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+  for (;;) {
+    int found = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (found >= 0 && connect(found, (struct sockaddr *)&address, sizeof address) == 0) return found;
+    if (found >= 0) close(found);
+    if (asked_to_end) exit(0);
+    usleep(20000);
+  }
+}
+
+/* What is ours is nothing for the function. */
+static void forget_own_variables(void) {
+  for (char **at = environ; *at != NULL;) {
+    if (strncmp(*at, OWN_VARIABLES, strlen(OWN_VARIABLES)) != 0) {
+      at++;
+      continue;
+    }
+    for (char **rest = at; *rest != NULL; rest++) rest[0] = rest[1];
+  }
+}
+
+/* Does what was sent, as far as all of it is there; how many bytes that were. */
+static size_t obey(char *received, size_t size) {
+  char *end = memchr(received, '\n', size);
+  if (end == NULL) return 0;
+  size_t line = (size_t)(end - received) + 1;
+  if (strncmp(received, "kill\n", line) == 0) {
+    kill_all();
+    return line;
+  }
+  if (line < 8 || strncmp(received, "start ", 6) != 0) exit(1);
+  size_t payload = strtoul(received + 6, NULL, 10);
+  if (payload > PAYLOAD_MAX) exit(1);
+  if (size < line + payload) return 0;
+  start(received + line, payload);
+  return line + payload;
+}
+
+int main(int count, char **arguments) {
+  static char received[PAYLOAD_MAX + 64];
+  size_t size = 0;
+  if (count != 3) return 2;
+  sigset_t handled, before;
+  struct sigaction action = {.sa_handler = on_signal};
+  sigaction(SIGTERM, &action, NULL);
+  sigaction(SIGCHLD, &action, NULL);
+  prctl(PR_SET_DUMPABLE, 0);
+  forget_own_variables();
+  agent = connected(arguments[1]);
+  output = open(arguments[2], O_WRONLY | O_CLOEXEC);
+  if (output < 0) return 1;
+  sigemptyset(&handled);
+  sigaddset(&handled, SIGTERM);
+  sigaddset(&handled, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &handled, &before);
+  for (;;) {
+    struct pollfd watched = {.fd = agent, .events = POLLIN};
+    int found = ppoll(&watched, 1, NULL, &before);
+    reap();
+    if (asked_to_end == 1) {
+      asked_to_end = 2;
+      tell("term\n");
+    }
+    if (found <= 0) continue;
+    ssize_t more = recv(agent, received + size, sizeof received - size, MSG_DONTWAIT);
+    if (more < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+    if (more <= 0) {
+      kill_all();
+      return 0;
+    }
+    size += (size_t)more;
+    for (size_t done; (done = obey(received, size)) > 0; size -= done) memmove(received, received + done, size - done);
+  }
+}

@@ -1,0 +1,127 @@
+"""The program of a function's own image, in the container beside ours: its process 1 starts and ends it for us."""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from kubelambda.agent.process.configuration import Unusable
+from kubelambda.agent.process.process import Ended
+from kubelambda.api.environment_protocol import Specialization
+from kubelambda.wire.event_loop import EventLoop
+
+SOCKET = "agent.sock"
+FIFO = "output"
+LAUNCHER = "launcher"
+_READ_BYTES = 4096
+
+
+def prepare(shared: Path, launcher: Path) -> tuple[int, int]:
+    """Puts into the folder that both containers see what the other one needs; the ends of the pipe for its output."""
+    target = shared / LAUNCHER
+    shutil.copyfile(launcher, target.with_suffix(".new"))
+    target.with_suffix(".new").chmod(0o555)
+    target.with_suffix(".new").replace(target)
+    fifo = shared / FIFO
+    fifo.unlink(missing_ok=True)
+    os.mkfifo(fifo, 0o600)
+    source = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return source, os.open(fifo, os.O_WRONLY | os.O_CLOEXEC)  # with a writer of our own it never ends
+
+
+class ContainerProcess:
+    """At most one program at a time. The same as a `RuntimeProcess` for the environment, and further away."""
+
+    def __init__(self, shared: Path, loop: EventLoop) -> None:
+        self._loop = loop
+        self._launcher: socket.socket | None = None
+        self._received = b""
+        self.running = False
+        self.on_end: Callable[[Ended], None] = lambda _: None
+        """Called with a program that ended."""
+        self.on_term: Callable[[], None] = lambda: None
+        """Called when the container is asked to end, which Kubernetes does before it asks us."""
+        address = shared / SOCKET
+        address.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(address))
+        self._listener.listen(1)
+        self._listener.setblocking(False)
+        loop.add_reader(self._listener.fileno(), self._accept)
+
+    @property
+    def absence(self) -> str:
+        """Why nothing can be started; empty once it can."""
+        return "" if self._launcher is not None else "the container of the function's image has not started"
+
+    def start(self, wanted: Specialization, variables: dict[str, str]) -> None:
+        """Starts the program. Raises `Unusable`."""
+        if self._launcher is None:
+            raise Unusable(self.absence)
+        if not wanted.command:
+            raise Unusable("the image has no entry point and no command, and neither has imageConfig")
+        given = [f"{name}={value}" for name, value in variables.items()]
+        strings = [wanted.working_directory, str(len(wanted.command)), *wanted.command, *given]
+        payload = b"".join(os.fsencode(each) + b"\0" for each in strings)
+        self.running = True
+        self._send(b"start %d\n" % len(payload) + payload)
+
+    def kill(self) -> None:
+        """Ends the program and all that it started. `on_end` hears of it."""
+        if self._launcher is not None:
+            self._send(b"kill\n")
+
+    def reap(self) -> None:
+        """The launcher tells."""
+
+    def _send(self, data: bytes) -> None:
+        launcher = self._launcher
+        if launcher is not None:
+            try:
+                launcher.sendall(data)
+            except OSError:
+                self._lost()
+
+    def _accept(self) -> None:
+        accepted, _ = self._listener.accept()
+        if self._launcher is not None:  # the first one came before anything of the function ran
+            accepted.close()
+            return
+        self._launcher = accepted
+        self._loop.add_reader(accepted.fileno(), self._read)
+
+    def _read(self) -> None:
+        launcher = self._launcher
+        if launcher is None:
+            return
+        try:
+            data = launcher.recv(_READ_BYTES)
+        except OSError:
+            data = b""
+        if not data:
+            self._lost()
+            return
+        *lines, self._received = (self._received + data).split(b"\n")
+        for line in lines:
+            self._hear(line.split())
+
+    def _hear(self, words: list[bytes]) -> None:
+        if words[:1] == [b"term"]:
+            self.on_term()
+        elif words[:1] == [b"ended"]:
+            self._ended(int(words[1]), int(words[2]))
+
+    def _ended(self, status: int, peak_kb: int) -> None:
+        if self.running:
+            self.running = False
+            self.on_end(Ended(0, status, peak_kb))
+
+    def _lost(self) -> None:
+        """The container ended, and all that was in it: memory ran out, as a rule. It is never used again."""
+        launcher, self._launcher = self._launcher, None
+        if launcher is not None:
+            self._loop.remove_reader(launcher.fileno())
+            launcher.close()
+        self._ended(9, 0)
+        self.on_term()

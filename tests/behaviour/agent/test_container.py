@@ -1,0 +1,159 @@
+"""An agent beside the container of a function's own image, with the real launcher as that container's process 1."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SOURCE = Path(__file__).parents[3] / "images/launcher/launcher.c"
+PROGRAM = """
+import json, os, sys, time, urllib.request
+api = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/"
+print("loaded", flush=True)
+while True:
+    with urllib.request.urlopen(api + "invocation/next") as answer:
+        event, id = json.loads(answer.read()), answer.headers["Lambda-Runtime-Aws-Request-Id"]
+    if "exit" in event:
+        os._exit(event["exit"])
+    if "fork" in event and os.fork() == 0:
+        time.sleep(60)
+    time.sleep(event.get("sleep", 0))
+    print("handled", event, flush=True)
+    body = json.dumps({"argv": sys.argv[1:], "cwd": os.getcwd(), "env": dict(os.environ), "pid": os.getpid()}).encode()
+    urllib.request.urlopen(urllib.request.Request(api + f"invocation/{id}/response", body, method="POST")).read()
+"""
+
+
+@dataclass
+class Pod:
+    """An agent and the container beside it."""
+
+    agent: Any
+    launcher: subprocess.Popen[bytes]
+    program: Path
+
+    def specialize(self, **function: Any) -> Any:
+        """Hands a function over whose image runs the program."""
+        command = function.pop("command", (sys.executable, str(self.program), "one"))
+        return self.agent.specialize({}, code=None, runtime="image", handler="", command=command, **function)
+
+
+@pytest.fixture(scope="module")
+def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled as its image does."""
+    if shutil.which("gcc") is None:
+        pytest.skip("needs a C compiler")
+    built = tmp_path_factory.mktemp("launcher") / "launcher"
+    subprocess.run(["gcc", "-Wall", "-Wextra", "-Werror", "-Os", "-static", "-o", built, SOURCE], check=True)
+    return built
+
+
+@pytest.fixture
+def pod(start: Callable[..., Any], launcher: Path, tmp_path: Path) -> Iterator[Pod]:
+    """A pod whose function nobody handed over yet."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    agent = start(prestart="", KUBELAMBDA_SHARED_FOLDER=str(shared), KUBELAMBDA_LAUNCHER=str(launcher))
+    assert agent.call("GET", "/claimable").status == 503
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    image = {"PATH": os.environ["PATH"], "FROM_IMAGE": "1", "OVERRIDDEN": "image", "KUBELAMBDA_SECRET": "ours"}
+    command = [shared / "launcher", shared / "agent.sock", shared / "output"]
+    with subprocess.Popen(command, env=image) as process:
+        deadline = time.monotonic() + 10
+        while agent.call("GET", "/claimable").status != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield Pod(agent, process, program)
+        process.kill()
+
+
+def test_the_program_of_the_image_runs_with_its_own_variables_and_the_functions(pod: Pod, tmp_path: Path) -> None:
+    """Entry point and command as arguments, in the working directory; nothing of ours."""
+    variables = {"OVERRIDDEN": "function", "MINE": "1"}
+    assert pod.specialize(variables=variables, working_directory=str(tmp_path)).json["status"] == "ready"
+    found = pod.agent.invoke({}).json
+    assert (found["argv"], found["cwd"]) == (["one"], str(tmp_path))
+    assert (found["env"]["FROM_IMAGE"], found["env"]["OVERRIDDEN"], found["env"]["MINE"]) == ("1", "function", "1")
+    assert found["env"]["AWS_LAMBDA_FUNCTION_NAME"] == "hello"
+    assert not [name for name in found["env"] if name.startswith("KUBELAMBDA_")]
+    assert pod.agent.invoke({}).json["pid"] == found["pid"]
+
+
+def test_what_it_prints_is_in_the_log_of_the_invocation(pod: Pod) -> None:
+    """Between START and END, as that of any function."""
+    pod.specialize()
+    log = pod.agent.invoke({"a": 1}, tail=True).log
+    assert "handled {'a': 1}\nEND" in log
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "text"),
+    [
+        ({"exit": 3}, "Runtime.ExitError", "Runtime exited with error: exit status 3"),
+        ({"sleep": 9}, "Sandbox.Timedout", "Task timed out after 1.00 seconds"),
+    ],
+)
+def test_a_reset_starts_the_program_again_and_leaves_nothing_of_the_old(
+    pod: Pod, event: dict[str, Any], kind: str, text: str
+) -> None:
+    """After a timeout or an exit (§3.2.2); the container stays."""
+    pod.specialize(timeout=1)
+    before = pod.agent.invoke({"fork": 1}).json["pid"]
+    answer = pod.agent.invoke(event)
+    assert answer.json == {"errorType": kind, "errorMessage": f"RequestId: {pod.agent.last_request_id} Error: {text}"}
+    after = pod.agent.invoke({}).json["pid"]
+    assert after != before
+    deadline = time.monotonic() + 5
+    while _group(before):
+        assert time.monotonic() < deadline, "something of the old one is left"
+        time.sleep(0.02)
+    assert pod.launcher.poll() is None
+
+
+@pytest.mark.parametrize("command", [("/bin/true",), ("/no/such/program",)])
+def test_what_is_no_lambda_image_is_said(pod: Pod, command: tuple[str, ...]) -> None:
+    """It never asks for an event: its first caller is told how it ended."""
+    assert pod.specialize(command=command).json["status"] == "init-timeout"
+    answer = pod.agent.invoke({}, tail=True)
+    assert answer.json["errorType"] == "Runtime.ExitError"
+    assert "/no/such/program: No such file" in answer.log or "without providing a reason" in answer.log
+
+
+def test_an_end_is_passed_on(pod: Pod) -> None:
+    """Kubernetes asks the function's container to end before it asks ours: nothing in flight is lost."""
+    pod.specialize()
+    pod.launcher.send_signal(signal.SIGTERM)
+    assert pod.agent.process.wait(20) == 0
+    assert pod.launcher.wait(20) == 0
+
+
+def test_a_container_that_is_killed_ends_the_environment(pod: Pod) -> None:
+    """Its caller gets Lambda's words for it; nobody gets this environment any more."""
+    pod.specialize(timeout=30)
+    program = pod.agent.invoke({}).json["pid"]
+    pod.launcher.kill()
+    os.killpg(program, signal.SIGKILL)  # as the end of its process 1 does in a container
+    assert pod.agent.process.wait(20) == 0
+
+
+def _group(leader: int) -> list[int]:
+    """Processes of a session that still run."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == leader and fields[0] != "Z":
+                found.append(int(folder.name))
+    return found
