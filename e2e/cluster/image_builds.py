@@ -52,6 +52,7 @@ GRAPH = (
     ),
     Image("runtime-nodejs20.x", ("base", "agent", "package"), ("runtime-nodejs20.x", "lambda-entrypoint.sh")),
     Image("runtime-provided.al2023", ("agent", "package"), ("runtime-provided.al2023",)),
+    Image("runtime-image", ("base", "agent", "package"), ("launcher",)),
     Image("aws", ("base",), ("aws",), for_tests=True),
     Image("prometheus", ("base",), for_tests=True),
 )

@@ -9,12 +9,13 @@ from pathlib import Path
 import processes
 from mounts import unmount_below
 from progress import ClusterError
-from settings import CONFIGURATION, CONTAINERD_SOCKET, PAUSE_IMAGE, RUN, STATE
+from settings import CONFIGURATION, CONTAINERD_SOCKET, PAUSE_IMAGE, RUN, STATE, TEST_REGISTRY
 from shell import run, succeeds
 
 from network import CNI_FOLDER
 
 _CONFIGURATION = CONFIGURATION / "containerd.toml"
+_REGISTRIES = CONFIGURATION / "certs.d"
 _CONTENT = f"""version = 2
 root = "{STATE}/containerd"
 state = "{RUN}/containerd"
@@ -26,6 +27,8 @@ state = "{RUN}/containerd"
   restrict_oom_score_adj = true
   # With the network namespaces in a folder of ours, taking the cluster down finds them all.
   netns_mounts_under_state_dir = true
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "{_REGISTRIES}"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "{CNI_FOLDER}"
@@ -40,6 +43,10 @@ def containerd() -> processes.Process:
     """The process; writes its configuration."""
     tomllib.loads(_CONTENT)
     _CONFIGURATION.write_text(_CONTENT)
+    # A registry that a test runs on this machine is spoken to without TLS.
+    registry = _REGISTRIES / TEST_REGISTRY
+    registry.mkdir(parents=True, exist_ok=True)
+    (registry / "hosts.toml").write_text(f'server = "http://{TEST_REGISTRY}"\n')
     command = ("/usr/bin/containerd", "--config", str(_CONFIGURATION), "--log-level", "warn")
     return processes.Process("containerd", command, (_CONFIGURATION,), ready=_answers)
 

@@ -20,6 +20,8 @@ POD_CIDR = "10.244.0.0/16"
 SERVICE_CIDR = "10.96.0.0/16"
 API_SERVICE_IP = "10.96.0.1"
 DNS_SERVICE_IP = "10.96.0.10"
+TEST_REGISTRY = f"{NODE_IP}:5005"
+"""A registry of images that tests run on this machine, without TLS."""
 API_PORT = 6443
 ETCD_PORT = 12379
 """Not etcd's own port: Debian's package may have started an etcd there."""

@@ -172,6 +172,15 @@ class ControlApiRates(Model):
     """GetPolicy."""
 
 
+class ImageSettings(Model):
+    """Container images of functions."""
+
+    insecure_registries: list[str] = []
+    """Registries, as `host:port`, that are spoken to without TLS."""
+    credentials_file: str | None = None
+    """File that `docker login` writes: credentials of registries, for the operator."""
+
+
 class Settings(Model):
     """Everything that the chart's values decide for our processes."""
 
@@ -211,6 +220,8 @@ class Settings(Model):
     """NetworkPolicies of environments."""
     file_systems: FileSystemSettings = FileSystemSettings()
     """File systems of functions."""
+    images: ImageSettings = ImageSettings()
+    """Container images of functions."""
     environments: EnvironmentSettings = EnvironmentSettings()
     """Execution environments."""
     pool_forecast: bool = False

@@ -2,7 +2,7 @@
 
 from kubelambda.controllers.account import namespace
 from kubelambda.controllers.account.access import AccountAccess
-from kubelambda.controllers.code import code_collection, download
+from kubelambda.controllers.code import code_collection, download, image_source
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.file_system import access_point
 from kubelambda.controllers.function import alias, function, function_version, publication
@@ -34,5 +34,6 @@ def controllers(code: CodeState) -> tuple[Controller[Context], ...]:
         event_source_mapping.CONTROLLER,
         code_collection.controller(code),
         *download.controllers(code),
+        image_source.controller(code),
     )
     return tuple(access.guarded(controller) for controller in found)

@@ -12,6 +12,7 @@ from kubelambda.api.settings import EnvironmentSettings
 from kubelambda.core.environment.pool_identity import PoolIdentity
 from kubelambda.core.environment.shape import GENERIC, Shape
 from kubelambda.core.environment.sizing import Resources, function_resources
+from kubelambda.resources import image_containers
 
 type Manifest = dict[str, Any]
 
@@ -114,34 +115,44 @@ def pod_spec(
     One that is `provisioned` is ready for Kubernetes once its function is initialized, not when its agent answers.
     `closure` says how one that is born closed finds out that it is (`closure_check`).
     """
-    file_systems = shape.file_systems
-    container = _container(runtime_name, runtime, settings, resources, token_sha256)
-    container["env"].append({"name": environment_protocol.ENV_TMP_MB, "value": str(shape.ephemeral_storage_mb)})
+    agent = _container(runtime_name, runtime, settings, resources, token_sha256)
+    agent["env"].append({"name": environment_protocol.ENV_TMP_MB, "value": str(shape.ephemeral_storage_mb)})
     if shape.closed:
-        container["env"].append({"name": environment_protocol.ENV_CLOSURE, "value": closure})
-        container["readinessProbe"] = _readiness(environment_protocol.CLAIMABLE, seconds=2)
+        agent["env"].append({"name": environment_protocol.ENV_CLOSURE, "value": closure})
+    if shape.closed or shape.image:
+        agent["readinessProbe"] = _readiness(environment_protocol.CLAIMABLE, seconds=2)
     if provisioned:
-        container["readinessProbe"] = _readiness(environment_protocol.INITIALIZED, seconds=2)
-    container["volumeMounts"] += [_file_mount(name, mounted) for name, mounted in _numbered(file_systems)]
+        agent["readinessProbe"] = _readiness(environment_protocol.INITIALIZED, seconds=2)
+    containers: Manifest = {"containers": [agent]}
+    if shape.image:
+        containers = image_containers.beside_the_agent(agent, shape.image, resources)
+    (function,) = containers["containers"]
+    function["volumeMounts"] += [_file_mount(name, mounted) for name, mounted in _numbered(shape.file_systems)]
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_PERIOD_S,
         "securityContext": {
             "runAsNonRoot": True,
-            **_user(file_systems),
+            **_user(shape.file_systems),
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [container],
-        "volumes": [
-            # The agent ends what exceeds it; this is for what no agent sees, and ends the pod a little later.
-            {"name": "tmp", "emptyDir": {"sizeLimit": f"{shape.ephemeral_storage_mb + _TMP_MARGIN_MB}Mi"}},
-            {"name": "task", "emptyDir": {"sizeLimit": f"{limits.UNZIPPED_MAX_BYTES}"}},
-            {"name": "opt", "emptyDir": {"sizeLimit": f"{limits.UNZIPPED_MAX_BYTES}"}},
-            *({"name": name, "persistentVolumeClaim": _claim(mounted)} for name, mounted in _numbered(file_systems)),
-        ],
+        **containers,
+        "volumes": _volumes(shape),
         **_placement(settings),
     }
+
+
+def _volumes(shape: Shape) -> list[Manifest]:
+    own = {"task": limits.UNZIPPED_MAX_BYTES, "opt": limits.UNZIPPED_MAX_BYTES}
+    if shape.image:
+        own = {image_containers.SHARED: image_containers.SHARED_BYTES}
+    return [
+        # The agent ends what exceeds it; this is for what no agent sees, and ends the pod a little later.
+        {"name": "tmp", "emptyDir": {"sizeLimit": f"{shape.ephemeral_storage_mb + _TMP_MARGIN_MB}Mi"}},
+        *({"name": name, "emptyDir": {"sizeLimit": str(size)}} for name, size in own.items()),
+        *({"name": name, "persistentVolumeClaim": _claim(each)} for name, each in _numbered(shape.file_systems)),
+    ]
 
 
 def _container(

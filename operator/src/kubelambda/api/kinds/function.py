@@ -9,6 +9,7 @@ from kubelambda.api import limits
 from kubelambda.api.conditions import Condition
 from kubelambda.api.kinds.event_invoke_config import DeadLetterConfig, EventInvokeConfig
 from kubelambda.api.kinds.function_code import Code, DataKey, ObjectName
+from kubelambda.api.kinds.function_image import DeployedImage, ImageConfig
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer, FileSystemConfig, LayerVersionName
 from kubelambda.api.kinds.function_permission import Permission
 from kubelambda.api.kinds.vpc_config import DeployedNetwork, VpcConfig
@@ -180,7 +181,12 @@ class FunctionSpec(Model):
                 "(has(oldSelf.functionName) ? oldSelf.functionName : '')",
                 "functionName cannot be changed",
             ),
-            not_served("packageType", unless="self.packageType == 'Zip'"),
+            rule(
+                "self.packageType != 'Image' || !has(self.layers) || self.layers.size() == 0",
+                "Layers are not supported for functions with packageType Image.",
+                fieldPath=".layers",
+            ),
+            rule("self.packageType == 'Image' || !has(self.imageConfig)", "imageConfig needs packageType Image"),
             rule(
                 f"!has(self.layers) || self.layers.size() <= {limits.LAYERS_MAX}",
                 f"Cannot reference more than {limits.LAYERS_MAX} layers.",
@@ -212,6 +218,8 @@ class FunctionSpec(Model):
     """Entry point, as the runtime reads it: index.handler."""
     code: Code
     """Where the code comes from."""
+    image_config: ImageConfig | None = None
+    """What replaces the settings of a container image."""
     memory_size: Annotated[int, Field(ge=limits.MEMORY_MIN_MB, le=limits.MEMORY_MAX_MB)] = limits.MEMORY_MIN_MB
     """In MB. The CPU follows it: one vCPU per 1769 MB."""
     timeout: Annotated[int, Field(ge=limits.TIMEOUT_MIN_S, le=limits.TIMEOUT_MAX_S)] = limits.TIMEOUT_DEFAULT_S
@@ -279,11 +287,13 @@ class DeployedConfiguration(Model):
     version: str = "$LATEST"
     """Version number, or $LATEST."""
     runtime: str
-    """Name of the Runtime."""
+    """Name of the Runtime; `image` for a container image."""
     handler: str
-    """Entry point."""
+    """Entry point; empty for a container image."""
     code: DeployedCode
-    """The code."""
+    """The code; the digest of a container image, which no code store has."""
+    image: DeployedImage | None = None
+    """The container image, of a function that is one."""
     memory_size: int
     """In MB."""
     timeout: int
@@ -306,7 +316,7 @@ class DeployedConfiguration(Model):
     @property
     def archives(self) -> list[DeployedCode | DeployedLayer]:
         """Everything that environments unpack, in order."""
-        return [self.code, *self.layers]
+        return [*([] if self.image else [self.code]), *self.layers]
 
 
 class Publication(Model):

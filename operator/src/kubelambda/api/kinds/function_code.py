@@ -57,7 +57,6 @@ class Code(Model):
             ),
             not_served("s3Bucket"),
             not_served("oci"),
-            not_served("imageUri"),
         )
     )
 
@@ -81,5 +80,5 @@ class Code(Model):
     """Version of the archive in the bucket."""
     oci: OciCode | None = None
     """An OCI artifact."""
-    image_uri: Annotated[str, Field(max_length=1024)] | None = None
-    """Container image, with packageType Image."""
+    image_uri: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """Container image, with packageType Image. What a tag names is looked up when this changes, and kept."""

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from kubelambda.api.kinds.function_image import DeployedImage
 from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.core.function.observation import Problem
 from kubelambda.store.code.code_store import CodeStore
@@ -17,6 +18,14 @@ class FailedDownload:
     problem: Problem
 
 
+@dataclass(frozen=True, slots=True)
+class ImageLookup:
+    """What a registry said of an image."""
+
+    uri: str
+    outcome: DeployedImage | Problem
+
+
 @dataclass(slots=True)
 class CodeState:
     """The code store, and what is known of what is in it."""
@@ -24,6 +33,8 @@ class CodeState:
     store: CodeStore
     failed_downloads: dict[Key, FailedDownload] = field(default_factory=dict)
     """By the key of the Function or Layer."""
+    images: dict[Key, ImageLookup] = field(default_factory=dict)
+    """By the key of the Function."""
     unzipped_sizes: dict[str, int] = field(default_factory=dict)
     """Bytes of an archive's files, by its digest."""
     fetched: dict[str, set[str]] = field(default_factory=dict)

@@ -1,15 +1,12 @@
 """Fetches the archive at the URL of a Function or Layer into the code store: streamed, bounded in size and time."""
 
 import asyncio
-import errno
 import hashlib
 import logging
-import socket
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from ipaddress import ip_address
-from typing import IO, Any
+from typing import IO
 
 import aiohttp
 from pydantic import IPvAnyNetwork
@@ -18,12 +15,12 @@ from kubelambda.api import limits
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.code.code_origin import DOWNLOADS, asker_of, may_have, wanted_address
 from kubelambda.controllers.code.code_state import CodeState, FailedDownload
+from kubelambda.controllers.code.outside_sockets import outside
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Controller
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.core.code import archive
 from kubelambda.core.code.invalid_archive import InvalidArchive, too_large
-from kubelambda.core.code.refused_networks import refusing
 from kubelambda.core.function.observation import Problem
 from kubelambda.store.code.code_store import CodeStoreUnavailable
 
@@ -105,7 +102,7 @@ async def _download(url: str, file: IO[bytes], refused: Sequence[IPvAnyNetwork])
     """Writes what the server sends to `file`; returns its SHA-256."""
     hasher = hashlib.sha256()
     size = 0
-    connector = aiohttp.TCPConnector(socket_factory=_outside(refused))
+    connector = aiohttp.TCPConnector(socket_factory=outside(refused))
     session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, trust_env=True)
     try:
         async with session, session.get(url) as response:
@@ -120,16 +117,3 @@ async def _download(url: str, file: IO[bytes], refused: Sequence[IPvAnyNetwork])
     except (aiohttp.ClientError, ValueError, TimeoutError, OSError) as error:
         raise SourceUnavailable(f"{url} cannot be fetched: {error or type(error).__name__}") from error
     return hasher.hexdigest()
-
-
-def _outside(refused: Sequence[IPvAnyNetwork]) -> Callable[[tuple[Any, ...]], socket.socket]:
-    """Makes sockets for addresses outside of `refused` only: after names are resolved, and for redirects too."""
-
-    def make(address: tuple[Any, ...]) -> socket.socket:
-        family, kind, protocol, _, target = address
-        found = ip_address(str(target[0]).partition("%")[0])
-        if refusing(found, refused) is not None:
-            raise OSError(errno.EACCES, f"code is never fetched from {found} (codeUrlRefusedNetworks)")
-        return socket.socket(family, kind, protocol)
-
-    return make

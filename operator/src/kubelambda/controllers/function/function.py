@@ -11,14 +11,15 @@ from functools import partial
 from pydantic import ValidationError
 
 from kubelambda.api import labels
-from kubelambda.api.kinds.function import FunctionSpec, FunctionStatus
+from kubelambda.api.kinds.function import DeployedCode, FunctionSpec, FunctionStatus, PackageType
+from kubelambda.api.kinds.function_image import IMAGE_RUNTIME, DeployedImage
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.kinds.security_group import SecurityGroupSpec
 from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts
-from kubelambda.controllers.code import code_source
+from kubelambda.controllers.code import code_source, image_source
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.file_system.access_point_facts import WATCHED_ACCESS_POINTS
 from kubelambda.controllers.function import function_mounts, references
@@ -69,6 +70,7 @@ async def reconcile(memory: FunctionMemory, context: Context, key: Key) -> Outco
         memory.grants.pop(known.uid, None)
     if body is None:
         memory.code.failed_downloads.pop(key, None)
+        memory.code.images.pop(key, None)
         changes.forget(context, WATCHED_FUNCTIONS, key.namespace, key.name, by=key)
         return None
     await changes.observe(context, WATCHED_FUNCTIONS, body, by=key)
@@ -118,13 +120,17 @@ async def _observe(
     account = identity.namespace_account_id(uid, annotations)
     spec = _spec(body)
     runtime = _runtime(context, spec)
-    code, missing = None, None
+    code: DeployedCode | DeployedImage | Problem | None = None
+    missing = None
     layers: tuple[DeployedLayer, ...] | Problem = ()
     file_systems: tuple[DeployedFileSystem, ...] | Problem = ()
     if isinstance(spec, FunctionSpec):
         ask = partial(keys_of, context.settings, context.key)
         missing = await references.missing(context.client, ask, key.namespace, spec.environment)
-        if isinstance(runtime, RuntimeSpec):
+        if isinstance(runtime, RuntimeSpec) and spec.package_type is PackageType.IMAGE:
+            pinned = before.deployed.image if before.deployed else None
+            code = image_source.resolve(memory.code, context, key, spec, pinned)
+        elif isinstance(runtime, RuntimeSpec):
             deployed = before.deployed.code if before.deployed else None
             code = await code_source.resolve(
                 memory.code, context, key, spec.code, inline_file_name=runtime.inline_file_name, deployed=deployed
@@ -171,14 +177,15 @@ def _runtime(context: Context, spec: FunctionSpec | Problem) -> RuntimeSpec | Pr
     if isinstance(spec, Problem):
         return None
     runtimes = context.cluster[WATCHED_RUNTIMES]
-    found = runtimes.get("", spec.runtime or "")
+    name = IMAGE_RUNTIME if spec.package_type is PackageType.IMAGE else spec.runtime
+    found = runtimes.get("", name or "")
     if found is None:
         known = ", ".join(sorted(name for _, name in runtimes.names())) or "none"
-        return Problem(Reason.RUNTIME_NOT_FOUND, f"Runtime {spec.runtime} does not exist; there are: {known}")
+        return Problem(Reason.RUNTIME_NOT_FOUND, f"Runtime {name} does not exist; there are: {known}")
     try:
         return RuntimeSpec.model_validate(found.spec, extra="ignore")
     except ValidationError as error:
-        return Problem(Reason.RUNTIME_NOT_FOUND, f"Runtime {spec.runtime} cannot be used: {error.errors()[0]['msg']}")
+        return Problem(Reason.RUNTIME_NOT_FOUND, f"Runtime {name} cannot be used: {error.errors()[0]['msg']}")
 
 
 def _network(context: Context, namespace: str, spec: FunctionSpec | Problem) -> DeployedNetwork | Problem | None:
@@ -262,7 +269,7 @@ def _refused(change: Change[FunctionFacts]) -> Iterable[Key]:
 
 def _of_runtime(change: Change[RuntimeFacts]) -> Iterable[Key]:
     for (namespace, name), facts in change.cluster[WATCHED_FUNCTIONS]:
-        if facts.runtime == change.name:
+        if facts.runtime == change.name or any(pool.runtime == change.name for pool in facts.pools):
             yield Key(KIND, namespace, name)
 
 

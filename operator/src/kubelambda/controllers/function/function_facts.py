@@ -77,7 +77,7 @@ def function_facts(body: Object) -> FunctionFacts:
         pools=_pools(spec, deployed),
         requested=spec.get("reservedConcurrentExecutions"),
         granted=status.get("reservedConcurrentExecutions"),
-        sha256=code.get("sha256"),
+        sha256=None if "image" in deployed else code.get("sha256"),
         stored=((spec.get("code") or {}).get("stored") or {}).get("sha256"),
         networks=_networks(spec, status),
         layers=tuple(layer["sha256"] for layer in deployed.get("layers") or ()),

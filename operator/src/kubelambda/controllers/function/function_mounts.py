@@ -4,6 +4,7 @@ import hmac
 from collections.abc import Iterable
 
 from kubelambda.api.kinds.function import DeployedCode, DeployedConfiguration, FunctionSpec
+from kubelambda.api.kinds.function_image import DeployedImage
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.code import unzipped
@@ -34,7 +35,7 @@ async def layers_of(
     spec: FunctionSpec,
     *,
     account: str,
-    code: DeployedCode | Problem | None,
+    code: DeployedCode | DeployedImage | Problem | None,
     before: DeployedConfiguration | None,
 ) -> tuple[DeployedLayer, ...] | Problem:
     """The layers to deploy, or why they cannot be used. What is deployed already is not measured again."""

@@ -162,6 +162,8 @@ def _runtime(context: Context, name: str) -> RuntimeSpec | Problem:
 
 async def _code_lost(memory: VersionMemory, deployed: DeployedConfiguration) -> bool:
     """Nothing but the store has the code of a version whose Function went on."""
+    if deployed.image is not None:
+        return False
     try:
         return await memory.code.store.size(deployed.code.sha256) is None
     except CodeStoreUnavailable:

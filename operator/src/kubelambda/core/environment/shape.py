@@ -30,6 +30,8 @@ class Shape:
     """Whether it is born closed: nothing gets out before a claim opens what the function's groups allow."""
     zones: tuple[str, ...] = ()
     """Zones that it may run in, sorted; none: anywhere."""
+    image: str = ""
+    """The function's own image, by its digest; what is run of it comes with the claim."""
 
     @property
     def generic(self) -> bool:
@@ -42,7 +44,7 @@ class Shape:
         if self.generic:
             return ""
         mounted = [each.model_dump(mode="json") for each in self.file_systems]
-        written = json.dumps([self.ephemeral_storage_mb, mounted, self.closed, self.zones], sort_keys=True)
+        written = json.dumps([self.ephemeral_storage_mb, mounted, self.closed, self.zones, self.image], sort_keys=True)
         return hashlib.sha256(written.encode()).hexdigest()[:_ID_CHARS]
 
 
@@ -54,6 +56,7 @@ def function_shape(
     *,
     network: DeployedNetwork | None = None,
     file_systems: Sequence[DeployedFileSystem] = (),
+    image: str = "",
 ) -> Shape:
     """The shape of a function with so much /tmp; no pool pod has less than the least.
 
@@ -64,6 +67,7 @@ def function_shape(
         tuple(file_systems),
         network is not None,
         tuple(sorted(network.zones)) if network else (),
+        image,
     )
     return GENERIC if found == GENERIC else found
 
@@ -71,7 +75,10 @@ def function_shape(
 def configured_shape(configuration: DeployedConfiguration) -> Shape:
     """The shape of a deployed function."""
     return function_shape(
-        configuration.ephemeral_storage, network=configuration.network, file_systems=configuration.file_systems
+        configuration.ephemeral_storage,
+        network=configuration.network,
+        file_systems=configuration.file_systems,
+        image=configuration.image.reference if configuration.image else "",
     )
 
 
@@ -82,6 +89,7 @@ def deployed_shape(deployed: Mapping[str, Any]) -> Shape:
         deployed.get("ephemeralStorage", 0),
         network=DeployedNetwork.model_validate(network) if network else None,
         file_systems=[DeployedFileSystem.model_validate(each) for each in deployed.get("fileSystems") or ()],
+        image=(deployed.get("image") or {}).get("reference", ""),
     )
 
 

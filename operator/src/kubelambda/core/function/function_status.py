@@ -21,6 +21,7 @@ from kubelambda.api.kinds.function import (
     LastUpdateStatus,
     State,
 )
+from kubelambda.api.kinds.function_image import IMAGE_RUNTIME, DeployedImage
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.kinds.vpc_config import DeployedNetwork
@@ -37,21 +38,20 @@ def deployed_configuration(
     name: str,
     spec: FunctionSpec,
     runtime: RuntimeSpec,
-    code: DeployedCode,
+    code: DeployedCode | DeployedImage,
     network: DeployedNetwork | None = None,
     *,
     layers: Sequence[DeployedLayer] = (),
     file_systems: Sequence[DeployedFileSystem] = (),
 ) -> DeployedConfiguration:
     """The snapshot that frontends run. Its revision also covers what the runtime makes environments from."""
-    if spec.runtime is None or spec.handler is None:
-        raise ValueError("only zip functions are served")
     found = DeployedConfiguration(
         revision="0" * 16,
         function_name=spec.function_name,
-        runtime=spec.runtime,
-        handler=spec.handler,
-        code=code,
+        runtime=spec.runtime or IMAGE_RUNTIME,
+        handler=spec.handler or "",
+        code=DeployedCode(sha256=code.digest, size=0) if isinstance(code, DeployedImage) else code,
+        image=code if isinstance(code, DeployedImage) else None,
         memory_size=spec.memory_size,
         timeout=spec.timeout,
         ephemeral_storage=spec.ephemeral_storage.size,
@@ -99,7 +99,7 @@ def _deployed(observed: Observation) -> DeployedConfiguration | None:
     if isinstance(network, Problem) or isinstance(layers, Problem) or isinstance(file_systems, Problem):
         return observed.before.deployed
     match (observed.spec, observed.runtime, observed.code, observed.references):
-        case (FunctionSpec() as spec, RuntimeSpec() as runtime, DeployedCode() as code, None):
+        case (FunctionSpec() as spec, RuntimeSpec() as runtime, DeployedCode() | DeployedImage() as code, None):
             return deployed_configuration(
                 observed.name, spec, runtime, code, network, layers=layers, file_systems=file_systems
             )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from kubelambda.api.kinds.function import DeployedCode, FunctionSpec, FunctionStatus
+from kubelambda.api.kinds.function_image import DeployedImage
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.kinds.vpc_config import DeployedNetwork
@@ -31,7 +32,7 @@ class Observation:
     grant: Grant
     spec: FunctionSpec | Problem
     runtime: RuntimeSpec | Problem | None = None
-    code: DeployedCode | Problem | None = None
+    code: DeployedCode | DeployedImage | Problem | None = None
     references: Problem | None = None
     network: DeployedNetwork | Problem | None = None
     """Where its vpcConfig puts it; None for a function without."""

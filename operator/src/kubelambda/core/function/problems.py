@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 from kubelambda.api.conditions import ConditionStatus
 from kubelambda.api.kinds.function import DeployedCode
+from kubelambda.api.kinds.function_image import DeployedImage
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.api.reasons import Reason
 from kubelambda.core.function.observation import Observation, Problem
 
 FETCHING = "the code is being fetched"
+_IMAGE_REASONS = (Reason.INVALID_IMAGE, Reason.IMAGE_ACCESS_DENIED, Reason.IMAGE_DELETED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,24 @@ def code_is_published(observed: Observation) -> Finding | None:
     match observed.code:
         case Problem(reason=Reason.CODE_STORE_UNAVAILABLE) as away:
             return _problem("CodeReady", away, "InternalError", ours=True)
+        case Problem(reason=reason) if reason in _IMAGE_REASONS:
+            return None
         case Problem() as unusable:
             return _problem("CodeReady", unusable, "InvalidZipFileException")
         case DeployedCode() as code:
             return Finding("CodeReady", "True", Reason.CODE_PUBLISHED, f"{code.size} bytes, sha256 {code.sha256}")
         case None if isinstance(observed.runtime, RuntimeSpec):
             return Finding("CodeReady", "Unknown", Reason.IN_PROGRESS, FETCHING, code="Creating", ours=True)
+    return None
+
+
+def image_is_found(observed: Observation) -> Finding | None:
+    """The container image, in its registry."""
+    match observed.code:
+        case Problem(reason=reason) as refused if reason in _IMAGE_REASONS:
+            return _problem("CodeReady", refused, str(reason))
+        case DeployedImage() as image:
+            return Finding("CodeReady", "True", Reason.CODE_PUBLISHED, image.reference)
     return None
 
 
@@ -136,6 +150,7 @@ CHECKS: tuple[Check, ...] = (
     spec_is_valid,
     runtime_exists,
     code_is_published,
+    image_is_found,
     references_exist,
     network_exists,
     layers_fit,

@@ -24,30 +24,31 @@ class NetworkJoining:
         self._settings = settings
 
     async def join(self, target: Target, pod: AgentAddress, seconds: float) -> None:
-        """Returns once a pod is opened, after it was closed: before anything of a user runs in it.
+        """Returns once a pod takes a function, and is opened if it was closed: before anything of a user runs in it.
 
-        It may take `seconds` to find itself closed. Raises `NotStarted`.
+        It may take `seconds` until it finds itself closed and its function's image is there. Raises `NotStarted`.
         """
         found = rendering.network_labels(target.configuration)
+        if found or target.configuration.image:
+            await self._claimable(pod, seconds)
         if not found:
             return
-        await self._closed(pod, seconds)
         try:
             await self._client.patch(PODS, pod.name, {"metadata": {"labels": found}}, target.namespace)
         except KubeError as error:
             raise NotStarted(f"pod {pod.name} cannot join its network: {error}") from error
         await asyncio.sleep(self._settings.opening_seconds)
 
-    async def _closed(self, pod: AgentAddress, seconds: float) -> None:
+    async def _claimable(self, pod: AgentAddress, seconds: float) -> None:
         deadline = asyncio.get_running_loop().time() + seconds
-        while (why := await _open(pod)) is not None:
+        while (why := await _obstacle(pod)) is not None:
             if asyncio.get_running_loop().time() >= deadline:
-                raise NotStarted(f"pod {pod.name} takes no function with a vpcConfig: {why}")
+                raise NotStarted(f"pod {pod.name} takes no function: {why}")
             await asyncio.sleep(_LOOK_S)
 
 
-async def _open(pod: AgentAddress) -> str | None:
-    """Why a pod does not find itself closed; None when it does."""
+async def _obstacle(pod: AgentAddress) -> str | None:
+    """Why a pod takes no function yet; None when it does."""
     try:
         connection = await connect(pod.ip, environment_protocol.CONTROL_PORT, lambda _: None)
         try:

@@ -146,10 +146,12 @@ def _unusable(why: str) -> StartFailed:
 def _message(target: Target, token: str, prepared: Prepared, settings: Settings) -> Specialization:
     found = target.configuration
     name = found.function_name or target.name
-    code, *layers = (
+    archives = [
         ArchiveReference(archive.sha256, archive.size, url)
         for archive, url in zip(found.archives, prepared.urls, strict=True)
-    )
+    ]
+    image = found.image
+    code, layers = (None, archives) if image else (archives[0], archives[1:])
     return Specialization(
         token=token,
         name=name,
@@ -170,4 +172,6 @@ def _message(target: Target, token: str, prepared: Prepared, settings: Settings)
         init_timeout=_init_timeout(target),
         billing_increment_ms=settings.billing_increment_ms,
         variables=prepared.variables,
+        command=image.arguments if image else (),
+        working_directory=image.folder if image else "",
     )

@@ -25,6 +25,7 @@ def function_definition() -> Manifest:
             column("Ready", f"{READY}.status"),
             column("Age", ".metadata.creationTimestamp", "date"),
             column("Handler", ".spec.handler", wide=True),
+            column("Image", ".spec.code.imageUri", wide=True),
             column("Code size", ".status.codeSize", "integer", wide=True),
             column("Last update", ".status.lastUpdateStatus", wide=True),
             column("Reason", f"{READY}.reason", wide=True),

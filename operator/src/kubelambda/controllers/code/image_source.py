@@ -1,0 +1,91 @@
+"""The container image of a function: looked up once for each name that its spec gives, and pinned by its digest."""
+
+import logging
+from functools import partial
+
+from pydantic import ValidationError
+
+from kubelambda.api.kinds.function import FunctionSpec
+from kubelambda.api.kinds.function_image import DeployedImage, ImageConfig
+from kubelambda.api.reasons import Reason
+from kubelambda.controllers.code import image_registry
+from kubelambda.controllers.code.code_state import CodeState, ImageLookup
+from kubelambda.controllers.code.image_registry import RegistryAway, RegistryRefused
+from kubelambda.controllers.machinery.context import Context
+from kubelambda.controllers.machinery.declaration import Controller
+from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
+from kubelambda.core.code.image_manifest import UnusableImage
+from kubelambda.core.code.image_reference import parse_image
+from kubelambda.core.function.observation import Problem
+from kubelambda.kube.errors import NotFound
+from kubelambda.kube.resources import FUNCTIONS
+
+KIND = "ImageLookup"
+WORKERS = 4
+
+log = logging.getLogger(__name__)
+
+
+def controller(code: CodeState) -> Controller:
+    """Look-ups, asked for by Functions; apart from all others, because a registry may take its time."""
+    return Controller(KIND, partial(reconcile, code), own_workers=WORKERS)
+
+
+def resolve(
+    state: CodeState, context: Context, key: Key, spec: FunctionSpec, deployed: DeployedImage | None
+) -> DeployedImage | Problem | None:
+    """The image to deploy; or the problem; or None while it is looked up.
+
+    What a tag names is looked up when the function names it, and kept: a tag that moves changes nothing (§1.3).
+    """
+    uri = spec.code.image_uri or ""
+    found: DeployedImage | Problem | None = deployed
+    if deployed is None or deployed.uri != uri:
+        known = state.images.get(key)
+        if known is None or known.uri != uri:
+            lookup = Key(KIND, key.namespace, key.name)
+            if not context.queues.of(KIND).is_running(lookup):
+                context.queues.add(lookup)
+            return None
+        found = known.outcome
+    if not isinstance(found, DeployedImage):
+        return found
+    image = found.model_copy(update={"config": spec.image_config or ImageConfig()})
+    if not image.arguments:
+        text = f"Source image {uri} has no entry point and no command, and imageConfig gives none"
+        return Problem(Reason.INVALID_IMAGE, text, terminal=True)
+    return image
+
+
+async def reconcile(state: CodeState, context: Context, key: Key) -> Outcome:
+    """Looks up the image that a Function names now; what comes of it is remembered for its own reconciliation."""
+    asker = Key("Function", key.namespace, key.name)
+    try:
+        body = await context.client.get(FUNCTIONS, key.name, key.namespace)
+        uri = FunctionSpec.model_validate(body["spec"]).code.image_uri
+    except (NotFound, ValidationError):
+        uri = None
+    if uri is None:
+        state.images.pop(asker, None)
+        return None
+    outcome = await _looked_up(context, uri)
+    state.images[asker] = ImageLookup(uri, outcome)
+    context.queues.add(asker)
+    if isinstance(outcome, Problem):
+        log.info("function %s/%s: %s", key.namespace, key.name, outcome.message)
+        return None if outcome.terminal else BackOff()
+    return None
+
+
+async def _looked_up(context: Context, uri: str) -> DeployedImage | Problem:
+    reference = parse_image(uri)
+    if isinstance(reference, Problem):
+        return reference
+    try:
+        return await image_registry.look_up(context.settings, uri, reference)
+    except RegistryRefused as error:
+        return Problem(error.reason, str(error))
+    except RegistryAway as error:
+        return Problem(Reason.CODE_UNAVAILABLE, str(error))
+    except UnusableImage as error:
+        return Problem(Reason.INVALID_IMAGE, f"Source image {uri} is not valid: {error}", terminal=True)
