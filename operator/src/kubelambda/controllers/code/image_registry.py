@@ -29,6 +29,8 @@ from kubelambda.core.code.image_reference import ImageReference
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5, sock_read=10)
 _DOCUMENT_MAX_BYTES = 4 << 20
 _ACCEPT = {"Accept": ", ".join((*INDEXES, *MANIFESTS))}
+_LOOPBACK = ("localhost", "127.0.0.1")
+"""Registries there are spoken to without TLS, as Docker and containerd do."""
 _PARAMETER = re.compile(r'([a-z]+)="([^"]*)"')
 
 
@@ -61,7 +63,8 @@ class _Registry:
         self._session = session
         self._uri = uri
         self._reference = reference
-        scheme = "http" if reference.host in settings.images.insecure_registries else "https"
+        plain = reference.host in settings.images.insecure_registries or reference.host.split(":")[0] in _LOOPBACK
+        scheme = "http" if plain else "https"
         self._base = f"{scheme}://{reference.host}/v2/{reference.path}"
         self._basic = _credentials(settings.images.credentials_file, reference.host)
         self._authorization: dict[str, str] = {}
