@@ -100,9 +100,16 @@ def test_good_functions_are_accepted(control_plane: ControlPlane, spec: dict[str
         ({"code": {"oci": {"reference": "r"}}}, "oci is not served by this release"),
         ({"packageType": "Image"}, "runtime and handler are not allowed when packageType is Image"),
         (
-            {"packageType": "Image", "runtime": None, "handler": None, "code": {"imageUri": "i"}},
-            "packageType is not served by this release",
+            {
+                "packageType": "Image",
+                "runtime": None,
+                "handler": None,
+                "code": {"imageUri": "r.example/i"},
+                "layers": ["numpy:1"],
+            },
+            "Layers are not supported for functions with packageType Image.",
         ),
+        ({"imageConfig": {"command": ["a"]}}, "imageConfig needs packageType Image"),
         ({"packageType": "Jar"}, "Unsupported value"),
         ({"layers": ["numpy"]}, "spec.layers[0]"),
         ({"layers": ["numpy:1"] * 6}, "Cannot reference more than 5 layers."),
