@@ -18,6 +18,7 @@ def function_definition() -> Manifest:
         status=FunctionStatus,
         columns=[
             column("Runtime", ".spec.runtime"),
+            column("Image", ".spec.code.imageUri"),
             column("State", ".status.state"),
             column("Memory", ".spec.memorySize", "integer"),
             column("Timeout", ".spec.timeout", "integer"),
@@ -25,7 +26,6 @@ def function_definition() -> Manifest:
             column("Ready", f"{READY}.status"),
             column("Age", ".metadata.creationTimestamp", "date"),
             column("Handler", ".spec.handler", wide=True),
-            column("Image", ".spec.code.imageUri", wide=True),
             column("Code size", ".status.codeSize", "integer", wide=True),
             column("Last update", ".status.lastUpdateStatus", wide=True),
             column("Reason", f"{READY}.reason", wide=True),
