@@ -26,7 +26,7 @@ WORKERS = 4
 log = logging.getLogger(__name__)
 
 
-def controller(code: CodeState) -> Controller:
+def controller(code: CodeState) -> Controller[Context]:
     """Look-ups, asked for by Functions; apart from all others, because a registry may take its time."""
     return Controller(KIND, partial(reconcile, code), own_workers=WORKERS)
 
