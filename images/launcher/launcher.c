@@ -27,7 +27,8 @@
 
 #define PAYLOAD_MAX (1 << 20)
 #define STRINGS_MAX 8192
-#define OWN_VARIABLES "KUBELAMBDA_"
+#define OURS "KUBELAMBDA_"
+#define OF_KUBERNETES "KUBERNETES_"
 
 extern char **environ;
 
@@ -131,10 +132,10 @@ static int connected(const char *path) {
   }
 }
 
-/* What is ours is nothing for the function. */
-static void forget_own_variables(void) {
+/* What is ours, or Kubernetes', is nothing for the function. */
+static void forget_variables(void) {
   for (char **at = environ; *at != NULL;) {
-    if (strncmp(*at, OWN_VARIABLES, strlen(OWN_VARIABLES)) != 0) {
+    if (strncmp(*at, OURS, strlen(OURS)) != 0 && strncmp(*at, OF_KUBERNETES, strlen(OF_KUBERNETES)) != 0) {
       at++;
       continue;
     }
@@ -168,7 +169,7 @@ int main(int count, char **arguments) {
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGCHLD, &action, NULL);
   prctl(PR_SET_DUMPABLE, 0);
-  forget_own_variables();
+  forget_variables();
   agent = connected(arguments[1]);
   output = open(arguments[2], O_WRONLY | O_CLOEXEC);
   if (output < 0) return 1;

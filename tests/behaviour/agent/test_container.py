@@ -65,7 +65,8 @@ def pod(start: Callable[..., Any], launcher: Path, tmp_path: Path) -> Iterator[P
     assert agent.call("GET", "/claimable").status == 503
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    image = {"PATH": os.environ["PATH"], "FROM_IMAGE": "1", "OVERRIDDEN": "image", "KUBELAMBDA_SECRET": "ours"}
+    image = {"PATH": os.environ["PATH"], "FROM_IMAGE": "1", "OVERRIDDEN": "image"}
+    image |= {"KUBELAMBDA_SECRET": "ours", "KUBERNETES_PORT": "1"}
     command = [shared / "launcher", shared / "agent.sock", shared / "output"]
     with subprocess.Popen(command, env=image) as process:
         deadline = time.monotonic() + 10
@@ -84,13 +85,22 @@ def test_the_program_of_the_image_runs_with_its_own_variables_and_the_functions(
     assert (found["argv"], found["cwd"]) == (["one"], str(tmp_path))
     assert (found["env"]["FROM_IMAGE"], found["env"]["OVERRIDDEN"], found["env"]["MINE"]) == ("1", "function", "1")
     assert found["env"]["AWS_LAMBDA_FUNCTION_NAME"] == "hello"
-    assert not [name for name in found["env"] if name.startswith("KUBELAMBDA_")]
+    assert not [name for name in found["env"] if name.startswith(("KUBELAMBDA_", "KUBERNETES_"))]
     assert pod.agent.invoke({}).json["pid"] == found["pid"]
+
+
+def test_the_folders_of_zip_functions_are_none_of_it(pod: Pod) -> None:
+    """They are part of an image that nobody can write to."""
+    task = pod.agent.root / "var/task"
+    task.chmod(0o755)
+    pod.specialize()
+    assert task.stat().st_mode & 0o777 == 0o755
 
 
 def test_what_it_prints_is_in_the_log_of_the_invocation(pod: Pod) -> None:
     """Between START and END, as that of any function."""
     pod.specialize()
+    assert "INIT_START" not in pod.agent.log_file.read_text()  # of a runtime of ours
     log = pod.agent.invoke({"a": 1}, tail=True).log
     assert "handled {'a': 1}\nEND" in log
 
@@ -99,14 +109,14 @@ def test_what_it_prints_is_in_the_log_of_the_invocation(pod: Pod) -> None:
     ("event", "kind", "text"),
     [
         ({"exit": 3}, "Runtime.ExitError", "Runtime exited with error: exit status 3"),
-        ({"sleep": 9}, "Sandbox.Timedout", "Task timed out after 1.00 seconds"),
+        ({"sleep": 60}, "Sandbox.Timedout", "Task timed out after 6.00 seconds"),
     ],
 )
 def test_a_reset_starts_the_program_again_and_leaves_nothing_of_the_old(
     pod: Pod, event: dict[str, Any], kind: str, text: str
 ) -> None:
     """After a timeout or an exit (§3.2.2); the container stays."""
-    pod.specialize(timeout=1)
+    pod.specialize(timeout=6)
     before = pod.agent.invoke({"fork": 1}).json["pid"]
     answer = pod.agent.invoke(event)
     assert answer.json == {"errorType": kind, "errorMessage": f"RequestId: {pod.agent.last_request_id} Error: {text}"}

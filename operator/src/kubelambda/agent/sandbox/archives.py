@@ -27,6 +27,8 @@ def unpack(wanted: Specialization, along: bytes, paths: Paths) -> None:
     """
     if sum(archive.size for archive in wanted.inline) != len(along):
         raise Unusable(f"{len(along)} bytes of archives came along, not those that the message lists")
+    if wanted.code is None and not wanted.layers:
+        return  # a container image brings its own, and the folders here are none of it
     remaining = limits.UNZIPPED_MAX_BYTES
     if wanted.code is not None:
         remaining, along = _unpack_one(wanted.code, along, paths.task, remaining)

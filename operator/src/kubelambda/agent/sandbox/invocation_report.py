@@ -17,6 +17,12 @@ class InvocationReport:
         self._log = log
         self._memory = memory
 
+    def init_started(self, wanted: Specialization) -> None:
+        """INIT begins. An image has no runtime of ours whose version could be told."""
+        self._log.begin(tail=True)
+        if not wanted.command:
+            self._log.write(logs.init_start_line(wanted.runtime, wanted.region))
+
     def ended_early(self, invocation: RunningInvocation, error_type: str, reason: str) -> None:
         """The process ended, or was ended, in the middle of it."""
         self._log.drain()
