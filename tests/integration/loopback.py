@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,6 +65,10 @@ class Agents:
         self._namespace = namespace
         self.folder = folder
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.containers: list[subprocess.Popen[bytes]] = []
+        """Those of functions' own images; each ends with its agent."""
+        self.launcher: Path | None = None
+        """The program that becomes process 1 there."""
         self._unready: dict[str, str] = {}
         self.schedules: Callable[[Object], bool] = lambda _: True
         """Whether a pod finds a place."""
@@ -100,7 +105,9 @@ class Agents:
         root = self.folder / name
         for folder in ("var/task", "opt", "var/runtime", "tmp"):
             (root / folder).mkdir(parents=True)
-        found = {each["name"]: each.get("value", "") for each in pod["spec"]["containers"][0].get("env", [])}
+        # The agent of a container image is a sidecar.
+        container = (pod["spec"].get("initContainers") or pod["spec"]["containers"])[0]
+        found = {each["name"]: each.get("value", "") for each in container.get("env", [])}
         environment = {
             **{key: value for key, value in os.environ.items() if key != "KUBECONFIG"},
             **{key: value for key, value in found.items() if value or key == environment_protocol.ENV_BOOTSTRAP},
@@ -108,6 +115,12 @@ class Agents:
             environment_protocol.ENV_CONTROL_HOST: ip,
             environment_protocol.ENV_RUNTIME_API_PORT: str(free_port()),
         }
+        shared = Path(tempfile.mkdtemp()) if "initContainers" in pod["spec"] else None  # names of sockets are short
+        if shared is not None:
+            environment |= {
+                environment_protocol.ENV_SHARED_FOLDER: str(shared),
+                environment_protocol.ENV_LAUNCHER: str(self.launcher),
+            }
         self.processes[name] = _agent(root / "agent.log", environment)
         async with aiohttp.ClientSession() as session, asyncio.timeout(30):
             while True:
@@ -117,7 +130,9 @@ class Agents:
                             break
                 assert self.processes[name].poll() is None, (root / "agent.log").read_text()
                 await asyncio.sleep(0.02)
-        probe = pod["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"]
+        if shared is not None:
+            self.containers.append(_container(shared))
+        probe = container["readinessProbe"]["httpGet"]["path"]
         ready = probe == environment_protocol.HEALTH
         await self.report(name, ready=ready, ip=ip)
         if not ready:
@@ -164,6 +179,10 @@ def _agent(log_file: Path, environment: dict[str, str]) -> subprocess.Popen[byte
     with log_file.open("wb") as log:
         command = [sys.executable, str(AGENT)]
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+
+def _container(shared: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([shared / "launcher", shared / "agent.sock", shared / "output"], env={"FROM_IMAGE": "1"})
 
 
 class Relay:
@@ -261,6 +280,9 @@ class Cluster:
         await self._cleanup.aclose()
         for name in list(self.agents.processes):
             self.agents.end(name)
+        for container in self.agents.containers:
+            container.kill()
+            container.wait()
         ours = [task for task in asyncio.all_tasks() if "kubelambda" in repr(task.get_coro())]
         for task in ours:
             task.cancel()
@@ -373,13 +395,15 @@ class Cluster:
         status = {"state": "Active", "deployed": found, "reservedConcurrentExecutions": reserved}
         await self.client.patch(FUNCTIONS, name, {"status": status}, self.namespace, subresource="status")
 
-    async def pool(self, size: int, shape: Shape = GENERIC, *, closure: ClosureCheck = CLOSED) -> list[str]:
+    async def pool(
+        self, size: int, shape: Shape = GENERIC, *, closure: ClosureCheck = CLOSED, runtime: str = RUNTIME_NAME
+    ) -> list[str]:
         """Idle environments, ready unless they have to find themselves closed first; nobody replaces them."""
-        names = [await self._pool_pod(shape, closure) for _ in range(size)]
+        names = [await self._pool_pod(PoolIdentity(runtime, shape), closure) for _ in range(size)]
         await eventually(lambda: self._ready(names))
         return names
 
-    async def _pool_pod(self, shape: Shape, closure: ClosureCheck) -> str:
+    async def _pool_pod(self, pool: PoolIdentity, closure: ClosureCheck) -> str:
         settings = EnvironmentSettings()
         spec = rendering.pod_spec(
             RUNTIME_NAME,
@@ -387,14 +411,13 @@ class Cluster:
             settings,
             resources=rendering.pool_resources(settings),
             token_sha256=tokens.pool_token_sha256(KEY, self.namespace),
-            shape=shape,
+            shape=pool.shape,
             closure=closure.encode(),
         )
         spec["nodeName"] = "node-1"
-        pool = PoolIdentity(RUNTIME_NAME, shape)
         metadata = {
             "generateName": "pool-",
-            "labels": {**rendering.pool_labels(pool), **rendering.closed_labels(shape)},
+            "labels": {**rendering.pool_labels(pool), **rendering.closed_labels(pool.shape)},
         }
         created = await self.client.create(PODS, {"metadata": metadata, "spec": spec}, self.namespace)
         name: str = created["metadata"]["name"]
