@@ -3,8 +3,9 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,18 @@ from installation.release import forwarded, platform_image
 
 PORT = 5000
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}
+TELLING = """
+import json, os, time, urllib.parse, urllib.request
+
+WHO = "AWS4-HMAC-SHA256 Credential=tests/20260101/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=none"
+
+def tell(what):
+    form = {"Action": "SendMessage", "Version": "2012-11-05", "QueueUrl": os.environ["RESULTS"]}
+    data = urllib.parse.urlencode({**form, "MessageBody": json.dumps(what)}).encode()
+    request = urllib.request.Request(os.environ["ENDPOINT"], data, {"Authorization": WHO})
+    urllib.request.urlopen(request, timeout=10).read()
+"""
+"""Code of functions that `tell` the queue RESULTS at ENDPOINT what they see."""
 _LABELS = {"app": "aws"}
 
 
@@ -28,6 +41,13 @@ def endpoint_url(account: Account) -> str:
 @contextmanager
 def sqs(account: Account) -> Iterator[Any]:
     """boto3's client of the queues, and a Secret `aws` for mappings."""
+    with aws(account) as client:
+        yield client("sqs")
+
+
+@contextmanager
+def aws(account: Account) -> Iterator[Callable[[str], Any]]:
+    """Makes boto3's clients of services by their names; and a Secret `aws` for mappings."""
     program = str(Path(__file__).parent.parent / "cluster")
     subprocess.run([sys.executable, program, "images", "--for-tests", "aws"], check=True, timeout=600)
     for manifest in _manifests():
@@ -35,7 +55,7 @@ def sqs(account: Account) -> Iterator[Any]:
     kubectl("--namespace", account.namespace, "wait", "--for=condition=Ready", "pod/aws", "--timeout=90s")
     with forwarded("aws", PORT, account.namespace) as url:
         config = Config(retries={"max_attempts": 3}, read_timeout=30)
-        yield boto3.client("sqs", endpoint_url=url, region_name="us-east-1", config=config)
+        yield partial(boto3.client, endpoint_url=url, region_name="us-east-1", config=config)
 
 
 def _manifests() -> list[dict[str, Any]]:

@@ -12,19 +12,11 @@ import pytest
 from installation.account import Account
 from installation.kubectl import eventually, kubectl
 from installation.release import SYSTEM_NAMESPACE, platform_pods, rolled_out
-from mapping.aws_services import endpoint_url, sqs
+from mapping.aws_services import TELLING, endpoint_url, sqs
 
-RECORDER = """
-import json, os, time, urllib.parse, urllib.request
-
-WHO = "AWS4-HMAC-SHA256 Credential=tests/20260101/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=none"
-
-def tell(what):
-    form = {"Action": "SendMessage", "Version": "2012-11-05", "QueueUrl": os.environ["RESULTS"]}
-    data = urllib.parse.urlencode({**form, "MessageBody": json.dumps(what)}).encode()
-    request = urllib.request.Request(os.environ["ENDPOINT"], data, {"Authorization": WHO})
-    urllib.request.urlopen(request, timeout=10).read()
-
+RECORDER = (
+    TELLING
+    + """
 def handler(event, context):
     tell(event)
     failures = []
@@ -37,6 +29,7 @@ def handler(event, context):
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}
 """
+)
 """Tells a queue what it is given; its records may ask it to fail the first time."""
 VISIBILITY_S = 6
 

@@ -1,0 +1,64 @@
+"""A stream of Kinesis invokes a function on the real cluster (§7.4): in order, from where the last poller was."""
+
+import json
+from typing import Any
+
+import pytest
+
+from installation.account import Account
+from installation.kubectl import eventually, kubectl
+from installation.release import SYSTEM_NAMESPACE, platform_pods, rolled_out
+from mapping.aws_services import TELLING, aws, endpoint_url
+
+RECORDER = (
+    TELLING
+    + """
+import base64
+
+def handler(event, context):
+    time.sleep(0.2)
+    tell([json.loads(base64.b64decode(record["kinesis"]["data"])) for record in event["Records"]])
+"""
+)
+
+
+@pytest.mark.exclusive
+def test_a_stream_is_read_in_order_though_its_poller_is_killed(account: Account) -> None:
+    """Every record is seen, and the mapping says how far it is done."""
+    with aws(account) as client:
+        queues, streams = client("sqs"), client("kinesis")
+        results = queues.create_queue(QueueName="results")["QueueUrl"]
+        streams.create_stream(StreamName="clicks", ShardCount=1)
+        variables = {"RESULTS": results, "ENDPOINT": endpoint_url(account)}
+        account.function("recorder", RECORDER, environment={"variables": variables}, timeout=5)
+        spec = {
+            "functionName": "recorder",
+            "eventSourceArn": "arn:aws:kinesis:us-east-1:123456789012:stream/clicks",
+            "connection": {"endpointUrl": endpoint_url(account), "credentialsSecret": {"name": "aws"}},
+            "startingPosition": "TRIM_HORIZON",
+            "batchSize": 2,
+        }
+        for number in range(40):
+            streams.put_record(StreamName="clicks", Data=json.dumps(number).encode(), PartitionKey="key")
+        account.apply({"kind": "EventSourceMapping", "metadata": {"name": "clicks"}, "spec": spec})
+        seen: list[int] = []
+
+        def saw(number: int) -> bool:
+            messages = queues.receive_message(QueueUrl=results, MaxNumberOfMessages=10).get("Messages", [])
+            for message in messages:
+                seen.extend(json.loads(message["Body"]))
+                queues.delete_message(QueueUrl=results, ReceiptHandle=message["ReceiptHandle"])
+            return number in seen
+
+        eventually(lambda: saw(5), timeout=60)
+        for pod in platform_pods("pollers"):
+            kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", pod, "--grace-period=0", "--force")
+        rolled_out("deployment", "pollers")
+        eventually(lambda: saw(39), timeout=90)
+        assert set(seen) == set(range(40))
+
+        def position() -> Any:
+            return account.get("eventsourcemapping", "clicks")["status"].get("checkpoints", {}).get("shards", [])
+
+        eventually(lambda: bool(position()) and position()[0]["sequenceNumber"] == "40", timeout=30)
+        assert account.get("eventsourcemapping", "clicks")["status"]["lastProcessingResult"] == "OK"
