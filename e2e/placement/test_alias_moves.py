@@ -38,6 +38,7 @@ def check(load: Load) -> None:
     assert kinds == {"provisioned-concurrency"}, f"callers saw cold starts: {load.summary()}"
 
 
+@pytest.mark.timeout(600)
 def test_twenty_moves_under_load_are_made_before_they_break(account: Account, moving: str) -> None:
     """No error, no cold start that a caller sees; the environments of the version that was left end afterwards."""
     with Load(account, f"{moving}:live", callers=2, pause=0.05) as load:

@@ -89,6 +89,29 @@ async def test_callers_get_a_new_version_when_its_environments_are_there(
     await eventually(lambda: has(objects, {("live", "2"): 2}))
 
 
+async def test_pods_that_are_about_to_go_are_none_to_move_back_to(
+    running: Installation, functions: Functions, objects: Objects
+) -> None:
+    """The Deployment of the version that was left is gone, its pods still look ready: they are not waited upon."""
+    await publish(functions, objects, "back", 2)
+    objects.alias("back", "live", "1", **provisioned(1))
+    await eventually(lambda: has(objects, {("live", "1"): 1}))
+    await objects.start_pods("live", "1")
+    await objects.until(ALIASES, "back-live", lambda status: pc(status).get("status") == "READY")
+    objects.alias("back", "live", "2", **provisioned(1))
+    await eventually(lambda: has(objects, {("live", "1"): 1, ("live", "2"): 1}))
+    await objects.start_pods("live", "2")
+    await objects.routed("back-live", "2")
+    await eventually(lambda: has(objects, {("live", "2"): 1}))
+    objects.alias("back", "live", "1", **provisioned(1))
+    status = await objects.until(ALIASES, "back-live", lambda status: "move" in status)
+    assert (status["routedVersion"], status["move"]["version"]) == ("2", "1")
+    await objects.stop_pods()
+    await objects.start_pods("live", "2")
+    await objects.start_pods("live", "1")
+    await objects.routed("back-live", "1")
+
+
 async def test_a_move_that_takes_too_long_says_so(
     running: Installation, functions: Functions, objects: Objects
 ) -> None:

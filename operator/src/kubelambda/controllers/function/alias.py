@@ -54,6 +54,7 @@ async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcom
     decision = decide_alias(observed, now)
     if function is not None and observed.elder is None:
         await provisioned.keep(
+            memory,
             context,
             key.namespace,
             (facts.function, function),
@@ -88,7 +89,7 @@ def _observe(memory: VersionMemory, context: Context, key: Key, body: Object, fa
         versions=_versions(context, key.namespace, facts.function, function),
         requested=requested_capacity(wanted, before.scaling) if wanted else 0,
         grant=provisioned.granted(memory, context, key.namespace, facts.uid),
-        provisions=provisioned.provisions(context, key.namespace, facts.function, facts.name),
+        provisions=provisioned.provisions(memory, context, key.namespace, facts.function, facts.name),
     )
 
 

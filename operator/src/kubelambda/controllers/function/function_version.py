@@ -184,7 +184,7 @@ async def _provisioned(
     version, name, uid = before.version or "", spec.function_name, body["metadata"]["uid"]
     grant = provisioned.granted(memory, context, key.namespace, uid)
     function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, name)
-    there = provisioned.provisions(context, key.namespace, name, version).get(version, NO_PROVISION)
+    there = provisioned.provisions(memory, context, key.namespace, name, version).get(version, NO_PROVISION)
     wanted = spec.provisioned_concurrency
     requested, granted = wanted.provisioned_concurrent_executions if wanted else 0, grant.granted or 0
     reduced_s = seconds_since(before.provisioned_concurrency, requested, now)
@@ -192,7 +192,7 @@ async def _provisioned(
     if function is not None:
         owner = own_reference(FUNCTION_VERSIONS, body)
         await provisioned.keep(
-            context, key.namespace, (name, function), version, owner=owner, replicas={version: count}
+            memory, context, key.namespace, (name, function), version, owner=owner, replicas={version: count}
         )
     look_again_s = None if count == granted else RELEASE_S - reduced_s
     if wanted is None:

@@ -68,7 +68,9 @@ def _requests(memory: VersionMemory, context: Context, namespace: str) -> list[P
     return found
 
 
-def provisions(context: Context, namespace: str, function: str, qualifier: str) -> dict[str, Provision]:
+def provisions(
+    memory: VersionMemory, context: Context, namespace: str, function: str, qualifier: str
+) -> dict[str, Provision]:
     """What there is for an alias or version number, by version; environments of a former revision do not count."""
     cluster = context.cluster
     revisions = {
@@ -83,7 +85,7 @@ def provisions(context: Context, namespace: str, function: str, qualifier: str) 
     for _, pod in cluster[WATCHED_PROVISIONED_PODS].within(namespace):
         if (pod.function, pod.qualifier) == (function, qualifier):
             known = found.get(pod.version, NO_PROVISION)
-            serves = pod.ready and not pod.released
+            serves = pod.ready and not pod.released and pod.uid not in memory.doomed
             found[pod.version] = replace(
                 known,
                 available=known.available + (serves and pod.revision == revisions.get(pod.version)),
@@ -94,6 +96,7 @@ def provisions(context: Context, namespace: str, function: str, qualifier: str) 
 
 
 async def keep(
+    memory: VersionMemory,
     context: Context,
     namespace: str,
     function: tuple[str, FunctionFacts],
@@ -104,7 +107,9 @@ async def keep(
 ) -> None:
     """Makes the Deployments of an alias or version have `replicas` by version, and removes all others of it."""
     name, facts = function
-    await remove(context, namespace, name, qualifier, but={version for version, count in replicas.items() if count})
+    await _remove(
+        memory, context, namespace, name, qualifier, but={version for version, count in replicas.items() if count}
+    )
     for version, count in replicas.items():
         if not count:
             continue
@@ -128,10 +133,22 @@ async def keep(
         await changes.observe(context, WATCHED_PROVISIONED_DEPLOYMENTS, body)
 
 
-async def remove(context: Context, namespace: str, function: str, qualifier: str, *, but: Collection[str] = ()) -> None:
-    """Removes the Deployments of an alias or version; those of the versions in `but` stay."""
+async def _remove(
+    memory: VersionMemory, context: Context, namespace: str, function: str, qualifier: str, *, but: Collection[str]
+) -> None:
+    """Removes the Deployments of an alias or version; those of the versions in `but` stay.
+
+    Their pods never count again: one that is made anew a moment later would seem to have all of its own already.
+    """
     for name, known in list(context.cluster[WATCHED_PROVISIONED_DEPLOYMENTS].within(namespace)):
         if (known.function, known.qualifier) == (function, qualifier) and known.version not in but:
+            pods = context.cluster[WATCHED_PROVISIONED_PODS]
+            memory.doomed &= {pod.uid for _, pod in pods}
+            memory.doomed |= {
+                pod.uid
+                for _, pod in pods.within(namespace)
+                if (pod.function, pod.qualifier, pod.version) == (function, qualifier, known.version)
+            }
             with contextlib.suppress(NotFound):
                 await context.client.delete(DEPLOYMENTS, name, namespace)
 

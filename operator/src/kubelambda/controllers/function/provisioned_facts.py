@@ -15,6 +15,7 @@ _INIT_FAILED = "FUNCTION_ERROR_INIT_FAILURE"
 class ProvisionedPodFacts:
     """One provisioned environment."""
 
+    uid: str
     function: str
     qualifier: str
     version: str
@@ -49,6 +50,7 @@ def provisioned_pod_facts(body: Object) -> ProvisionedPodFacts:
     found, said = metadata["labels"], metadata.get("annotations") or {}
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
     return ProvisionedPodFacts(
+        uid=metadata["uid"],
         function=found[labels.FUNCTION],
         qualifier=said.get(labels.PROVISIONED, found[labels.PROVISIONED]),
         version=found[labels.FUNCTION_VERSION],

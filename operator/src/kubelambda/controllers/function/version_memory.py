@@ -15,5 +15,7 @@ class VersionMemory:
     code: CodeState
     provisioned: dict[str, int] = field(default_factory=dict)
     """Provisioned concurrency by uid of an alias or version."""
+    doomed: set[str] = field(default_factory=set)
+    """Uids of provisioned pods whose Deployment was removed: they look ready until Kubernetes comes to them."""
     publishing: defaultdict[Name, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     """One version of a function is published at a time: each gets the number after the last one's."""
