@@ -162,7 +162,8 @@ def run(seconds: float, *, per_second: float = 20, callers: int = 4, pause: floa
             finally:
                 load.stopping.set()
         ended = time.monotonic()
-        rolled_out("statefulset", "events")
+        for kind, component in (("statefulset", "events"), ("deployment", "frontend"), ("deployment", "operator")):
+            rolled_out(kind, component)
 
         def all_there() -> bool:
             if load.promised <= told(account).keys():
