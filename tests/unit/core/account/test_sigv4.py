@@ -148,6 +148,21 @@ def test_the_body_is_signed(signed: dict[str, SignedHead], name: str) -> None:
     verify(signed["unsigned payload"], "0" * 64)
 
 
+@pytest.mark.parametrize("name", ["get", "presigned"])
+def test_the_port_of_the_protocol_may_be_written_or_not(name: str) -> None:
+    """Signers leave it out, and some clients send it all the same."""
+    case: dict[str, Any] = {"body": "", "headers": {}, "token": None, "kind": "header", "secret": SECRET, "context": {}}
+    case |= CASES[name] | {"url": CASES[name]["url"].replace(":9000", ":80")}
+    command = [str(ROOT / ".venv-e2e" / "bin" / "python"), "-c", SIGNER]
+    finished = subprocess.run(command, input=json.dumps([case]), capture_output=True, text=True, check=True, timeout=60)
+    (found,) = json.loads(finished.stdout)
+    headers = {key.encode(): value.encode() for key, value in found["headers"].items()}
+    for host in (b"kubelambda.test", b"kubelambda.test:80"):
+        verify(SignedHead(b"GET", found["target"].encode(), headers | {b"host": host}), digest(name))
+    with pytest.raises(CallerRefused, match="does not match"):
+        verify(SignedHead(b"GET", found["target"].encode(), headers | {b"host": b"kubelambda.test:81"}), digest(name))
+
+
 def test_a_payload_cannot_be_declared_unsigned_afterwards(signed: dict[str, SignedHead]) -> None:
     """Somebody on the way adds the header that says so: the signature was made without."""
     head = signed["body"]

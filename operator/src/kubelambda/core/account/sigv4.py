@@ -6,8 +6,8 @@ Everything is bytes as they came: what is compared is what was sent. The refusal
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -118,12 +118,22 @@ def check_signature(head: SignedHead, signature: RequestSignature, secret: str, 
     declared = declared_payload(head) or (UNSIGNED_PAYLOAD if signature.expires is not None else payload_sha256)
     if declared not in (UNSIGNED_PAYLOAD, payload_sha256):
         raise _mismatch()
-    given = signature.signature.encode("latin-1")
-    matches = hmac.compare_digest(_sign(head, signature, secret, declared), given)
-    if not matches and signature.expires is not None and declared != payload_sha256:
-        matches = hmac.compare_digest(_sign(head, signature, secret, payload_sha256), given)
-    if not matches:
+    payloads = (declared,) if signature.expires is None or declared == payload_sha256 else (declared, payload_sha256)
+    if not any(_matches(each, signature, secret, payload) for each in _spellings(head) for payload in payloads):
         raise _mismatch()
+
+
+def _matches(head: SignedHead, signature: RequestSignature, secret: str, payload: str) -> bool:
+    return hmac.compare_digest(_sign(head, signature, secret, payload), signature.signature.encode("latin-1"))
+
+
+def _spellings(head: SignedHead) -> Iterator[SignedHead]:
+    """The head as it came, and with its host as signers write one that is sent with the port of its protocol."""
+    yield head
+    host = head.headers.get(b"host", b"")
+    bare = host.removesuffix(b":80").removesuffix(b":443")
+    if bare != host:
+        yield replace(head, headers={**head.headers, b"host": bare})
 
 
 def _time_of(headers: Mapping[bytes, bytes]) -> str | None:
