@@ -7,8 +7,8 @@ import sys
 import uvloop
 
 from kubelambda.api.kinds.function import DeployedCode, DeployedConfiguration
-from kubelambda.api.settings import Settings
-from kubelambda.frontend.cluster.views import FunctionView, NamespaceView
+from kubelambda.api.settings import LeaseSettings, Settings
+from kubelambda.frontend.cluster.views import FunctionView, NamespaceView, PodView
 from kubelambda.frontend.cold_start.start import Started, Target, Watcher
 from kubelambda.frontend.cold_start.starter import Starter
 from kubelambda.frontend.frontend import Frontend
@@ -36,19 +36,41 @@ class StubStarter(Starter):
         return Started(f"pod-{self.started}", f"uid-{self.started}", "token", connection)
 
 
+def pod(number: int) -> PodView:
+    """What Kubernetes would say of the pod of an environment."""
+    return PodView(
+        uid=f"uid-{number}",
+        resource_version="1",
+        ip="127.0.0.1",
+        ready=True,
+        ending=False,
+        deleting=False,
+        restarts=0,
+        out_of_memory=False,
+        resize_refused="",
+        memory_limit_mb=176,
+        pool="",
+        function="hello",
+        function_uid="uid",
+        revision="0" * 16,
+        node="",
+    )
+
+
 async def anonymous() -> dict[str, str]:
     """No credentials: nothing is asked of an API server."""
     return {}
 
 
 async def main() -> None:
-    """Serves one function until killed."""
+    """Serves one function until killed. Arguments: port, the stub's port, own address, all addresses, leases or not."""
     port, StubStarter.stub_port = int(sys.argv[1]), int(sys.argv[2])
-    settings = Settings(account_concurrency=100_000)
+    address = sys.argv[3] if len(sys.argv) > 3 else "127.0.0.1"
+    settings = Settings(account_concurrency=100_000, leases=LeaseSettings(enabled=sys.argv[5:6] == ["leases"]))
     client = KubeClient(Server("http://127.0.0.1:9", None, anonymous))
     key = b"bench"
     frontend = Frontend(
-        client, CodeStore("http://127.0.0.1:9", key), settings, key, address="127.0.0.1", service="x", port=port
+        client, CodeStore("http://127.0.0.1:9", key), settings, key, address=address, service="x", port=port
     )
     frontend._starter.__class__ = StubStarter  # noqa: SLF001 - the stand-in, and nothing else, is exchanged
     code = DeployedCode(sha256="0" * 64, size=1 << 30)
@@ -67,13 +89,14 @@ async def main() -> None:
     connections = Connections(Bounds(), loop.call_later)
     await loop.create_server(
         lambda: frontend.protocol(connections),
-        "127.0.0.1",
+        address,
         port,
         backlog=1024,
     )
+    background = [loop.create_task(work) for work in frontend.background()[:2]]
     gc.freeze()
     print("ready", flush=True)
-    await asyncio.Event().wait()
+    await asyncio.gather(*background)
 
 
 if __name__ == "__main__":

@@ -22,42 +22,43 @@ class Throughput:
     cpu_us: float
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     """User and system time of a process so far."""
     fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
-def _process(module: str, core: int, *arguments: object) -> Iterator[int]:
-    """A Python process pinned to a core, once it says that it is ready."""
+def process(module: str, core: int | None, *arguments: object) -> Iterator[int]:
+    """A Python process, pinned to a core if one is named, once it says that it is ready."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    os.sched_setaffinity(process.pid, {core})
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    if core is not None:
+        os.sched_setaffinity(started.pid, {core})
     try:
-        assert process.stdout is not None
-        if process.stdout.readline().strip() != "ready":
+        assert started.stdout is not None
+        if started.stdout.readline().strip() != "ready":
             raise RuntimeError(f"{module} did not start")
-        yield process.pid
+        yield started.pid
     finally:
-        process.kill()
-        process.wait()
+        started.kill()
+        started.wait()
 
 
 def measure(seconds: int) -> Throughput:
     """One run of `seconds`."""
     cores = sorted(os.sched_getaffinity(0))
     own, others = cores[0], cores[-1]
-    stub = _process("bench.frontend.stub_agent", others, STUB_PORT)
-    frontend = _process("bench.frontend.server", own, FRONTEND_PORT, STUB_PORT)
+    stub = process("bench.frontend.stub_agent", others, STUB_PORT)
+    frontend = process("bench.frontend.server", own, FRONTEND_PORT, STUB_PORT)
     with stub, frontend as pid:
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {others})
         try:
             path = "/2015-03-31/functions/hello/invocations"
-            used = _cpu_s(pid)
+            used = cpu_s(pid)
             rps = wrk(("127.0.0.1", FRONTEND_PORT), path, connections=CONNECTIONS, seconds=seconds).rps
-            return Throughput(rps, (_cpu_s(pid) - used) / (rps * seconds) * 1e6)
+            return Throughput(rps, (cpu_s(pid) - used) / (rps * seconds) * 1e6)
         finally:
             os.sched_setaffinity(0, before)
 

@@ -264,6 +264,9 @@ class Cluster:
         self.store = store
         self._system = system
         self.port = free_port()
+        self.settings: dict[str, Any] = {}
+        """More settings of the frontends that start from now on."""
+        self._ends: dict[str, contextlib.AsyncExitStack] = {}
         self._cleanup = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> "Cluster":
@@ -288,14 +291,18 @@ class Cluster:
             task.cancel()
         await asyncio.gather(*ours, return_exceptions=True)
 
-    def _task(self, work: Any) -> None:
+    def _task(self, work: Any, cleanup: contextlib.AsyncExitStack | None = None) -> None:
         task = asyncio.create_task(work)
 
         async def end() -> None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-        self._cleanup.push_async_callback(end)
+        (cleanup or self._cleanup).push_async_callback(end)
+
+    async def crash(self, address: str) -> None:
+        """The frontend at an address ends in the middle of everything."""
+        await self._ends[address].aclose()
 
     def beside(self, namespace: str) -> "Cluster":
         """Another namespace of the same cluster."""
@@ -321,6 +328,7 @@ class Cluster:
             environments=EnvironmentSettings(**env),
             pool_forecast=pool_forecast,
             **OPEN,
+            **self.settings,
         )
         found = Frontend(
             client or self.client, self.store, settings, KEY, address=address, service="none", port=self.port
@@ -335,11 +343,12 @@ class Cluster:
                 connection.close()
             await asyncio.sleep(0.05)
 
-        self._cleanup.push_async_callback(close)
+        end = self._ends[address] = await self._cleanup.enter_async_context(contextlib.AsyncExitStack())
+        end.push_async_callback(close)
         for reflector in found.caches.reflectors():
-            self._task(reflector.run())
+            self._task(reflector.run(), end)
         for work in found.background():
-            self._task(work)
+            self._task(work, end)
         await eventually(lambda: found.ready)
         self.members(found, *members)
         return found

@@ -427,3 +427,22 @@ def test_an_environment_whose_init_failed_is_never_initialized(unclaimed: Any) -
     """Its pod is not ready, and nobody counts it."""
     assert unclaimed.specialize({"index.py": "raise ValueError()"}).json["status"] == "init-error"
     assert unclaimed.call("GET", "/initialized").status == 503
+
+
+def test_a_lease_of_an_earlier_owner_is_refused(claimed: Any) -> None:
+    """Whoever asks for the state with a term of its own owns the environment from then on."""
+
+    def state(**term: str) -> None:
+        claimed.call("GET", "/state", headers={"Authorization": f"Bearer {environment.TOKEN}", **term})
+
+    def invoke(term: str) -> int:
+        status: int = claimed.invoke({}, headers={"X-Kubelambda-Term": term}).status
+        return status
+
+    state(**{"X-Kubelambda-Term": "first"})
+    assert invoke("first") == 200
+    state()
+    assert invoke("first") == 200
+    state(**{"X-Kubelambda-Term": "second"})
+    assert (invoke("first"), invoke("second")) == (409, 200)
+    assert claimed.invoke({}).status == 200, "the owner itself names no term"

@@ -60,6 +60,9 @@ FUNCTION_ERROR: Final = "X-Amz-Function-Error"
 LOG_RESULT: Final = "X-Amz-Log-Result"
 RETIRE: Final = "X-Kubelambda-Retire"
 """Of an answer to `/invoke`: the environment takes nothing more."""
+TERM: Final = "X-Kubelambda-Term"
+"""Of `/specialize` and `/state`: names the time in which the sender owns the function, from now on. Of `/invoke` by a
+frontend that holds a lease: the time in which that was granted; refused when another has begun since."""
 BILLED_MS: Final = "X-Kubelambda-Billed-Ms"
 """Of an answer to `/invoke`: milliseconds that are billed, as the REPORT line says."""
 

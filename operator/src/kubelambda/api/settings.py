@@ -63,6 +63,13 @@ class EnvironmentSettings(Model):
     """CPU request of an unclaimed environment."""
 
 
+class LeaseSettings(Model):
+    """Leases of warm environments between frontends."""
+
+    enabled: bool = True
+    """Whether a frontend that does not own an account asks its owner for them."""
+
+
 UTILIZATION_QUERY = (
     "max by (namespace, function, qualifier) "
     "(avg_over_time(kubelambda_provisioned_concurrency_utilization[$period])) "
@@ -230,6 +237,8 @@ class Settings(Model):
     """Callers."""
     control_api_rates: ControlApiRates = ControlApiRates()
     """How often the control API may be called."""
+    leases: LeaseSettings = LeaseSettings()
+    """Leases between frontends."""
     autoscaling: AutoscalingSettings = AutoscalingSettings()
     """Target tracking of provisioned concurrency."""
 

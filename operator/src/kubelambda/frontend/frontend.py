@@ -12,11 +12,14 @@ from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.core.invoke.routing import LATEST
 from kubelambda.frontend import front_door
-from kubelambda.frontend.account import ledger_check, stray_collection
-from kubelambda.frontend.account.forwarder import IDLE_S, NAMESPACE, Forward, Forwarder, Hop
+from kubelambda.frontend.account import leasing, ledger_check, stray_collection
+from kubelambda.frontend.account.forwarder import IDLE_S, NAMESPACE, Forwarder, Hop
+from kubelambda.frontend.account.leasing import Leasing
 from kubelambda.frontend.account.ledger_check import LedgerCheck
 from kubelambda.frontend.account.owned_functions import OwnedFunctions
 from kubelambda.frontend.account.owners import Owners
+from kubelambda.frontend.account.passage import Passage
+from kubelambda.frontend.account.peers import Peers
 from kubelambda.frontend.account.pool_scaling import PoolScaling
 from kubelambda.frontend.account.stray_collection import StrayCollection
 from kubelambda.frontend.cluster.caches import Caches
@@ -29,8 +32,9 @@ from kubelambda.frontend.cold_start.start import Target
 from kubelambda.frontend.cold_start.starter import Starter
 from kubelambda.frontend.cold_start.variable_values import Variables
 from kubelambda.frontend.control_api.control_api_proxy import ControlApiProxy
-from kubelambda.frontend.dispatch.environment_handle import GRACE_S, invoke_head
+from kubelambda.frontend.dispatch.environment_handle import invoke_head
 from kubelambda.frontend.dispatch.invocation import Invocation, refuse
+from kubelambda.frontend.dispatch.leased_environments import Neighbourhood
 from kubelambda.frontend.dispatch.metrics import Metrics
 from kubelambda.frontend.front_door import FrontDoor
 from kubelambda.frontend.invoke import invoke_request
@@ -44,11 +48,7 @@ from kubelambda.store.code.code_store import CodeStore
 from kubelambda.wire.connections import Connections
 from kubelambda.wire.protocol import ServerProtocol
 from kubelambda.wire.request import Request
-
-_QUICK_HOPS = 2
-_HOPS_MAX = 16
-_SETTLE_S = 0.25
-"""Between two hops of a request on whose owner the frontends do not agree yet."""
+from kubelambda.wire.request_reader import Serve
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class Frontend:
         port: int,
     ) -> None:
         self._settings = settings
+        self._key = key
         self._address = address
         self.metrics = Metrics()
         self._archives = Archives(store)
@@ -96,6 +97,8 @@ class Frontend:
             key=key,
             on_claim=self._pools.claimed,
         )
+        idle_seconds = min(IDLE_S, settings.connections.idle_seconds / 2)
+        self._leasing = Leasing(address, Peers(port, key, idle_seconds=idle_seconds), enabled=settings.leases.enabled)
         self.owned = OwnedFunctions(
             client,
             self.caches,
@@ -104,24 +107,47 @@ class Frontend:
             key=key,
             metrics=self.metrics,
             owners=self._owners,
-            elsewhere=lambda invocation: self._handle(invocation.request, invocation.id),
+            leasing=self._leasing,
+            elsewhere=self._elsewhere,
         )
         self.audit = AuditLog(standard_output, lambda *later: asyncio.get_running_loop().call_later(*later))
         self._ledger_check = LedgerCheck(self.caches, key, self.metrics)
         self._strays = StrayCollection(self.caches, self.owned.known, self.owned.take_over, self._starter)
         self._events = EventHandover(settings.event_queue_url, key)
-        self._forwarder = Forwarder(
-            port, key, self._owners.suspect, idle_seconds=min(IDLE_S, settings.connections.idle_seconds / 2)
-        )
+        self._forwarder = Forwarder(port, key, self._owners.suspect, idle_seconds=idle_seconds)
+        self._passage = self._lead_on(settings.environments.start_timeout_seconds)
+        probes: dict[bytes, Serve] = {b"/healthz": lambda request: request.respond(200, b"ok")}
         self._door = FrontDoor(
             key,
             invoke=self._answer,
             control_api=ControlApiProxy(settings.control_api_url),
             secret_report=SecretReport(client, key),
             gate=CallerGate(client, self.caches, settings, self.audit, self._namespace),
-            probes={b"/healthz": lambda request: request.respond(200, b"ok"), b"/readyz": self._ready},
+            probes=probes | {b"/readyz": self._ready} | self._leasing.routes,
         )
         self.draining = False
+
+    def _lead_on(self, start_timeout_seconds: float) -> Passage:
+        """What becomes of invocations whose account is not owned here."""
+        passage = Passage(
+            self._owners,
+            self._forwarder,
+            self._leasing,
+            start_timeout_seconds=start_timeout_seconds,
+            handle=self._elsewhere,
+            counted=self.metrics.forwards.inc,
+        )
+        self._leasing.surround(
+            Neighbourhood(
+                self._key,
+                owner_of=passage.lessor,
+                pod=self.caches.pods.items.get,
+                metrics_of=self.owned.metrics_of,
+                killed_by_memory=self.owned.killed_by_memory,
+                elsewhere=self._elsewhere,
+            )
+        )
+        return passage
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
@@ -138,6 +164,10 @@ class Frontend:
         """Answers a request that was on its way to somebody else."""
         call = invoke_request.parse_call(request)
         self._answer(request, request_id=request_id, call=call, hop=self._door.hop(request))
+
+    def _elsewhere(self, invocation: Invocation) -> None:
+        """Answers an invocation that reached nobody."""
+        self._handle(invocation.request, invocation.id)
 
     def _answer(self, request: Request, *, request_id: str, call: InvokeCall, hop: Hop | None) -> None:
         """Answers a request, or has somebody answer it."""
@@ -196,9 +226,12 @@ class Frontend:
         for away in hop.without if hop is not None else ():
             self._owners.suspect(away)
         if not self._owners.owns(target.namespace):
-            hops = hop.count if hop else 0
-            self._pass_on(invocation.request, invocation.id, hops, target.namespace, target.configuration.timeout)
+            # What a weighted alias chose is chosen again by the owner: leases of one version would shift the weights.
+            may_lease = self.caches.published.plain((target.namespace, target.name), invocation.qualifier)
+            self._passage.take(target, invocation, hop, may_lease=may_lease)
             return
+        if hop is not None:
+            invocation.holder = self._leasing.holder(invocation.request)
         invocation.environment_head = invoke_head(invocation)
         self.owned.dispatcher(target).invoke(invocation)
 
@@ -257,45 +290,6 @@ class Frontend:
                 return host.removesuffix(f".{domain}")
         return self._settings.default_namespace
 
-    def _pass_on(self, request: Request, request_id: str, hops: int, namespace: str, timeout: int) -> None:
-        """Has the owner answer, after a pause once the request has been to several who did not own it."""
-        if hops >= _HOPS_MAX:
-            raise invoke_error.service("the frontends do not agree on who runs the function; try again")
-        if hops >= _QUICK_HOPS:
-            loop = asyncio.get_running_loop()
-            loop.call_later(_SETTLE_S, self._forward_or_handle, request, request_id, hops, namespace, timeout)
-        else:
-            self._forward(request, request_id, hops, namespace, timeout)
-
-    def _forward_or_handle(self, request: Request, request_id: str, hops: int, namespace: str, timeout: int) -> None:
-        if self._owners.owns(namespace):
-            self._handle(request, request_id)
-        else:
-            self._forward(request, request_id, hops, namespace, timeout)
-
-    def _forward(self, request: Request, request_id: str, hops: int, namespace: str, timeout: int) -> None:
-        owner = self._owners.ranked(namespace)[0]
-
-        def unreached(why: str) -> None:
-            if self._owners.ranked(namespace)[:1] == [owner]:
-                refuse(request, request_id, invoke_error.service(why))
-            else:  # it is passed over now, and whoever follows it may be this frontend
-                self._handle(request, request_id)
-
-        self.metrics.forwards.inc()
-        self._forwarder.forward(
-            Forward(
-                request,
-                request_id,
-                owner=owner,
-                hops=hops + 1,
-                without=self._owners.away,
-                seconds=timeout + self._settings.environments.start_timeout_seconds + 2 * GRACE_S,
-                fail=lambda why: refuse(request, request_id, invoke_error.service(why)),
-                unreached=unreached,
-            )
-        )
-
     # -- state ------------------------------------------------------------------------------------------------------
 
     @property
@@ -311,7 +305,7 @@ class Frontend:
     @property
     def in_flight(self) -> int:
         """Invocations that are not answered yet."""
-        return self.owned.in_flight
+        return self.owned.in_flight + self._leasing.held.in_flight().total()
 
     def drain(self) -> None:
         """Takes nothing new; what comes all the same goes to the frontends that stay, and so does what waits."""
@@ -320,7 +314,7 @@ class Frontend:
 
     def close(self) -> None:
         """Lets go of every connection that is kept; environments stay."""
-        for kept in (self._forwarder, self._events, self._door):
+        for kept in (self._forwarder, self._events, self._door, self._leasing):
             kept.close()
         self.audit.flush()
         for dispatcher in self.owned:
@@ -330,6 +324,7 @@ class Frontend:
         """What goes on beside requests, until cancelled. What waits for others is never in the way of `_tick`."""
         return [
             _every(1, self._tick),
+            _every(leasing.TICK_S, self._leasing.tick),
             _every(1, self._size_pools),
             _every(ledger_check.INTERVAL_S, self._check_ledger),
             _every(stray_collection.INTERVAL_S, self._look_for_strays),

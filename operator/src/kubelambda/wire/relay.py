@@ -26,6 +26,7 @@ class AnswerRelay:
     """
 
     __slots__ = (
+        "_answered",
         "_begun",
         "_connection",
         "_done",
@@ -49,7 +50,10 @@ class AnswerRelay:
         done: Callable[[ClientConnection], None],
         failed: Callable[[str], None],
         seconds: float | None = None,
+        answered: Callable[[Headers], Headers] | None = None,
     ) -> None:
+        """`answered` gets the headers of the answer, and returns those that are passed on."""
+        self._answered = answered
         self._request = request
         self._done = done
         self._failed = failed
@@ -103,6 +107,8 @@ class AnswerRelay:
 
     def head(self, status: int, headers: Headers) -> None:
         """Called by the client's connection."""
+        if self._answered is not None:
+            headers = self._answered(headers)
         length = headers.get(_LENGTH)
         self._status = status
         self._length = int(length) if length is not None and length.isdigit() else None

@@ -21,6 +21,7 @@ _INVOKE = environment_protocol.INVOKE.encode()
 _STATE = environment_protocol.STATE.encode()
 _CONFIG_LENGTH = environment_protocol.CONFIG_LENGTH.lower().encode()
 _REQUEST_ID_FIELD = environment_protocol.REQUEST_ID.lower().encode()
+_TERM = environment_protocol.TERM.lower().encode()
 _JSON = b"Content-Type: application/json\r\n"
 _EVENT_MAX_BYTES = limits.SYNC_REQUEST_MAX_BYTES
 _SPECIALIZATION_MAX_BYTES = limits.ZIP_MAX_BYTES + limits.HEADERS_MAX_BYTES
@@ -37,6 +38,7 @@ class Control:
         self._obstacle = obstacle
         self._pool_token_sha256 = pool_token_sha256
         self._authorization = b""
+        self._term = b""
 
     def admit(self, request: Request) -> int | None:
         """How large the body may be; None when the head alone is refused: nothing of strangers is kept."""
@@ -83,6 +85,8 @@ class Control:
             _reply(request, 400, {"message": "X-Amzn-RequestId is missing or malformed"})
         elif request.size > _EVENT_MAX_BYTES:
             _reply(request, 413, {"message": "the event is too large"})
+        elif request.headers.get(_TERM, self._term) != self._term:
+            _reply(request, 409, {"message": "the lease is of an earlier owner"})
         elif not self._sandbox.invoke(request, request_id):
             _reply(request, 409, {"message": "the environment is busy, finished or draining"})
 
@@ -97,6 +101,7 @@ class Control:
                 _reply(request, 409, {"message": "the environment is specialized already, or draining"})
                 return
             self._authorization = f"Bearer {wanted.token}".encode()
+            self._term = request.headers.get(_TERM, b"")
             self._sandbox.initialize(request.body[length:], lambda outcome: _specialized(request, outcome))
         except (UnusableMessage, Unusable, ValueError) as error:
             _specialized(request, error)
@@ -108,6 +113,7 @@ class Control:
             request.respond(401)
             return
         request.connection.lasting = True
+        self._term = request.headers.get(_TERM, self._term)
         preferred = _PREFER_WAIT.fullmatch(request.headers.get(b"prefer", b""))
         seconds = int(preferred[1]) if preferred else 0
         self._sandbox.when_idle(seconds, lambda: request.respond(200, self._sandbox.status().encode(), _JSON))

@@ -85,8 +85,10 @@ class FunctionShare:
     on_demand_in_flight: int = 0
     provisioned_units: int = 0
 
-    def admit(self, now: float, qualifier: str = "") -> Unit | ThrottleReason:
+    def admit(self, now: float, qualifier: str = "", *, rated: bool = False) -> Unit | ThrottleReason:
         """A unit for a request under `qualifier`, provisioned for it or on demand (§5.8); or why there is none.
+
+        `rated`: it was counted against the request rate before.
 
         A provisioned unit is good for any environment: while those that are provisioned are still starting, or when
         some were lost, the qualifier gets what it was promised on others. While an alias moves there are environments
@@ -94,7 +96,7 @@ class FunctionShare:
         """
         provisioned = self.provisioned.get(qualifier) if self.provisioned else None
         # What exceeds the rate of the provisioned concurrency is taken from the rate of what runs on demand.
-        if (provisioned is None or not provisioned.requests.take(now)) and not self._take_request(now):
+        if not rated and (provisioned is None or not provisioned.requests.take(now)) and not self._take_request(now):
             return ThrottleReason.RATE if self.reserved is None else ThrottleReason.RESERVED_RATE
         reserved = self.reserved
         if reserved is not None and self.in_flight >= reserved:
@@ -112,6 +114,11 @@ class FunctionShare:
         self.in_flight += 1
         self.on_demand_in_flight += 1
         return _UNRESERVED if reserved is None else _RESERVED
+
+    @property
+    def request_bucket(self) -> TokenBucket:
+        """Where the rate of requests on demand is counted: the function's, or its account's."""
+        return self.account.requests if self.reserved is None else self._requests
 
     def _take_request(self, now: float) -> bool:
         """One request of the rate. Without any concurrency the rate is not what is lacking."""

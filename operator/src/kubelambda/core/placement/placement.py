@@ -41,9 +41,12 @@ class VersionPlacement:
     """Requests that wait or run."""
     _last_id: int = 0
 
-    def arrive(self, request: Any, now: float, qualifier: str = "") -> list[Action]:
-        """A request, under the qualifier that its caller named: it is dispatched, waits, or is throttled (§5.8)."""
-        unit = self.share.admit(now, qualifier)
+    def arrive(self, request: Any, now: float, qualifier: str = "", *, rated: bool = False) -> list[Action]:
+        """A request, under the qualifier that its caller named: it is dispatched, waits, or is throttled (§5.8).
+
+        `rated`: it arrived before, and was counted against the request rate.
+        """
+        unit = self.share.admit(now, qualifier, rated=rated)
         if isinstance(unit, ThrottleReason):
             return [Throttle(request, unit)]
         self.in_flight += 1

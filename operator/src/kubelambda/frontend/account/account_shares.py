@@ -32,17 +32,22 @@ class AccountShares:
             self._shares[namespace, function] = found
         return found
 
-    def function_changed(self, name: Name, after: FunctionView | None) -> None:
-        """A function has another reservation, or is gone: what it still runs counts against its account alone."""
+    def function_changed(self, name: Name, after: FunctionView | None) -> bool:
+        """A function has another reservation, or is gone: what it still runs counts against its account alone.
+
+        Returns whether it has.
+        """
         namespace, function = name
         reserved = after.reserved if after else None
         found = self._shares.get(name)
+        changed = found is not None and found.reserved != reserved
         if found is not None:
             found.reserve(reserved, time.monotonic())
         elif namespace in self._accounts:
             self._accounts[namespace].reserve(function, reserved)
         if after is None and self._shares.pop(name, None) is not None:
             self._accounts[namespace].provision(function, 0)
+        return changed
 
     def published_changed(self, name: Name) -> None:
         """A function's aliases or versions may have another number of provisioned environments."""
@@ -62,11 +67,14 @@ class AccountShares:
         """Accounts by namespace."""
         return self._accounts
 
-    def namespace_changed(self, namespace: str, after: NamespaceView | None) -> None:
-        """An account may have another quota."""
+    def namespace_changed(self, namespace: str, after: NamespaceView | None) -> bool:
+        """An account may have another quota. Whether it has."""
         account = self._accounts.get(namespace)
-        if account is not None and after is not None:
-            account.change_quota(account_quota(after.quota_annotation, self._quota))
+        if account is None or after is None:
+            return False
+        before = account.quota
+        account.change_quota(account_quota(after.quota_annotation, self._quota))
+        return account.quota != before
 
     def forget(self, namespace: str) -> None:
         """Another frontend owns the account; who still has units of it keeps the ledger that they are from."""

@@ -113,7 +113,7 @@ class Adoption:
         connection = await connect(pod.ip, environment_protocol.CONTROL_PORT, lost, ANSWER_S)
         started = Started(name, pod.uid, token, connection)
         try:
-            state = await agent_state(connection, pod.ip, token)
+            state = await agent_state(connection, pod.ip, token, term=dispatcher.target.term)
         except BaseException:
             connection.close()
             raise

@@ -6,6 +6,7 @@ from functools import partial
 
 from kubelambda.core.environment.component_callers import CALLER, CallerRole, caller_proof
 from kubelambda.wire.background_tasks import BackgroundTasks
+from kubelambda.wire.flow import Headers
 from kubelambda.wire.kept_connections import KeptConnections
 from kubelambda.wire.relay import AnswerRelay
 from kubelambda.wire.request import Request
@@ -62,6 +63,10 @@ class Forward:
     """Called with what went wrong, instead of an answer: the owner may have run it."""
     unreached: Callable[[str], None]
     """Called with what went wrong when nothing was sent: somebody else may take it."""
+    lines: bytes = b""
+    """More header lines for the owner."""
+    answered: Callable[[Headers], Headers] | None = None
+    """Called with the headers of the answer; returns those that are passed on."""
 
 
 class Forwarder:
@@ -88,7 +93,7 @@ class Forwarder:
             forward.fail(f"the frontend that ran the request ended: {why}")
 
         done = partial(self._connections.keep, address)
-        relay = AnswerRelay(forward.request, done=done, failed=lost, seconds=forward.seconds)
+        relay = AnswerRelay(forward.request, done=done, failed=lost, seconds=forward.seconds, answered=forward.answered)
         kept = self._connections.take(address)
         if kept is not None:
             relay.ask(kept, self._head(forward))
@@ -119,4 +124,4 @@ class Forwarder:
             lines.append(b"%b: %b\r\n" % (WITHOUT, ",".join(forward.without).encode()))
         headers = request.headers | {b"x-amzn-requestid": forward.request_id.encode()}
         lines += [b"%b: %b\r\n" % (name, headers[name]) for name in _PASSED_ON if name in headers]
-        return b"".join(lines) + b"\r\n"
+        return b"".join(lines) + forward.lines + b"\r\n"

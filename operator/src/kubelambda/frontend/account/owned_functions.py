@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from kubelambda.api.kinds.function import DeployedConfiguration
@@ -13,6 +13,7 @@ from kubelambda.core.invoke.routing import LATEST
 from kubelambda.frontend.account.account_shares import AccountShares
 from kubelambda.frontend.account.adoption import Adoption
 from kubelambda.frontend.account.deletion_order import DeletionOrder
+from kubelambda.frontend.account.leasing import Leasing
 from kubelambda.frontend.account.owners import Owners
 from kubelambda.frontend.account.provisioned_pods import ProvisionedPods
 from kubelambda.frontend.account.silence import Silence
@@ -20,10 +21,11 @@ from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cluster.views import FunctionView, NamespaceView, PodView
 from kubelambda.frontend.cold_start.start import Target
 from kubelambda.frontend.cold_start.starter import Starter
-from kubelambda.frontend.dispatch.dispatcher import Dispatcher, Surroundings
+from kubelambda.frontend.dispatch.dispatcher import Dispatcher
 from kubelambda.frontend.dispatch.invocation import Invocation
 from kubelambda.frontend.dispatch.metrics import FunctionMetrics, Metrics
 from kubelambda.frontend.dispatch.provisioned_metrics import ProvisionedLook, Series
+from kubelambda.frontend.dispatch.surroundings import Surroundings
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.reflector import Name
 
@@ -43,6 +45,7 @@ class OwnedFunctions:
         key: bytes,
         metrics: Metrics,
         owners: Owners,
+        leasing: Leasing,
         elsewhere: Callable[[Invocation], None],
     ) -> None:
         self._caches = caches
@@ -50,16 +53,18 @@ class OwnedFunctions:
         self._settings = settings
         self._metrics = metrics
         self._owners = owners
+        self._leasing = leasing
         self.adoption = Adoption(caches, starter, key)
         self._provisioned_pods = ProvisionedPods(client, caches, starter, self.adoption)
         self._silence = Silence(caches, key, self._present)
         order = DeletionOrder(client)
         self._surroundings = Surroundings(
-            self._killed_by_memory, elsewhere, self._silence.suspect_node_of, order.first_to_end
+            self.killed_by_memory, elsewhere, self._silence.suspect_node_of, order.first_to_end, leasing.grants
         )
         self._dispatchers: defaultdict[Name, dict[str, Dispatcher]] = defaultdict(dict)
         self._function_metrics: dict[Name, FunctionMetrics] = {}
         self._released: list[Dispatcher] = []
+        self._shown_held: set[Name] = set()
         self._shares = AccountShares(caches, settings.account_concurrency)
 
     def __iter__(self) -> Iterator[Dispatcher]:
@@ -109,13 +114,13 @@ class OwnedFunctions:
 
     def _show(self) -> None:
         """What is in flight now, by function, qualifier and account."""
-        now = time.monotonic()
+        now, leased = time.monotonic(), self._leasing.grants.units()
         shown: set[Series] = set()
         for name, share in self._shares:
             versions = self._dispatchers.get(name, {}).values()
-            metrics = self._metrics_of(name)
-            metrics.concurrent.set(share.in_flight)
-            metrics.environments.set(sum(len(version.environments) for version in versions))
+            # What runs on a lease is in flight where it is held.
+            environments = sum(len(version.environments) for version in versions)
+            self.metrics_of(name).show(share.in_flight - leased[id(share)], environments)
             for qualifier, provisioned in list(share.provisioned.items()):
                 self._keep_provisioned(name, qualifier, provisioned.allocated)
                 available = sum(version.placement.available(qualifier) for version in versions)
@@ -123,10 +128,29 @@ class OwnedFunctions:
                 self._metrics.provisioned.show((*name, qualifier), look)
                 shown.add((*name, qualifier))
         self._metrics.provisioned.keep(shown)
+        unreserved_leases = self._leasing.grants.unreserved()
         for namespace, account in self._shares.accounts.items():
-            unreserved, claimed = account.unreserved_in_flight, account.claimed
+            away = unreserved_leases[id(account)]
+            unreserved, claimed = account.unreserved_in_flight - away, account.claimed - away
             self._metrics.accounts.show(namespace, unreserved=unreserved, claimed=claimed)
-        self._metrics.accounts.keep(set(self._shares.accounts))
+        self._metrics.accounts.keep(set(self._shares.accounts) | self._show_held())
+
+    def _show_held(self) -> set[str]:
+        """What runs on leases is in flight here; the namespaces of those that are held."""
+        held = self._leasing.held.in_flight()
+        unreserved: Counter[str] = Counter()
+        for name, running in held.items():
+            self.metrics_of(name).show_in_flight(running)
+            view = self._caches.functions.items.get(name)
+            if view is None or view.reserved is None:
+                unreserved[name[0]] += running
+        for name in self._shown_held - held.keys() - self._dispatchers.keys():
+            self._metrics.forget_gauges(*name)
+        self._shown_held = set(held)
+        for namespace, running in unreserved.items():
+            if namespace not in self._shares.accounts:
+                self._metrics.accounts.show(namespace, unreserved=running, claimed=running)
+        return set(unreserved)
 
     def _keep_provisioned(self, name: Name, qualifier: str, allocated: int) -> None:
         """Lets go of what is one too many. A version that callers do not get yet, or any more, is the operator's."""
@@ -149,7 +173,7 @@ class OwnedFunctions:
 
     def function_changed(self, name: Name, after: FunctionView | None) -> None:
         """A function was deployed, changed or deleted."""
-        self._shares.function_changed(name, after)
+        limited = self._shares.function_changed(name, after)
         for version in list(self._dispatchers.get(name, ())):
             self._renew(name, version)
         if after is None:
@@ -157,6 +181,15 @@ class OwnedFunctions:
             if metrics is not None:
                 metrics.remove()
             self._metrics.forget(*name)
+
+        if limited:
+            self._recall_leases([name])
+
+    def _recall_leases(self, functions: Iterable[Name]) -> None:
+        """What functions may use has changed: what was lent before that comes back."""
+        for name in functions:
+            for dispatcher in self._dispatchers.get(name, {}).values():
+                self._leasing.grants.recall_all(dispatcher.placement)
 
     def published_changed(self, name: Name) -> None:
         """A function's versions or aliases are others than before."""
@@ -225,7 +258,8 @@ class OwnedFunctions:
 
     def namespace_changed(self, namespace: str, after: NamespaceView | None) -> None:
         """A namespace's quota may be another one."""
-        self._shares.namespace_changed(namespace, after)
+        if self._shares.namespace_changed(namespace, after):
+            self._recall_leases([name for name in self._dispatchers if name[0] == namespace])
 
     def _make(self, target: Target) -> Dispatcher:
         name = (target.namespace, target.name)
@@ -233,19 +267,21 @@ class OwnedFunctions:
             target,
             share=self._shares.share(*name),
             starter=self._starter,
-            metrics=self._metrics_of(name),
+            metrics=self.metrics_of(name),
             surroundings=self._surroundings,
         )
         self._dispatchers[name][target.configuration.version] = dispatcher
         self.adoption.adopt_all(dispatcher)
         return dispatcher
 
-    def _metrics_of(self, name: Name) -> FunctionMetrics:
+    def metrics_of(self, name: Name) -> FunctionMetrics:
+        """The metrics of a function."""
         found = self._function_metrics.get(name)
         if found is None:
             found = self._function_metrics[name] = self._metrics.function(*name)
         return found
 
-    def _killed_by_memory(self, namespace: str, pod: str) -> bool:
+    def killed_by_memory(self, namespace: str, pod: str) -> bool:
+        """Whether Kubernetes says of a pod that the kernel killed it for its memory."""
         found = self._caches.pods.items.get((namespace, pod))
         return found is not None and found.out_of_memory

@@ -88,6 +88,13 @@ class Published:
         aliases = {name: view.provisioned for name, view in self._by_alias.get(function, {}).items()}
         return {qualifier: units for qualifier, units in (versions | aliases).items() if units}
 
+    def plain(self, function: Name, qualifier: str) -> bool:
+        """Whether a qualifier leads to one version, and has no provisioned concurrency."""
+        if qualifier == LATEST:
+            return True
+        route = self.route(function, qualifier)
+        return route is not None and not route.weights and qualifier not in self.provisioned(function)
+
     def qualifiers(self, function: Name) -> set[str]:
         """Every alias and version number of a function."""
         return {*self._by_number.get(function, ()), *self._by_alias.get(function, ())}

@@ -10,12 +10,17 @@ ANSWER_S = 2.0
 """How long an agent that does not wait may take."""
 
 
-async def agent_state(connection: ClientConnection, ip: str, token: str, *, wait_s: int = 0) -> EnvironmentState | None:
+async def agent_state(
+    connection: ClientConnection, ip: str, token: str, *, wait_s: int = 0, term: str = ""
+) -> EnvironmentState | None:
     """The agent's state now, or for `wait_s` seconds at most as soon as it runs nothing; None when it does not say.
 
+    `term`: of who takes the environment over with this; the agent refuses leases of earlier ones from now on.
     Raises `OSError` or `TimeoutError`.
     """
     headers = {"Authorization": f"Bearer {token}", "Prefer": f"wait={wait_s}"}
+    if term:
+        headers[environment_protocol.TERM] = term
     async with asyncio.timeout(wait_s + ANSWER_S):
         status, _, body = await connection.call(request_head("GET", environment_protocol.STATE, ip, headers, 0))
     if status != 200:

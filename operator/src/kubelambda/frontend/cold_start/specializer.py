@@ -92,6 +92,7 @@ class Specializer:
         headers = {
             "Authorization": f"Bearer {tokens.pool_token(self._key, target.namespace)}",
             environment_protocol.CONFIG_LENGTH: len(config),
+            environment_protocol.TERM: target.term,
         }
         head = request_head("POST", environment_protocol.SPECIALIZE, pod.ip, headers, len(config) + len(prepared.along))
         try:

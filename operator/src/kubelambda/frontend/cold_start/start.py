@@ -44,6 +44,8 @@ class Target:
     account: str
     configuration: DeployedConfiguration
     initialization_type: InitializationType = "on-demand"
+    term: str = ""
+    """Names the time in which one frontend owns the version: environments refuse leases of any other."""
 
 
 @dataclass(slots=True)

@@ -1,52 +1,38 @@
 """Runs one version of a function: carries out what placement decides, and tells it what became of that."""
 
-import asyncio
 import json
 import logging
 import math
+import secrets
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 
 from kubelambda.api import environment_protocol
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.core.placement.actions import Action, Cancel, Dispatch, Fail, Release, Retire, Start, Throttle
-from kubelambda.core.placement.function_share import FunctionShare
+from kubelambda.core.placement.function_share import FunctionShare, ThrottleReason
 from kubelambda.core.placement.placed_environment import Status
 from kubelambda.core.placement.placement import VersionPlacement
 from kubelambda.frontend.cold_start.start import FailureAnswer, Started, Target
 from kubelambda.frontend.cold_start.starter import Starter
-from kubelambda.frontend.dispatch import environment_end
+from kubelambda.frontend.dispatch import environment_end, sudden_end
 from kubelambda.frontend.dispatch.environment_end import EnvironmentEnd
 from kubelambda.frontend.dispatch.environment_handle import EnvironmentHandle
 from kubelambda.frontend.dispatch.environment_starts import EnvironmentStarts
 from kubelambda.frontend.dispatch.invocation import Invocation
 from kubelambda.frontend.dispatch.metrics import FunctionMetrics
+from kubelambda.frontend.dispatch.surroundings import Surroundings
 from kubelambda.wire.background_tasks import BackgroundTasks
 
-_OOM_WAIT_S = 1.0
-_BILLED_MS = environment_protocol.BILLED_MS.lower().encode()
 _RETIRE = environment_protocol.RETIRE.lower().encode()
 _HANDED_OVER = "handed over"
 _DELETED = "the function was deleted"
 _UPDATED = "the function was updated"
+_RATES = (ThrottleReason.RATE, ThrottleReason.RESERVED_RATE)
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a dispatcher asks of the frontend around it."""
-
-    killed_by_memory: Callable[[str, str], bool]
-    """Whether Kubernetes says of a pod that the kernel killed it for its memory."""
-    elsewhere: Callable[[Invocation], None]
-    """Takes an invocation that reached nobody, to whoever runs the function now."""
-    silent_node: Callable[[str, str], None]
-    """An environment ended in a way that others on its node may have shared."""
-    first_to_end: Callable[[str, str, bool], None]
-    """Tells Kubernetes which pod of a Deployment is to end before the others, or that it is not any more."""
 
 
 class Dispatcher:
@@ -61,7 +47,7 @@ class Dispatcher:
         metrics: FunctionMetrics,
         surroundings: Surroundings,
     ) -> None:
-        self.target = target
+        self.target = replace(target, term=secrets.token_hex(8))
         self.placement = VersionPlacement(share, target.configuration.revision)
         self.environments: dict[int, EnvironmentHandle] = {}
         self._starter = starter
@@ -70,6 +56,7 @@ class Dispatcher:
         self._surroundings = surroundings
         self._tasks = BackgroundTasks()
         self._held: list[Invocation] | None = None
+        self._recalling = 0
         self._parting = ""
 
     # -- what the frontend asks -------------------------------------------------------------------------------------
@@ -79,7 +66,25 @@ class Dispatcher:
         if self._held is not None:
             self._held.append(invocation)
             return
-        self._execute(self.placement.arrive(invocation, invocation.started, invocation.qualifier))
+        self._place(invocation, self.placement.arrive(invocation, invocation.started, invocation.qualifier))
+
+    def _place(self, invocation: Invocation, actions: list[Action]) -> None:
+        """Carries out what was decided; but nobody is throttled while leases keep what the account has."""
+        if len(actions) == 1 and isinstance(actions[0], Throttle):
+            again = partial(self._again, invocation, actions[0].reason)
+            if self._surroundings.leases.recall(self.placement, again, actions[0].reason):
+                self._recalling += 1
+                return
+        self._execute(actions)
+
+    def _again(self, invocation: Invocation, reason: ThrottleReason) -> None:
+        """The leases that may have been in the way are back, or known to be in use."""
+        self._recalling -= 1
+        if self._parting:
+            self._turn_away(invocation)
+        else:
+            qualifier, rated = invocation.qualifier, reason not in _RATES
+            self._place(invocation, self.placement.arrive(invocation, time.monotonic(), qualifier, rated=rated))
 
     def hold(self) -> None:
         """Keeps what arrives until `let_go`: environments are being adopted."""
@@ -95,6 +100,7 @@ class Dispatcher:
         """A new deployment."""
         self.target = target
         self._execute(self.placement.configure(target.configuration.revision, time.monotonic()))
+        self._surroundings.leases.recall_all(self.placement)
 
     def check(self) -> None:
         """Ends the environments whose answer is overdue, those too that finish what they run after a release."""
@@ -126,8 +132,7 @@ class Dispatcher:
 
     def expect(self, started: Started) -> int:
         """Takes over an environment of the present revision that is still in its INIT: `ready` or `give_up` follows."""
-        number = self.placement.expect(time.monotonic())
-        self._keep(number, started, self.target)
+        self._keep(number := self.placement.expect(time.monotonic()), started, self.target)
         return number
 
     def ready(self, number: int) -> None:
@@ -139,9 +144,17 @@ class Dispatcher:
         self._retire(number, "its INIT failed")
         self._execute(self.placement.start_failed(number, time.monotonic()))
 
-    def freed(self, number: int) -> None:
-        """An adopted environment finished what it ran for its former owner."""
-        self._execute(self.placement.finished(number, time.monotonic()))
+    def freed(self, number: int, retire: str = "") -> None:
+        """An environment finished what it ran for its former owner, or comes back from who held a lease of it."""
+        self._execute(self.placement.finished(number, time.monotonic(), retire=retire))
+
+    def spoilt(self, number: int, *, may_be_node: bool) -> None:
+        """An environment is of no use any more, says who held a lease of it."""
+        if (found := self.environments.get(number)) is not None:
+            if may_be_node:
+                self._surroundings.silent_node(self.target.namespace, found.pod)
+            self._drop(found, found.timeout)
+        self._execute(self.placement.lost(number, time.monotonic()))
 
     def release(self) -> None:
         """Another frontend owns the function now: environments stay there, and invocations in flight finish here.
@@ -149,8 +162,9 @@ class Dispatcher:
         What waits goes to the new owner, who starts what it needs for it.
         """
         waiting = self._part(_HANDED_OVER)
+        self._surroundings.leases.part(self)
         for invocation in waiting:
-            self._surroundings.elsewhere(invocation)
+            self._turn_away(invocation)
 
     def close(self) -> None:
         """The process ends: lets go of the environments, which stay."""
@@ -159,10 +173,16 @@ class Dispatcher:
 
     def remove(self) -> None:
         """The function or the version was deleted: who still waits for an environment is told so."""
-        waiting = self._part(_DELETED)
-        for invocation in waiting:
-            suffix = f":{invocation.qualifier}"
-            invocation.fail(invoke_error.not_found(invocation.arn.removesuffix(suffix) + suffix))
+        for invocation in self._part(_DELETED):
+            self._turn_away(invocation)
+        self._surroundings.leases.recall_all(self.placement)
+
+    def _turn_away(self, invocation: Invocation) -> None:
+        """An invocation waited here for what this frontend does not run any more."""
+        if self._parting == _HANDED_OVER:
+            self._surroundings.elsewhere(invocation)
+        else:
+            invocation.gone()
 
     @property
     def released(self) -> bool:
@@ -194,8 +214,7 @@ class Dispatcher:
 
     def silent(self, number: int) -> None:
         """An environment does not answer when it is asked how it is."""
-        found = self.environments.get(number)
-        if found is not None:
+        if (found := self.environments.get(number)) is not None:
             found.end(environment_end.SILENT)
 
     def running(self) -> dict[int, str | None]:
@@ -222,7 +241,7 @@ class Dispatcher:
     @property
     def in_flight(self) -> int:
         """Invocations that are not answered yet."""
-        return self.placement.in_flight + len(self._held or [])
+        return self.placement.in_flight + len(self._held or []) + self._recalling
 
     @property
     def idle(self) -> bool:
@@ -231,15 +250,19 @@ class Dispatcher:
 
     # -- EnvironmentEvents -----------------------------------------------------------------------------------------
 
-    def answered(self, environment: EnvironmentHandle, invocation: Invocation, headers: dict[bytes, bytes]) -> None:
-        """An invocation was answered: its environment is free."""
+    def answered(
+        self, environment: EnvironmentHandle, invocation: Invocation, headers: dict[bytes, bytes], body: bytes
+    ) -> None:
+        """An invocation was answered: its environment is free, or goes with the answer to who forwarded the request."""
+        leased = b""
+        if invocation.holder and _RETIRE not in headers:
+            leased = self._surroundings.leases.offer(self, environment, invocation)
+        invocation.succeed(headers, body, leased)
         now = time.monotonic()
-        self._metrics.duration.observe(now - invocation.started)
-        self._metrics.ran(invocation.qualifier, invocation.version, error=b"x-amz-function-error" in headers)
-        billed_ms = int(headers.get(_BILLED_MS, b"0"))
-        self._metrics.billed_gb_seconds.inc(billed_ms * self.target.configuration.memory_size / 1_024_000)
-        retire = "the agent asked for it" if _RETIRE in headers else ""
-        self._execute(self.placement.finished(environment.id, now, retire=retire))
+        self._metrics.answered(invocation, headers, self.target.configuration.memory_size, now)
+        if not leased:
+            retire = "the agent asked for it" if _RETIRE in headers else ""
+            self._execute(self.placement.finished(environment.id, now, retire=retire))
 
     def rejected(self, environment: EnvironmentHandle, invocation: Invocation) -> None:
         """The event reached nobody: another environment takes it, invisibly (rule 4)."""
@@ -267,16 +290,9 @@ class Dispatcher:
         self._tasks.start(self._explain(environment, invocation, end))
 
     async def _explain(self, environment: EnvironmentHandle, invocation: Invocation, end: EnvironmentEnd) -> None:
-        """Answers with what ended the environment; Kubernetes needs a moment to say that it was the memory."""
-        deadline = time.monotonic() + _OOM_WAIT_S
-        killed = False
-        while not killed and time.monotonic() < deadline and end.may_be_memory:
-            await asyncio.sleep(0.1)
-            killed = self._surroundings.killed_by_memory(self.target.namespace, environment.pod)
-        if killed:
-            invocation.function_error(invoke_error.out_of_memory(invocation.id))
-        else:
-            invocation.function_error(invoke_error.sandbox_failure(invocation.id, end.text))
+        """Answers with what ended the environment."""
+        killed = partial(self._surroundings.killed_by_memory, self.target.namespace, environment.pod)
+        invocation.function_error(await sudden_end.error_of(invocation, end, killed))
         self._drop(environment, 0)
         self._execute(self.placement.lost(environment.id, time.monotonic()))
 
@@ -305,8 +321,7 @@ class Dispatcher:
 
     def connection_lost(self, number: int) -> None:
         """The connection to an environment ended."""
-        found = self.environments.get(number)
-        if found is not None:
+        if (found := self.environments.get(number)) is not None:
             found.lost()
 
     def claim_lost(self, number: int) -> None:
@@ -326,14 +341,15 @@ class Dispatcher:
         for action in actions:
             match action:
                 case Dispatch(request=invocation, environment=number):
-                    if self.placement.share.provisioned:
-                        self._count_provisioned(invocation, number)
+                    if invocation.qualifier in self.placement.share.provisioned:
+                        provisioned = bool(self.placement.environments[number].provisioned)
+                        self._metrics.dispatched(invocation.qualifier, provisioned=provisioned)
                     self.environments[number].send(invocation)
                 case Throttle(request=invocation, reason=reason):
                     self._metrics.throttled(reason.value)
                     invocation.fail(invoke_error.throttled(reason.value))
                 case Start(environment=number, own_pod=own_pod):
-                    self._starts.begin(number, self.target, own_pod=own_pod)
+                    self._start(number, own_pod=own_pod)
                 case Retire(environment=number, why=why):
                     self._retire(number, why)
                 case Fail(request=invocation, failure=failure):
@@ -343,11 +359,15 @@ class Dispatcher:
                 case Cancel():
                     pass  # the start finds out by itself when it is about to begin
 
-    def _count_provisioned(self, invocation: Invocation, number: int) -> None:
-        """Whether an invocation got one of the environments that are kept for its qualifier, or spilled over (§5.8)."""
-        if invocation.qualifier in self.placement.share.provisioned:
-            provisioned = bool(self.placement.environments[number].provisioned)
-            self._metrics.dispatched(invocation.qualifier, provisioned=provisioned)
+    def _start(self, number: int, *, own_pod: bool) -> None:
+        """Begins a start, unless an environment comes back from who holds a lease of it for whoever waits."""
+
+        def begin() -> None:
+            if number in self.placement.environments:
+                self._starts.begin(number, self.target, own_pod=own_pod)
+
+        if own_pod or not self._surroundings.leases.recall(self.placement, begin):
+            begin()
 
     def _fail(self, invocation: Invocation, failure: FailureAnswer) -> None:
         """An environment could not start: the function's own fault is a function error, all else is Lambda's."""

@@ -23,8 +23,10 @@ _PASSED_ON = tuple(
 class EnvironmentEvents(Protocol):
     """What an environment tells of itself."""
 
-    def answered(self, environment: "EnvironmentHandle", invocation: Invocation, headers: dict[bytes, bytes]) -> None:
-        """An invocation was answered."""
+    def answered(
+        self, environment: "EnvironmentHandle", invocation: Invocation, headers: dict[bytes, bytes], body: bytes
+    ) -> None:
+        """An invocation was answered by its environment; its caller is not yet."""
 
     def rejected(self, environment: "EnvironmentHandle", invocation: Invocation) -> None:
         """The agent refused an invocation before any of it reached the runtime."""
@@ -79,8 +81,7 @@ class EnvironmentHandle:
         if invocation is None:
             return
         if status == 200:
-            invocation.succeed(headers, body)
-            self.events.answered(self, invocation, headers)
+            self.events.answered(self, invocation, headers, body)
         elif status == 409:
             self.events.rejected(self, invocation)
         else:
@@ -95,8 +96,8 @@ class EnvironmentHandle:
         self.events.failed(self, invocation, end)
 
 
-def invoke_head(invocation: Invocation) -> bytes:
-    """The agent's request head, with a place for the token."""
+def invoke_head(invocation: Invocation, term: str = "") -> bytes:
+    """The agent's request head, with a place for the token. `term`: of the lease that it is sent by."""
     headers = invocation.request.headers
     lines = [
         b"POST /invoke HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer %b\r\nContent-Length: "
@@ -104,6 +105,8 @@ def invoke_head(invocation: Invocation) -> bytes:
         f"{environment_protocol.REQUEST_ID}: {invocation.id}".encode(),
         f"{environment_protocol.INVOKED_ARN}: {invocation.arn}".encode(),
     ]
+    if term:
+        lines.append(f"{environment_protocol.TERM}: {term}".encode())
     for name in _PASSED_ON:
         value = headers.get(name)
         if value is not None:

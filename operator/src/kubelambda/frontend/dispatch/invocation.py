@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.core.invoke.routing import LATEST
 from kubelambda.wire.server import Request
@@ -25,20 +26,27 @@ class Invocation:
     version: str = LATEST
     """What it got."""
     environment_head: bytes = b""
+    holder: str = ""
+    """The frontend that forwarded it, if that takes leases."""
 
     def fail(self, error: InvokeError) -> None:
         """Answers with one of Lambda's errors."""
         refuse(self.request, self.id, error)
 
-    def succeed(self, headers: dict[bytes, bytes], body: bytes) -> None:
-        """Answers with what the environment said."""
+    def succeed(self, headers: dict[bytes, bytes], body: bytes, more: bytes = b"") -> None:
+        """Answers with what the environment said; `more` are header lines of ours."""
         lines = b"Content-Type: application/json\r\nX-Amz-Executed-Version: %b\r\nx-amzn-RequestId: %b\r\n"
         lines %= self.version.encode(), self.id.encode()
         for name, ours in _RELAYED:
             value = headers.get(name)
             if value is not None:
                 lines += b"%b: %b\r\n" % (ours, value)
-        self.request.respond(200, body, lines)
+        self.request.respond(200, body, lines + more)
+
+    def gone(self) -> None:
+        """Answers that there is no such function or version any more."""
+        suffix = f":{self.qualifier}"
+        self.fail(invoke_error.not_found(self.arn.removesuffix(suffix) + suffix))
 
     def function_error(self, body: bytes) -> None:
         """Answers with a function error that the platform words."""

@@ -9,13 +9,17 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from kubelambda.api import environment_protocol
 from kubelambda.core.invoke.routing import LATEST
 from kubelambda.core.placement.function_share import ThrottleReason
+from kubelambda.frontend.dispatch.invocation import Invocation
 from kubelambda.frontend.dispatch.provisioned_metrics import AccountMetrics, ProvisionedMetrics
 from kubelambda.frontend.dispatch.qualifier_metrics import QualifierMetrics
 from kubelambda.kube.reflector import Reflector
 
 _LABELS = ["namespace", "function"]
+_BILLED_MS = environment_protocol.BILLED_MS.lower().encode()
+_FUNCTION_ERROR = environment_protocol.FUNCTION_ERROR.lower().encode()
 _DURATIONS = (0.001, 0.005, 0.02, 0.1, 0.5, 2, 10)
 
 
@@ -33,9 +37,7 @@ class FunctionMetrics:
         self.invocations = metrics.invocations.labels(namespace, function)
         self.errors = metrics.errors.labels(namespace, function)
         self.duration = metrics.durations.labels(namespace, function)
-        self.concurrent = metrics.concurrent.labels(namespace, function)
         self.cold_starts = metrics.cold_starts.labels(namespace, function)
-        self.environments = metrics.environments.labels(namespace, function)
         self.billed_gb_seconds = metrics.billed_gb_seconds.labels(namespace, function)
 
     def throttled(self, reason: str) -> None:
@@ -51,10 +53,27 @@ class FunctionMetrics:
         if qualifier != LATEST and not self._gone:
             self._metrics.qualifiers.ran(self._names, qualifier, version, error=error)
 
+    def answered(self, invocation: Invocation, headers: dict[bytes, bytes], memory_size: int, now: float) -> None:
+        """Counts what an environment of so many MB has answered."""
+        self.duration.observe(now - invocation.started)
+        self.ran(invocation.qualifier, invocation.version, error=_FUNCTION_ERROR in headers)
+        self.billed_gb_seconds.inc(int(headers.get(_BILLED_MS, b"0")) * memory_size / 1_024_000)
+
     def dispatched(self, qualifier: str, *, provisioned: bool) -> None:
         """Counts an invocation of a qualifier that has provisioned concurrency."""
         if not self._gone:
             self._metrics.provisioned.dispatched((*self._names, qualifier), provisioned=provisioned)
+
+    def show_in_flight(self, in_flight: int) -> None:
+        """Invocations of the function that are in flight by this frontend."""
+        if not self._gone:
+            self._metrics.concurrent.labels(*self._names).set(in_flight)
+
+    def show(self, in_flight: int, environments: int) -> None:
+        """How the function is now, by whoever owns it."""
+        self.show_in_flight(in_flight)
+        if not self._gone:
+            self._metrics.environments.labels(*self._names).set(environments)
 
     def remove(self) -> None:
         """Forgets the series of a function that is gone."""

@@ -1,0 +1,234 @@
+"""Leases between real frontends: fewer hops, and every limit as exact as without them."""
+
+import asyncio
+import json
+from pathlib import Path
+
+from tests.integration.loopback import Answer, Cluster, eventually
+
+from kubelambda.core.account import ownership
+from kubelambda.frontend.frontend import Frontend
+
+ADDRESSES = ("127.0.1.1", "127.0.1.2", "127.0.1.3")
+ECHO = "def handler(event, context): return event"
+SLOW = "import time\ndef handler(event, context):\n  time.sleep(event)\n  return event"
+RECORDING = """
+import json, os, time
+def handler(event, context):
+    began = time.monotonic()
+    time.sleep(event["seconds"])
+    with open(event["file"], "a") as file:
+        line = json.dumps([os.getpid(), began, time.monotonic(), context.aws_request_id])
+        file.write(line + chr(10))
+    return "ran"
+"""
+
+
+def sample(frontend: Frontend, name: str, **labels: str) -> float:
+    """A figure of a frontend; 0 when it has none."""
+    return frontend.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def forwards(frontend: Frontend) -> float:
+    """Requests that a frontend passed on."""
+    return sample(frontend, "kubelambda_forwards_total")
+
+
+async def two(cluster: Cluster) -> tuple[str, Frontend, str, Frontend]:
+    """Two frontends: the owner of the namespace and its address, and the other one."""
+    owner, other = ownership.ranked(cluster.namespace, ADDRESSES[:2])
+    owning = await cluster.frontend(owner, members=(owner, other))
+    holding = await cluster.frontend(other, members=(owner, other))
+    return owner, owning, other, holding
+
+
+async def lease(cluster: Cluster, name: str, event: object, other: str, holding: Frontend) -> None:
+    """Calls until the other frontend holds a lease and runs a call itself."""
+
+    async def direct() -> bool:
+        before = forwards(holding)
+        answer = await cluster.invoke(name, event, address=other)
+        assert answer.status == 200, answer.body
+        return forwards(holding) == before
+
+    await eventually(direct)
+
+
+async def test_who_keeps_forwarding_gets_leases_and_forwards_no_more(cluster: Cluster) -> None:
+    """And every invocation is counted once, by whoever ran it."""
+    await cluster.function("echo", ECHO)
+    await cluster.pool(1)
+    _, owning, other, holding = await two(cluster)
+    for n in range(100):
+        assert (await cluster.invoke("echo", n, address=other)).json == n
+    assert forwards(holding) < 50
+    labels = {"namespace": cluster.namespace, "function": "echo"}
+    for name in ("kubelambda_invocations_total", "kubelambda_duration_seconds_count"):
+        assert sample(owning, name, **labels) + sample(holding, name, **labels) == 100
+    assert sample(holding, "kubelambda_invocations_total", **labels) == 100 - forwards(holding)
+    assert sample(owning, "kubelambda_billed_gb_seconds_total", **labels) > 0
+    assert sample(holding, "kubelambda_billed_gb_seconds_total", **labels) > 0
+    assert len(await cluster.claimed_pods()) == 1
+    await eventually(lambda: owning.in_flight == 0)
+
+
+async def test_a_lease_is_in_flight_where_it_is_used(cluster: Cluster) -> None:
+    """An idle one nowhere: ConcurrentExecutions are invocations."""
+    await cluster.function("slow", SLOW)
+    await cluster.pool(1)
+    _, owning, other, holding = await two(cluster)
+    await lease(cluster, "slow", 0, other, holding)
+    call = cluster.calls("slow", 1, 4, address=other)[0]
+    labels = {"namespace": cluster.namespace, "function": "slow"}
+    await eventually(lambda: sample(holding, "kubelambda_concurrent_executions", **labels) == 1)
+    account = {"namespace": cluster.namespace}
+    assert sample(holding, "kubelambda_unreserved_concurrent_executions", **account) == 1
+    await eventually(lambda: sample(owning, "kubelambda_concurrent_executions", **labels) == 0)
+    assert sample(owning, "kubelambda_unreserved_concurrent_executions", **account) == 0
+    assert (await call).json == 4
+    await eventually(lambda: sample(holding, "kubelambda_concurrent_executions", **labels) == 0)
+
+
+async def test_an_idle_lease_keeps_nobody_from_the_last_unit(cluster: Cluster) -> None:
+    """A function that may run one at a time, called by turns here and there: no call is throttled."""
+    await cluster.function("one", ECHO, reserved=1)
+    await cluster.pool(1)
+    owner, _, other, holding = await two(cluster)
+    for n in range(5):
+        await lease(cluster, "one", n, other, holding)
+        answer = await cluster.invoke("one", n, address=owner)
+        assert (answer.status, answer.json) == (200, n)
+        await asyncio.sleep(1.2)  # the request rate of one unit, and the pause after a lease that was in the way
+
+
+async def test_a_lease_in_use_is_a_unit_in_flight(cluster: Cluster) -> None:
+    """Whoever asks gets the 429 that is due, and once it is over its unit is free before its caller knows."""
+    await cluster.function("one", SLOW, reserved=1)
+    await cluster.pool(1)
+    owner, _, other, holding = await two(cluster)
+    await lease(cluster, "one", 0, other, holding)
+    await asyncio.sleep(0.1)
+    before = forwards(holding)
+    running = cluster.calls("one", 1, 1.5, address=other)[0]
+    await eventually(lambda: holding.in_flight == 1)
+    for address in (owner, other):
+        answer = await cluster.invoke("one", 0, address=address)
+        assert (answer.status, answer.json["Reason"]) == (429, "ReservedFunctionConcurrentInvocationLimitExceeded")
+    assert (await running).json == 1.5
+    assert forwards(holding) == before + 1, "it did not run on a lease"
+    assert (await cluster.invoke("one", 0, address=owner)).status == 200
+
+
+async def test_reserved_concurrency_is_exact_under_load_on_both_sides(cluster: Cluster, tmp_path: Path) -> None:
+    """Three at a time, never four, and never two in one environment; each call runs once, or is throttled."""
+    await cluster.function("three", RECORDING, reserved=3)
+    await cluster.pool(3)
+    owner, owning, other, holding = await two(cluster)
+    file = tmp_path / "runs"
+    file.touch()
+    event = {"seconds": 0.01, "file": str(file)}
+
+    async def caller(address: str, count: int) -> list[Answer]:
+        return [await cluster.invoke("three", event, address=address) for _ in range(count)]
+
+    answers: list[Answer] = []
+    for here, there in ((0, 2), (1, 2), (3, 3), (0, 3)):  # within the limit, at it, far above it, and back
+        turns = [caller(owner, 30) for _ in range(here)] + [caller(other, 30) for _ in range(there)]
+        found = [answer for turn in await asyncio.gather(*turns) for answer in turn]
+        if here + there <= 3:
+            assert {answer.status for answer in found} == {200} or {
+                answer.json.get("Reason") for answer in found if answer.status == 429
+            } == {"ReservedFunctionInvocationRateLimitExceeded"}
+        answers += found
+    runs = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(runs) == len({run[3] for run in runs}) == sum(answer.status == 200 for answer in answers)
+    assert most_at_once([(run[1], run[2]) for run in runs]) <= 3
+    for process in {run[0] for run in runs}:
+        assert most_at_once([(run[1], run[2]) for run in runs if run[0] == process]) == 1
+    labels = {"namespace": cluster.namespace, "function": "three"}
+    ran = [sample(found, "kubelambda_invocations_total", **labels) for found in (owning, holding)]
+    assert sum(ran) == len(runs)
+    assert ran[1] > 0, "nothing ran on a lease"
+    await eventually(lambda: owning.in_flight == holding.in_flight == 0)
+
+
+async def test_an_update_reaches_who_holds_a_lease(cluster: Cluster) -> None:
+    """No old code runs once both have seen the new one."""
+    await cluster.function("code", "def handler(event, context): return 'old'")
+    await cluster.pool(2)
+    _, owning, other, holding = await two(cluster)
+    await lease(cluster, "code", None, other, holding)
+    await cluster.function("code", "def handler(event, context): return 'new'", revision="b" * 16)
+    await eventually(lambda: all(revision(each, cluster, "code") == "b" * 16 for each in (owning, holding)))
+    for _ in range(5):
+        assert (await cluster.invoke("code", address=other)).json == "new"
+
+
+async def test_a_holder_that_is_gone_takes_no_unit_with_it(cluster: Cluster) -> None:
+    """Its lease lapses, and its environment says that it runs nothing: the same one takes the next call."""
+    await cluster.function("one", ECHO, reserved=1)
+    await cluster.pool(1)
+    owner, _, other, holding = await two(cluster)
+    await lease(cluster, "one", 1, other, holding)
+    pods = await cluster.claimed_pods()
+    await cluster.crash(other)
+
+    async def served() -> bool:
+        return (await cluster.invoke("one", 2, address=owner)).status == 200
+
+    await eventually(served)
+    assert await cluster.claimed_pods() == pods
+
+
+async def test_leases_of_an_owner_that_is_gone_end_where_another_takes_over(cluster: Cluster) -> None:
+    """Its environments are adopted, and who holds a lease of one is refused there, and served all the same."""
+    await cluster.function("slow", SLOW, reserved=2)
+    await cluster.pool(2)
+    first, second, third = ownership.ranked(cluster.namespace, ADDRESSES)
+    await cluster.frontend(first, members=ADDRESSES)
+    heir = await cluster.frontend(second, members=ADDRESSES)
+    holding = await cluster.frontend(third, members=ADDRESSES)
+    await lease(cluster, "slow", 0, third, holding)
+    running = cluster.calls("slow", 1, 3, address=third)[0]
+    await asyncio.sleep(0.1)
+    await eventually(lambda: claimed(cluster))
+    await cluster.crash(first)
+    cluster.members(heir, second, third)
+    others = cluster.calls("slow", 2, 1.5, address=second)
+    statuses = sorted([answer.status for answer in await asyncio.gather(*others)])
+    assert statuses == [200, 429], "what runs for the former owner counts"
+    assert (await running).json == 3
+    cluster.members(holding, second, third)
+    assert (await cluster.invoke("slow", 0, address=third)).json == 0
+
+
+async def test_without_leases_every_call_is_forwarded(cluster: Cluster) -> None:
+    """The switch."""
+    cluster.settings = {"leases": {"enabled": False}}
+    await cluster.function("echo", ECHO)
+    await cluster.pool(1)
+    _, _, other, holding = await two(cluster)
+    for n in range(20):
+        assert (await cluster.invoke("echo", n, address=other)).json == n
+    assert forwards(holding) == 20
+
+
+async def claimed(cluster: Cluster) -> bool:
+    """Whether Kubernetes knows of an environment of the function."""
+    return bool(await cluster.claimed_pods())
+
+
+def revision(frontend: Frontend, cluster: Cluster, name: str) -> str | None:
+    """What a frontend believes a function to run."""
+    view = frontend.caches.functions.items.get((cluster.namespace, name))
+    return view.deployed.revision if view is not None and view.deployed is not None else None
+
+
+def most_at_once(spans: list[tuple[float, float]]) -> int:
+    """How many of them overlap at most."""
+    edges = sorted([(began, 1) for began, _ in spans] + [(ended, -1) for _, ended in spans])
+    most = running = 0
+    for _, change in edges:
+        running += change
+        most = max(most, running)
+    return most
