@@ -225,11 +225,12 @@ def test_a_name_at_the_length_limit_works(account: Account) -> None:
 
 
 def test_ephemeral_storage_beyond_the_pools_gets_a_pod_of_its_own(account: Account) -> None:
-    """The size of /tmp is that of the Function."""
+    """The size of /tmp is that of the Function, and a little for what no agent sees."""
     account.function("roomy", RETURN.format(value=1), ephemeralStorage={"size": 1024})
     assert account.invoke("roomy")["StatusCode"] == 200
     volumes = account.environments("roomy")[0]["spec"]["volumes"]
-    assert [v["emptyDir"]["sizeLimit"] for v in volumes if v["name"] == "tmp"] in (["1Gi"], ["1024Mi"])
+    (size,) = (v["emptyDir"]["sizeLimit"] for v in volumes if v["name"] == "tmp")
+    assert 1024 < int(size.removesuffix("Mi")) <= 1024 + 128, size
 
 
 def test_memory_and_cpu_of_the_environment_follow_memory_size(account: Account) -> None:
