@@ -46,7 +46,10 @@ def containerd() -> processes.Process:
     # A registry that a test runs on this machine is spoken to without TLS.
     registry = _REGISTRIES / TEST_REGISTRY
     registry.mkdir(parents=True, exist_ok=True)
-    (registry / "hosts.toml").write_text(f'server = "http://{TEST_REGISTRY}"\n')
+    # Without a `host`, containerd 1.6 does not read the file at all.
+    (registry / "hosts.toml").write_text(
+        f'server = "http://{TEST_REGISTRY}"\n[host."http://{TEST_REGISTRY}"]\n  capabilities = ["pull", "resolve"]\n'
+    )
     command = ("/usr/bin/containerd", "--config", str(_CONFIGURATION), "--log-level", "warn")
     return processes.Process("containerd", command, (_CONFIGURATION,), ready=_answers)
 

@@ -130,6 +130,21 @@ def test_a_refused_grant_moves_the_route_and_says_why() -> None:
     assert status.provisioned_concurrency.status_reason == "too much"
 
 
+def test_a_failure_is_of_the_version_that_failed() -> None:
+    """Another version begins without it."""
+    failing = replace(PROVISIONED, spec=spec("1", warm=True), provisions={"1": Provision(failure="FUNCTION_ERROR")})
+    failed = decide_alias(failing, NOW).status
+    assert failed.provisioned_concurrency is not None
+    assert failed.provisioned_concurrency.status == "FAILED"
+    still = decide_alias(replace(failing, before=failed, provisions={}), NOW).status.provisioned_concurrency
+    assert still is not None
+    assert still.status == "FAILED"
+    edited = replace(failing, before=failed, generation=2, spec=spec("2", warm=True), provisions={})
+    begun = decide_alias(edited, NOW).status.provisioned_concurrency
+    assert begun is not None
+    assert begun.status == "IN_PROGRESS"
+
+
 def test_what_the_scaler_says_is_left_to_it() -> None:
     """Its condition stays as it is."""
     active = Condition(

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyState, ProvisionedConcurrencyStatus
-from kubelambda.core.function.provisioning import RELEASE_S, Provision, replicas, seconds_since
+from kubelambda.core.account.reserved_concurrency import Grant
+from kubelambda.core.function.provisioning import RELEASE_S, Provision, provisioned_status, replicas, seconds_since
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -41,3 +42,17 @@ def test_the_time_counts_from_the_last_change_of_the_number() -> None:
     assert seconds_since(status, 2, NOW) == 60
     assert seconds_since(status, 3, NOW) == 0
     assert seconds_since(None, 2, NOW + timedelta(hours=1)) == 0
+
+
+def test_a_failure_stays_until_something_comes_of_the_next_attempt() -> None:
+    """While the pod that failed is gone and the next one has only begun, nothing is better than it was."""
+    said = "FUNCTION_ERROR_INIT_FAILURE"
+    failed = provisioned_status(None, 2, Grant(2), Provision(failure=said), NOW)
+    again = provisioned_status(failed, 2, Grant(2), Provision(), NOW)
+    assert (again.status, again.status_reason) == (ProvisionedConcurrencyState.FAILED, said)
+    some = provisioned_status(again, 2, Grant(2), Provision(available=1), NOW)
+    assert (some.status, some.status_reason) == (ProvisionedConcurrencyState.IN_PROGRESS, "")
+    assert provisioned_status(again, 3, Grant(3), Provision(), NOW).status is ProvisionedConcurrencyState.IN_PROGRESS
+    refused = provisioned_status(None, 2, Grant(0, "no room"), Provision(), NOW)
+    granted = provisioned_status(refused, 2, Grant(2), Provision(), NOW)
+    assert granted.status is ProvisionedConcurrencyState.IN_PROGRESS

@@ -266,8 +266,12 @@ def _provisioned(
         available += min(count, observed.provisions.get(version, NO_PROVISION).available)
     for version in target.versions() if target else ():
         failure = failure or observed.provisions.get(version, NO_PROVISION).failure
+    before = observed.before.provisioned_concurrency
+    if before is not None and observed.before.observed_generation != observed.generation:
+        # Whatever failed was of the versions of yesterday.
+        before = before.model_copy(update={"status": ProvisionedConcurrencyState.IN_PROGRESS})
     found = provisioned_status(
-        observed.before.provisioned_concurrency,
+        before,
         observed.requested,
         observed.grant,
         Provision(available, failure),

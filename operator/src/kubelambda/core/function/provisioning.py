@@ -49,7 +49,10 @@ def seconds_since(status: ProvisionedConcurrencyStatus | None, requested: int, n
 def provisioned_status(
     before: ProvisionedConcurrencyStatus | None, requested: int, grant: Grant, provision: Provision, now: datetime
 ) -> ProvisionedConcurrencyStatus:
-    """What to report of `requested` environments."""
+    """What to report of `requested` environments. `before` is of the same versions.
+
+    A failure stays until something comes of the environments that are started instead of those that failed.
+    """
     allocated = grant.granted or 0
     available = min(provision.available, allocated)
     state, reason = ProvisionedConcurrencyState.IN_PROGRESS, ""
@@ -59,6 +62,8 @@ def provisioned_status(
         state = ProvisionedConcurrencyState.READY
     elif provision.failure:
         state, reason = ProvisionedConcurrencyState.FAILED, provision.failure
+    elif before is not None and _still_failing(before, requested, allocated, available):
+        state, reason = before.status, before.status_reason
     unchanged = before is not None and before.requested == requested
     return ProvisionedConcurrencyStatus(
         requested=requested,
@@ -68,6 +73,11 @@ def provisioned_status(
         status_reason=reason,
         last_modified=before.last_modified if before and unchanged else lambda_time(now),
     )
+
+
+def _still_failing(before: ProvisionedConcurrencyStatus, requested: int, allocated: int, available: int) -> bool:
+    same = (before.requested, before.allocated) == (requested, allocated)
+    return same and before.status is ProvisionedConcurrencyState.FAILED and available <= before.available
 
 
 def readiness(status: ProvisionedConcurrencyStatus) -> tuple[ConditionStatus, Reason, str]:
