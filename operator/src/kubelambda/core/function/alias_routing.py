@@ -29,8 +29,9 @@ LATEST = "$LATEST"
 OWN_CONDITIONS = frozenset({"Ready", "ProvisionedConcurrencyReady", "Reconciling", "Stalled"})
 """What the operator says; ScalingActive is the scaler's."""
 
-LEAVE_S = 1.0
-"""Frontends hear within this long that an alias leads elsewhere; then the environments that it led to may go."""
+LEAVE_S = 5.0
+"""Frontends hear well within this long that an alias leads elsewhere, busy as the cluster may be; then the environments
+that it led to may go."""
 
 type Told = tuple[str, ConditionStatus, Reason, str]
 """A condition's type, status, reason and message."""
