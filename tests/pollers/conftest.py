@@ -28,7 +28,8 @@ from kubelambda.pollers.sources.sqs import SqsQueue
 from kubelambda.pollers.sqs_poller import SqsPoller
 
 KEY = b"k" * 32
-VISIBILITY_S = 3
+VISIBILITY_S = 8
+"""Longer than a batch takes on a busy machine: whose batch outlasts it is sent the whole of it again."""
 type Answer = tuple[int, bool, Any]
 """Status, whether the function failed, and what it returned."""
 
@@ -165,7 +166,7 @@ class Source:
         found = (await self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=names))["Attributes"]
         return int(found[names[0]]), int(found[names[1]])
 
-    async def until_empty(self, seconds: float = 30) -> None:
+    async def until_empty(self, seconds: float = 60) -> None:
         """Returns once the queue has nothing, and the function something."""
         await eventually(lambda: bool(self.function.events), seconds)
         deadline = time.monotonic() + seconds

@@ -190,7 +190,7 @@ async def test_leases_of_an_owner_that_is_gone_end_where_another_takes_over(clus
     holding = await cluster.frontend(third, members=ADDRESSES)
     await lease(cluster, "slow", 0, third, holding)
     running = cluster.calls("slow", 1, 3, address=third)[0]
-    await asyncio.sleep(0.1)
+    await eventually(lambda: holding.in_flight == 1)
     await eventually(lambda: claimed(cluster))
     await cluster.crash(first)
     cluster.members(heir, second, third)

@@ -213,10 +213,10 @@ async def test_environments_that_run_something_are_the_last_to_go(whole: Cluster
     )
     await publish(whole, 1, source)
     await point(whole, 1, 3)
-    await whole.frontend()
+    frontend = await whole.frontend()
     await told(whole, 1, "READY")
     busy = whole.calls("f:live", 2, {"seconds": 5})
-    await asyncio.sleep(0.5)
+    await eventually(lambda: frontend.in_flight == 2)
     await point(whole, 1, 1)
     await eventually(lambda: len(replica_sets.shrunk) == 1, 30)
     assert not any(call.done() for call in busy), "the first one to go was to be the idle one, at once"

@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -48,9 +48,9 @@ class Recorder:
 
 @pytest.fixture
 def loop() -> Iterator[EventLoop]:
-    """A loop that stops after five seconds at the latest."""
+    """A loop that stops after thirty seconds at the latest."""
     found = EventLoop()
-    found.call_later(5, found.stop)
+    found.call_later(30, found.stop)
     yield found
     found.close()
 
@@ -68,6 +68,18 @@ def client(loop: EventLoop, protocol: Recorder) -> Iterator[socket.socket]:
     loop.listen("127.0.0.1", port, lambda: protocol)
     with socket.create_connection(("127.0.0.1", port)) as found:
         yield found
+
+
+def when(loop: EventLoop, holds: Callable[[], object], act: Callable[[], object]) -> None:
+    """Acts once it `holds`, between callbacks."""
+
+    def look() -> None:
+        if holds():
+            act()
+        else:
+            loop.call_later(0.01, look)
+
+    look()
 
 
 def test_timers_run_in_order_and_cancelled_ones_never(loop: EventLoop) -> None:
@@ -109,12 +121,10 @@ def test_more_than_the_other_side_reads_at_once_arrives_whole_and_in_order(
         while data := client.recv(65_536):
             received.extend(data)
 
-    reader = threading.Thread(target=read)
-    reader.start()
-    loop.call_later(0.05, lambda: protocol.transport.close())  # noqa: PLW0108 - there is no transport yet
-    loop.call_later(1, loop.stop)
+    client.settimeout(30)
+    when(loop, lambda: protocol.received == b"ab", lambda: protocol.transport.close())  # noqa: PLW0108 - there is no transport yet
+    loop.in_thread(read, lambda _: when(loop, lambda: protocol.lost, loop.stop))
     loop.run()
-    reader.join(5)
     assert bytes(received) == b"ab" * 3_000_000
     assert protocol.lost == 1
 
@@ -124,8 +134,8 @@ def test_a_client_that_goes_away_is_a_lost_connection(
 ) -> None:
     """Once; and what is written afterwards is dropped."""
     client.sendall(b"x")
-    loop.call_later(0.1, client.close)
-    loop.call_later(0.2, loop.stop)
+    when(loop, lambda: protocol.received, client.close)
+    when(loop, lambda: protocol.lost, loop.stop)
     loop.run()
     assert (protocol.received, protocol.lost) == (b"x", 1)
     protocol.transport.write(b"too late")
@@ -145,8 +155,8 @@ def test_the_end_of_a_connection_is_never_told_within_a_write(
             protocol.transport.write(b"x")
             lost_within.append(protocol.lost)
 
-    loop.call_later(0.1, write)
-    loop.call_later(0.3, loop.stop)
+    when(loop, lambda: protocol.transport, write)
+    when(loop, lambda: protocol.lost, loop.stop)
     loop.run()
     assert lost_within == [0, 0, 0]
     assert protocol.lost == 1

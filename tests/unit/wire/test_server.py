@@ -157,6 +157,9 @@ async def test_a_caller_that_is_gone_gets_nothing(client: Client, server: Server
     client[1].write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
     await server.arrived.wait()
     client[1].close()
-    await asyncio.sleep(0.05)
+    for _ in range(1000):
+        if not server.requests[0].alive:
+            break
+        await asyncio.sleep(0.02)
     assert not server.requests[0].alive
     server.requests[0].respond(200, b"too late")

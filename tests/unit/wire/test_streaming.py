@@ -91,6 +91,7 @@ class Site:
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
         self.producers: list[Producer] = []
+        self.waiting = 0
         self.port = 0
         self.run: Callable[[Callable[[], None]], None] = lambda _: None
 
@@ -120,7 +121,9 @@ class Site:
             request.begin(200, length=10)
             request.write(b"some")
             request.end()
-        elif request.target != b"/never":
+        elif request.target == b"/never":
+            self.waiting += 1
+        else:
             request.respond(200, request.body)
 
     def connect(self, receive_bytes: int = 0) -> socket.socket:
@@ -143,13 +146,14 @@ def on_event_loop(site: Site, bounds: Bounds) -> Callable[[], None]:
         site.port,
         lambda: Connection(site.serve, max_body=1000, admit=site.admit, connections=connections),
     )
-    thread = threading.Thread(target=loop.run)
+    thread = threading.Thread(target=loop.run, daemon=True)
     thread.start()
     site.run = lambda work: loop.in_thread(lambda: None, lambda _: work())
 
     def end() -> None:
         site.run(loop.stop)
-        thread.join(10)
+        thread.join(30)
+        assert not thread.is_alive()
         for connection in connections:
             connection.cut()
         loop.call_later(0.05, loop.stop)
@@ -192,13 +196,14 @@ def on_uvloop(site: Site, bounds: Bounds) -> Callable[[], None]:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())
 
-    thread = threading.Thread(target=serve)
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
-    started.wait(10)
+    assert started.wait(30)
 
     def end() -> None:
         stop[0]()
-        thread.join(10)
+        thread.join(30)
+        assert not thread.is_alive()
 
     return end
 
@@ -305,14 +310,14 @@ def test_a_body_is_streamed_and_its_sender_waits_for_the_sink(serving: Any) -> N
             while sent[0] < LARGE:
                 sent[0] += found.send(PIECE)
 
-        sender = threading.Thread(target=send)
+        sender = threading.Thread(target=send, daemon=True)
         sender.start()
-        assert eventually(lambda: sent[0] > 0)
+        assert eventually(lambda: site.sinks and sent[0] > 0)
         time.sleep(0.3)
         assert site.sinks[0].size < MEGABYTE
         assert sent[0] < LARGE // 2
         site.run(site.sinks[0].request.resume)
-        sender.join(20)
+        sender.join(60)
         answer = found.recv(MEGABYTE)
         assert answer.endswith(b"%d" % LARGE)
 
@@ -395,11 +400,11 @@ def test_a_new_connection_takes_the_place_of_an_idle_one(serving: Any) -> None:
         idle = site.connect()
         idle.sendall(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(MEGABYTE).startswith(b"HTTP/1.1 200 ")
-        time.sleep(0.1)
+        assert eventually(lambda: site.waiting == 2)
         third = site.connect()
         third.sendall(b"GET /never HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(MEGABYTE) == b""
-        time.sleep(0.1)
+        assert eventually(lambda: site.waiting == 3)
         with site.connect() as fourth, contextlib.suppress(ConnectionError):
             assert fourth.recv(MEGABYTE) == b""
         for found in [*busy, third]:
@@ -412,15 +417,11 @@ def test_a_new_connection_takes_the_place_of_an_idle_one(serving: Any) -> None:
 
 async def test_a_request_and_its_answer_pass_through_with_nothing_kept() -> None:
     """Seventy megabytes each way, between a slow sender, a relay, and a slow reader."""
-    far = Site()
-    end = on_event_loop(far, Bounds())
     loop = asyncio.get_running_loop()
     returned: list[Any] = []
 
     def failed(why: str) -> None:
         raise AssertionError(why)
-
-    pool = [await connect("127.0.0.1", far.port, lambda _: None) for _ in range(2)]
 
     def admit(request: Request) -> Admission:
         head = relayed_head(request, b"X-Relayed: yes\r\n", length=int(request.headers.get(b"content-length", 0)))
@@ -431,10 +432,18 @@ async def test_a_request_and_its_answer_pass_through_with_nothing_kept() -> None
     def serve(request: Request) -> None:
         raise AssertionError("nothing is collected")
 
-    server = await loop.create_server(lambda: ServerProtocol(serve, max_body=0, admit=admit), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=65_536)
-    async with asyncio.timeout(60):
+    async with contextlib.AsyncExitStack() as stack:
+        far = stack.enter_context(served(on_event_loop))
+        stack.push_async_callback(asyncio.sleep, 0.05)  # connections that were closed are lost a moment later
+        pool = [await connect("127.0.0.1", far.port, lambda _: None) for _ in range(2)]
+        for connection in pool:
+            stack.callback(connection.abort)
+        server = await loop.create_server(lambda: ServerProtocol(serve, max_body=0, admit=admit), "127.0.0.1", 0)
+        stack.callback(server.close)
+        port = server.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=65_536)
+        stack.callback(writer.close)
+        await stack.enter_async_context(asyncio.timeout(90))
         writer.write(b"POST /sink HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % LARGE)
         for _ in range(LARGE // len(PIECE)):
             writer.write(PIECE)
@@ -444,17 +453,12 @@ async def test_a_request_and_its_answer_pass_through_with_nothing_kept() -> None
         assert await reader.readexactly(len(str(LARGE))) == str(LARGE).encode()
         assert far.sinks[0].request.headers[b"x-relayed"] == b"yes"
         writer.write(b"GET /large" + GET)
-        await asyncio.sleep(0.3)
+        assert await asyncio.to_thread(eventually, lambda: far.producers and far.producers[0].paused)
+        await asyncio.sleep(0.3)  # in which it would go on, were anything kept on the way
         assert far.producers[0].left > LARGE // 2
         answer = bytearray()
         while piece := await reader.read(MEGABYTE):
             answer += piece
-    assert answer.endswith(b"0\r\nx-sum: 1\r\n\r\n")
-    assert len(answer) > LARGE
-    writer.close()
-    server.close()
-    for connection in returned:
-        connection.abort()
-    await asyncio.sleep(0.05)
-    end()
-    assert len(returned) == 2
+        assert answer.endswith(b"0\r\nx-sum: 1\r\n\r\n")
+        assert len(answer) > LARGE
+        assert len(returned) == 2
