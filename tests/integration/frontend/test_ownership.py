@@ -6,9 +6,10 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
-from tests.integration.loopback import Cluster, eventually
+from tests.integration.loopback import Cluster, Relay, eventually
 
 from kubelambda.core.account import ownership
 from kubelambda.frontend.account import stray_collection
@@ -128,29 +129,33 @@ async def test_an_environment_in_its_init_is_adopted_when_that_ends(cluster: Clu
 
 
 async def test_an_init_of_a_former_revision_goes_when_it_ends(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, relay: Relay, relayed: KubeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long it takes: nobody has to come across it later."""
+    """However long it takes: nobody has to come across it later, and no caller waits for it."""
     monkeypatch.setattr(stray_collection, "INTERVAL_S", 3600.0)
     owner, former = by_rank(cluster, *ADDRESSES[:2])
-    await cluster.function("slow", SLOW_INIT)
-    (old,) = await cluster.pool(1)
-    leaving = await cluster.frontend(former, members=(former,))
+    gate = tmp_path / "gate"
+    wait = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.05)\n"
+    await cluster.function("slow", wait + ECHO)
+    await cluster.pool(2)
+    leaving = await cluster.frontend(former, members=(former,), client=relayed)
     taking = await cluster.frontend(owner, members=(owner,))
     call = cluster.calls("slow", 1, 3, address=former)[0]
     await eventually(lambda: claimed(cluster, 1))
-    await cluster.function("slow", ECHO, revision="b" * 16)
+    (old,) = await cluster.claimed_pods()
+    await eventually(lambda: taking.caches.pods.items[cluster.namespace, old].function)
+    relay.cut()  # the former owner hears of no update, and so starts, changes and ends nothing
+    await cluster.function("slow", "def handler(event, context): return ['new', event]", revision="b" * 16)
     await eventually(lambda: seen(taking, cluster, "b" * 16))
-    await eventually(lambda: any(pod.function for pod in taking.caches.pods.items.values()))
     cluster.members(leaving, owner, former)
-    (new,) = await cluster.pool(1)
-    assert (await call).json == 3
+    assert (await call).json == ["new", 3]
+    assert old in await cluster.claimed_pods()
+    gate.touch()
 
-    async def only_new() -> bool:
-        return await cluster.claimed_pods() == [new]
+    async def gone() -> bool:
+        return old not in [pod["metadata"]["name"] for pod in await cluster.pods()]
 
-    await eventually(only_new)
-    assert old not in await cluster.pool_pods()
+    await eventually(gone)
 
 
 async def test_what_still_runs_for_a_former_owner_counts_whatever_its_revision(cluster: Cluster) -> None:
