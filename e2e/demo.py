@@ -143,8 +143,8 @@ def send_a_message() -> None:
         logs = ["kubectl", "logs", "--selector", "kubelambda.dev/function=orders", "--tail=20", "--prefix=false"]
         printed = subprocess.run(logs, check=False, text=True, capture_output=True).stdout
         print("\n".join(line for line in printed.splitlines() if line.startswith(("START", "REPORT"))))
-    run("kubectl", "delete", "-f", str(EXAMPLES / "sqs.yaml"), "--wait=false")
-    run("kubectl", "delete", "pod/aws", "service/aws", "service/sqs", "--wait=false")
+    run("kubectl", "delete", "-f", str(EXAMPLES / "sqs.yaml"), "--wait=false", "--ignore-not-found")
+    run("kubectl", "delete", "pod/aws", "service/aws", "service/sqs", "--wait=false", "--ignore-not-found")
 
 
 def layer_and_files() -> None:
@@ -184,7 +184,7 @@ def follow_the_load() -> None:
         stop.set()
         for caller in callers:
             caller.join()
-    run("kubectl", "delete", "-f", str(EXAMPLES / "versions.yaml"), "--wait=false")
+    run("kubectl", "delete", "-f", str(EXAMPLES / "versions.yaml"), "--wait=false", "--ignore-not-found")
 
 
 def scaled(deadline: float) -> str:
