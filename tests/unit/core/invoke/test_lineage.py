@@ -47,3 +47,10 @@ def test_whatever_stands_there_a_run_is_counted(junk: str) -> None:
     """Nonsense in the header ends nothing, and hides nothing from then on."""
     trace = lineage.advanced(junk, A)
     assert lineage.visits(lineage.advanced(trace, A), A) == lineage.visits(trace, A) + 1
+
+
+def test_a_chain_that_begins_is_written_as_one_that_goes_on() -> None:
+    """Most invocations begin one: that costs no look at the header."""
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:a"
+    assert lineage.begun(arn).decode() == lineage.advanced("", A)
+    assert f"{PLAIN};{lineage.begun(arn).decode()}" == lineage.advanced(PLAIN, A)

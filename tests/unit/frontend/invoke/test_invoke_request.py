@@ -4,9 +4,11 @@ import base64
 import json
 import re
 from typing import Any
+from uuid import RFC_4122, UUID
 
 import pytest
 
+from kubelambda.core.invoke import lineage
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.frontend.invoke import invoke_request
 from kubelambda.frontend.invoke.invoke_request import AnotherOperation
@@ -151,6 +153,31 @@ def test_a_request_has_a_whole_trace_header() -> None:
     again = request(x_amzn_trace_id=made)
     invoke_request.complete_trace(again)
     assert again.headers[b"x-amzn-trace-id"] == made
+
+
+def test_a_request_has_an_id_of_its_own() -> None:
+    """A UUID of version 4, as Lambda's are."""
+    found = [UUID(invoke_request.new_request_id(request(), trusted=True)) for _ in range(64)]
+    assert {(each.version, each.variant) for each in found} == {(4, RFC_4122)}
+    assert len(set(found)) == 64
+
+
+def test_a_request_counts_in_its_chain_once() -> None:
+    """However often it is passed on; a chain that came back too often ends, unless it may not."""
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:hello"
+    found = request()
+    for _ in range(2):
+        invoke_request.advance_chain(found, arn, endless=False)
+    chain = found.headers[b"x-amzn-trace-id"]
+    assert chain == lineage.begun(arn)
+    later = request(x_amzn_trace_id=b"Root=1-1-1;" + chain)
+    invoke_request.advance_chain(later, arn, endless=False)
+    assert later.headers[b"x-amzn-trace-id"] == b"Root=1-1-1;" + chain.replace(b":1", b":2")
+    many = chain.replace(b":1", b":%d" % lineage.LIMIT)
+    assert (
+        refusal(lambda: invoke_request.advance_chain(request(x_amzn_trace_id=many), arn, endless=False)).status == 400
+    )
+    invoke_request.advance_chain(request(x_amzn_trace_id=many), arn, endless=True)
 
 
 def test_an_event_is_json_within_the_limit() -> None:

@@ -10,6 +10,8 @@ from functools import lru_cache
 
 LIMIT = 16
 """So often a function runs in one chain; the next time is refused unless its `recursiveLoop` is Allow."""
+NAME = b"Lineage="
+"""Stands in every trace header that has the field."""
 _FIELD = re.compile(r"(?:^|;)Lineage=([^;]*)")
 _ENTRY = re.compile(r"([0-9a-f]{8}):([0-9]{1,6})")
 _ENTRIES_MAX = 32
@@ -19,6 +21,12 @@ _ENTRIES_MAX = 32
 def mark(function_arn: str) -> str:
     """The mark of a function, by its unqualified ARN."""
     return hashlib.sha256(function_arn.encode()).hexdigest()[:8]
+
+
+@lru_cache(maxsize=4096)
+def begun(function_arn: str) -> bytes:
+    """The field of a chain that begins with the function."""
+    return NAME + f"{mark(function_arn)}:1".encode()
 
 
 def visits(trace: str, function_mark: str) -> int:
