@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 import pytest
 from tests.integration.control_plane import ADMIN_TOKEN, SYSTEM_NAMESPACE, ControlPlane
@@ -9,8 +10,17 @@ from tests.integration.functions import Functions
 from tests.integration.preparation import start
 from tests.integration.processes import Installation
 
+from kubelambda.kube.errors import NotFound
 from kubelambda.kube.kube_client import KubeClient
-from kubelambda.kube.resources import FUNCTIONS, NAMESPACES
+from kubelambda.kube.resources import (
+    ALIASES,
+    EVENT_SOURCE_MAPPINGS,
+    FUNCTION_VERSIONS,
+    FUNCTIONS,
+    LAYER_VERSIONS,
+    LAYERS,
+    NAMESPACES,
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,9 +54,11 @@ async def namespace(client: KubeClient) -> AsyncIterator[str]:
     await client.create(NAMESPACES, {"metadata": {"name": name}})
     yield name
     # There is no namespace controller here: what is in it must go one by one.
-    async for body in client.each(FUNCTIONS):
-        if body["metadata"]["namespace"] == name:
-            await client.delete(FUNCTIONS, body["metadata"]["name"], name)
+    # What stays is work for the operators of all later tests.
+    for resource in (FUNCTIONS, ALIASES, FUNCTION_VERSIONS, EVENT_SOURCE_MAPPINGS, LAYERS, LAYER_VERSIONS):
+        for body in (await client.list(resource, name))["items"]:
+            with suppress(NotFound):
+                await client.delete(resource, body["metadata"]["name"], name)
 
 
 @pytest.fixture(scope="module")

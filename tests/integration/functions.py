@@ -71,7 +71,7 @@ def condition(status: Object, kind: str) -> Object:
     return next((each for each in status.get("conditions", []) if each["type"] == kind), {})
 
 
-async def eventually(holds: Callable[[], Any], seconds: float = 30) -> Any:
+async def eventually(holds: Callable[[], Any], seconds: float = 90) -> Any:
     """What `holds` returns once that is true; it may be a coroutine function."""
     deadline = time.monotonic() + seconds
     while True:

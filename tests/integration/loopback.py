@@ -462,7 +462,7 @@ class Cluster:
         return [p["metadata"]["name"] for p in await self.pods() if labels.FUNCTION in p["metadata"]["labels"]]
 
 
-async def eventually(holds: Callable[[], Any], seconds: float = 30) -> Any:
+async def eventually(holds: Callable[[], Any], seconds: float = 60) -> Any:
     """What `holds` returns once that is true; it may be a coroutine function."""
     deadline = asyncio.get_running_loop().time() + seconds
     while True:

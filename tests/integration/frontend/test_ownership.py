@@ -252,7 +252,12 @@ async def test_a_namespace_whose_pods_find_no_place_is_in_nobody_elses_way(
     async with cluster.beside(other) as neighbour:
         await neighbour.function("free", ECHO)
         account = await eventually(lambda: account_of(frontend, other))
-        await eventually(lambda: (other, "free") in frontend.caches.functions.items)
+
+        def deployed() -> bool:
+            view = frontend.caches.functions.items.get((other, "free"))
+            return view is not None and view.deployed is not None
+
+        await eventually(deployed)
         assert (await cluster.invoke(f"{account}:function:free", 1)).json == 1
     for call in stuck:
         call.cancel()

@@ -214,7 +214,7 @@ async def test_defaults_are_those_of_lambda(control_plane: ControlPlane, client:
 @pytest.mark.parametrize(
     ("kind", "columns"),
     [
-        ("fn", ["NAME", "RUNTIME", "STATE", "MEMORY", "TIMEOUT", "RESERVED", "READY", "AGE"]),
+        ("fn", ["NAME", "RUNTIME", "IMAGE", "STATE", "MEMORY", "TIMEOUT", "RESERVED", "READY", "AGE"]),
         ("rt", ["NAME", "IMAGE", "PRESTART", "POOL", "FUNCTIONS", "IDLE", "READY", "AGE"]),
     ],
 )
