@@ -125,9 +125,13 @@ def victims(account: Account) -> dict[str, list[tuple[str, str]]]:
 
 
 def kill_at_random(account: Account, seconds: float, pause: float, killed: Counter[str]) -> None:
-    """One pod after the other, each kind in turn in a random order, with a `pause` in which it comes back."""
+    """One pod after the other, each kind in turn in a random order, with a `pause` in which it comes back.
+
+    Goes on beyond `seconds`, for a minute at most, until three have been killed: a busy machine is slow to kill, too.
+    """
     deadline, kinds = time.monotonic() + seconds, []
-    while time.monotonic() < deadline:
+    last = deadline + 60
+    while time.monotonic() < deadline or (killed.total() < 3 and time.monotonic() < last):
         kinds = kinds or random.sample(["events", "frontend", "environment", "operator"], 4)
         kind, found = kinds.pop(), victims(account)
         if found[kind]:
