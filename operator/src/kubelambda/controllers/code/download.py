@@ -15,13 +15,14 @@ from kubelambda.api import limits
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.code.code_origin import DOWNLOADS, asker_of, may_have, wanted_address
 from kubelambda.controllers.code.code_state import CodeState, FailedDownload
-from kubelambda.controllers.code.outside_sockets import outside
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Controller
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.core.code import archive
 from kubelambda.core.code.invalid_archive import InvalidArchive, too_large
+from kubelambda.core.code.refused_networks import never_fetched
 from kubelambda.core.function.observation import Problem
+from kubelambda.outbound.guarded_sockets import outside
 from kubelambda.store.code.code_store import CodeStoreUnavailable
 
 WORKERS = 8
@@ -102,7 +103,7 @@ async def _download(url: str, file: IO[bytes], refused: Sequence[IPvAnyNetwork])
     """Writes what the server sends to `file`; returns its SHA-256."""
     hasher = hashlib.sha256()
     size = 0
-    connector = aiohttp.TCPConnector(socket_factory=outside(refused))
+    connector = aiohttp.TCPConnector(socket_factory=outside(refused, never_fetched))
     session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, trust_env=True)
     try:
         async with session, session.get(url) as response:

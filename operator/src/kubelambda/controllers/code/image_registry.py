@@ -14,7 +14,6 @@ import aiohttp
 from kubelambda.api.kinds.function_image import DeployedImage
 from kubelambda.api.reasons import Reason
 from kubelambda.api.settings import Settings
-from kubelambda.controllers.code.outside_sockets import outside
 from kubelambda.core.code.image_manifest import (
     INDEXES,
     MANIFESTS,
@@ -25,6 +24,8 @@ from kubelambda.core.code.image_manifest import (
     own_manifest,
 )
 from kubelambda.core.code.image_reference import ImageReference
+from kubelambda.core.code.refused_networks import never_fetched
+from kubelambda.outbound.guarded_sockets import outside
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5, sock_read=10)
 _DOCUMENT_MAX_BYTES = 4 << 20
@@ -48,7 +49,7 @@ class RegistryRefused(Exception):
 
 async def look_up(settings: Settings, uri: str, reference: ImageReference) -> DeployedImage:
     """The image that a name stands for now. Raises `RegistryAway`, `RegistryRefused` or `UnusableImage`."""
-    connector = aiohttp.TCPConnector(socket_factory=outside(settings.code_url_refused_networks))
+    connector = aiohttp.TCPConnector(socket_factory=outside(settings.code_url_refused_networks, never_fetched))
     try:
         async with aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, trust_env=True) as session:
             return await _Registry(session, settings, uri, reference).image()

@@ -1,5 +1,6 @@
 """Where code is never fetched from: whoever writes a Function must not reach what only our own pods can."""
 
+import errno
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
@@ -13,6 +14,11 @@ def refusing(
     """The network that refuses an address, in whichever form of writing it reaches that; None when it is allowed."""
     forms = (address, *_embedded(address))
     return next((network for network in networks if any(form in network for form in forms)), None)
+
+
+def never_fetched(address: str) -> OSError:
+    """The refusal of an address that code should come from; its text is for whoever wrote that."""
+    return OSError(errno.EACCES, f"code is never fetched from {address} (codeUrlRefusedNetworks)")
 
 
 def _embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
