@@ -19,12 +19,13 @@ from kubelambda.core.environment.component_callers import CALLER, CallerRole, Co
 from kubelambda.core.mapping import sqs_batch
 from kubelambda.core.mapping.mapping_source import mapping_source
 from kubelambda.core.mapping.sqs_batch import BatchRules
+from kubelambda.outbound.aws_client import ServicePlace
+from kubelambda.outbound.service_credentials import ServiceCredentials
 from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.mapping_report import MappingReport
 from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller_metrics import PollerMetrics
-from kubelambda.pollers.sources.source import SourceAddress
-from kubelambda.pollers.sources.sqs import SqsQueue
+from kubelambda.pollers.sources.sqs import sqs_queue
 from kubelambda.pollers.sqs_poller import SqsPoller
 
 KEY = b"k" * 32
@@ -107,7 +108,7 @@ class Source:
         self.url = url
         self.function = function
         self.arn = f"arn:aws:sqs:us-east-1:123456789012:{url.rpartition('/')[2]}"
-        self._address = SourceAddress(self.arn, aws_url, "tests", "tests")
+        self._place = ServicePlace("us-east-1", aws_url, ServiceCredentials("tests", "tests"))
         self._function_url = function_url
         self._tasks: list[asyncio.Task[None]] = []
         self._pollers: list[SqsPoller] = []
@@ -136,7 +137,7 @@ class Source:
 
     async def _run(self, view: MappingView) -> None:
         calls = FunctionInvoker(self._function_url, caller_proof(KEY, CallerRole.POLLERS))
-        async with calls as invoker, SqsQueue(AioSession(), self._address) as queue:
+        async with calls as invoker, sqs_queue(AioSession(), self.arn, self._place) as queue:
             poller = SqsPoller(
                 view, queue, invoker, report=SilentReport(), metrics=PollerMetrics(), timeout_s=lambda: 1
             )

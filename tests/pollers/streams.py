@@ -17,14 +17,16 @@ from kubelambda.core.mapping.record_filter import SourceFormat
 from kubelambda.core.mapping.shard_lineage import ShardProgress
 from kubelambda.core.mapping.sqs_batch import BatchRules
 from kubelambda.core.mapping.stream_rules import StreamRules
+from kubelambda.outbound.aws_client import ServicePlace
 from kubelambda.outbound.record_sender import RecordSender
+from kubelambda.outbound.service_credentials import ServiceCredentials
 from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.shard_checkpoints import ShardCheckpoints
 from kubelambda.pollers.sources.dynamodb import DynamoDbStream
 from kubelambda.pollers.sources.kinesis import KinesisStream
-from kubelambda.pollers.sources.source import SourceAddress, aws_service
+from kubelambda.pollers.sources.source import aws_service
 from kubelambda.pollers.sources.stream import StreamSource
 from kubelambda.pollers.stream_delivery import StreamDelivery
 from kubelambda.pollers.stream_poller import StreamPoller
@@ -66,7 +68,7 @@ class StreamOfTests:
         self.function = function
         self.kept = KeptPositions()
         self.destination = KeptRecords()
-        self._address = SourceAddress(arn, service_url, "tests", "tests")
+        self._place = ServicePlace("us-east-1", service_url, ServiceCredentials("tests", "tests"))
         self._function_url = function_url
         self._running: list[asyncio.Task[None]] = []
 
@@ -106,7 +108,7 @@ class StreamOfTests:
         metrics = PollerMetrics()
         async with (
             FunctionInvoker(self._function_url, caller_proof(KEY, CallerRole.POLLERS)) as invoker,
-            aws_service(AioSession(), service, self._address, (), service) as client,
+            aws_service(AioSession(), service, self._place, (), service) as client,
         ):
             delivery = StreamDelivery(view, invoker, self.destination, metrics=metrics, timeout_s=lambda: 1)
             source = KinesisStream(client, self.arn, "role") if kinesis else DynamoDbStream(client, self.arn)

@@ -11,8 +11,10 @@ from aiobotocore.session import AioSession
 from tests.pollers.conftest import Answer, Source, eventually
 
 from kubelambda.core.mapping.sqs_batch import BatchRules
-from kubelambda.pollers.sources.source import SourceAddress, SourceUnreachable
-from kubelambda.pollers.sources.sqs import SqsQueue
+from kubelambda.outbound.aws_client import ServicePlace
+from kubelambda.outbound.service_credentials import ServiceCredentials
+from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.sqs import sqs_queue
 
 
 def counts(source: Source) -> list[str]:
@@ -131,9 +133,10 @@ async def test_a_queue_that_is_not_there_is_told_of_in_lambdas_words(source: Sou
 
 async def test_no_source_is_in_a_refused_network(aws_url: str) -> None:
     """Whoever writes a mapping must not reach what only we can."""
-    address = SourceAddress("arn:aws:sqs:us-east-1:123456789012:q", aws_url, "tests", "tests")
+    place = ServicePlace("us-east-1", aws_url, ServiceCredentials("tests", "tests"))
+    arn = "arn:aws:sqs:us-east-1:123456789012:q"
     with pytest.raises(SourceUnreachable):
-        async with SqsQueue(AioSession(), address, [ip_network("127.0.0.0/8")]):
+        async with sqs_queue(AioSession(), arn, place, [ip_network("127.0.0.0/8")]):
             pass
 
 

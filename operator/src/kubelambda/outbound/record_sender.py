@@ -16,8 +16,9 @@ from kubelambda.core.event.destination import (
 )
 from kubelambda.kube.errors import KubeError
 from kubelambda.kube.kube_client import KubeClient
+from kubelambda.outbound.aws_client import ServicePlace
 from kubelambda.outbound.guarded_sockets import outside
-from kubelambda.outbound.service_clients import ServiceClients, ServiceFailed, ServicePlace
+from kubelambda.outbound.service_clients import ServiceClients, ServiceFailed
 from kubelambda.outbound.service_credentials import CredentialsMissing, read_credentials, read_secret
 from kubelambda.outbound.target_directory import AwsSink, HttpSink, TargetDirectory, TargetMissing
 

@@ -14,8 +14,7 @@ import aiohttp
 from pydantic import IPvAnyNetwork
 
 from kubelambda.core.event.destination import ServiceCall
-from kubelambda.outbound.guarded_sockets import outside
-from kubelambda.outbound.service_credentials import ServiceCredentials
+from kubelambda.outbound.aws_client import ServicePlace, aws_client
 
 if TYPE_CHECKING:
     from aiobotocore.session import AioSession
@@ -27,15 +26,6 @@ _ANSWER_S = 10.0
 
 class ServiceFailed(Exception):
     """A service refused a call, or does not answer. The message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServicePlace:
-    """Where a service is, and who we are there."""
-
-    region: str
-    endpoint_url: str | None
-    credentials: ServiceCredentials
 
 
 @dataclass(slots=True, eq=False)
@@ -106,29 +96,11 @@ class ServiceClients:
             await self._kept.pop(key).stack.aclose()
 
     async def _make(self, service: str, place: ServicePlace) -> _Kept:
-        from aiobotocore.config import AioConfig  # noqa: PLC0415
         from aiobotocore.session import AioSession  # noqa: PLC0415
 
         self._session = self._session or AioSession()
-        config = AioConfig(
-            connect_timeout=5,
-            read_timeout=_ANSWER_S,
-            retries={"max_attempts": 0},
-            max_pool_connections=_CONNECTIONS,
-            connector_args={"socket_factory": outside(self._refused)},
-            # Servers that are not AWS have no name for every bucket.
-            s3={"addressing_style": "path"} if place.endpoint_url else {},
-        )
         stack = AsyncExitStack()
         client = await stack.enter_async_context(
-            self._session.create_client(
-                service,
-                region_name=place.region,
-                endpoint_url=place.endpoint_url,
-                aws_access_key_id=place.credentials.access_key_id,
-                aws_secret_access_key=place.credentials.secret_access_key,
-                aws_session_token=place.credentials.session_token,
-                config=config,
-            )
+            aws_client(self._session, service, place, self._refused, connections=_CONNECTIONS, answer_s=_ANSWER_S)
         )
         return _Kept(client, stack)

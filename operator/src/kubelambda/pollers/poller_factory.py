@@ -8,6 +8,7 @@ from pydantic import IPvAnyNetwork
 
 from kubelambda.core.mapping.record_filter import SourceFormat
 from kubelambda.kube.kube_client import KubeClient
+from kubelambda.outbound.aws_client import ServicePlace
 from kubelambda.outbound.record_sender import RecordSender
 from kubelambda.outbound.service_credentials import read_credentials
 from kubelambda.pollers.function_invoker import FunctionInvoker
@@ -18,8 +19,8 @@ from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.shard_checkpoints import ShardCheckpoints
 from kubelambda.pollers.sources.dynamodb import DynamoDbStream
 from kubelambda.pollers.sources.kinesis import KinesisStream
-from kubelambda.pollers.sources.source import SourceAddress, aws_service
-from kubelambda.pollers.sources.sqs import SqsQueue
+from kubelambda.pollers.sources.source import aws_service
+from kubelambda.pollers.sources.sqs import sqs_queue
 from kubelambda.pollers.sources.stream import StreamSource
 from kubelambda.pollers.sqs_poller import SqsPoller
 from kubelambda.pollers.stream_delivery import StreamDelivery
@@ -52,21 +53,19 @@ class PollerFactory:
         self, view: MappingView, report: MappingReport, timeout_s: Callable[[], int]
     ) -> AsyncIterator[Poller]:
         """The poller of a mapping. Raises `SourceUnreachable` or `CredentialsMissing`."""
-        address = await self._address(view)
+        place = await self._place(view)
         match view.source.format:
             case SourceFormat.KINESIS:
                 account = view.function_arn.split(":")[4]
                 role = f"arn:aws:iam::{account}:role/kubelambda"
-                async with aws_service(self._session, "kinesis", address, self._refused, "Kinesis") as service:
+                async with aws_service(self._session, "kinesis", place, self._refused, "Kinesis") as service:
                     yield self._stream(view, KinesisStream(service, view.source.arn, role), report, timeout_s)
             case SourceFormat.DYNAMODB:
                 service_name = "DynamoDB Streams"
-                async with aws_service(
-                    self._session, "dynamodbstreams", address, self._refused, service_name
-                ) as service:
+                async with aws_service(self._session, "dynamodbstreams", place, self._refused, service_name) as service:
                     yield self._stream(view, DynamoDbStream(service, view.source.arn), report, timeout_s)
             case _:
-                async with SqsQueue(self._session, address, self._refused) as queue:
+                async with sqs_queue(self._session, view.source.arn, place, self._refused) as queue:
                     yield SqsPoller(
                         view, queue, self._invoker, report=report, metrics=self._metrics, timeout_s=timeout_s
                     )
@@ -78,11 +77,9 @@ class PollerFactory:
         checkpoints = ShardCheckpoints(self._client, view.namespace, view.name, f"kubelambda-poller-{self._identity}")
         return StreamPoller(view, source, delivery, checkpoints, report=report, metrics=self._metrics)
 
-    async def _address(self, view: MappingView) -> SourceAddress:
+    async def _place(self, view: MappingView) -> ServicePlace:
         """Where the source is. Never with credentials of our own: those are not the mapping's."""
         keys = await read_credentials(
             self._client, view.namespace, view.credentials_secret, "connection.credentialsSecret"
         )
-        return SourceAddress(
-            view.source.arn, view.endpoint_url, keys.access_key_id, keys.secret_access_key, keys.session_token
-        )
+        return ServicePlace(view.source.arn.split(":")[3], view.endpoint_url, keys)

@@ -1,17 +1,15 @@
-"""What every source needs: its address, and a word for not being reached."""
+"""What every source of AWS needs: a client, and a word for not being reached."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import IPvAnyNetwork
 
-from kubelambda.outbound.guarded_sockets import outside
+from kubelambda.outbound.aws_client import ServicePlace, aws_client
 
 _CONNECTIONS = 1300
 _ANSWER_S = 30.0
@@ -27,17 +25,6 @@ class SourceUnreachable(Exception):
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
         self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class SourceAddress:
-    """Where a source is, and who we are there."""
-
-    arn: str
-    endpoint_url: str | None
-    access_key_id: str
-    secret_access_key: str = field(repr=False)
-    session_token: str | None = field(default=None, repr=False)
 
 
 class AwsService:
@@ -66,27 +53,8 @@ class AwsService:
 
 @asynccontextmanager
 async def aws_service(
-    session: AioSession,
-    service: str,
-    address: SourceAddress,
-    refused: Sequence[IPvAnyNetwork],
-    name: str,
+    session: AioSession, service: str, place: ServicePlace, refused: Sequence[IPvAnyNetwork], name: str
 ) -> AsyncIterator[AwsService]:
-    """A client of `service` in the region of the source's ARN. `name` is what errors call it."""
-    config = AioConfig(
-        connect_timeout=5,
-        read_timeout=_ANSWER_S,
-        retries={"max_attempts": 0},
-        max_pool_connections=_CONNECTIONS,
-        connector_args={"socket_factory": outside(refused)},
-    )
-    async with session.create_client(
-        service,
-        region_name=address.arn.split(":")[3],
-        endpoint_url=address.endpoint_url,
-        aws_access_key_id=address.access_key_id,
-        aws_secret_access_key=address.secret_access_key,
-        aws_session_token=address.session_token,
-        config=config,
-    ) as client:
+    """A client of `service`. `name` is what errors call it."""
+    async with aws_client(session, service, place, refused, connections=_CONNECTIONS, answer_s=_ANSWER_S) as client:
         yield AwsService(name, client)

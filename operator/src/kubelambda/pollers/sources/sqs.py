@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from typing import Any, Self
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
 from aiobotocore.session import AioSession
 from pydantic import IPvAnyNetwork
 
-from kubelambda.pollers.sources.source import AwsService, SourceAddress, SourceUnreachable, aws_service
+from kubelambda.outbound.aws_client import ServicePlace
+from kubelambda.pollers.sources.source import AwsService, SourceUnreachable, aws_service
 
 _DELETE_MAX = 10
 _DELETE_ATTEMPTS = 4
@@ -19,33 +20,12 @@ log = logging.getLogger(__name__)
 
 
 class SqsQueue:
-    """One queue. Every method raises `SourceUnreachable` unless it says otherwise.
+    """One queue, as `sqs_queue` opens it. Every method raises `SourceUnreachable` unless it says otherwise."""
 
-    It cannot be in `refused`: whoever writes a mapping must not reach what only we can.
-    """
-
-    def __init__(self, session: AioSession, address: SourceAddress, refused: Sequence[IPvAnyNetwork] = ()) -> None:
-        self._refused = refused
-        self._session = session
-        self._address = address
-        self._stack = AsyncExitStack()
-        self._service: AwsService
-        self._url = ""
-
-    async def __aenter__(self) -> Self:
-        try:
-            self._service = await self._stack.enter_async_context(
-                aws_service(self._session, "sqs", self._address, self._refused, "SQS")
-            )
-            name = self._address.arn.split(":")[5]
-            self._url = (await self._service.call("get_queue_url", QueueName=name))["QueueUrl"]
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+    def __init__(self, service: AwsService, arn: str, url: str) -> None:
+        self._service = service
+        self._arn = arn
+        self._url = url
 
     async def visibility_timeout_s(self) -> int:
         """For how long the queue hides a message that was received."""
@@ -92,7 +72,7 @@ class SqsQueue:
             if not wanted:
                 return 0
             why = next(iter(failed.values()))
-        log.warning("%s: %d messages that are done stay in the queue: %s", self._address.arn, len(wanted), why)
+        log.warning("%s: %d messages that are done stay in the queue: %s", self._arn, len(wanted), why)
         return len(wanted)
 
     async def _attributes(self, name: str) -> dict[str, str]:
@@ -101,3 +81,16 @@ class SqsQueue:
 
     async def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
         return await self._service.call(operation, QueueUrl=self._url, **arguments)
+
+
+@asynccontextmanager
+async def sqs_queue(
+    session: AioSession, arn: str, place: ServicePlace, refused: Sequence[IPvAnyNetwork] = ()
+) -> AsyncIterator[SqsQueue]:
+    """A queue by its ARN. Raises `SourceUnreachable`.
+
+    It cannot be in `refused`: whoever writes a mapping must not reach what only we can.
+    """
+    async with aws_service(session, "sqs", place, refused, "SQS") as service:
+        url = (await service.call("get_queue_url", QueueName=arn.split(":")[5]))["QueueUrl"]
+        yield SqsQueue(service, arn, url)
