@@ -93,3 +93,14 @@ async def test_a_connection_that_cannot_be_used_is_not_kept(far: Far) -> None:
     await eventually(lambda: not third.open)
     assert kept.take(far.address) is None
     busy.close()
+
+
+async def test_a_call_outlives_the_end_of_the_connection_that_was_kept_for_it(far: Far) -> None:
+    """It is asked again over a new one, which is kept."""
+    kept = KeptConnections(idle_s=60, connect_s=5)
+    assert (await kept.call(far.address, GET, b"", seconds=5))[0] == 200
+    for connection in list(far.connections):
+        connection.close()
+    assert (await kept.call(far.address, GET, b"", seconds=5))[0] == 200
+    assert len(kept) == 1
+    kept.close()

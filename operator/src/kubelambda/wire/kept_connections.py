@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from time import monotonic
 from typing import Final
 
 from kubelambda.wire.client import ClientConnection, connect
+from kubelambda.wire.flow import Headers
 
 MOST: Final = 256
 """Idle connections to one server; a burst makes more, which are closed after it."""
@@ -58,6 +60,24 @@ class KeptConnections:
         kept.append((connection, monotonic()))
         if not self._armed:
             self._arm(self._idle_s)
+
+    async def call(self, address: Address, head: bytes, body: bytes, *, seconds: float) -> tuple[int, Headers, bytes]:
+        """Status, headers and body of the answer to a request that may be sent twice.
+
+        A connection that was closed meanwhile is worth a second try. Raises `OSError` or `TimeoutError`.
+        """
+        kept = self.take(address)
+        if kept is not None:
+            with suppress(ConnectionError):
+                return await self._ask(kept, address, head, body, seconds)
+        return await self._ask(await self.connect(address), address, head, body, seconds)
+
+    async def _ask(
+        self, connection: ClientConnection, address: Address, head: bytes, body: bytes, seconds: float
+    ) -> tuple[int, Headers, bytes]:
+        answer = await connection.call(head, body, seconds=seconds)
+        self.keep(address, connection)
+        return answer
 
     def close(self) -> None:
         """Lets go of all of them."""

@@ -8,7 +8,6 @@ from kubelambda.core.environment import tokens
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.wire.background_tasks import BackgroundTasks
-from kubelambda.wire.client import ClientConnection
 from kubelambda.wire.header_lines import request_head
 from kubelambda.wire.kept_connections import KeptConnections
 from kubelambda.wire.server import Request
@@ -52,7 +51,8 @@ class EventHandover:
         self, request: Request, request_id: str, head: bytes, fail: Callable[[InvokeError], None]
     ) -> None:
         try:
-            status = await self._ask(head, request.body)
+            # Where a kept connection had just ended, the event may come twice at worst.
+            status, _, _ = await self._connections.call(self._address, head, request.body, seconds=_ACCEPT_S)
         except (OSError, TimeoutError) as error:
             why = error or type(error).__name__
             fail(invoke_error.service(f"The event queue cannot be reached, nothing was accepted: {why}"))
@@ -61,21 +61,6 @@ class EventHandover:
             request.respond(202, b"", f"x-amzn-RequestId: {request_id}\r\n".encode())
         else:
             fail(invoke_error.service("The event queue cannot keep the event now, nothing was accepted: try again"))
-
-    async def _ask(self, head: bytes, body: bytes) -> int:
-        """The queue's status. A connection that was closed meanwhile is worth a second try: at worst it comes twice."""
-        kept = self._connections.take(self._address)
-        if kept is not None:
-            try:
-                return await self._send(kept, head, body)
-            except ConnectionError:
-                pass
-        return await self._send(await self._connections.connect(self._address), head, body)
-
-    async def _send(self, connection: ClientConnection, head: bytes, body: bytes) -> int:
-        status, _, _ = await connection.call(head, body, seconds=_ACCEPT_S)
-        self._connections.keep(self._address, connection)
-        return status
 
     def close(self) -> None:
         """Lets go of the connections that are kept."""
