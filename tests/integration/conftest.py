@@ -56,7 +56,7 @@ async def namespace(client: KubeClient) -> AsyncIterator[str]:
     # There is no namespace controller here: what is in it must go one by one.
     # What stays is work for the operators of all later tests.
     for resource in (FUNCTIONS, ALIASES, FUNCTION_VERSIONS, EVENT_SOURCE_MAPPINGS, LAYERS, LAYER_VERSIONS):
-        for body in (await client.list(resource, name))["items"]:
+        async for body in client.each(resource, name):
             with suppress(NotFound):
                 await client.delete(resource, body["metadata"]["name"], name)
 

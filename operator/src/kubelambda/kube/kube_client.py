@@ -68,23 +68,40 @@ class KubeClient:
         query = {"resourceVersion": "0"} | _selector(label_selector)
         return await self._json("GET", resource.path(namespace), query)
 
-    async def each(self, resource: Resource, *, label_selector: str = "") -> AsyncIterator[Object]:
-        """All objects of all namespaces, a page at a time, so that thousands are never in memory at once.
+    async def each(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        first: int = _PAGE_FIRST,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> AsyncIterator[Object]:
+        """All objects, of one namespace or of all, a page at a time: thousands are never in memory at once.
 
-        Raises `Gone` when the list changed too much between two pages.
+        The first page has `first` of them. Raises `Gone` when the list changed too much between two pages.
         """
-        async for page in self.pages(resource, label_selector=label_selector):
+        pages = self.pages(
+            resource, namespace, first=first, label_selector=label_selector, field_selector=field_selector
+        )
+        async for page in pages:
             for item in page["items"]:
                 yield item
 
     async def pages(
-        self, resource: Resource, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        first: int = _PAGE_FIRST,
+        label_selector: str = "",
+        field_selector: str = "",
     ) -> AsyncIterator[Object]:
         """The lists that make up all objects, each of about `_PAGE_BYTES` whatever the objects carry; see `each`.
 
         The resource version of the last one is where a watch goes on.
         """
-        limit, token = _PAGE_FIRST, None
+        limit, token = first, None
         while True:
             selected = _selector(label_selector, field_selector)
             query = {"limit": str(limit)} | selected | ({"continue": token} if token else {})
