@@ -53,6 +53,17 @@ async def write_spec(
     raise conflict(f"It changes faster than it can be updated: {arn}")
 
 
+async def delete(services: Services, resource: Resource, body: Object) -> None:
+    """Deletes an object; one that is not there is gone already. Raises `ApiError`."""
+    metadata = body["metadata"]
+    try:
+        await services.client.delete(resource, metadata["name"], metadata["namespace"])
+    except NotFound:
+        pass
+    except KubeError as error:
+        raise refusal(error) from error
+
+
 def _changed_annotations(body: Object, wanted: Mapping[str, str | None]) -> dict[str, str | None]:
     found = body["metadata"].get("annotations") or {}
     return {name: value for name, value in wanted.items() if found.get(name) != value}

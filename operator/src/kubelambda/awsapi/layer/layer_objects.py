@@ -75,16 +75,10 @@ async def find_layer(services: Services, name: LayerName) -> Object | None:
 
 async def layer_versions_of(services: Services, account: AccountView, layer: str | None = None) -> list[Object]:
     """Versions of a layer, or of all layers of an account, the newest first. One that is going is gone."""
-    found: list[Object] = []
-    token: str | None = None
     selector = "" if layer is None else f"spec.layerName={layer}"
-    while True:
-        page, token = await services.client.page(
-            LAYER_VERSIONS, account.namespace, limit=_PAGE, token=token, field_selector=selector
-        )
-        found += [body for body in page if "deletionTimestamp" not in body["metadata"]]
-        if token is None:
-            return sorted(found, key=lambda body: -int(body["spec"]["version"]))
+    known = services.client.each(LAYER_VERSIONS, account.namespace, first=_PAGE, field_selector=selector)
+    found = [body async for body in known if "deletionTimestamp" not in body["metadata"]]
+    return sorted(found, key=lambda body: -int(body["spec"]["version"]))
 
 
 async def find_layer_version(services: Services, name: LayerName, missing: str = MISSING) -> Object:

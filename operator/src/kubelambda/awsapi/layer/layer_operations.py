@@ -20,11 +20,11 @@ from kubelambda.awsapi.layer.layer_objects import (
     layer_named,
     layer_versions_of,
 )
-from kubelambda.awsapi.object_writes import WRITE, write_spec
+from kubelambda.awsapi.object_writes import WRITE, delete, write_spec
 from kubelambda.awsapi.refusal import refusal
 from kubelambda.awsapi.version.version_operations import page_of
 from kubelambda.core.code.layer_reference import layer_arn, layer_object_name
-from kubelambda.kube.errors import Conflict, KubeError, NotFound
+from kubelambda.kube.errors import Conflict, KubeError
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import LAYER_VERSIONS, LAYERS
 
@@ -156,13 +156,8 @@ async def delete_layer_version(services: Services, call: Call) -> Answer:
     """The version; one that is not there is gone already. Functions that use it keep it until they use it no more."""
     name = layer_named(services, call)
     body = await find_layer_version_object(services, name)
-    try:
-        if body is not None:
-            await services.client.delete(LAYER_VERSIONS, body["metadata"]["name"], name.account.namespace)
-    except NotFound:
-        pass
-    except KubeError as error:
-        raise refusal(error) from error
+    if body is not None:
+        await delete(services, LAYER_VERSIONS, body)
     return Answer(None, resource=name.version_arn)
 
 

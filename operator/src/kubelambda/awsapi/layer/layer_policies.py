@@ -1,18 +1,25 @@
 """AddLayerVersionPermission, GetLayerVersionPolicy and RemoveLayerVersionPermission."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kubelambda.awsapi.api_error import conflict, not_found, stale
+from kubelambda.awsapi.api_error import not_found, stale
 from kubelambda.awsapi.call import Answer, Call, Handler, Services
 from kubelambda.awsapi.layer.layer_objects import LayerName, find_layer, find_layer_version, layer_named
 from kubelambda.awsapi.object_writes import write_spec
-from kubelambda.awsapi.permission.resource_policy import policy, policy_revision, statement
+from kubelambda.awsapi.permission.resource_policy import (
+    NO_POLICY,
+    compact,
+    permissions_of,
+    policy_document,
+    policy_revision,
+    statement,
+    with_permission,
+    without_permission,
+)
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import LAYERS
 
-_NO_POLICY: Final = "No policy is associated with the given resource."
 _MEMBERS: Final = {
     "StatementId": "statementId",
     "Action": "action",
@@ -28,29 +35,23 @@ async def add_layer_version_permission(services: Services, call: Call) -> Answer
     added["version"] = name.number
 
     def spec(body: Object) -> Mapping[str, Any]:
-        found = _permissions(body)
-        mine = _of_version(found, name)
-        _check_revision(call, uid, _document(mine, name))
-        if any(each["statementId"] == added["statementId"] for each in mine):
-            raise conflict(
-                f"The statement id ({added['statementId']}) provided already exists. Please provide a new statement "
-                "id, or remove the existing statement."
-            )
-        return {**body["spec"], "permissions": [*found, added]}
+        found, mine = _permissions(body, name)
+        _check_revision(call, uid, policy_document(mine, name.version_arn))
+        return {**body["spec"], "permissions": with_permission(found, mine, added)}
 
     body = await write_spec(services, LAYERS, name.arn, lambda: _layer(services, name), spec)
-    text = _compact(statement(added, name.version_arn))
-    revision = policy_revision(uid, _document(_of_version(_permissions(body), name), name))
+    text = compact(statement(added, name.version_arn))
+    revision = policy_revision(uid, policy_document(_permissions(body, name)[1], name.version_arn))
     return Answer({"Statement": text, "RevisionId": revision}, resource=name.version_arn)
 
 
 async def get_layer_version_policy(services: Services, call: Call) -> Answer:
     """The policy of one version."""
     name, uid = await _named(services, call)
-    mine = _of_version(_permissions(await _layer(services, name)), name)
+    _, mine = _permissions(await _layer(services, name), name)
     if not mine:
-        raise not_found(_NO_POLICY)
-    document = _document(mine, name)
+        raise not_found(NO_POLICY)
+    document = policy_document(mine, name.version_arn)
     return Answer({"Policy": document, "RevisionId": policy_revision(uid, document)}, resource=name.version_arn)
 
 
@@ -60,13 +61,9 @@ async def remove_layer_version_permission(services: Services, call: Call) -> Ans
     statement_id = call.parameters["StatementId"]
 
     def spec(body: Object) -> Mapping[str, Any]:
-        found = _permissions(body)
-        mine = _of_version(found, name)
-        _check_revision(call, uid, _document(mine, name))
-        kept = [each for each in found if each not in mine or each["statementId"] != statement_id]
-        if len(kept) == len(found):
-            raise not_found(f"Statement {statement_id} is not found in resource policy.")
-        return {**body["spec"], "permissions": kept}
+        found, mine = _permissions(body, name)
+        _check_revision(call, uid, policy_document(mine, name.version_arn))
+        return {**body["spec"], "permissions": without_permission(found, mine, statement_id)}
 
     await write_spec(services, LAYERS, name.arn, lambda: _layer(services, name), spec)
     return Answer(None, resource=name.version_arn)
@@ -85,25 +82,15 @@ async def _layer(services: Services, name: LayerName) -> Object:
     return body
 
 
-def _permissions(body: Object) -> list[dict[str, Any]]:
-    return list(body["spec"].get("permissions") or [])
-
-
-def _of_version(permissions: list[dict[str, Any]], name: LayerName) -> list[dict[str, Any]]:
-    return [each for each in permissions if each["version"] == name.number]
+def _permissions(body: Object, name: LayerName) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Those of all versions of a layer, and those of the one that is named."""
+    found = permissions_of(body["spec"])
+    return found, [each for each in found if each["version"] == name.number]
 
 
 def _check_revision(call: Call, uid: str, document: str) -> None:
     if call.parameters.get("RevisionId") not in (None, policy_revision(uid, document)):
         raise stale("GetLayerPolicy")
-
-
-def _document(permissions: list[dict[str, Any]], name: LayerName) -> str:
-    return _compact(policy(permissions, name.version_arn))
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
 
 
 OPERATIONS: Final[Mapping[str, Handler]] = {

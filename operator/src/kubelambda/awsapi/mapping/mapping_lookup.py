@@ -17,16 +17,10 @@ _PAGE: Final = 500
 
 async def mappings_of(services: Services, account: AccountView, function: str | None = None) -> list[Object]:
     """Mappings of an account by age, or those of a function as they name it. One that is going is gone."""
-    found: list[Object] = []
-    token: str | None = None
     selector = "" if function is None else f"spec.functionName={function}"
-    while True:
-        page, token = await services.client.page(
-            EVENT_SOURCE_MAPPINGS, account.namespace, limit=_PAGE, token=token, field_selector=selector
-        )
-        found += [body for body in page if transition(body) != "Deleting"]
-        if token is None:
-            return sorted(found, key=lambda body: (body["metadata"]["creationTimestamp"], body["metadata"]["uid"]))
+    known = services.client.each(EVENT_SOURCE_MAPPINGS, account.namespace, first=_PAGE, field_selector=selector)
+    found = [body async for body in known if transition(body) != "Deleting"]
+    return sorted(found, key=lambda body: (body["metadata"]["creationTimestamp"], body["metadata"]["uid"]))
 
 
 async def find_mapping(services: Services, account: AccountView, uuid: str, missing: str = MISSING) -> Object:

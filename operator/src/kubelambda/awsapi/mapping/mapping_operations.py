@@ -19,13 +19,13 @@ from kubelambda.awsapi.mapping.mapping_configuration import (
 )
 from kubelambda.awsapi.mapping.mapping_lookup import find_mapping, mappings_of, source_key
 from kubelambda.awsapi.model.spec_members import field_name, members_of, to_field
-from kubelambda.awsapi.object_writes import WRITE, write_spec
+from kubelambda.awsapi.object_writes import WRITE, delete, write_spec
 from kubelambda.awsapi.refusal import refusal
 from kubelambda.awsapi.tag.tag_limits import check_tags
 from kubelambda.awsapi.version.version_operations import page_of
 from kubelambda.core.function.object_name import object_names
 from kubelambda.core.mapping.event_pattern import INVALID, InvalidPattern, compile_pattern
-from kubelambda.kube.errors import Conflict, KubeError, NotFound
+from kubelambda.kube.errors import Conflict, KubeError
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS
 
@@ -209,12 +209,7 @@ async def delete_event_source_mapping(services: Services, call: Call) -> Answer:
     """Nothing is read any more; what was not processed stays in the source."""
     body = await find_mapping(services, call.caller, call.parameters["UUID"])
     _require_settled(body, "delete")
-    try:
-        await services.client.delete(EVENT_SOURCE_MAPPINGS, body["metadata"]["name"], call.caller.namespace)
-    except NotFound:
-        pass
-    except KubeError as error:
-        raise refusal(error) from error
+    await delete(services, EVENT_SOURCE_MAPPINGS, body)
     answer = _answer(services, call, None, body)
     return Answer({**(answer.members or {}), "State": "Deleting"}, answer.status, answer.resource)
 

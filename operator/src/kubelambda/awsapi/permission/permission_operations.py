@@ -1,26 +1,28 @@
 """AddPermission, GetPolicy and RemovePermission."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
-from kubelambda.awsapi.api_error import ApiError, conflict, invalid_parameter, not_found, stale
+from kubelambda.awsapi.api_error import ApiError, invalid_parameter, not_found, stale
 from kubelambda.awsapi.call import Answer, Call, Handler, Services
 from kubelambda.awsapi.function.function_configuration import LATEST
 from kubelambda.awsapi.function.function_lookup import FunctionName, name_of
 from kubelambda.awsapi.function.function_writes import observed, write
 from kubelambda.awsapi.permission.resource_policy import (
+    NO_POLICY,
     POLICY_MAX_BYTES,
+    compact,
     of_qualifier,
     permission,
-    policy,
+    permissions_of,
+    policy_document,
     policy_revision,
     statement,
+    with_permission,
+    without_permission,
 )
 from kubelambda.awsapi.version.version_lookup import Qualified, resolve, resolve_target
 from kubelambda.kube.kube_client import Object
-
-_NO_POLICY: Final = "No policy is associated with the given resource."
 
 
 async def add_permission(services: Services, call: Call) -> Answer:
@@ -31,21 +33,17 @@ async def add_permission(services: Services, call: Call) -> Answer:
 
     def spec(body: Object) -> Mapping[str, Any]:
         _check_revision(name, body, call)
-        found = _permissions(body)
+        found = permissions_of(body["spec"])
         mine = of_qualifier(found, name.qualifier)
-        if any(each["statementId"] == added["statementId"] for each in mine):
-            raise conflict(
-                f"The statement id ({added['statementId']}) provided already exists. Please provide a new statement "
-                "id, or remove the existing statement."
-            )
-        size = len(_document([*mine, added], name).encode())
+        after = with_permission(found, mine, added)
+        size = len(policy_document([*mine, added], name.qualified_arn).encode())
         if size > POLICY_MAX_BYTES:
             text = f"The final policy size ({size}) is bigger than the limit ({POLICY_MAX_BYTES})."
             raise ApiError("PolicyLengthExceededException", text)
-        return {**body["spec"], "permissions": [*found, added]}
+        return {**body["spec"], "permissions": after}
 
     await observed(services, name, await write(services, name, spec))
-    text = _compact(statement(added, name.qualified_arn))
+    text = compact(statement(added, name.qualified_arn))
     return Answer({"Statement": text}, resource=name.qualified_arn)
 
 
@@ -53,10 +51,10 @@ async def get_policy(services: Services, call: Call) -> Answer:
     """The policy of the function, or of one version or alias."""
     name = _named(services, call)
     body = (await _with_policy(services, name, "The resource you requested does not exist.")).function
-    mine = of_qualifier(_permissions(body), name.qualifier)
+    mine = of_qualifier(permissions_of(body["spec"]), name.qualifier)
     if not mine:
         raise not_found("The resource you requested does not exist.")
-    document = _document(mine, name)
+    document = policy_document(mine, name.qualified_arn)
     revision = policy_revision(body["metadata"]["uid"], document)
     return Answer({"Policy": document, "RevisionId": revision}, resource=name.qualified_arn)
 
@@ -71,15 +69,12 @@ async def remove_permission(services: Services, call: Call) -> Answer:
     statement_id = call.parameters["StatementId"]
 
     def spec(body: Object) -> Mapping[str, Any]:
-        found = _permissions(body)
+        found = permissions_of(body["spec"])
         mine = of_qualifier(found, name.qualifier)
         if not mine:
-            raise not_found(_NO_POLICY)
+            raise not_found(NO_POLICY)
         _check_revision(name, body, call)
-        kept = [each for each in found if each not in mine or each["statementId"] != statement_id]
-        if len(kept) == len(found):
-            raise not_found(f"Statement {statement_id} is not found in resource policy.")
-        return {**body["spec"], "permissions": kept}
+        return {**body["spec"], "permissions": without_permission(found, mine, statement_id)}
 
     await observed(services, name, await write(services, name, spec))
     return Answer(None, resource=name.qualified_arn)
@@ -104,21 +99,9 @@ def _named(services: Services, call: Call) -> FunctionName:
 
 def _check_revision(name: FunctionName, body: Object, call: Call) -> None:
     given = call.parameters.get("RevisionId")
-    mine = of_qualifier(_permissions(body), name.qualifier)
-    if given is not None and given != policy_revision(body["metadata"]["uid"], _document(mine, name)):
+    document = policy_document(of_qualifier(permissions_of(body["spec"]), name.qualifier), name.qualified_arn)
+    if given is not None and given != policy_revision(body["metadata"]["uid"], document):
         raise stale("GetPolicy")
-
-
-def _permissions(body: Object) -> list[dict[str, Any]]:
-    return list(body["spec"].get("permissions") or [])
-
-
-def _document(permissions: Sequence[Mapping[str, Any]], name: FunctionName) -> str:
-    return _compact(policy(permissions, name.qualified_arn))
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
 
 
 OPERATIONS: Final[Mapping[str, Handler]] = {

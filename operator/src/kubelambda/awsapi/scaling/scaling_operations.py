@@ -208,15 +208,10 @@ async def _scalable(services: Services, call: Call) -> AsyncIterator[tuple[Objec
     """Every alias of the account that is a scalable target, with its resource id."""
     if call.parameters["ServiceNamespace"] != NAMESPACE:
         return
-    token: str | None = None
-    while True:
-        page, token = await services.client.page(ALIASES, call.caller.namespace, limit=_PAGE, token=token)
-        for body in page:
-            if scalable_alias.registration(body) is not None:
-                function = await services.client.get(FUNCTIONS, body["spec"]["functionName"], call.caller.namespace)
-                yield body, f"function:{function_name_of(function)}:{body['spec']['name']}"
-        if token is None:
-            return
+    async for body in services.client.each(ALIASES, call.caller.namespace, first=_PAGE):
+        if scalable_alias.registration(body) is not None:
+            function = await services.client.get(FUNCTIONS, body["spec"]["functionName"], call.caller.namespace)
+            yield body, f"function:{function_name_of(function)}:{body['spec']['name']}"
 
 
 def _require_target(call: Call, body: Object) -> dict[str, Any]:

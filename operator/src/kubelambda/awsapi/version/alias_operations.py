@@ -9,12 +9,12 @@ from kubelambda.awsapi.api_error import ApiError, conflict, invalid_parameter, n
 from kubelambda.awsapi.call import Answer, Call, Handler, Services
 from kubelambda.awsapi.function.function_configuration import LATEST
 from kubelambda.awsapi.function.function_lookup import FunctionName, find, unqualified
-from kubelambda.awsapi.object_writes import WRITE, write_spec
+from kubelambda.awsapi.object_writes import WRITE, delete, write_spec
 from kubelambda.awsapi.refusal import refusal
 from kubelambda.awsapi.version.version_lookup import aliases_of, find_alias, find_version, target_of
 from kubelambda.awsapi.version.version_operations import page_of
 from kubelambda.core.function.object_name import object_names
-from kubelambda.kube.errors import Conflict, KubeError, NotFound
+from kubelambda.kube.errors import Conflict, KubeError
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import ALIASES
 
@@ -74,13 +74,8 @@ async def delete_alias(services: Services, call: Call) -> Answer:
     name = _named(services, call)
     function = await find(services, replace(name, qualifier=None))
     body = await find_alias(services, function, call.parameters["Name"])
-    try:
-        if body is not None:
-            await services.client.delete(ALIASES, body["metadata"]["name"], name.account.namespace)
-    except NotFound:
-        pass
-    except KubeError as error:
-        raise refusal(error) from error
+    if body is not None:
+        await delete(services, ALIASES, body)
     return Answer(None, resource=name.qualified_arn)
 
 

@@ -139,15 +139,8 @@ async def _owned(services: Services, resource: Resource, function: Object) -> li
     """Objects that name the function; those of a namesake that is gone belong to nobody any more."""
     metadata = function["metadata"]
     selector = f"spec.functionName={metadata['name']}"
-    found: list[Object] = []
-    token: str | None = None
-    while True:
-        page, token = await services.client.page(
-            resource, metadata["namespace"], limit=_PAGE, token=token, field_selector=selector
-        )
-        found += [body for body in page if _belongs(body, metadata["uid"])]
-        if token is None:
-            return found
+    known = services.client.each(resource, metadata["namespace"], first=_PAGE, field_selector=selector)
+    return [body async for body in known if _belongs(body, metadata["uid"])]
 
 
 def _belongs(body: Object, uid: str) -> bool:
