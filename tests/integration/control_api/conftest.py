@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from tests.integration.control_api.control_api import DOMAIN, Api
 from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
+from tests.integration.functions import eventually
 from tests.integration.processes import Installation
 
 from kubelambda.core.account.identity import account_id
@@ -28,6 +29,8 @@ def serving(
 
 @pytest.fixture
 async def api(serving: tuple[Installation, str], client: KubeClient, namespace: str) -> Api:
-    """A caller in the test's namespace."""
+    """A caller in the test's namespace, once the control API has heard of that."""
     uid = (await client.get(NAMESPACES, namespace))["metadata"]["uid"]
-    return Api(serving[1], namespace, account_id(uid))
+    found = Api(serving[1], namespace, account_id(uid))
+    await eventually(lambda: found.call("GET", "/2016-08-19/account-settings").status == 200)
+    return found
