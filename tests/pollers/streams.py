@@ -78,6 +78,7 @@ class StreamOfTests:
         *,
         patterns: tuple[str, ...] = (),
         on_failure: str | None = None,
+        reports_failures: bool = False,
         **rules: Any,
     ) -> None:
         """Begins a poller of a mapping with these rules; of the stream, unless it is to `read` another."""
@@ -95,7 +96,7 @@ class StreamOfTests:
             credentials_secret="aws",
             rules=BatchRules(),
             patterns=patterns,
-            reports_failures=False,
+            reports_failures=reports_failures,
             maximum_concurrency=None,
             stream=StreamRules(**rules),
             on_failure=on_failure,

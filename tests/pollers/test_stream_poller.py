@@ -222,7 +222,7 @@ class SplitStream(StreamSource):
         """After a record."""
         return str(self._SHARDS[shard].index(int(sequence)) + 1)
 
-    async def read(self, shard: str, iterator: str, count: int) -> Reading:
+    async def read(self, shard: str, iterator: str) -> Reading:
         """Two records."""
         numbers = self._SHARDS[shard][int(iterator) :][:2]
         records = [ReadRecord(str(n), str(n), datetime.now(UTC), _kinesis_record(n)) for n in numbers]

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from kubelambda.core.account.identity import parse_reference
+from kubelambda.core.account.identity import parse_reference, unqualified
 from kubelambda.core.event.delivery import Finish, accepted
 from kubelambda.core.event.destination import (
     DestinationService,
@@ -22,11 +22,6 @@ from kubelambda.store.event.event_queue import EventQueue, InvokedFunction, Queu
 
 ARN = "x-kubelambda-arn"
 TRACE = "x-amzn-trace-id"
-
-
-def unqualified(arn: str) -> str:
-    """The ARN of a function without its qualifier."""
-    return ":".join(arn.split(":")[:7])
 
 
 class Destinations:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from kubelambda.core.account.identity import unqualified
 from kubelambda.core.event.delivery import (
     AttemptOutcome,
     DeliveryCondition,
@@ -18,7 +19,7 @@ from kubelambda.core.event.delivery import (
 from kubelambda.core.event.event_schedule import EventSchedule, ScheduledFunction
 from kubelambda.core.invoke import lineage
 from kubelambda.events.attempt import CONNECTIONS, AttemptResult, Attempts
-from kubelambda.events.destinations import ARN, TRACE, unqualified
+from kubelambda.events.destinations import ARN, TRACE
 from kubelambda.events.event_ends import EventEnds
 from kubelambda.events.event_metrics import EventMetrics
 from kubelambda.events.function_policies import EventPolicy, FunctionPolicies

@@ -45,11 +45,6 @@ class MappingView:
         """Whether the queue keeps the order of its groups."""
         return self.source.arn.endswith(".fifo")
 
-    @property
-    def unqualified_arn(self) -> str:
-        """The function's ARN without a version or an alias."""
-        return ":".join(self.function_arn.split(":")[:7])
-
 
 def mapping_view(body: dict[str, Any]) -> MappingView | None:
     """The view of a mapping; None until the operator has seen its present spec."""
@@ -100,7 +95,6 @@ def _stream_rules(spec: EventSourceMappingSpec, size: int, window_s: float) -> S
         max_age_s=FOREVER if age is None else age,
         bisect=bool(spec.bisect_batch_on_function_error),
         tumbling_s=spec.tumbling_window_in_seconds or 0,
-        reports_failures="ReportBatchItemFailures" in spec.function_response_types,
     )
 
 

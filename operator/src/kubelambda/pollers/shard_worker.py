@@ -18,9 +18,8 @@ from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.sources.source import SourceUnreachable
 from kubelambda.pollers.sources.stream import EXPIRED, OVERRUN, ReadRecord, StreamSource
-from kubelambda.pollers.stream_delivery import StreamDelivery, shard_members
+from kubelambda.pollers.stream_delivery import StreamDelivery
 
-_READ_MAX = 10_000
 _ROOM_S = 0.1
 _BUSY_S = 0.2
 """Between two looks at a shard that brings records: five in a second are allowed."""
@@ -86,7 +85,7 @@ class ShardWorker:
                 await self._sleep(_ROOM_S)
                 continue
             try:
-                reading = await self._source.read(self._shard, iterator, max(self._view.stream.size, _READ_MAX))
+                reading = await self._source.read(self._shard, iterator)
             except SourceUnreachable as error:
                 if error.code == EXPIRED:
                     iterator = await self._begin()
@@ -176,7 +175,7 @@ class ShardWorker:
             await self._delivery.pause(failures)
 
     async def _invoke(self, window: TumblingWindow, records: tuple[StreamRecord, ...], *, final: bool) -> InvokeResult:
-        members = shard_members(self._shard, self._view.source.arn, window.members(final=final))
+        members = window.members(final=final) | {"shardId": self._shard, "eventSourceARN": self._view.source.arn}
         return await self._delivery.invoke(stream_event(records, members), records)
 
     def _wake(self) -> None:

@@ -5,11 +5,12 @@ import logging
 import random
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from kubelambda.core.account.identity import unqualified
 from kubelambda.core.mapping.batch_attempts import GivenUp, StreamBatch, after, pause_s, split_expired
 from kubelambda.core.mapping.partial_batch import failed_items
 from kubelambda.core.mapping.shard_buffer import ShardBuffer
@@ -113,7 +114,7 @@ class StreamDelivery:
             await asyncio.wait_for(self.ended.wait(), pause_s(failures) * jitter)
 
     def _failed(self, result: InvokeResult, batch: StreamBatch) -> frozenset[str]:
-        if not self._view.stream.reports_failures:
+        if not self._view.reports_failures:
             return frozenset()
         return failed_items(result.payload, [record.sequence for record in batch.records])
 
@@ -121,9 +122,8 @@ class StreamDelivery:
         self, shard: str, buffer: ShardBuffer, batch: StreamBatch, condition: GivenUp, last: LastInvocation
     ) -> None:
         """Tells of a batch; only then it is done."""
-        failed = FailedBatch(
-            self._view.source, self._view.uid, self._view.unqualified_arn, shard, batch, condition, last
-        )
+        function = unqualified(self._view.function_arn)
+        failed = FailedBatch(self._view.source, self._view.uid, function, shard, batch, condition, last)
         if self._view.on_failure is None or await self._sent(failed, self._view.on_failure):
             buffer.done(batch.records)
             self._tell("dropped", len(batch.records))
@@ -147,8 +147,3 @@ class StreamDelivery:
 
     def _tell(self, what: str, count: int) -> None:
         self._metrics.events(self._view.namespace, self._view.name, what, count)
-
-
-def shard_members(shard: str, source_arn: str, window: Mapping[str, Any]) -> dict[str, Any]:
-    """What an event of a tumbling window has beside its records."""
-    return {**window, "shardId": shard, "eventSourceARN": source_arn}

@@ -45,6 +45,11 @@ def parse_reference(text: str) -> FunctionReference | None:
     )
 
 
+def unqualified(arn: str) -> str:
+    """The ARN of a function without its version or alias."""
+    return ":".join(arn.split(":")[:7])
+
+
 def is_qualifier(text: str) -> bool:
     """Whether `text` has the form of a version or alias, which says nothing of whether there is one."""
     return _QUALIFIER_FORM.fullmatch(text) is not None

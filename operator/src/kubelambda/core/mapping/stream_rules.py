@@ -19,7 +19,6 @@ class StreamRules:
     max_age_s: int = FOREVER
     bisect: bool = False
     tumbling_s: int = 0
-    reports_failures: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

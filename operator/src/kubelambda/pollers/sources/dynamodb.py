@@ -43,9 +43,9 @@ class DynamoDbStream(StreamSource):
         """After a record."""
         return await self._after(sequence, StreamArn=self._arn, ShardId=shard)
 
-    async def read(self, shard: str, iterator: str, count: int) -> Reading:
-        """At most `count` records and 1 MB."""
-        answer = await self._service.call("get_records", ShardIterator=iterator, Limit=min(count, _RECORDS_MAX))
+    async def read(self, shard: str, iterator: str) -> Reading:
+        """At most 1 000 records and 1 MB."""
+        answer = await self._service.call("get_records", ShardIterator=iterator, Limit=_RECORDS_MAX)
         records = []
         for each in answer["Records"]:
             change = each["dynamodb"]

@@ -46,10 +46,9 @@ class KinesisStream(StreamSource):
         """After a record."""
         return await self._after(sequence, ShardId=shard, **self._stream)
 
-    async def read(self, shard: str, iterator: str, count: int) -> Reading:
-        """At most `count` records and 10 MB."""
-        limit = min(count, _RECORDS_MAX)
-        answer = await self._service.call("get_records", ShardIterator=iterator, Limit=limit, **self._stream)
+    async def read(self, shard: str, iterator: str) -> Reading:
+        """At most 10 000 records and 10 MB."""
+        answer = await self._service.call("get_records", ShardIterator=iterator, Limit=_RECORDS_MAX, **self._stream)
         records = [
             ReadRecord(
                 each["SequenceNumber"],

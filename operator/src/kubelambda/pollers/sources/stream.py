@@ -57,8 +57,8 @@ class StreamSource(ABC):
         """An iterator after a record; at the oldest one when that is not kept any more."""
 
     @abstractmethod
-    async def read(self, shard: str, iterator: str, count: int) -> Reading:
-        """The next records."""
+    async def read(self, shard: str, iterator: str) -> Reading:
+        """The next records, as many as one call may bring."""
 
     async def _iterator(self, **arguments: Any) -> str:
         found: str = (await self._service.call("get_shard_iterator", **arguments))["ShardIterator"]
