@@ -10,22 +10,19 @@ import base64
 import json
 import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 from tests.integration.control_api.control_api import DOMAIN, Api
-from tests.integration.control_plane import ADMIN_TOKEN, SYSTEM_NAMESPACE, ControlPlane
-from tests.integration.preparation import start
+from tests.integration.control_plane import ADMIN_TOKEN, ControlPlane
 from tests.integration.processes import Installation
 
+from bench.local_installation import local_installation
 from bench.memory import process_pss_mb
 from kubelambda.core.account.identity import account_id
 from kubelambda.kube.kube_client import KubeClient, Object
@@ -149,22 +146,9 @@ async def measure(control_plane: ControlPlane, installation: Installation, numbe
 def main() -> None:
     """Measures, prints, and leaves nothing behind."""
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    with tempfile.TemporaryDirectory() as folder:
-        control_plane = ControlPlane(Path(folder, "control-plane"))
-        Path(folder, "installation").mkdir()
-        installation = Installation(
-            Path(folder, "installation"), control_plane, SYSTEM_NAMESPACE, endpointDomain=DOMAIN
-        )
-        try:
-            start(control_plane)
-            for name, value in asyncio.run(measure(control_plane, installation, number)).items():
-                print(f"{name:32} {value:>10.1f}")
-        finally:
-            try:
-                installation.stop()
-            except (AssertionError, subprocess.TimeoutExpired) as error:
-                print(error, file=sys.stderr)
-            control_plane.stop()
+    with local_installation(endpointDomain=DOMAIN) as (control_plane, installation):
+        for name, value in asyncio.run(measure(control_plane, installation, number)).items():
+            print(f"{name:32} {value:>10.1f}")
 
 
 if __name__ == "__main__":

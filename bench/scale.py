@@ -4,16 +4,13 @@ No cluster is needed: `python -m bench.scale [NUMBER]`. Definitions, roles and p
 """
 
 import asyncio
-import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-from tests.integration.control_plane import ADMIN_TOKEN, SYSTEM_NAMESPACE, ControlPlane
-from tests.integration.preparation import start
+from tests.integration.control_plane import ADMIN_TOKEN, ControlPlane
 from tests.integration.processes import Installation
 
+from bench.local_installation import local_installation
 from bench.memory import process_pss_mb
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import FUNCTIONS, NAMESPACES
@@ -96,20 +93,9 @@ async def measure(control_plane: ControlPlane, installation: Installation, numbe
 def main() -> None:
     """Measures, prints, and leaves nothing behind."""
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    with tempfile.TemporaryDirectory() as folder:
-        control_plane = ControlPlane(Path(folder, "control-plane"))
-        Path(folder, "installation").mkdir()
-        installation = Installation(Path(folder, "installation"), control_plane, SYSTEM_NAMESPACE)
-        try:
-            start(control_plane)
-            for name, value in asyncio.run(measure(control_plane, installation, number)).items():
-                print(f"{name:28} {value:>12.2f}")
-        finally:
-            try:
-                installation.stop()
-            except (AssertionError, subprocess.TimeoutExpired) as error:
-                print(error, file=sys.stderr)
-            control_plane.stop()
+    with local_installation() as (control_plane, installation):
+        for name, value in asyncio.run(measure(control_plane, installation, number)).items():
+            print(f"{name:28} {value:>12.2f}")
 
 
 if __name__ == "__main__":

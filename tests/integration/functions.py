@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from tests.eventually import eventually as polled
 from tests.integration.control_plane import ControlPlane
 
 from kubelambda.kube.kube_client import KubeClient, Object
@@ -72,13 +73,5 @@ def condition(status: Object, kind: str) -> Object:
 
 
 async def eventually(holds: Callable[[], Any], seconds: float = 90) -> Any:
-    """What `holds` returns once that is true; it may be a coroutine function."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = holds()
-        if asyncio.iscoroutine(found):
-            found = await found
-        if found:
-            return found
-        assert time.monotonic() < deadline, "it never came true"
-        await asyncio.sleep(0.05)
+    """As everywhere, with time for an operator that has much to do."""
+    return await polled(holds, seconds)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from tests.eventually import eventually
 from tests.integration.processes import KEY
 from tests.ports import free_port
 
@@ -460,16 +461,3 @@ class Cluster:
     async def claimed_pods(self) -> list[str]:
         """Names of those that are a function's."""
         return [p["metadata"]["name"] for p in await self.pods() if labels.FUNCTION in p["metadata"]["labels"]]
-
-
-async def eventually(holds: Callable[[], Any], seconds: float = 60) -> Any:
-    """What `holds` returns once that is true; it may be a coroutine function."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while True:
-        found = holds()
-        if asyncio.iscoroutine(found):
-            found = await found
-        if found:
-            return found
-        assert asyncio.get_running_loop().time() < deadline, "it never came true"
-        await asyncio.sleep(0.05)

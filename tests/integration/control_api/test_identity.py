@@ -1,7 +1,6 @@
 """Who may call the control API: boto3 with access keys, tokens of service accounts, and nobody (DESIGN §10)."""
 
 import asyncio
-import base64
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tests.integration.access_key_secrets import write_keys
 from tests.integration.boto_caller import BotoAnswer, BotoCaller
 from tests.integration.control_api.control_api import DOMAIN, HELLO, ROLE, Api
 from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
@@ -49,17 +49,6 @@ def strict(tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane
     found.stop()
 
 
-async def keys(client: KubeClient, namespace: str, **values: Any) -> None:
-    """Writes the Secret with a namespace's access keys."""
-    data = {
-        key: base64.b64encode((value if isinstance(value, str) else json.dumps(value)).encode()).decode()
-        for key, value in values.items()
-    }
-    await client.apply(
-        SECRETS, {"metadata": {"name": SECRET_NAME, "namespace": namespace}, "data": data}, manager="test"
-    )
-
-
 def eventually(call: Callable[[], BotoAnswer], holds: Callable[[BotoAnswer], bool]) -> BotoAnswer:
     """The first answer that `holds`: a watch brings keys within moments."""
     deadline = time.monotonic() + 20
@@ -89,7 +78,7 @@ async def account_of(client: KubeClient, namespace: str) -> str:
 
 async def test_an_access_key_is_its_namespace(strict: Serving, client: KubeClient, namespace: str) -> None:
     """What boto3 makes with a key is in the key's account, and is listed there."""
-    await keys(client, namespace, AKIDONE="the secret")
+    await write_keys(client, namespace, AKIDONE="the secret")
     call = strict.call
     created = eventually(lambda: call("create_function", hello("f"), key="AKIDONE", secret="the secret"), good)
     account = await account_of(client, namespace)
@@ -113,7 +102,7 @@ async def test_whoever_proves_nothing_is_refused_in_the_words_of_aws(
     strict: Serving, client: KubeClient, namespace: str
 ) -> None:
     """No credentials, an unknown key, a wrong secret, a clock that is wrong, another region, another service's key."""
-    await keys(client, namespace, AKIDKNOWN="the secret")
+    await write_keys(client, namespace, AKIDKNOWN="the secret")
     call = strict.call
     eventually(lambda: call("list_functions", key="AKIDKNOWN", secret="the secret"), good)
     refusals = {
@@ -168,12 +157,12 @@ async def test_keys_are_rotated_and_taken_away_without_a_restart(
 ) -> None:
     """A second key beside the first, another secret for it, and none: each counts within moments."""
     call = strict.call
-    await keys(client, namespace, AKIDOLD="old")
+    await write_keys(client, namespace, AKIDOLD="old")
     eventually(lambda: call("list_functions", key="AKIDOLD", secret="old"), good)
-    await keys(client, namespace, AKIDOLD="old", AKIDNEW="new")
+    await write_keys(client, namespace, AKIDOLD="old", AKIDNEW="new")
     eventually(lambda: call("list_functions", key="AKIDNEW", secret="new"), good)
     assert good(call("list_functions", key="AKIDOLD", secret="old"))
-    await keys(client, namespace, AKIDNEW="newer")
+    await write_keys(client, namespace, AKIDNEW="newer")
     gone = eventually(lambda: call("list_functions", key="AKIDOLD", secret="old"), lambda found: not good(found))
     assert gone.error == "UnrecognizedClientException"
     assert call("list_functions", key="AKIDNEW", secret="new").error == "InvalidSignatureException"
@@ -187,7 +176,7 @@ async def test_keys_are_rotated_and_taken_away_without_a_restart(
 async def test_temporary_and_limited_keys(strict: Serving, client: KubeClient, namespace: str) -> None:
     """A session token, an expiration, a status, and actions that a key is not made for."""
     session = {"SecretAccessKey": "s", "SessionToken": "the/token+=", "Expiration": "2100-01-01T00:00:00Z"}
-    await keys(
+    await write_keys(
         client,
         namespace,
         AKIDSESSION=session,
@@ -222,8 +211,8 @@ async def test_another_account_needs_the_policy_of_the_function(
     strict: Serving, client: KubeClient, namespace: str
 ) -> None:
     """Denied in AWS's words, allowed once AddPermission names the account, and for that action alone."""
-    await keys(client, namespace, AKIDOWNER="s")
-    await keys(client, "default", AKIDGUEST="s")
+    await write_keys(client, namespace, AKIDOWNER="s")
+    await write_keys(client, "default", AKIDGUEST="s")
     call = strict.call
     eventually(lambda: call("create_function", hello("shared"), key="AKIDOWNER", secret="s"), good)
     owner, guest = await account_of(client, namespace), await account_of(client, "default")
@@ -288,7 +277,7 @@ async def test_a_bearer_token_has_the_rights_of_its_service_account(
 
 async def test_every_call_leaves_one_line_of_audit(strict: Serving, client: KubeClient, namespace: str) -> None:
     """Who, what, which object, what came of it."""
-    await keys(client, namespace, AKIDAUDIT="s")
+    await write_keys(client, namespace, AKIDAUDIT="s")
     call = strict.call
     eventually(lambda: call("list_functions", key="AKIDAUDIT", secret="s"), good)
     call("get_function", {"FunctionName": "missing"}, key="AKIDAUDIT", secret="s")

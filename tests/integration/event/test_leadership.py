@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tests.eventually import eventually
 from tests.integration.event.nats_servers import NatsServers
 
 from kubelambda.core.event.delivery import AttemptOutcome, accepted
@@ -81,28 +82,20 @@ async def test_one_tries_what_all_accept_and_another_goes_on_after_it(
         ):
             leaders = [process(client, namespace, one, first, "a"), process(client, namespace, two, second, "b")]
             running.append(asyncio.create_task(leaders[0].run()))
-            await until(leaders[0].leads)
+            await eventually(leaders[0].leads)
             running.append(asyncio.create_task(leaders[1].run()))
             for number in range(10):
                 await (one, two)[number % 2].append(event(number))
-            await until(lambda: len(first.ran) == 10)
+            await eventually(lambda: len(first.ran) == 10)
             running[0].cancel()
             await asyncio.gather(running[0], return_exceptions=True)
             for number in range(10, 15):
                 await two.append(event(number))
             assert not leaders[1].leads()
-            await until(lambda: len(second.ran) == 5)
+            await eventually(lambda: len(second.ran) == 5)
         assert sorted(first.ran + second.ran) == sorted(f"id-{number}" for number in range(15))
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         servers.stop()
-
-
-async def until(holds: Any, seconds: float = 60) -> None:
-    """Returns once `holds`."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
-        await asyncio.sleep(0.05)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.eventually import eventually
 from tests.integration.event.nats_servers import NatsServers
 
 from kubelambda.core.event.delivery import DeliveryCondition, accepted
@@ -200,13 +201,13 @@ async def test_what_one_process_appends_another_hears_of(tmp_path: Path) -> None
 
             listening = asyncio.create_task(listen())
             sent = [await other.append(event(number)) for number in range(1, 6)]
-            await until(lambda: heard == sent)
+            await eventually(lambda: heard == sent)
             servers.kill()
             servers.start()
             while len(sent) < 10:
                 with contextlib.suppress(QueueUnavailable):
                     sent.append(await other.append(event(len(sent))))
-            await until(lambda: len(heard) >= len(sent))
+            await eventually(lambda: len(heard) >= len(sent))
             assert heard == sent
             listening.cancel()
     finally:
@@ -270,11 +271,3 @@ async def test_servers_that_ask_who_we_are_are_told(tmp_path: Path) -> None:
             assert await queue.append(event(1)) == 1
     finally:
         servers.stop()
-
-
-async def until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    """Returns once `holds`."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not holds():
-        assert asyncio.get_running_loop().time() < deadline, "it never came true"
-        await asyncio.sleep(0.05)

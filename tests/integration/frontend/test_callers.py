@@ -8,19 +8,20 @@ from functools import partial
 from typing import Any
 
 import pytest
+from tests.eventually import eventually
+from tests.integration.access_key_secrets import write_keys
 from tests.integration.boto_caller import BotoAnswer, BotoCaller
 from tests.integration.control_plane import ControlPlane
-from tests.integration.loopback import Cluster, eventually
+from tests.integration.loopback import Cluster
 from tests.integration.processes import KEY
 
 from kubelambda.api import labels
 from kubelambda.api.settings import AuthSettings
 from kubelambda.core.account import ownership
-from kubelambda.core.account.access_key import SECRET_NAME
 from kubelambda.core.account.identity import account_id
 from kubelambda.core.environment.component_callers import CALLER, CallerRole, caller_proof
 from kubelambda.kube.kube_client import KubeClient
-from kubelambda.kube.resources import FUNCTIONS, NAMESPACES, SECRETS
+from kubelambda.kube.resources import FUNCTIONS, NAMESPACES
 
 ECHO = "def handler(event, context): return [event, context.invoked_function_arn]"
 INVALID = "The security token included in the request is invalid."
@@ -47,17 +48,6 @@ async def boto(cluster: Cluster) -> AsyncIterator[Invoke]:
         await asyncio.to_thread(caller.close)
 
 
-async def keys(client: KubeClient, namespace: str, **values: Any) -> None:
-    """Writes the Secret with a namespace's access keys."""
-    data = {
-        key: base64.b64encode((value if isinstance(value, str) else json.dumps(value)).encode()).decode()
-        for key, value in values.items()
-    }
-    await client.apply(
-        SECRETS, {"metadata": {"name": SECRET_NAME, "namespace": namespace}, "data": data}, manager="test"
-    )
-
-
 async def account_of(client: KubeClient, namespace: str) -> str:
     """The id of an account."""
     return account_id((await client.get(NAMESPACES, namespace))["metadata"]["uid"])
@@ -76,7 +66,7 @@ async def let_in(call: Callable[[], Awaitable[BotoAnswer]]) -> BotoAnswer:
 
 async def test_a_key_invokes_in_its_own_account(cluster: Cluster, client: KubeClient, boto: Invoke) -> None:
     """By the function's name alone, with every type of invocation; from another frontend than the owner, too."""
-    await keys(client, cluster.namespace, AKIDONE="s")
+    await write_keys(client, cluster.namespace, AKIDONE="s")
     await cluster.function("echo", ECHO)
     await cluster.pool(1)
     addresses = ("127.0.1.1", "127.0.1.2")
@@ -101,7 +91,7 @@ async def test_nobody_else_gets_in(
     cluster: Cluster, client: KubeClient, boto: Invoke, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In the words of AWS, whether there is such a function or not; and every refusal is in the audit log."""
-    await keys(
+    await write_keys(
         client, cluster.namespace, AKIDOLD="the secret", AKIDLIST={"SecretAccessKey": "s", "Actions": "lambda:List*"}
     )
     await cluster.function("echo", ECHO)
@@ -153,7 +143,7 @@ async def test_another_account_needs_the_policy_of_the_function(
     cluster: Cluster, client: KubeClient, boto: Invoke
 ) -> None:
     """For the unqualified function, or for the alias that the statement names."""
-    await keys(client, "default", AKIDGUEST="s")
+    await write_keys(client, "default", AKIDGUEST="s")
     await cluster.function("shared", ECHO)
     await cluster.frontend(auth=ANY)
     guest = await account_of(client, "default")
@@ -224,7 +214,7 @@ async def test_a_namespace_asks_for_more_than_the_installation(
     cluster: Cluster, client: KubeClient, boto: Invoke
 ) -> None:
     """Its functions want to know who calls, those of others do not; and the annotation opens nothing by itself."""
-    await keys(client, cluster.namespace, AKIDNOTED="s")
+    await write_keys(client, cluster.namespace, AKIDNOTED="s")
     await cluster.function("echo", ECHO)
     await cluster.frontend()
     dry = {"InvocationType": "DryRun"}

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 from prometheus_client import generate_latest
-from tests.integration.loopback import Cluster, Relay, eventually
+from tests.eventually import eventually
+from tests.integration.loopback import Cluster, Relay
 from tests.integration.processes import KEY
 
 from kubelambda.api import labels

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.loopback import RUNTIME, Cluster, eventually
+from tests.eventually import eventually
+from tests.integration.loopback import RUNTIME, Cluster
 
 from kubelambda.core.environment.shape import Shape
 from kubelambda.kube.resources import RUNTIMES

@@ -4,7 +4,8 @@ import asyncio
 import json
 from pathlib import Path
 
-from tests.integration.loopback import Answer, Cluster, eventually
+from tests.eventually import eventually
+from tests.integration.loopback import Answer, Cluster
 
 from kubelambda.core.account import ownership
 from kubelambda.frontend.frontend import Frontend

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.eventually import eventually
 from tests.integration.frontend.publishing import SHOW
-from tests.integration.loopback import RUNTIME_NAME, Cluster, eventually
+from tests.integration.loopback import RUNTIME_NAME, Cluster
 from tests.integration.processes import Installation
 from tests.integration.replica_sets import ReplicaSets, cost, is_ready
 

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.integration.loopback import Cluster, Relay, eventually
+from tests.eventually import eventually
+from tests.integration.loopback import Cluster, Relay
 
 from kubelambda.core.account import ownership
 from kubelambda.frontend.account import stray_collection

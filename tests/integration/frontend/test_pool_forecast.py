@@ -3,7 +3,8 @@
 import time
 
 import pytest
-from tests.integration.loopback import RUNTIME, RUNTIME_NAME, Cluster, eventually
+from tests.eventually import eventually
+from tests.integration.loopback import RUNTIME, RUNTIME_NAME, Cluster
 
 from kubelambda.api import labels
 from kubelambda.api.settings import EnvironmentSettings

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tests.eventually import eventually
 from tests.integration.frontend.publishing import (
     SHOW,
     delete,
@@ -12,7 +13,7 @@ from tests.integration.frontend.publishing import (
     publish,
     sample,
 )
-from tests.integration.loopback import Cluster, eventually
+from tests.integration.loopback import Cluster
 
 from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.resources import ALIASES, PODS, SECRETS

@@ -2,7 +2,8 @@
 
 import socket
 
-from tests.integration.loopback import CLOSED, Cluster, eventually
+from tests.eventually import eventually
+from tests.integration.loopback import CLOSED, Cluster
 
 from kubelambda.api import labels
 from kubelambda.api.environment_protocol import ClosureCheck

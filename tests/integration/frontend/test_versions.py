@@ -5,8 +5,9 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from tests.eventually import eventually
 from tests.integration.frontend.publishing import SHOW, delete, point, publish, sample
-from tests.integration.loopback import Cluster, eventually
+from tests.integration.loopback import Cluster
 
 from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.kube_client import KubeClient
