@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kubelambda.core.environment.component_callers import CALLER, CallerRole, caller_proof
+from kubelambda.core.environment.component_callers import CALLER, CallerRole, ComponentCallers, caller_proof
 from kubelambda.core.environment.tokens import secret_report_token
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.frontend.account.forwarder import Hop
@@ -38,7 +38,7 @@ class Door:
     def __init__(self, gate: Gate | None, bounds: Bounds) -> None:
         self.client = KubeClient(Server("http://127.0.0.1:9", None, anonymous))
         self.door = FrontDoor(
-            KEY,
+            ComponentCallers(KEY),
             invoke=self.invoke,
             control_api=ControlApiProxy("http://127.0.0.1:9"),
             secret_report=SecretReport(self.client, KEY),

@@ -45,7 +45,7 @@ class FrontDoor:
 
     def __init__(
         self,
-        key: bytes,
+        callers: ComponentCallers,
         *,
         invoke: Invoke,
         control_api: ControlApiProxy,
@@ -53,7 +53,7 @@ class FrontDoor:
         probes: dict[bytes, Serve],
         gate: Gate | None = None,
     ) -> None:
-        self._callers = ComponentCallers(key)
+        self._callers = callers
         self._invoke = invoke
         self._control_api = control_api
         self._secret_report = secret_report
@@ -68,11 +68,6 @@ class FrontDoor:
             return self._route(request, request_id, role)
         except InvokeError as error:
             return _refused(request, request_id, error)
-
-    def hop(self, request: Request) -> Hop | None:
-        """How a request came here from another frontend; None when it did not."""
-        role = self._callers.role(request.headers.get(_CALLER))
-        return hop_of(request) if role is CallerRole.FRONTEND else None
 
     def _route(self, request: Request, request_id: str, role: CallerRole | None) -> Admission:
         target = request.target

@@ -2,18 +2,14 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable, Coroutine
 
 from kubelambda.api.settings import Settings
 from kubelambda.callers.audit_log import AuditLog, standard_output
-from kubelambda.core.account import identity
-from kubelambda.core.invoke import invoke_error
-from kubelambda.core.invoke.invoke_error import InvokeError
-from kubelambda.core.invoke.routing import LATEST
+from kubelambda.core.environment.component_callers import ComponentCallers
 from kubelambda.frontend import front_door
 from kubelambda.frontend.account import leasing, ledger_check, stray_collection
-from kubelambda.frontend.account.forwarder import IDLE_S, NAMESPACE, Forwarder, Hop
+from kubelambda.frontend.account.forwarder import IDLE_S, Forwarder
 from kubelambda.frontend.account.leasing import Leasing
 from kubelambda.frontend.account.ledger_check import LedgerCheck
 from kubelambda.frontend.account.owned_functions import OwnedFunctions
@@ -24,24 +20,21 @@ from kubelambda.frontend.account.pool_scaling import PoolScaling
 from kubelambda.frontend.account.stray_collection import StrayCollection
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cluster.unseen_functions import UnseenFunctions
-from kubelambda.frontend.cluster.unseen_qualifiers import Qualified, UnseenQualifiers
+from kubelambda.frontend.cluster.unseen_qualifiers import UnseenQualifiers
 from kubelambda.frontend.cluster.views import FunctionView, NamespaceView, PodView
 from kubelambda.frontend.cold_start.archive_cache import Archives
 from kubelambda.frontend.cold_start.secret_report import SecretReport
-from kubelambda.frontend.cold_start.start import Target
 from kubelambda.frontend.cold_start.starter import Starter
 from kubelambda.frontend.cold_start.variable_values import Variables
 from kubelambda.frontend.control_api.control_api_proxy import ControlApiProxy
-from kubelambda.frontend.dispatch.environment_handle import invoke_head
-from kubelambda.frontend.dispatch.invocation import Invocation, refuse
+from kubelambda.frontend.dispatch.invocation import Invocation
 from kubelambda.frontend.dispatch.leased_environments import Neighbourhood
 from kubelambda.frontend.dispatch.metrics import Metrics
 from kubelambda.frontend.front_door import FrontDoor
-from kubelambda.frontend.invoke import invoke_request
 from kubelambda.frontend.invoke.caller_gate import CallerGate
 from kubelambda.frontend.invoke.event_handover import EventHandover
-from kubelambda.frontend.invoke.invoke_request import InvokeCall
-from kubelambda.frontend.invoke.version_resolution import not_invocable, resolve
+from kubelambda.frontend.invoke.reception import Reception
+from kubelambda.frontend.invoke.request_accounts import RequestAccounts
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.reflector import Name
 from kubelambda.store.code.code_store import CodeStore
@@ -67,7 +60,6 @@ class Frontend:
         service: str,
         port: int,
     ) -> None:
-        self._settings = settings
         self._key = key
         self._address = address
         self.metrics = Metrics()
@@ -85,7 +77,6 @@ class Frontend:
         )
         self.metrics.watch_unreadable(self.caches.reflectors())
         self._unseen = UnseenFunctions(client)
-        self._unseen_qualifiers = UnseenQualifiers(client, self.caches.published)
         self._owners = Owners(address, port, self.caches.ready_members, self._owners_changed)
         self._pools = PoolScaling(client, self.caches, self._owners.owns, forecast=settings.pool_forecast)
         self._starter = Starter(
@@ -116,15 +107,9 @@ class Frontend:
         self._events = EventHandover(settings.event_queue_url, key)
         self._forwarder = Forwarder(port, key, self._owners.suspect, idle_seconds=idle_seconds)
         self._passage = self._lead_on(settings.environments.start_timeout_seconds)
-        probes: dict[bytes, Serve] = {b"/healthz": lambda request: request.respond(200, b"ok")}
-        self._door = FrontDoor(
-            key,
-            invoke=self._answer,
-            control_api=ControlApiProxy(settings.control_api_url),
-            secret_report=SecretReport(client, key),
-            gate=CallerGate(client, self.caches, settings, self.audit, self._namespace),
-            probes=probes | {b"/readyz": self._ready} | self._leasing.routes,
-        )
+        accounts, callers = RequestAccounts(self.caches, settings), ComponentCallers(key)
+        self._reception = self._receive(client, accounts, callers, settings.region)
+        self._door = self._open(client, accounts, callers, settings)
         self.draining = False
 
     def _lead_on(self, start_timeout_seconds: float) -> Passage:
@@ -149,6 +134,40 @@ class Frontend:
         )
         return passage
 
+    def _receive(
+        self, client: KubeClient, accounts: RequestAccounts, callers: ComponentCallers, region: str
+    ) -> Reception:
+        """What becomes of invocations that were let in."""
+        return Reception(
+            self.caches,
+            accounts,
+            callers,
+            region=region,
+            metrics=self.metrics,
+            owners=self._owners,
+            owned=self.owned,
+            passage=self._passage,
+            leasing=self._leasing,
+            events=self._events,
+            unseen=self._unseen,
+            unseen_qualifiers=UnseenQualifiers(client, self.caches.published),
+            synced=lambda: self.synced,
+        )
+
+    def _open(
+        self, client: KubeClient, accounts: RequestAccounts, callers: ComponentCallers, settings: Settings
+    ) -> FrontDoor:
+        """Who gets which request."""
+        probes: dict[bytes, Serve] = {b"/healthz": lambda request: request.respond(200, b"ok")}
+        return FrontDoor(
+            callers,
+            invoke=self._reception.answer,
+            control_api=ControlApiProxy(settings.control_api_url),
+            secret_report=SecretReport(client, self._key),
+            gate=CallerGate(client, self.caches, settings, self.audit, accounts),
+            probes=probes | {b"/readyz": self._ready} | self._leasing.routes,
+        )
+
     # -- requests ---------------------------------------------------------------------------------------------------
 
     def protocol(self, connections: Connections) -> ServerProtocol:
@@ -160,135 +179,9 @@ class Frontend:
     def _ready(self, request: Request) -> None:
         request.respond(*((200, b"ok") if self.ready else (503, b"draining" if self.draining else b"syncing")))
 
-    def _handle(self, request: Request, request_id: str) -> None:
-        """Answers a request that was on its way to somebody else."""
-        call = invoke_request.parse_call(request)
-        self._answer(request, request_id=request_id, call=call, hop=self._door.hop(request))
-
     def _elsewhere(self, invocation: Invocation) -> None:
         """Answers an invocation that reached nobody."""
-        self._handle(invocation.request, invocation.id)
-
-    def _answer(self, request: Request, *, request_id: str, call: InvokeCall, hop: Hop | None) -> None:
-        """Answers a request, or has somebody answer it."""
-        try:
-            self._invoke(request, request_id, call, hop)
-        except InvokeError as error:
-            refuse(request, request_id, error)
-        except Exception:
-            log.exception("request %s failed", request_id)
-            refuse(request, request_id, invoke_error.service("the request failed; the frontend's log says why"))
-
-    def _invoke(self, request: Request, request_id: str, call: InvokeCall, hop: Hop | None) -> None:
-        self._check_region(call.reference.region)
-        namespace = self._namespace(call.reference.account, request)
-        name = self.caches.object_name(namespace, call.reference.name)
-        view = self.caches.functions.items.get((namespace, name))
-        if view is None:
-            name, view = self._unseen.found((namespace, call.reference.name)) or (name, None)
-        found = self.caches.namespaces.items.get(("", namespace))
-        account = found.account_id if found else call.reference.account or "0" * 12
-        arn = identity.function_arn(self._settings.region, account, call.reference.name)
-        if view is None:
-            self._look_up((namespace, call.reference.name), request, request_id, arn, call)
-            return
-        qualifier = call.qualifier or LATEST
-        if (view.function_name or name) != call.reference.name:
-            raise invoke_error.not_found(f"{arn}:{qualifier}")
-        if qualifier != LATEST and self._is_unseen(((namespace, name), qualifier)):
-            self._look_up_qualifier(((namespace, name), qualifier), request, request_id)
-            return
-        chance = random.random()  # noqa: S311 - a share of the traffic, no secret
-        version = resolve(self.caches.published, (namespace, name), view, qualifier, arn=arn, chance=chance)
-        if hop is None:  # whoever forwarded it has looked at it
-            invoke_request.check_event(request, event=call.event)
-            invoke_request.complete_trace(request)
-        if call.dry_run:
-            request.respond(204, b"", f"x-amzn-RequestId: {request_id}\r\n".encode())
-            return
-        deployed = version.deployed
-        if deployed is None:
-            raise not_invocable(version)
-        invoked = f"{arn}:{call.qualifier}" if call.qualifier else arn
-        if call.event:
-            names = {"X-Kubelambda-Namespace": namespace, "X-Kubelambda-Function": name, "X-Kubelambda-Arn": invoked}
-            names["X-Kubelambda-Qualifier"] = call.qualifier or ""
-            self._events.hand_over(request, request_id, names, lambda error: refuse(request, request_id, error))
-            return
-        self._advance_chain(request, hop, (namespace, name), arn, view)
-        target = Target(namespace, name, view.uid, account, deployed)
-        self._run(
-            target, Invocation(request, request_id, invoked, invoke_request.now(), qualifier, deployed.version), hop
-        )
-
-    def _run(self, target: Target, invocation: Invocation, hop: Hop | None) -> None:
-        """Runs an invocation here, or has the owner of its account run it."""
-        for away in hop.without if hop is not None else ():
-            self._owners.suspect(away)
-        if not self._owners.owns(target.namespace):
-            # What a weighted alias chose is chosen again by the owner: leases of one version would shift the weights.
-            may_lease = self.caches.published.plain((target.namespace, target.name), invocation.qualifier)
-            self._passage.take(target, invocation, hop, may_lease=may_lease)
-            return
-        if hop is not None:
-            invocation.holder = self._leasing.holder(invocation.request)
-        invocation.environment_head = invoke_head(invocation)
-        self.owned.dispatcher(target).invoke(invocation)
-
-    def _advance_chain(self, request: Request, hop: Hop | None, function: Name, arn: str, view: FunctionView) -> None:
-        """Counts a run of the function in its chain, unless another frontend has. Raises `InvokeError`."""
-        if hop is not None:
-            return
-        try:
-            invoke_request.advance_chain(request, arn, endless=view.recursive_loop == "Allow")
-        except InvokeError:
-            self.metrics.recursive_invocations_dropped.labels(*function).inc()
-            raise
-
-    def _check_region(self, region: str | None) -> None:
-        if region is not None and region != self._settings.region:
-            raise invoke_error.other_region(region, self._settings.region)
-
-    def _is_unseen(self, qualified: Qualified) -> bool:
-        """Whether the caches lack an alias or version that Kubernetes was not asked for a moment ago."""
-        return not self.caches.published.resolvable(*qualified) and not self._unseen_qualifiers.absent(qualified)
-
-    def _look_up_qualifier(self, qualified: Qualified, request: Request, request_id: str) -> None:
-        if not self.synced or not self._unseen_qualifiers.look(qualified, self._looked_up(request, request_id)):
-            raise invoke_error.not_synced()
-
-    def _looked_up(self, request: Request, request_id: str) -> Callable[[bool], None]:
-        """Goes on with a request once Kubernetes was asked for what it names."""
-
-        def answered(known: bool) -> None:
-            if known:
-                self._handle(request, request_id)
-            else:
-                refuse(request, request_id, invoke_error.not_synced())
-
-        return answered
-
-    def _look_up(self, name: Name, request: Request, request_id: str, arn: str, call: InvokeCall) -> None:
-        """The cache does not have the function. It is not said to be absent before Kubernetes says so."""
-        if not self.synced:
-            raise invoke_error.not_synced()
-        if not name[0] or self._unseen.absent(name):
-            raise invoke_error.not_found(f"{arn}:{call.qualifier or LATEST}")
-        if not self._unseen.look(name, self._looked_up(request, request_id)):
-            raise invoke_error.not_synced()
-
-    def _namespace(self, account: str | None, request: Request) -> str:
-        if account is not None:
-            return self.caches.namespace_of(account) or ""
-        named = request.headers.get(NAMESPACE)
-        if named is not None:
-            return named.decode(errors="replace")
-        domain = self._settings.endpoint_domain
-        if domain is not None:
-            host = request.headers.get(b"host", b"").decode(errors="replace").partition(":")[0]
-            if host.endswith(f".{domain}"):
-                return host.removesuffix(f".{domain}")
-        return self._settings.default_namespace
+        self._reception.again(invocation.request, invocation.id)
 
     # -- state ------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.core.placement.actions import Action, Cancel, Dispatch, Fail, Release, Retire, Start, Throttle
 from kubelambda.core.placement.function_share import FunctionShare, ThrottleReason
-from kubelambda.core.placement.placed_environment import Status
 from kubelambda.core.placement.placement import VersionPlacement
 from kubelambda.frontend.cold_start.start import FailureAnswer, Started, Target
 from kubelambda.frontend.cold_start.starter import Starter
@@ -21,6 +20,7 @@ from kubelambda.frontend.dispatch import environment_end, sudden_end
 from kubelambda.frontend.dispatch.environment_end import EnvironmentEnd
 from kubelambda.frontend.dispatch.environment_handle import EnvironmentHandle
 from kubelambda.frontend.dispatch.environment_starts import EnvironmentStarts
+from kubelambda.frontend.dispatch.environment_table import EnvironmentTable
 from kubelambda.frontend.dispatch.invocation import Invocation
 from kubelambda.frontend.dispatch.metrics import FunctionMetrics
 from kubelambda.frontend.dispatch.surroundings import Surroundings
@@ -49,7 +49,7 @@ class Dispatcher:
     ) -> None:
         self.target = replace(target, term=secrets.token_hex(8))
         self.placement = VersionPlacement(share, target.configuration.revision)
-        self.environments: dict[int, EnvironmentHandle] = {}
+        self.environments = EnvironmentTable(self, starter.deletions, target.namespace)
         self._starter = starter
         self._starts = EnvironmentStarts(starter, self)
         self._metrics = metrics
@@ -104,9 +104,7 @@ class Dispatcher:
 
     def check(self) -> None:
         """Ends the environments whose answer is overdue, those too that finish what they run after a release."""
-        now = time.monotonic()
-        for found in list(self.environments.values()):
-            found.check(now)
+        self.environments.check(time.monotonic())
 
     def tick(self, idle_timeout: float, start_timeout: float, max_age: float) -> None:
         """What time alone decides."""
@@ -126,13 +124,13 @@ class Dispatcher:
         """
         now = time.monotonic()
         number, actions = self.placement.adopt(revision, now, busy=busy, provisioned=provisioned)
-        self._keep(number, started, self.target)
+        self.environments.keep(number, started, self.target)
         self._execute(actions)
         return number
 
     def expect(self, started: Started) -> int:
         """Takes over an environment of the present revision that is still in its INIT: `ready` or `give_up` follows."""
-        self._keep(number := self.placement.expect(time.monotonic()), started, self.target)
+        self.environments.keep(number := self.placement.expect(time.monotonic()), started, self.target)
         return number
 
     def ready(self, number: int) -> None:
@@ -153,7 +151,7 @@ class Dispatcher:
         if (found := self.environments.get(number)) is not None:
             if may_be_node:
                 self._surroundings.silent_node(self.target.namespace, found.pod)
-            self._drop(found, found.timeout)
+            self.environments.drop(found, found.timeout)
         self._execute(self.placement.lost(number, time.monotonic()))
 
     def release(self) -> None:
@@ -168,8 +166,7 @@ class Dispatcher:
 
     def close(self) -> None:
         """The process ends: lets go of the environments, which stay."""
-        for found in self.environments.values():
-            found.close()
+        self.environments.close()
 
     def remove(self) -> None:
         """The function or the version was deleted: who still waits for an environment is told so."""
@@ -202,15 +199,13 @@ class Dispatcher:
 
     def pod_ending(self, uid: str) -> None:
         """A pod is asked to end: nothing new for it."""
-        for found in list(self.environments.values()):
-            if found.uid == uid:
-                self._execute(self.placement.retire(found.id, "the pod ends"))
+        for found in self.environments.of_pod(uid):
+            self._execute(self.placement.retire(found.id, "the pod ends"))
 
     def resize_refused(self, uid: str) -> None:
         """A pod's node cannot grant the size of the function."""
-        for found in list(self.environments.values()):
-            if found.uid == uid:
-                self.misplaced(found.id)
+        for found in self.environments.of_pod(uid):
+            self.misplaced(found.id)
 
     def silent(self, number: int) -> None:
         """An environment does not answer when it is asked how it is."""
@@ -219,12 +214,7 @@ class Dispatcher:
 
     def running(self) -> dict[int, str | None]:
         """The request that each environment runs, by the ledger; not those that run something for a former owner."""
-        known = self.placement.environments
-        return {
-            number: found.invocation.id if found.invocation else None
-            for number, found in self.environments.items()
-            if found.invocation is not None or (number in known and known[number].status is Status.IDLE)
-        }
+        return self.environments.running(self.placement.environments)
 
     def correct(self, number: int) -> None:
         """An environment's agent runs something else than the ledger has: nobody waits for it any longer."""
@@ -236,7 +226,7 @@ class Dispatcher:
 
     def knows(self, uid: str) -> bool:
         """Whether a pod is one of ours."""
-        return any(found.uid == uid for found in self.environments.values())
+        return bool(self.environments.of_pod(uid))
 
     @property
     def in_flight(self) -> int:
@@ -266,7 +256,7 @@ class Dispatcher:
 
     def rejected(self, environment: EnvironmentHandle, invocation: Invocation) -> None:
         """The event reached nobody: another environment takes it, invisibly (rule 4)."""
-        self._drop(environment, self.target.configuration.timeout)
+        self.environments.drop(environment, self.target.configuration.timeout)
         now = time.monotonic()
         if self._parting:
             self._execute(self.placement.lost(environment.id, now))
@@ -281,7 +271,7 @@ class Dispatcher:
         if end.may_be_node:
             self._surroundings.silent_node(self.target.namespace, environment.pod)
         if invocation is None:
-            self._drop(environment, 0)
+            self.environments.drop(environment, 0)
             self._execute(self.placement.lost(environment.id, time.monotonic()))
             return
         self.environments.pop(environment.id, None)
@@ -293,7 +283,7 @@ class Dispatcher:
         """Answers with what ended the environment."""
         killed = partial(self._surroundings.killed_by_memory, self.target.namespace, environment.pod)
         invocation.function_error(await sudden_end.error_of(invocation, end, killed))
-        self._drop(environment, 0)
+        self.environments.drop(environment, 0)
         self._execute(self.placement.lost(environment.id, time.monotonic()))
 
     # -- StartEvents ------------------------------------------------------------------------------------------------
@@ -305,7 +295,7 @@ class Dispatcher:
     def started(self, number: int, started: Started, target: Target) -> None:
         """An environment is ready."""
         self._metrics.cold_starts.inc()
-        self._keep(number, started, target)
+        self.environments.keep(number, started, target)
         if number not in self.placement.environments:
             self._retire(number, _UPDATED)
             return
@@ -377,24 +367,8 @@ class Dispatcher:
         self._metrics.ran(invocation.qualifier, invocation.version, error=True)
         invocation.function_error(json.dumps(failure).encode())
 
-    def _keep(self, number: int, started: Started, target: Target) -> None:
-        timeout = float(target.configuration.timeout)
-        self.environments[number] = EnvironmentHandle(
-            number, started.pod, started.uid, started.token, timeout, self, started.connection
-        )
-
     def _retire(self, number: int, why: str) -> None:
-        found = self.environments.get(number)
-        if found is None:
-            return
         if why == _HANDED_OVER:
-            del self.environments[number]
-            found.close()
-        else:
-            self._drop(found, found.timeout)
-
-    def _drop(self, environment: EnvironmentHandle, grace_seconds: float) -> None:
-        """The pod goes, once it has finished what it runs or `grace_seconds` are over."""
-        self.environments.pop(environment.id, None)
-        environment.close()
-        self._starter.deletions.soon(self.target.namespace, environment.pod, environment.uid, grace_seconds)
+            self.environments.let_go(number)
+        elif (found := self.environments.get(number)) is not None:
+            self.environments.drop(found, found.timeout)

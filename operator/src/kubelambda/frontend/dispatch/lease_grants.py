@@ -14,6 +14,7 @@ from kubelambda.core.placement.placement import VersionPlacement
 from kubelambda.frontend.cold_start.agent_state import agent_state
 from kubelambda.frontend.cold_start.start import Target
 from kubelambda.frontend.dispatch.environment_handle import EnvironmentHandle
+from kubelambda.frontend.dispatch.environment_table import EnvironmentTable
 from kubelambda.frontend.dispatch.invocation import Invocation
 from kubelambda.frontend.dispatch.lease_messages import (
     RECALL_PATH,
@@ -49,7 +50,7 @@ class Lessor(Protocol):
 
     target: Target
     placement: VersionPlacement
-    environments: dict[int, EnvironmentHandle]
+    environments: EnvironmentTable
 
     @property
     def released(self) -> bool:

@@ -23,6 +23,7 @@ from kubelambda.frontend.account.forwarder import NAMESPACE
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.invoke.audited_answer import AuditedAnswer
 from kubelambda.frontend.invoke.invoke_request import InvokeCall
+from kubelambda.frontend.invoke.request_accounts import RequestAccounts
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.request import Request
@@ -53,7 +54,7 @@ class _Incoming:
 
 
 class CallerGate:
-    """Lets in who may invoke. `namespace_of` is the account of a request whose caller has none of its own."""
+    """Lets in who may invoke."""
 
     def __init__(
         self,
@@ -61,11 +62,11 @@ class CallerGate:
         caches: Caches,
         settings: Settings,
         audit: AuditLog,
-        namespace_of: Callable[[str | None, Request], str],
+        accounts: RequestAccounts,
     ) -> None:
         self._caches = caches
         self._audit = audit
-        self._namespace_of = namespace_of
+        self._accounts = accounts
         self._region = settings.region
         self._mode = AuthMode(settings.auth.mode)
         self._audited = settings.auth.audit
@@ -111,7 +112,7 @@ class CallerGate:
         return partial(self._check, incoming)
 
     def _anonymous(self, request: Request, call: InvokeCall, request_id: str) -> Check | None:
-        namespace = self._namespace_of(call.reference.account, request)
+        namespace = self._accounts.namespace(call.reference.account, request)
         if self._mode_of(namespace) is not AuthMode.NONE:
             self._audit_of(_Incoming(call, request_id, time.monotonic()), request)
             raise _error(caller_refused.missing_token())
@@ -144,7 +145,7 @@ class CallerGate:
         caller, account = incoming.caller, incoming.call.reference.account
         if account is None and caller is not None and caller.namespace is not None:
             request.headers[NAMESPACE] = caller.namespace.encode()
-        namespace = self._namespace_of(account, request)
+        namespace = self._accounts.namespace(account, request)
         mode = self._mode_of(namespace)
         if account is None and incoming.refusal is not None:
             # Who names a key of an account that asks for proof means that account, and not the one of the nameless.
@@ -213,7 +214,7 @@ class CallerGate:
         """Has the answer told to the audit log."""
         if self._audited == "none":
             return
-        namespace = self._namespace_of(incoming.call.reference.account, request)
+        namespace = self._accounts.namespace(incoming.call.reference.account, request)
         request.connection = AuditedAnswer(
             request.connection,
             self._audit,

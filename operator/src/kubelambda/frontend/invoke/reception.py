@@ -1,0 +1,184 @@
+"""From a request that was let in to whoever runs its function: here, or where its account is owned."""
+
+import logging
+import random
+from collections.abc import Callable
+
+from kubelambda.core.account import identity
+from kubelambda.core.environment.component_callers import CALLER, CallerRole, ComponentCallers
+from kubelambda.core.invoke import invoke_error
+from kubelambda.core.invoke.invoke_error import InvokeError
+from kubelambda.core.invoke.routing import LATEST
+from kubelambda.frontend.account.forwarder import Hop, hop_of
+from kubelambda.frontend.account.leasing import Leasing
+from kubelambda.frontend.account.owned_functions import OwnedFunctions
+from kubelambda.frontend.account.owners import Owners
+from kubelambda.frontend.account.passage import Passage
+from kubelambda.frontend.cluster.caches import Caches
+from kubelambda.frontend.cluster.unseen_functions import UnseenFunctions
+from kubelambda.frontend.cluster.unseen_qualifiers import Qualified, UnseenQualifiers
+from kubelambda.frontend.cluster.views import FunctionView
+from kubelambda.frontend.cold_start.start import Target
+from kubelambda.frontend.dispatch.environment_handle import invoke_head
+from kubelambda.frontend.dispatch.invocation import Invocation, refuse
+from kubelambda.frontend.dispatch.metrics import Metrics
+from kubelambda.frontend.invoke import invoke_request
+from kubelambda.frontend.invoke.event_handover import EventHandover
+from kubelambda.frontend.invoke.invoke_request import InvokeCall
+from kubelambda.frontend.invoke.request_accounts import RequestAccounts
+from kubelambda.frontend.invoke.version_resolution import not_invocable, resolve
+from kubelambda.kube.reflector import Name
+from kubelambda.wire.request import Request
+
+_CALLER = CALLER.encode()
+
+log = logging.getLogger(__name__)
+
+
+class Reception:
+    """Finds the function of each invocation, and who runs it. `synced`: whether the caches have seen the cluster."""
+
+    def __init__(
+        self,
+        caches: Caches,
+        accounts: RequestAccounts,
+        callers: ComponentCallers,
+        *,
+        region: str,
+        metrics: Metrics,
+        owners: Owners,
+        owned: OwnedFunctions,
+        passage: Passage,
+        leasing: Leasing,
+        events: EventHandover,
+        unseen: UnseenFunctions,
+        unseen_qualifiers: UnseenQualifiers,
+        synced: Callable[[], bool],
+    ) -> None:
+        self._caches = caches
+        self._accounts = accounts
+        self._callers = callers
+        self._region = region
+        self._metrics = metrics
+        self._owners = owners
+        self._owned = owned
+        self._passage = passage
+        self._leasing = leasing
+        self._events = events
+        self._unseen = unseen
+        self._unseen_qualifiers = unseen_qualifiers
+        self._synced = synced
+
+    def again(self, request: Request, request_id: str) -> None:
+        """Answers a request that was on its way to somebody else, or waited for a look at Kubernetes."""
+        role = self._callers.role(request.headers.get(_CALLER))
+        hop = hop_of(request) if role is CallerRole.FRONTEND else None
+        self.answer(request, request_id=request_id, call=invoke_request.parse_call(request), hop=hop)
+
+    def answer(self, request: Request, *, request_id: str, call: InvokeCall, hop: Hop | None) -> None:
+        """Answers a request, or has somebody answer it. `hop`: how it came from another frontend."""
+        try:
+            self._invoke(request, request_id, call, hop)
+        except InvokeError as error:
+            refuse(request, request_id, error)
+        except Exception:
+            log.exception("request %s failed", request_id)
+            refuse(request, request_id, invoke_error.service("the request failed; the frontend's log says why"))
+
+    def _invoke(self, request: Request, request_id: str, call: InvokeCall, hop: Hop | None) -> None:
+        self._check_region(call.reference.region)
+        namespace = self._accounts.namespace(call.reference.account, request)
+        name = self._caches.object_name(namespace, call.reference.name)
+        view = self._caches.functions.items.get((namespace, name))
+        if view is None:
+            name, view = self._unseen.found((namespace, call.reference.name)) or (name, None)
+        found = self._caches.namespaces.items.get(("", namespace))
+        account = found.account_id if found else call.reference.account or "0" * 12
+        arn = identity.function_arn(self._region, account, call.reference.name)
+        if view is None:
+            self._look_up((namespace, call.reference.name), request, request_id, arn, call)
+            return
+        qualifier = call.qualifier or LATEST
+        if (view.function_name or name) != call.reference.name:
+            raise invoke_error.not_found(f"{arn}:{qualifier}")
+        if qualifier != LATEST and self._is_unseen(((namespace, name), qualifier)):
+            self._look_up_qualifier(((namespace, name), qualifier), request, request_id)
+            return
+        chance = random.random()  # noqa: S311 - a share of the traffic, no secret
+        version = resolve(self._caches.published, (namespace, name), view, qualifier, arn=arn, chance=chance)
+        if hop is None:  # whoever forwarded it has looked at it
+            invoke_request.check_event(request, event=call.event)
+            invoke_request.complete_trace(request)
+        if call.dry_run:
+            request.respond(204, b"", f"x-amzn-RequestId: {request_id}\r\n".encode())
+            return
+        deployed = version.deployed
+        if deployed is None:
+            raise not_invocable(version)
+        invoked = f"{arn}:{call.qualifier}" if call.qualifier else arn
+        if call.event:
+            names = {"X-Kubelambda-Namespace": namespace, "X-Kubelambda-Function": name, "X-Kubelambda-Arn": invoked}
+            names["X-Kubelambda-Qualifier"] = call.qualifier or ""
+            self._events.hand_over(request, request_id, names, lambda error: refuse(request, request_id, error))
+            return
+        self._advance_chain(request, hop, (namespace, name), arn, view)
+        target = Target(namespace, name, view.uid, account, deployed)
+        self._run(
+            target, Invocation(request, request_id, invoked, invoke_request.now(), qualifier, deployed.version), hop
+        )
+
+    def _run(self, target: Target, invocation: Invocation, hop: Hop | None) -> None:
+        """Runs an invocation here, or has the owner of its account run it."""
+        for away in hop.without if hop is not None else ():
+            self._owners.suspect(away)
+        if not self._owners.owns(target.namespace):
+            # What a weighted alias chose is chosen again by the owner: leases of one version would shift the weights.
+            may_lease = self._caches.published.plain((target.namespace, target.name), invocation.qualifier)
+            self._passage.take(target, invocation, hop, may_lease=may_lease)
+            return
+        if hop is not None:
+            invocation.holder = self._leasing.holder(invocation.request)
+        invocation.environment_head = invoke_head(invocation)
+        self._owned.dispatcher(target).invoke(invocation)
+
+    def _advance_chain(self, request: Request, hop: Hop | None, function: Name, arn: str, view: FunctionView) -> None:
+        """Counts a run of the function in its chain, unless another frontend has. Raises `InvokeError`."""
+        if hop is not None:
+            return
+        try:
+            invoke_request.advance_chain(request, arn, endless=view.recursive_loop == "Allow")
+        except InvokeError:
+            self._metrics.recursive_invocations_dropped.labels(*function).inc()
+            raise
+
+    def _check_region(self, region: str | None) -> None:
+        if region is not None and region != self._region:
+            raise invoke_error.other_region(region, self._region)
+
+    def _is_unseen(self, qualified: Qualified) -> bool:
+        """Whether the caches lack an alias or version that Kubernetes was not asked for a moment ago."""
+        return not self._caches.published.resolvable(*qualified) and not self._unseen_qualifiers.absent(qualified)
+
+    def _look_up_qualifier(self, qualified: Qualified, request: Request, request_id: str) -> None:
+        if not self._synced() or not self._unseen_qualifiers.look(qualified, self._looked_up(request, request_id)):
+            raise invoke_error.not_synced()
+
+    def _looked_up(self, request: Request, request_id: str) -> Callable[[bool], None]:
+        """Goes on with a request once Kubernetes was asked for what it names."""
+
+        def answered(known: bool) -> None:
+            if known:
+                self.again(request, request_id)
+            else:
+                refuse(request, request_id, invoke_error.not_synced())
+
+        return answered
+
+    def _look_up(self, name: Name, request: Request, request_id: str, arn: str, call: InvokeCall) -> None:
+        """The cache does not have the function. It is not said to be absent before Kubernetes says so."""
+        if not self._synced():
+            raise invoke_error.not_synced()
+        if not name[0] or self._unseen.absent(name):
+            raise invoke_error.not_found(f"{arn}:{call.qualifier or LATEST}")
+        if not self._unseen.look(name, self._looked_up(request, request_id)):
+            raise invoke_error.not_synced()
