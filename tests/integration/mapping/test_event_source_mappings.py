@@ -18,6 +18,10 @@ QUEUE = "arn:aws:sqs:us-east-1:123456789012:orders"
 FIFO = f"{QUEUE}.fifo"
 STREAM = "arn:aws:kinesis:us-east-1:123456789012:stream/orders"
 TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
+CLUSTER = "arn:aws:kafka:us-east-1:123456789012:cluster/orders/0a1b2c-3"
+ENDPOINTS = {"selfManagedEventSource": {"endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["kafka:9092"]}}}
+SCRAM = {"type": "SASL_SCRAM_512_AUTH", "uri": "login"}
+AUTHORITY = {"type": "SERVER_ROOT_CA_CERTIFICATE", "uri": "authority"}
 NO_WINDOW = "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"
 
 
@@ -46,7 +50,7 @@ def mapping(spec: dict[str, Any], name: str = "orders", namespace: str = "defaul
         ({"eventSourceArn": FIFO, "maximumBatchingWindowInSeconds": 1}, "not supported for FIFO queues"),
         ({"scalingConfig": {"maximumConcurrency": 1}}, "greater than or equal to 2"),
         ({"functionResponseTypes": ["Other"]}, "ReportBatchItemFailures"),
-        ({"eventSourceArn": "arn:aws:kafka:us-east-1:123456789012:cluster/c/1"}, "sources are SQS queues"),
+        ({"eventSourceArn": "arn:aws:mq:us-east-1:123456789012:broker:b:b-1"}, "sources are SQS queues"),
         ({"startingPosition": "LATEST"}, "startingPosition is of streams only"),
         ({"parallelizationFactor": 2}, "parallelizationFactor is of streams only"),
         ({"eventSourceArn": STREAM}, "Value null at 'startingPosition' failed to satisfy constraint"),
@@ -85,7 +89,7 @@ def mapping(spec: dict[str, Any], name: str = "orders", namespace: str = "defaul
             },
             "one state a shard",
         ),
-        ({"topics": ["a"]}, "topics is not served by this release of kubelambda"),
+        ({"topics": ["a"]}, "topics is of Kafka only"),
         ({"destinationConfig": {"onFailure": {"destination": QUEUE}}}, "destinationConfig is of streams only"),
         ({"filterCriteria": {"filters": [{"pattern": "{}"}] * 11}}, "must have at most 10 items"),
         ({"connection": {"endpointUrl": "sqs:9324"}}, "spec.connection.endpointUrl"),
@@ -95,7 +99,49 @@ def mapping(spec: dict[str, Any], name: str = "orders", namespace: str = "defaul
 )
 def test_ranges_and_combinations_are_checked(control_plane: ControlPlane, spec: dict[str, Any], message: str) -> None:
     """By the API server itself, before anything is stored."""
-    text = json.dumps(mapping(spec))
+    _check(control_plane, mapping(spec), message)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({}, ""),
+        ({"sourceAccessConfigurations": [SCRAM, AUTHORITY], "batchSize": 10_000}, ""),
+        ({"startingPosition": "AT_TIMESTAMP", "startingPositionTimestamp": 1.5e9, "maximumRetryAttempts": 3}, ""),
+        ({"destinationConfig": {"onFailure": {"destination": "kafka://failed"}}}, ""),
+        ({"selfManagedKafkaEventSourceConfig": {"consumerGroupId": "orders"}}, ""),
+        ({"selfManagedEventSource": None, "eventSourceArn": CLUSTER}, ""),
+        ({"eventSourceArn": CLUSTER}, "give either eventSourceArn or"),
+        ({"selfManagedEventSource": None}, "give either eventSourceArn or"),
+        ({"topics": None}, "reads exactly one topic"),
+        ({"topics": ["a", "b"]}, "must have at most 1 item"),
+        ({"startingPosition": None}, "Value null at 'startingPosition' failed to satisfy constraint"),
+        ({"amazonManagedKafkaEventSourceConfig": {"consumerGroupId": "orders"}}, "of clusters with an ARN only"),
+        ({"sourceAccessConfigurations": [SCRAM, {"type": "BASIC_AUTH", "uri": "other"}]}, "knows us by one user"),
+        ({"sourceAccessConfigurations": [{"type": "VIRTUAL_HOST", "uri": "/"}]}, "of RabbitMQ only"),
+        ({"parallelizationFactor": 2}, "parallelizationFactor is of streams only"),
+        ({"tumblingWindowInSeconds": 60}, "tumblingWindowInSeconds is of streams only"),
+        ({"scalingConfig": {"maximumConcurrency": 2}}, "scalingConfig is of queues"),
+        ({"selfManagedEventSource": {"endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["kafka"]}}}, "KAFKA_BOOTSTRAP_SERVERS"),
+    ],
+)
+def test_members_of_kafka_are_checked(control_plane: ControlPlane, spec: dict[str, Any], message: str) -> None:
+    """Those of a cluster with an ARN and of one without."""
+    whole = {"eventSourceArn": None, "startingPosition": "LATEST", "topics": ["orders"], **ENDPOINTS, **spec}
+    made = mapping({})
+    made["spec"] = {name: value for name, value in ({**made["spec"], **whole}).items() if value is not None}
+    _check(control_plane, made, message)
+
+
+def test_a_topic_is_a_destination_of_kafkas_mappings_only(control_plane: ControlPlane) -> None:
+    """It is of the cluster that the records are of."""
+    spec = {"eventSourceArn": STREAM, "startingPosition": "LATEST"}
+    made = mapping({**spec, "destinationConfig": {"onFailure": {"destination": "kafka://failed"}}})
+    _check(control_plane, made, "a destination for mappings of Kafka only")
+
+
+def _check(control_plane: ControlPlane, made: Object, message: str) -> None:
+    text = json.dumps(made)
     finished = control_plane.kubectl("create", "--dry-run=server", "--filename", "-", stdin=text)
     assert message in finished.stderr if message else finished.returncode == 0, finished.stderr
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from kubelambda.api import limits
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec
-from kubelambda.core.mapping.mapping_source import MappingSource, mapping_source
+from kubelambda.core.mapping.mapping_source import MappingSource, source_of
 from kubelambda.core.mapping.mapping_status import patterns
 from kubelambda.core.mapping.sqs_batch import BatchRules
 from kubelambda.core.mapping.stream_rules import FOREVER, StartingPosition, StreamRules
@@ -53,9 +53,10 @@ def mapping_view(body: dict[str, Any]) -> MappingView | None:
         return None
     spec = EventSourceMappingSpec.model_validate(body["spec"], extra="ignore")
     connection = spec.connection
-    source = mapping_source(spec.event_source_arn)
+    source = source_of(spec)
     size = spec.batch_size or source.batch_size
-    window_s = float(spec.maximum_batching_window_in_seconds or 0)
+    window = spec.maximum_batching_window_in_seconds
+    window_s = source.window_s if window is None else float(window)
     on_failure = spec.destination_config.on_failure if spec.destination_config else None
     return MappingView(
         uid=metadata["uid"],

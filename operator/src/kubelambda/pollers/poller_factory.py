@@ -19,7 +19,7 @@ from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.shard_checkpoints import ShardCheckpoints
 from kubelambda.pollers.sources.dynamodb import DynamoDbStream
 from kubelambda.pollers.sources.kinesis import KinesisStream
-from kubelambda.pollers.sources.source import aws_service
+from kubelambda.pollers.sources.source import SourceUnreachable, aws_service
 from kubelambda.pollers.sources.sqs import sqs_queue
 from kubelambda.pollers.sources.stream import StreamSource
 from kubelambda.pollers.sqs_poller import SqsPoller
@@ -64,6 +64,8 @@ class PollerFactory:
                 service_name = "DynamoDB Streams"
                 async with aws_service(self._session, "dynamodbstreams", place, self._refused, service_name) as service:
                     yield self._stream(view, DynamoDbStream(service, view.source.arn), report, timeout_s)
+            case SourceFormat.KAFKA:
+                raise SourceUnreachable("Kafka is not served")
             case _:
                 async with sqs_queue(self._session, view.source.arn, place, self._refused) as queue:
                     yield SqsPoller(

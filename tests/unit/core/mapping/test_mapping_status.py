@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec, EventSourceMappingStatus
+from kubelambda.core.mapping.mapping_source import source_key
 from kubelambda.core.mapping.mapping_status import MappingClaim, ObservedMapping, decide_mapping
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -75,3 +76,46 @@ def test_nothing_changes_while_nothing_changes() -> None:
     made = EventSourceMappingSpec.model_validate({"functionName": "hello:live", "eventSourceArn": SOURCE})
     observed = ObservedMapping(3, CLAIM, made, first["functionArn"], True, ())
     assert decide_mapping(observed, before, datetime(2027, 1, 1, tzinfo=UTC)) == first
+
+
+KAFKA: dict[str, Any] = {
+    "functionName": "hello:live",
+    "selfManagedEventSource": {"endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["a:9092", "b:9092"]}},
+    "topics": ["orders"],
+    "startingPosition": "LATEST",
+}
+
+
+@pytest.mark.parametrize(
+    ("reason", "why"),
+    [
+        ("SourceAuthenticationFailed", "EVENT_SOURCE_AUTHN_ERROR"),
+        ("SourceAuthorizationFailed", "EVENT_SOURCE_AUTHZ_ERROR"),
+        ("SourceUnavailable", "USER_INITIATED"),
+    ],
+)
+def test_the_state_of_a_mapping_of_kafka_says_whether_its_cluster_refuses_us(reason: str, why: str) -> None:
+    """It stays enabled: a Secret may be mended at any time."""
+    made = EventSourceMappingSpec.model_validate(KAFKA)
+    observed = ObservedMapping(3, CLAIM, made, "arn", True, ())
+    polling = {"type": "Polling", "status": "False", "reason": reason, "message": "m", "observedGeneration": 3}
+    before = EventSourceMappingStatus.model_validate(
+        {"conditions": [{**polling, "lastTransitionTime": "2026-01-02T00:00:00Z"}]}
+    )
+    status = decide_mapping(observed, before, NOW)
+    assert (status["state"], status["stateTransitionReason"]) == ("Enabled", why)
+
+
+def test_two_mappings_of_one_cluster_are_rivals_by_their_topic() -> None:
+    """With Lambda's words for a cluster that has no ARN."""
+    key = source_key(KAFKA)
+    assert key != source_key({**KAFKA, "topics": ["other"]})
+    claim = MappingClaim("uid-b", "2026-01-02T00:00:00Z", key, "hello:live")
+    older = MappingClaim("uid-a", "2026-01-01T00:00:00Z", key, "hello:live")
+    made = EventSourceMappingSpec.model_validate(KAFKA)
+    observed = ObservedMapping(3, claim, made, "arn", True, (older,))
+    status: dict[str, Any] = decide_mapping(observed, EventSourceMappingStatus(), NOW)
+    assert status["conditions"][0]["message"] == (
+        'An event source mapping with event source ("a:9092,b:9092"), function ("hello:live"), topics ("orders") '
+        "already exists. Please update or delete the existing mapping with UUID uid-a"
+    )

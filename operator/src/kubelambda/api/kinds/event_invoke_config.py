@@ -16,12 +16,14 @@ _DESTINATIONS = (
     r"arn:aws[a-z-]*:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
     r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
 )
+EVENT_DESTINATION = "|".join(_DESTINATIONS)
+"""Pattern of what takes the record of an event."""
 
 
 class EventDestination(Model):
     """Where the record of an event goes."""
 
-    destination: Annotated[str, Field(pattern=f"^({'|'.join(_DESTINATIONS)})$", max_length=512)]
+    destination: Annotated[str, Field(pattern=f"^({EVENT_DESTINATION})$", max_length=512)]
     """ARN of a function, a standard queue or topic, an event bus or a bucket; or the name of an EventTarget."""
 
 

@@ -5,15 +5,17 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from kubelambda.api.conditions import Condition
-from kubelambda.api.kinds.stream_members import IS_STREAM, STREAM_RULES, StreamMembers
+from kubelambda.api.kinds.kafka_members import IS_KAFKA, KAFKA_RULES, KafkaMembers
+from kubelambda.api.kinds.source_access import SourceAccessConfiguration
+from kubelambda.api.kinds.stream_members import IS_STREAM, SOURCE_ARN, STREAM_RULES
 from kubelambda.api.model import Model
 from kubelambda.api.validations import not_served, rule, rules
 
 _QUEUE = "^arn:[a-zA-Z0-9-]+:sqs:[a-z0-9-]+:[0-9]{12}:[a-zA-Z0-9_-]{1,80}(\\\\.fifo)?$"
-IS_QUEUE = f"self.eventSourceArn.matches('{_QUEUE}')"
+IS_QUEUE = f"{SOURCE_ARN}.matches('{_QUEUE}')"
 _BATCH = "(has(self.batchSize) ? self.batchSize : 10)"
 _WINDOW = "(has(self.maximumBatchingWindowInSeconds) ? self.maximumBatchingWindowInSeconds : 0)"
-_FIFO = "self.eventSourceArn.endsWith('.fifo')"
+_FIFO = f"{SOURCE_ARN}.endsWith('.fifo')"
 MappingState = Literal["Creating", "Enabling", "Enabled", "Disabling", "Disabled", "Updating", "Deleting"]
 
 
@@ -28,10 +30,14 @@ class SourceConnection(Model):
     """Where a source is and who we are there: what Lambda has no need to be told."""
 
     endpoint_url: Annotated[str, Field(pattern="^https?://[^/]+", max_length=2048)] | None = None
-    """Base address of the service; AWS's own in the ARN's region unless given."""
+    """Base address of the service; AWS's own in the ARN's region unless given. Of Kafka that of the service that says
+    where the brokers of a cluster are."""
     credentials_secret: SecretName | None = None
     """Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if needed, AWS_SESSION_TOKEN; that of the namespace's
     annotation kubelambda.dev/credentials-secret unless given."""
+    tls: bool | None = None
+    """Of self-managed Kafka: whether connections are encrypted. As Lambda's they are, unless nothing says who we are
+    and no certificate authority is given."""
 
 
 class EventFilter(Model):
@@ -62,34 +68,42 @@ class UnservedMember(Model):
 
 
 _UNSERVED = (
-    "topics",
     "queues",
-    "selfManagedEventSource",
-    "sourceAccessConfigurations",
     "provisionedPollerConfig",
 )
 
 
-class EventSourceMappingSpec(StreamMembers):
+class EventSourceMappingSpec(KafkaMembers):
     """What people write: Lambda's members with a small first letter, and `connection`."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                f"{IS_QUEUE} || {IS_STREAM}",
+                f"{IS_QUEUE} || {IS_STREAM} || {IS_KAFKA}",
                 "eventSourceArn is not served by this release of kubelambda: sources are SQS queues "
                 "(arn:aws:sqs:<region>:<account>:<queue>), Kinesis streams (arn:aws:kinesis:<region>:<account>:stream/"
-                "<name>) and streams of DynamoDB (arn:aws:dynamodb:<region>:<account>:table/<table>/stream/<label>)",
+                "<name>), streams of DynamoDB (arn:aws:dynamodb:<region>:<account>:table/<table>/stream/<label>) and "
+                "clusters of Kafka (arn:aws:kafka:<region>:<account>:cluster/<name>/<id>, or selfManagedEventSource)",
                 fieldPath=".eventSourceArn",
             ),
-            rule("self.eventSourceArn == oldSelf.eventSourceArn", "the source of a mapping is fixed: eventSourceArn"),
+            rule(
+                "has(self.eventSourceArn) == has(oldSelf.eventSourceArn) && "
+                "(!has(self.eventSourceArn) || self.eventSourceArn == oldSelf.eventSourceArn)",
+                "the source of a mapping is fixed: eventSourceArn",
+            ),
             rule(
                 f"!{IS_QUEUE} || {_BATCH} <= 10 || {_WINDOW} >= 1",
                 "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10",
             ),
             rule(f"!{_FIFO} || {_BATCH} <= 10", "Batch size of a FIFO queue is 10 at most"),
             rule(f"!{_FIFO} || {_WINDOW} == 0", "Batching window is not supported for FIFO queues"),
+            rule(
+                f"{IS_KAFKA} || !has(self.sourceAccessConfigurations)",
+                "sourceAccessConfigurations is of Kafka only",
+                fieldPath=".sourceAccessConfigurations",
+            ),
             *STREAM_RULES,
+            *KAFKA_RULES,
             *(not_served(member) for member in _UNSERVED),
         )
     )
@@ -102,28 +116,24 @@ class EventSourceMappingSpec(StreamMembers):
     """Whether records are read; false pauses the mapping, and loses nothing."""
     tags: Annotated[dict[str, Annotated[str, Field(max_length=256)]], Field(max_length=50)] = {}
     """Tags, for people and for the control API."""
-    event_source_arn: Annotated[str, Field(min_length=1, max_length=1024)]
-    """ARN of the source."""
+    event_source_arn: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """ARN of the source; a self-managed cluster of Kafka has none."""
     connection: SourceConnection = SourceConnection()
     """Where the source is."""
     batch_size: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """The most records of one invocation; 10 of a queue and 100 of a stream unless given."""
+    """The most records of one invocation; 10 of a queue and 100 of other sources unless given."""
     maximum_batching_window_in_seconds: Annotated[int, Field(ge=0, le=300)] | None = None
-    """How long records are gathered for one invocation; 0 unless given."""
+    """How long records are gathered for one invocation; 0 unless given, of Kafka half a second."""
     filter_criteria: FilterCriteria | None = None
     """Which records the function gets; the others are deleted from a queue and passed over in a stream."""
     function_response_types: Annotated[list[Literal["ReportBatchItemFailures"]], Field(max_length=1)] = []
     """ReportBatchItemFailures: the function names the records that failed, and the others are done (§7.2)."""
     scaling_config: ScalingConfig | None = None
     """Bounds of the concurrency."""
-    topics: list[str] | None = None
-    """Of Kafka; not served."""
     queues: list[str] | None = None
     """Of MQ; not served."""
-    self_managed_event_source: UnservedMember | None = None
-    """Of Kafka; not served."""
-    source_access_configurations: list[UnservedMember] | None = None
-    """Of Kafka and MQ; not served."""
+    source_access_configurations: Annotated[list[SourceAccessConfiguration], Field(max_length=22)] | None = None
+    """Of Kafka: who we are there, and whom we take for it."""
     provisioned_poller_config: UnservedMember | None = None
     """Pollers in advance; not served."""
 
@@ -171,7 +181,7 @@ class EventSourceMappingStatus(Model):
     last_modified: str | None = None
     """When the spec was last seen to change, RFC 3339."""
     lag: int | None = None
-    """Messages that wait in the queue, approximately; streams have none."""
+    """Messages that wait in the queue, approximately, or records of Kafka that are not done; streams have none."""
     pollers: int | None = None
     """Batches that may be in the making or at the function at once."""
     checkpoints: Checkpoints | None = None

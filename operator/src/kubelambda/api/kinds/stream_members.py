@@ -4,28 +4,35 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kubelambda.api.kinds.event_invoke_config import DestinationConfig
+from kubelambda.api.kinds.event_invoke_config import EVENT_DESTINATION, DestinationConfig, EventDestination
 from kubelambda.api.model import Model
 from kubelambda.api.validations import rule
 
 _KINESIS = "^arn:[a-zA-Z0-9-]+:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]{1,128}$"
 _DYNAMODB = "^arn:[a-zA-Z0-9-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[a-zA-Z0-9_.-]{3,255}/stream/[^/]+$"
-IS_STREAM = f"(self.eventSourceArn.matches('{_KINESIS}') || self.eventSourceArn.matches('{_DYNAMODB}'))"
+SOURCE_ARN = "(has(self.eventSourceArn) ? self.eventSourceArn : '')"
+"""CEL: the ARN of a mapping's source, empty for a source that has none."""
+IS_STREAM = f"({SOURCE_ARN}.matches('{_KINESIS}') || {SOURCE_ARN}.matches('{_DYNAMODB}'))"
 """CEL: whether a mapping's source is a stream."""
+_IS_KAFKA = f"(has(self.selfManagedEventSource) || {SOURCE_ARN}.contains(':kafka:'))"
+_IN_ORDER = f"({IS_STREAM} || {_IS_KAFKA})"
+"""Sources of records that stay where they are, in order."""
 _MEMBERS = (
     "startingPosition",
     "startingPositionTimestamp",
-    "parallelizationFactor",
     "bisectBatchOnFunctionError",
     "maximumRecordAgeInSeconds",
     "maximumRetryAttempts",
-    "tumblingWindowInSeconds",
     "destinationConfig",
+)
+_OF_SHARDS = ("parallelizationFactor", "tumblingWindowInSeconds")
+_IN_TOPIC = (
+    "has(self.destinationConfig.onFailure) && self.destinationConfig.onFailure.destination.startsWith('kafka://')"
 )
 
 STREAM_RULES = (
     rule(
-        f"!{IS_STREAM} || has(self.startingPosition)",
+        f"!{_IN_ORDER} || has(self.startingPosition)",
         "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: "
         "Member must not be null.",
         fieldPath=".startingPosition",
@@ -37,7 +44,7 @@ STREAM_RULES = (
     ),
     rule(
         f"!has(self.startingPosition) || self.startingPosition != 'AT_TIMESTAMP' || "
-        f"!self.eventSourceArn.matches('{_DYNAMODB}')",
+        f"!{SOURCE_ARN}.matches('{_DYNAMODB}')",
         "Unsupported starting position for arn type: streams of DynamoDB begin at TRIM_HORIZON or LATEST",
         fieldPath=".startingPosition",
     ),
@@ -47,8 +54,9 @@ STREAM_RULES = (
         "where a mapping begins is fixed: startingPosition",
     ),
     rule(
-        f"!{IS_STREAM} || !has(self.scalingConfig)",
-        "scalingConfig is of queues: a stream's concurrency is its shards times parallelizationFactor",
+        f"!{_IN_ORDER} || !has(self.scalingConfig)",
+        "scalingConfig is of queues: a stream's concurrency is its shards times parallelizationFactor, Kafka's its "
+        "partitions",
         fieldPath=".scalingConfig",
     ),
     rule(
@@ -74,11 +82,37 @@ STREAM_RULES = (
         "a tumbling window has one state a shard: parallelizationFactor is 1 beside tumblingWindowInSeconds",
         fieldPath=".tumblingWindowInSeconds",
     ),
+    rule(
+        f"{_IS_KAFKA} || !has(self.destinationConfig) || !({_IN_TOPIC})",
+        "a topic, kafka://<topic>, is a destination for mappings of Kafka only: it is of the same cluster",
+        fieldPath=".destinationConfig",
+    ),
     *(
-        rule(f"{IS_STREAM} || !has(self.{member})", f"{member} is of streams only", fieldPath=f".{member}")
+        rule(f"{_IN_ORDER} || !has(self.{member})", f"{member} is of streams only", fieldPath=f".{member}")
         for member in _MEMBERS
     ),
+    *(
+        rule(f"{IS_STREAM} || !has(self.{member})", f"{member} is of streams only", fieldPath=f".{member}")
+        for member in _OF_SHARDS
+    ),
 )
+
+
+class FailureDestination(EventDestination):
+    """Where records of failed batches go."""
+
+    destination: Annotated[
+        str, Field(pattern=f"^({EVENT_DESTINATION}|kafka://[a-zA-Z0-9._-]{{1,249}})$", max_length=512)
+    ]
+    """ARN of a standard queue or topic, or of a bucket; the name of an EventTarget; of mappings of Kafka also a topic
+    of the same cluster, kafka://<topic>."""
+
+
+class FailureDestinationConfig(DestinationConfig):
+    """Who is told of batches that were given up."""
+
+    on_failure: FailureDestination | None = None
+    """Of those that failed."""
 
 
 class StreamMembers(Model):
@@ -98,5 +132,5 @@ class StreamMembers(Model):
     """How often a batch that failed is tried again; -1, as unless given: until it succeeds."""
     tumbling_window_in_seconds: Annotated[int, Field(ge=0, le=900)] | None = None
     """Length of windows in which the function hands a state on from one batch to the next; 0: none."""
-    destination_config: DestinationConfig | None = None
+    destination_config: FailureDestinationConfig | None = None
     """Who is told of batches that were given up."""

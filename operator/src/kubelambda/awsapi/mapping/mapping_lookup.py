@@ -41,6 +41,6 @@ def source_key(services: Services, spec: Mapping[str, Any]) -> tuple[str, ...]:
     model = services.model
     members = members_of(model, model.shape("CreateEventSourceMappingRequest"), spec)
     if source_of(members) != SELF_MANAGED:
-        return (str(members.get("EventSourceArn")),)
+        return (str(members.get("EventSourceArn")), *members.get("Topics", ()))
     servers = (members["SelfManagedEventSource"].get("Endpoints") or {}).get("KAFKA_BOOTSTRAP_SERVERS") or ()
     return (",".join(servers), *members.get("Topics", ()))

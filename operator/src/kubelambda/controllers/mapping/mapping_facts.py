@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from kubelambda.controllers.machinery.watched import Watch
-from kubelambda.core.mapping.mapping_status import MappingClaim
+from kubelambda.core.mapping.mapping_source import source_key
+from kubelambda.core.mapping.mapping_status import MappingClaim, polling_reason
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS
 
@@ -18,12 +19,14 @@ class MappingFacts:
     """Name of its function, without a qualifier."""
     settled: bool
     """Whether its status speaks of its spec and says Ready."""
+    polling: str
+    """The reason of what pollers say of its source; the state of some sources follows from it."""
 
 
 def mapping_claim(body: Object) -> MappingClaim:
     """A mapping as one of those of its source and function."""
     metadata, spec = body["metadata"], body["spec"]
-    return MappingClaim(metadata["uid"], metadata["creationTimestamp"], spec["eventSourceArn"], spec["functionName"])
+    return MappingClaim(metadata["uid"], metadata["creationTimestamp"], source_key(spec), spec["functionName"])
 
 
 def mapping_facts(body: Object) -> MappingFacts:
@@ -35,6 +38,7 @@ def mapping_facts(body: Object) -> MappingFacts:
         generation=metadata["generation"],
         function=body["spec"]["functionName"].partition(":")[0],
         settled=ready and status.get("observedGeneration") == metadata["generation"],
+        polling=polling_reason(status.get("conditions") or []),
     )
 
 

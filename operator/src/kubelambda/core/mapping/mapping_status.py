@@ -1,18 +1,24 @@
 """The status of an event source mapping out of its spec and what it names: pure (§7.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
 
 from kubelambda.api.conditions import Condition, ConditionStatus, merge, timestamp
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec, EventSourceMappingStatus, MappingState
 from kubelambda.api.reasons import Reason
 from kubelambda.core.mapping.event_pattern import InvalidPattern
-from kubelambda.core.mapping.mapping_source import mapping_source
+from kubelambda.core.mapping.mapping_source import source_of
 from kubelambda.core.mapping.record_filter import RecordFilter
 
 POLLING = "Polling"
 """The condition that pollers write."""
+_REFUSED: Final[Mapping[str, str]] = {
+    Reason.SOURCE_AUTHENTICATION_FAILED: "EVENT_SOURCE_AUTHN_ERROR",
+    Reason.SOURCE_AUTHORIZATION_FAILED: "EVENT_SOURCE_AUTHZ_ERROR",
+}
+"""Lambda's words for what a broker has against us (§7.1.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,7 @@ class MappingClaim:
     created: str
     """RFC 3339."""
     source: str
+    """What `source_key` makes of its spec."""
     function: str
     """As the spec names it."""
 
@@ -53,7 +60,8 @@ def patterns(spec: EventSourceMappingSpec) -> list[str]:
 def decide_mapping(observed: ObservedMapping, before: EventSourceMappingStatus, now: datetime) -> dict[str, object]:
     """The operator's part of the status to report: pollers write the rest of it."""
     problem = _problem(observed)
-    state, why = _state(observed, problem)
+    refused = _REFUSED.get(polling_reason([each.model_dump() for each in before.conditions]))
+    state, why = _state(observed, problem, refused)
     ready: tuple[ConditionStatus, Reason, str] = ("True", Reason.MAPPED, "the function gets what is in the source")
     if problem is not None:
         ready = ("False", *problem)
@@ -82,7 +90,7 @@ def decide_mapping(observed: ObservedMapping, before: EventSourceMappingStatus, 
 
 
 def _problem(observed: ObservedMapping) -> tuple[Reason, str] | None:
-    source = mapping_source(observed.claim.source)
+    source = source_of(observed.spec)
     try:
         RecordFilter(source.format, patterns(observed.spec))
     except InvalidPattern as error:
@@ -95,8 +103,19 @@ def _problem(observed: ObservedMapping) -> tuple[Reason, str] | None:
     return None
 
 
-def _state(observed: ObservedMapping, problem: tuple[Reason, str] | None) -> tuple[MappingState, str]:
+def polling_reason(conditions: Sequence[Mapping[str, Any]]) -> str:
+    """The reason of the pollers' condition; empty while there is none."""
+    return next((str(each["reason"]) for each in conditions if each["type"] == POLLING), "")
+
+
+def _state(
+    observed: ObservedMapping, problem: tuple[Reason, str] | None, refused: str | None
+) -> tuple[MappingState, str]:
+    """A mapping that is refused stays enabled: pollers try again, and go on once a Secret or the broker is mended."""
     if problem is None:
-        return ("Enabled" if observed.spec.enabled else "Disabled"), mapping_source(observed.claim.source).user_reason
+        source = source_of(observed.spec)
+        if observed.spec.enabled and source.is_brokered and refused is not None:
+            return "Enabled", refused
+        return ("Enabled" if observed.spec.enabled else "Disabled"), source.user_reason
     function = problem[0] is Reason.FUNCTION_NOT_FOUND
     return "Disabled", "FUNCTION_CONFIG_NOT_VALID" if function else "ESM_CONFIG_NOT_VALID"

@@ -1,0 +1,27 @@
+"""Who we are at a broker, and whom we take for it: Secrets by what they are for (§7.5.4, §7.6.3)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from kubelambda.api.model import Model
+
+AccessType = Literal[
+    "BASIC_AUTH",
+    "VIRTUAL_HOST",
+    "SASL_SCRAM_256_AUTH",
+    "SASL_SCRAM_512_AUTH",
+    "CLIENT_CERTIFICATE_TLS_AUTH",
+    "SERVER_ROOT_CA_CERTIFICATE",
+]
+
+
+class SourceAccessConfiguration(Model):
+    """One of them."""
+
+    type: AccessType
+    """What it is for: a user and password, our certificate, or that of the authority that signed the broker's."""
+    uri: Annotated[str, Field(min_length=1, max_length=253)]
+    """Name of a Secret of the same namespace; of VIRTUAL_HOST the virtual host itself. Keys of the Secret: `username`
+    and `password`; `certificate` (or `tls.crt`), `privateKey` (or `tls.key`) and, if needed, `privateKeyPassword`; of
+    the authority `certificate` (or `ca.crt`)."""
