@@ -153,7 +153,7 @@ class ControlPlane:
         context.check_hostname = False
         context.verify_mode = CERT_NONE
         request = urllib.request.Request(f"{self.url}/readyz", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
             if self._processes["kube-apiserver"].poll() is not None:
                 break

@@ -51,11 +51,11 @@ class Functions:
         status: Object = (await self.get(name)).get("status", {})
         return status
 
-    async def ready(self, name: str, seconds: float = 30) -> Object:
+    async def ready(self, name: str, seconds: float = 90) -> Object:
         """Its status once Ready is True for the current generation."""
         return await self.until(name, lambda status: condition(status, "Ready").get("status") == "True", seconds)
 
-    async def until(self, name: str, holds: Callable[[Object], bool], seconds: float = 30) -> Object:
+    async def until(self, name: str, holds: Callable[[Object], bool], seconds: float = 90) -> Object:
         """Its status once that speaks of the current generation and `holds`."""
         deadline = time.monotonic() + seconds
         while True:

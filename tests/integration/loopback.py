@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import hashlib
 import io
-import itertools
 import json
 import os
 import shutil
@@ -24,7 +23,7 @@ from typing import Any
 import aiohttp
 from tests.eventually import eventually
 from tests.integration.processes import KEY
-from tests.ports import free_port
+from tests.ports import free_address, free_port
 
 import kubelambda.agent
 from kubelambda.api import environment_protocol, labels
@@ -53,9 +52,6 @@ RUNTIME_NAME = "python3.13"
 CLOSED = ClosureCheck("", "", 0.0)
 """Nobody enforces policies here: an environment takes itself for closed."""
 OPEN: dict[str, Any] = {"network": NetworkSettings(require_enforcement=False, settle_seconds=0)}
-_addresses = (
-    f"127.{64 + n // 65_000}.{n // 250 % 250 + 1}.{n % 250 + 1}" for n in itertools.count(os.getpid() % 30_000)
-)
 
 
 class Agents:
@@ -102,7 +98,7 @@ class Agents:
             await self._start(pod)
 
     async def _start(self, pod: Object) -> None:
-        name, ip = pod["metadata"]["name"], next(_addresses)
+        name, ip = pod["metadata"]["name"], free_address()
         root = self.folder / name
         for folder in ("var/task", "opt", "var/runtime", "tmp"):
             (root / folder).mkdir(parents=True)

@@ -165,7 +165,7 @@ def http(url: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def wait_for_http(url: str, seconds: float = 30) -> None:
+def wait_for_http(url: str, seconds: float = 90) -> None:
     """Returns once `url` answers anything."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

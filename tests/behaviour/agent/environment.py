@@ -93,7 +93,7 @@ class Environment:
         self._requests = 0
 
     def __enter__(self) -> Self:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
             try:
                 if self.call("GET", "/healthz").status == 200:
@@ -166,7 +166,7 @@ class Environment:
 
     def logged(self, text: str) -> bool:
         """Whether the log has the text, or gets it soon: the agent's own lines wait a moment for others."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while text not in self.log_file.read_text():
             if time.monotonic() > deadline:
                 return False

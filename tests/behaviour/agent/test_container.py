@@ -69,7 +69,7 @@ def pod(start: Callable[..., Any], launcher: Path, tmp_path: Path) -> Iterator[P
     image |= {"KUBELAMBDA_SECRET": "ours", "KUBERNETES_PORT": "1"}
     command = [shared / "launcher", shared / "agent.sock", shared / "output"]
     with subprocess.Popen(command, env=image) as process:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while agent.call("GET", "/claimable").status != 200:
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -122,7 +122,7 @@ def test_a_reset_starts_the_program_again_and_leaves_nothing_of_the_old(
     assert answer.json == {"errorType": kind, "errorMessage": f"RequestId: {pod.agent.last_request_id} Error: {text}"}
     after = pod.agent.invoke({}).json["pid"]
     assert after != before
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while _group(before):
         assert time.monotonic() < deadline, "something of the old one is left"
         time.sleep(0.02)

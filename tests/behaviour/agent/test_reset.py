@@ -45,7 +45,7 @@ def claimed(unclaimed: Any) -> Any:
 
 
 def _pid(file: Path) -> int:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 90
     while not (file.exists() and file.read_text()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -54,7 +54,7 @@ def _pid(file: Path) -> int:
 
 def _gone(pid: int) -> bool:
     """Whether the process is gone for good, its zombie too; it may take a moment."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 90
     while Path(f"/proc/{pid}").exists():
         if time.monotonic() > deadline:
             return False

@@ -75,7 +75,7 @@ def runtime(provided: Any) -> Iterator[Runtime]:
             target=lambda: answers.append(provided.specialize(bootstrap, runtime="provided.al2023", timeout=20))
         )
         specializing.start()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 90
         while not started.exists():
             assert time.monotonic() < deadline
             time.sleep(0.01)

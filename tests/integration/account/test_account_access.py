@@ -234,4 +234,4 @@ async def enforced(control_plane: ControlPlane, namespace: str) -> None:
     def refuses() -> bool:
         return "own service accounts" in attempt(control_plane, FRONTEND, "create", manifest=pod(namespace, labels={}))
 
-    await eventually(refuses, 30)
+    await eventually(refuses)

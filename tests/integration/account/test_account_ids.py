@@ -6,7 +6,7 @@ from tests.integration.processes import Installation
 from kubelambda.api import labels
 from kubelambda.core.account.identity import account_id
 from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import NAMESPACES
+from kubelambda.kube.resources import FUNCTIONS, NAMESPACES
 
 
 async def test_a_copied_account_id_stays_with_the_namespace_that_had_it(
@@ -36,3 +36,4 @@ async def test_a_copied_account_id_stays_with_the_namespace_that_had_it(
     kept: Object = (await functions.client.get(NAMESPACES, functions.namespace))["metadata"]["annotations"]
     assert kept[labels.ACCOUNT_ID] == account
     assert (await functions.ready("victim"))["functionArn"] == arn
+    await functions.client.delete(FUNCTIONS, "thief", name)  # nothing else clears that namespace up

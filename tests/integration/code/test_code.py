@@ -111,7 +111,7 @@ async def test_a_digest_is_no_key_to_the_code_of_another_account(
     status = await stranger.until("stranger", lambda status: status["state"] == "Failed")
     assert "elsewhere.zip answered 404" in status["stateReason"]
     site.files["elsewhere.zip"] = site.files["private.zip"]
-    assert (await stranger.ready("stranger", 30))["state"] == "Active"
+    assert (await stranger.ready("stranger"))["state"] == "Active"
     await functions.client.delete(FUNCTIONS, "stranger", "default")
 
 
@@ -130,7 +130,7 @@ async def test_a_wrong_digest_is_told_until_the_right_archive_is_there(
     )
     assert "deployed" not in status
     site.files["b.zip"] = zipped("right")
-    assert (await functions.ready("promised", 30))["state"] == "Active"
+    assert (await functions.ready("promised"))["state"] == "Active"
 
 
 async def test_a_broken_archive_is_refused_with_lambdas_words(
@@ -182,7 +182,7 @@ async def test_an_archive_over_the_limit_is_refused_while_it_comes(
 ) -> None:
     """A server that sends for ever is left after 262 144 000 bytes."""
     functions.apply("huge", code=site.code("endless", b"x"))
-    status = await functions.until("huge", lambda status: status["state"] == "Failed", 60)
+    status = await functions.until("huge", lambda status: status["state"] == "Failed")
     assert status["stateReason"] == "Unzipped size must be smaller than 262144000 bytes"
 
 
@@ -197,7 +197,7 @@ async def test_a_source_that_fails_is_tried_again(running: Installation, functio
     status = await functions.until("closed", lambda status: status["state"] == "Failed")
     assert closed in status["stateReason"]
     site.files["d.zip"] = zipped("d = 1")
-    assert (await functions.ready("absent", 30))["state"] == "Active"
+    assert (await functions.ready("absent"))["state"] == "Active"
 
 
 async def test_code_never_comes_from_networks_that_are_refused(
@@ -239,10 +239,10 @@ async def test_archives_that_nobody_runs_are_collected(running: Installation, fu
     stays = (await functions.ready("stays"))["deployed"]["code"]["sha256"]
     functions.apply("changes", code={"inline": "second = 2"})
     second = (await functions.ready("changes"))["deployed"]["code"]["sha256"]
-    await eventually(lambda: not (running.blobs / first).exists(), 30)
+    await eventually(lambda: not (running.blobs / first).exists())
     assert (running.blobs / second).exists()
     await functions.client.delete(FUNCTIONS, "changes", functions.namespace)
-    await eventually(lambda: not (running.blobs / second).exists(), 30)
+    await eventually(lambda: not (running.blobs / second).exists())
     assert (running.blobs / stays).exists()
 
 
@@ -256,7 +256,7 @@ async def test_a_lost_volume_is_filled_again_from_the_sources(
     digests = [(await functions.ready(name))["deployed"]["code"]["sha256"] for name in ("kept-inline", "kept-url")]
     for path in running.blobs.iterdir():
         path.unlink()
-    await eventually(lambda: all((running.blobs / digest).exists() for digest in digests), 30)
+    await eventually(lambda: all((running.blobs / digest).exists() for digest in digests))
     for name in ("kept-inline", "kept-url"):
         assert (await functions.ready(name))["state"] == "Active"
 
@@ -270,14 +270,14 @@ async def test_a_store_that_is_away_is_waited_for(running: Installation, functio
     store = next(component for component in running.components if component.name == "code-store")
     store.stop()
     functions.apply("waits", code={"inline": f"unique = {time.time_ns()}"})
-    status = await functions.until("waits", lambda status: bool(condition(status, "Ready")), 30)
+    status = await functions.until("waits", lambda status: bool(condition(status, "Ready")))
     assert (status["state"], condition(status, "Ready")["reason"]) == ("Pending", "CodeStoreUnavailable")
     functions.apply("serves", description="looked at again")
     assert (await functions.ready("serves"))["deployed"] == before["deployed"]
     functions.apply("changes", code={"inline": f"changed = {time.time_ns()}"})
-    status = await functions.until("changes", lambda status: condition(status, "Ready").get("status") == "False", 30)
+    status = await functions.until("changes", lambda status: condition(status, "Ready").get("status") == "False")
     assert (status["state"], status["lastUpdateStatus"]) == ("Active", "InProgress")
     shutil.rmtree(running.blobs)
     running.code_store()
-    assert (await functions.ready("waits", 60))["state"] == "Active"
-    await functions.ready("changes", 60)
+    assert (await functions.ready("waits"))["state"] == "Active"
+    await functions.ready("changes")

@@ -141,7 +141,7 @@ async def test_what_cannot_be_had_is_said_with_lambdas_reasons(
         assert status["stateReasonCode"] == code, status
         assert condition(status, "CodeReady")["reason"] == code
     registry.push("team/missing", Entrypoint=["/entry"])
-    await functions.ready("missing", seconds=30)
+    await functions.ready("missing")
 
 
 async def test_a_version_keeps_its_image(running: Installation, functions: Functions, registry: Registry) -> None:

@@ -191,12 +191,12 @@ async def test_code_and_layers_have_one_limit_together(
     half = zipped(zeros="\0" * 131_072_000)
     layers.apply("half", half)
     layers.apply("other", zipped(zeros="\0" * 131_071_999, more=""))
-    await layers.until("half", lambda status: "latestVersion" in status, 60)
-    await layers.until("other", lambda status: "latestVersion" in status, 60)
+    await layers.until("half", lambda status: "latestVersion" in status)
+    await layers.until("other", lambda status: "latestVersion" in status)
     functions.apply("large", layers=["half:1"])
-    before = await functions.ready("large", 60)
+    before = await functions.ready("large")
     functions.apply("large", layers=["half:1", "other:1"])
-    status = await functions.until("large", lambda status: status["lastUpdateStatus"] == "Failed", 60)
+    status = await functions.until("large", lambda status: status["lastUpdateStatus"] == "Failed")
     assert status["lastUpdateStatusReason"] == (
         "Function code combined with layers exceeds the maximum allowed size of 262144000 bytes. "
         f"The actual size is {131_072_000 + 131_071_999 + len('x = 1')} bytes."
@@ -214,7 +214,7 @@ async def test_archives_stay_while_a_version_has_them(running: Installation, lay
     blobs = running.folder / "blobs"
     old_digest, new_digest = (hashlib.sha256(data).hexdigest() for data in (old, new))
     await layers.client.delete(LAYER_VERSIONS, "kept-1", layers.namespace)
-    await eventually(lambda: not (blobs / old_digest).exists(), 60)
+    await eventually(lambda: not (blobs / old_digest).exists())
     assert (blobs / new_digest).exists()
 
 

@@ -91,7 +91,7 @@ class Api:
         assert created.status == 201, created
         self.settled(name)
 
-    def settled(self, name: str, seconds: float = 20) -> dict[str, Any]:
+    def settled(self, name: str, seconds: float = 90) -> dict[str, Any]:
         """The configuration once no change of it is under way."""
 
         def done(found: dict[str, Any]) -> bool:
@@ -99,7 +99,7 @@ class Api:
 
         return self.until(name, done, seconds)
 
-    def until(self, name: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 20) -> dict[str, Any]:
+    def until(self, name: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 90) -> dict[str, Any]:
         """The configuration once it `holds`."""
         deadline = time.monotonic() + seconds
         while True:

@@ -60,7 +60,7 @@ def test_what_is_imported_is_the_same_function(
     applied = control_plane.kubectl("apply", "--namespace", api.namespace, "--filename", str(tmp_path))
     assert applied.returncode == 0, applied.stderr
 
-    found = api.until("Imported_One", lambda body: body["State"] == "Active", 40)
+    found = api.until("Imported_One", lambda body: body["State"] == "Active")
     original = there.function("GET", "Imported_One", "/configuration").body
     for member in ("CodeSha256", "Timeout", "Handler", "Runtime", "Environment", "MemorySize"):
         assert found[member] == original[member], member

@@ -1,5 +1,6 @@
 """What is left of a CreateFunction that is interrupted after the upload of its code: nothing (§1.4)."""
 
+import hashlib
 import http.client
 import threading
 import time
@@ -9,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import pytest
+from tests.eventually import eventually
 from tests.integration.control_api.control_api import DOMAIN, Api, zipped
 from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
 from tests.integration.processes import Installation
@@ -17,6 +19,8 @@ from tests.ports import free_port
 from kubelambda.core.account.identity import account_id
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import FUNCTIONS, NAMESPACES
+
+LOST, HALF = zipped("lost = 1"), zipped("half = 1")
 
 
 class PausingStore:
@@ -41,9 +45,9 @@ class PausingStore:
                 answer = connection.getresponse()
                 content = answer.read()
                 connection.close()
-                if self.command == "PUT":
+                if self.command == "PUT" and answer.status < 300:
                     store.stored.set()
-                    store.go_on.wait(30)
+                    store.go_on.wait(90)
                 self.send_response(answer.status)
                 length = answer.headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(content))
                 self.send_header("Content-Length", length)
@@ -98,17 +102,14 @@ async def caller(client: KubeClient, namespace: str, address: str) -> Api:
     return Api(address, namespace, account_id(uid))
 
 
-def archives(installation: Installation) -> list[str]:
-    """What is in the store."""
-    return [path.name for path in installation.blobs.iterdir() if not path.name.startswith(".")]
+def stored(installation: Installation, code: bytes) -> bool:
+    """Whether an archive is in the store."""
+    return (installation.blobs / hashlib.sha256(code).hexdigest()).exists()
 
 
-def collected(installation: Installation) -> None:
-    """Returns once the store is empty."""
-    deadline = time.monotonic() + 60
-    while archives(installation):
-        assert time.monotonic() < deadline, archives(installation)
-        time.sleep(0.1)
+async def collected(installation: Installation, code: bytes) -> None:
+    """Returns once it is not any more."""
+    await eventually(lambda: not stored(installation, code))
 
 
 async def test_a_replica_that_is_killed_after_the_upload_leaves_nothing(
@@ -119,17 +120,16 @@ async def test_a_replica_that_is_killed_after_the_upload_leaves_nothing(
     component, address = installation.control_api()
     with ThreadPoolExecutor() as pool:
         api = await caller(client, namespace, address)
-        creating = pool.submit(api.create, "lost", zipped("lost = 1"))
-        assert store.stored.wait(30)
+        creating = pool.submit(api.create, "lost", LOST)
+        assert store.stored.wait(90)
         component.kill()
         store.go_on.set()
         with pytest.raises((OSError, http.client.HTTPException)):
-            creating.result(30)
-    assert len(archives(installation)) == 1
+            creating.result(90)
     assert await client.find(FUNCTIONS, "lost", namespace) is None
-    collected(installation)
+    await collected(installation, LOST)
     other = await caller(client, namespace, installation.control_api()[1])
-    assert other.create("lost", zipped("lost = 1")).status == 201
+    assert other.create("lost", LOST).status == 201
 
 
 async def test_an_api_server_that_goes_away_after_the_upload_leaves_nothing(
@@ -140,17 +140,17 @@ async def test_an_api_server_that_goes_away_after_the_upload_leaves_nothing(
     _, address = installation.control_api()
     api = await caller(client, namespace, address)
     with ThreadPoolExecutor() as pool:
-        creating = pool.submit(api.create, "half", zipped("half = 1"))
-        assert store.stored.wait(30)
+        creating = pool.submit(api.create, "half", HALF)
+        assert store.stored.wait(90)
         control_plane.crash_api_server()
         try:
             store.go_on.set()
-            refused = creating.result(60)
+            refused = creating.result(90)
         finally:
             control_plane.start_api_server()
     assert (refused.status, refused.error) == (503, "ServiceUnavailableException")
     assert await client.find(FUNCTIONS, "half", namespace) is None
-    collected(installation)
-    deadline = time.monotonic() + 30
-    while (again := api.create("half", zipped("half = 1"))).status != 201:
+    await collected(installation, HALF)
+    deadline = time.monotonic() + 90
+    while (again := api.create("half", HALF)).status != 201:
         assert (again.status, time.monotonic() < deadline) == (503, True), again

@@ -20,7 +20,7 @@ STABLE = ("Enabled", "Disabled")
 
 def settled(api: Api, uuid: str) -> dict[str, Any]:
     """The mapping once no change of it is under way."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while True:
         found = api.call("GET", f"{PATH}/{uuid}")
         assert found.status == 200, found

@@ -77,7 +77,7 @@ def make_pending(control_plane: ControlPlane, address: str) -> None:
 def settled(api: Api, uuid: str) -> None:
     """Waits until no change of function and mapping is under way."""
     api.settled("hello")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while True:
         found = api.call("GET", f"{MAPPINGS}/{uuid}")
         if found.status != 200 or found.body["State"] in ("Enabled", "Disabled"):

@@ -84,5 +84,5 @@ async def test_code_that_no_function_came_to_name_is_collected(serving: tuple[In
     orphan = hashlib.sha256(b"orphan").hexdigest()
     blobs = serving[0].blobs
     (blobs / orphan).write_bytes(b"orphan")
-    await eventually(lambda: not (blobs / orphan).exists(), 30)
+    await eventually(lambda: not (blobs / orphan).exists())
     assert (blobs / hashlib.sha256(zipped("named = 1")).hexdigest()).exists()

@@ -61,7 +61,7 @@ class NatsServers:
         self._processes[index] = subprocess.Popen(command)
 
     def _wait(self, index: int) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self._ports[index]), 1).close()

@@ -152,7 +152,7 @@ def servers(tmp_path: Path) -> Any:
 
 async def opened_cluster(servers: NatsServers) -> JetStreamQueue:
     """A queue on a cluster, as soon as that has elected its leaders."""
-    deadline = asyncio.get_running_loop().time() + 60
+    deadline = asyncio.get_running_loop().time() + 90
     while True:
         try:
             return await JetStreamQueue(servers.urls, replicas=3, max_bytes=MAX_BYTES).__aenter__()
@@ -166,7 +166,7 @@ async def test_a_cluster_goes_on_accepting_when_a_server_is_killed(servers: Nats
     queue = await opened_cluster(servers)
     promised = [await queue.append(event(number)) for number in range(20)]
     servers.kill(0)
-    deadline = asyncio.get_running_loop().time() + 60
+    deadline = asyncio.get_running_loop().time() + 90
     while len(promised) < 40:
         with contextlib.suppress(QueueUnavailable):
             promised.append(await queue.append(event(len(promised))))

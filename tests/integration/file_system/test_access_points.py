@@ -45,7 +45,7 @@ async def test_a_function_waits_for_its_file_system(
         "files", lambda status: "PersistentVolumeClaim data does not exist" in status.get("stateReason", "")
     )
     control_plane.apply([claim(where, "data", "ReadWriteOnce")])
-    status = await functions.until("files", lambda status: "not ReadWriteMany" in status.get("stateReason", ""), 60)
+    status = await functions.until("files", lambda status: "not ReadWriteMany" in status.get("stateReason", ""))
     assert condition(status, "FileSystemReady")["reason"] == "FileSystemUnavailable"
     # kube-controller-manager is not here to take protected claims away: the finalizer goes by hand.
     patch = json.dumps({"metadata": {"finalizers": None}})
@@ -53,7 +53,7 @@ async def test_a_function_waits_for_its_file_system(
     control_plane.kubectl("delete", "pvc", "data", "--namespace", where, "--wait=false")
     control_plane.kubectl("patch", "pvc", "data", "--namespace", where, "--type=merge", "--patch", patch)
     control_plane.apply([claim(where, "data")])
-    status = await functions.ready("files", 60)
+    status = await functions.ready("files")
     assert status["deployed"]["fileSystems"] == [
         {
             "accessPoint": "shared",

@@ -189,7 +189,7 @@ async def test_a_pool_pod_that_serves_already_is_passed_over_and_becomes_what_it
         functions = [pod["metadata"]["labels"].get(labels.FUNCTION) for pod in await cluster.pods()]
         return sorted(map(str, functions)) == ["echo", "other", "other"]
 
-    await eventually(known, seconds=8)
+    await eventually(known, seconds=45)
     assert (await cluster.invoke("other", 2)).json == 2
     assert len(await cluster.pods()) == 3
 
@@ -209,7 +209,7 @@ async def test_a_pool_pod_of_a_function_that_is_gone_goes(cluster: Cluster) -> N
     async def gone() -> bool:
         return [pod["metadata"]["name"] for pod in await cluster.pods()] == [fresh]
 
-    await eventually(gone, seconds=8)
+    await eventually(gone, seconds=45)
 
 
 async def test_a_pool_pod_that_says_nothing_of_whose_it_is_goes_later(

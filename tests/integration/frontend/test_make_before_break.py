@@ -54,7 +54,7 @@ async def publish(cluster: Cluster, number: int, source: str, runtime: str = RUN
         found = (await cluster.client.list(FUNCTION_VERSIONS, cluster.namespace))["items"]
         return any(version.get("status", {}).get("version") == str(number) for version in found)
 
-    await eventually(there, 60)
+    await eventually(there)
 
 
 async def point(cluster: Cluster, version: int, environments: int = 1) -> None:
@@ -73,7 +73,7 @@ async def told(cluster: Cluster, version: int, state: str) -> Object:
         matches = (found.get("functionVersion"), units.get("status")) == (str(version), state)
         return found if matches else None
 
-    found: Object = await eventually(status, 90)
+    found: Object = await eventually(status)
     return found
 
 
@@ -162,7 +162,7 @@ async def test_a_new_image_of_the_runtime_is_there_before_the_old_one_goes(whole
             images = {pod["spec"]["containers"][0]["image"] for pod in pods}
             return images == {"localhost/python:2"} and len(pods) == 2 and all(map(is_ready, pods))
 
-        await eventually(renewed, 90)
+        await eventually(renewed)
         await told(whole, 1, "READY")
     assert callers.kinds == {(200, "provisioned-concurrency")}, callers.seen
     assert before.isdisjoint(pod["metadata"]["name"] for pod in await whole.pods())
@@ -203,7 +203,7 @@ async def test_an_environment_whose_container_was_restarted_is_replaced(whole: C
             pods = await whole.pods()
             return name not in [pod["metadata"]["name"] for pod in pods] and sum(map(is_ready, pods)) == 2
 
-        await eventually(replaced, 60)
+        await eventually(replaced)
     assert callers.kinds == {(200, "provisioned-concurrency")}, callers.seen
 
 
@@ -219,11 +219,11 @@ async def test_environments_that_run_something_are_the_last_to_go(whole: Cluster
     busy = whole.calls("f:live", 2, {"seconds": 5})
     await eventually(lambda: frontend.in_flight == 2)
     await point(whole, 1, 1)
-    await eventually(lambda: len(replica_sets.shrunk) == 1, 30)
+    await eventually(lambda: len(replica_sets.shrunk) == 1)
     assert not any(call.done() for call in busy), "the first one to go was to be the idle one, at once"
     answers = [await call for call in busy]
     assert [(answer.status, answer.json["code"]) for answer in answers] == [(200, 1), (200, 1)]
-    await eventually(lambda: len(replica_sets.shrunk) == 2, 30)
+    await eventually(lambda: len(replica_sets.shrunk) == 2)
     assert [cost(pod) for pod in replica_sets.shrunk] == [int(labels.DELETION_COST_FIRST)] * 2
     assert (await whole.invoke("f:live")).json["AWS_LAMBDA_INITIALIZATION_TYPE"] == "provisioned-concurrency"
 

@@ -91,14 +91,14 @@ async def test_one_whose_init_fails_says_so_and_is_never_ready(cluster: Cluster)
         async def gone(name: str = name) -> bool:
             return name not in [pod["metadata"]["name"] for pod in await cluster.pods()]
 
-        await eventually(gone, 60)
+        await eventually(gone)
     await provision(cluster, "f", 1, "live")
     expected = ["RuntimeError: no luck"]
 
     async def said() -> bool:
         return await init_failures(cluster) == expected
 
-    await eventually(said, 60)
+    await eventually(said)
 
 
 async def test_a_variable_that_is_missing_is_said_at_the_pod_and_forgotten_once_it_is_there(cluster: Cluster) -> None:
@@ -115,7 +115,7 @@ async def test_a_variable_that_is_missing_is_said_at_the_pod_and_forgotten_once_
     await eventually(said)
     secret = {"metadata": {"name": "api"}, "stringData": {"token": "x"}}
     await cluster.client.create(SECRETS, secret, cluster.namespace)
-    await eventually(lambda: initialized(cluster, [name]), 40)
+    await eventually(lambda: initialized(cluster, [name]))
 
     async def forgotten() -> bool:
         return not await init_failures(cluster)

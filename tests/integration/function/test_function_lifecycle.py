@@ -144,9 +144,9 @@ async def test_missing_references_are_named_until_they_are_there(running: Instal
     await functions.client.create(
         SECRETS, {"metadata": {"name": "late"}, "stringData": {"other": "x"}}, functions.namespace
     )
-    await functions.until("late", lambda status: "has no key token" in condition(status, "Ready")["message"], 20)
+    await functions.until("late", lambda status: "has no key token" in condition(status, "Ready")["message"])
     await functions.client.patch(SECRETS, "late", {"stringData": {"token": "x"}}, functions.namespace)
-    status = await functions.ready("late", 30)
+    status = await functions.ready("late")
     assert status["state"] == "Active"
 
 

@@ -223,4 +223,4 @@ async def test_the_code_of_versions_stays_in_the_store(
     await asyncio.sleep(4)
     assert (running.blobs / first).exists()
     await functions.client.delete(FUNCTION_VERSIONS, "keeps-1", functions.namespace)
-    await eventually(lambda: not (running.blobs / first).exists(), 30)
+    await eventually(lambda: not (running.blobs / first).exists())

@@ -120,12 +120,14 @@ async def test_a_killed_leader_is_replaced(installation: Installation, functions
     leader.kill()
     killed = time.monotonic()
     functions.apply("after")
-    await functions.ready("after", 30)
+    await functions.ready("after")
     report(f"another operator made a Function ready {time.monotonic() - killed:.1f} s after the leader was killed")
     next_leader = {"operator-2": second, "operator-3": third}[await holder(functions.client)]
+    name = await holder(functions.client)
     assert next_leader.stop() == 0
+    assert await holder(functions.client) != name
     functions.apply("at-once")
-    await functions.ready("at-once", 12)
+    await functions.ready("at-once")
 
 
 async def test_a_leader_that_cannot_renew_ends(installation: Installation, functions: Functions) -> None:
@@ -134,7 +136,7 @@ async def test_a_leader_that_cannot_renew_ends(installation: Installation, funct
     await eventually(lambda: leads(functions.client, "operator-1"))
     patch = {"spec": {"holderIdentity": "somebody-else", "leaseDurationSeconds": 15}}
     await functions.client.patch(LEASES, "kubelambda-operator", patch, SYSTEM_NAMESPACE)
-    await eventually(lambda: leader.process.poll() is not None, 20)
+    await eventually(lambda: leader.process.poll() is not None)
     assert leader.process.returncode == 1
     assert "is lost" in leader.log.read_text()
     await functions.client.delete(LEASES, "kubelambda-operator", SYSTEM_NAMESPACE)
@@ -150,7 +152,7 @@ async def test_a_restarted_api_server_is_survived(
     control_plane.crash_api_server()
     control_plane.start_api_server()
     functions.apply("after")
-    await functions.ready("after", 40)
+    await functions.ready("after")
     assert operator.process.poll() is None
     assert http(f"http://127.0.0.1:{port}/healthz") == (200, "ok")
 
@@ -163,11 +165,11 @@ async def test_an_api_server_that_stays_away_ends_the_leader(
     await eventually(lambda: leads(functions.client, "operator-1"))
     follower, _ = installation.operator("operator-2")
     control_plane.crash_api_server()
-    await eventually(lambda: leader.process.poll() is not None, 20)
+    await eventually(lambda: leader.process.poll() is not None)
     assert (leader.process.returncode, follower.process.poll()) == (1, None)
     control_plane.start_api_server()
     functions.apply("after")
-    await functions.ready("after", 40)
+    await functions.ready("after")
 
 
 async def test_what_happened_while_no_operator_ran_is_made_up_for(
@@ -185,7 +187,7 @@ async def test_what_happened_while_no_operator_ran_is_made_up_for(
         listed = [await functions.client.list(kind, functions.namespace) for kind in (DEPLOYMENTS, NETWORK_POLICIES)]
         return not any(found["items"] for found in listed)
 
-    await eventually(nothing, 30)
+    await eventually(nothing)
 
 
 def ready(port: int) -> bool:
@@ -241,7 +243,7 @@ async def test_two_hundred_functions_at_once(installation: Installation, functio
         ready = [item for item in items if condition(item.get("status", {}), "Ready").get("status") == "True"]
         return len(ready) == 200
 
-    await eventually(all_ready, 90)
+    await eventually(all_ready)
     took = time.monotonic() - started
     report(f"200 Functions: applied in {applied:.1f} s, Ready after {took:.1f} s")
     report(f"operator: {idle:.0f} MB idle, {operator.resident_mb:.0f} MB with 200 Functions")

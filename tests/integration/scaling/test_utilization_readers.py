@@ -120,7 +120,7 @@ def prometheus(running: Prometheus) -> str:
 
 
 def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while True:
         try:
             with urllib.request.urlopen(url, timeout=5):
@@ -135,7 +135,7 @@ async def test_prometheus_gives_averages_of_what_is_used_and_knows_what_is_idle(
 ) -> None:
     """With the queries that the chart brings."""
     async with PrometheusReader(PrometheusSettings(url=prometheus), ALARMS) as reader:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 90
         while True:
             exposition.invoke()
             found = await reader.read(time.time())
@@ -150,7 +150,7 @@ async def test_prometheus_gives_averages_of_what_is_used_and_knows_what_is_idle(
 
 async def full(exposition: Exposition, reader: PrometheusReader) -> Utilization:
     """What is known of the busy alias once there are enough datapoints to scale out by."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 90
     while True:
         exposition.invoke()
         found = (await reader.read(time.time())).get(BUSY, Utilization())
@@ -176,7 +176,7 @@ async def test_a_prometheus_that_lost_its_data_scales_nothing_until_it_has_enoug
         with pytest.raises(UtilizationUnavailable, match="does not answer"):
             await reader.read(time.time())
         running.start()
-        seen, deadline = [4], time.monotonic() + 60
+        seen, deadline = [4], time.monotonic() + 90
         while seen[-1] == 4:
             exposition.invoke()
             found = (await reader.read(time.time())).get(BUSY, Utilization())
@@ -199,7 +199,7 @@ async def test_a_frontend_that_is_missing_from_the_scrape_is_not_an_idle_alias(
             other.close()
             assert (await full(exposition, reader)).allocated == 4
             exposition.close()
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 90
             while (await reader.read(time.time())).get(BUSY, Utilization()).allocated is not None:
                 assert time.monotonic() < deadline, "it still knows what nobody says"
                 await asyncio.sleep(0.2)
@@ -279,7 +279,7 @@ async def test_an_answer_in_another_format_is_none(answer: object) -> None:
 async def test_a_query_that_loses_the_labels_is_refused(exposition: Exposition, prometheus: str) -> None:
     """Else the utilization of one alias would move another."""
     async with PrometheusReader(PrometheusSettings(url=prometheus), ALARMS) as reader:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while BUSY not in await reader.read(time.time()):
             assert time.monotonic() < deadline, "nothing was scraped"
             await asyncio.sleep(0.2)

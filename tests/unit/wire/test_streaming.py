@@ -232,7 +232,7 @@ def received(found: socket.socket) -> bytes:
 
 def eventually(condition: Callable[[], object]) -> bool:
     """Whether it becomes true."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 90
     while not condition():
         if time.monotonic() > deadline:
             return False

@@ -108,6 +108,25 @@ async def test_a_function_that_is_gone_leaves_no_trace(context: Context) -> None
     assert queued(context) == set()
 
 
+async def test_a_function_that_is_gone_stays_gone(context: Context) -> None:
+    """Its reconciler may have read it, or written its status, just before, and hear of that only after."""
+    await seen(context, body())
+    changes.forget(context, WATCHED_FUNCTIONS, "a", "one", uid="uid-of-one")
+    queued(context)
+    assert await seen(context, body(version=2), by=Key(*ONE)) == set()
+    assert not context.cluster[WATCHED_FUNCTIONS].names()
+    assert ONE in await seen(context, body(version=3, metadata={"uid": "another"}))
+
+
+async def test_the_end_of_a_function_is_not_that_of_its_successor(context: Context) -> None:
+    """Deleted and made anew at once: what is told of the two may come in any order."""
+    await seen(context, body())
+    await seen(context, body(version=5, metadata={"uid": "another"}))
+    changes.forget(context, WATCHED_FUNCTIONS, "a", "one", uid="uid-of-one")
+    assert queued(context) == set()
+    assert context.cluster[WATCHED_FUNCTIONS].names() == {("a", "one")}
+
+
 async def test_what_is_given_back_is_offered_to_those_who_were_refused(context: Context) -> None:
     """And to nobody else."""
     asking = {"reservedConcurrentExecutions": 500}

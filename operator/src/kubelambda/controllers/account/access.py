@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from kubelambda.api import labels
 from kubelambda.api.settings import Settings
-from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES
+from kubelambda.controllers.account.namespace_facts import known_namespace
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Controller
@@ -30,10 +30,11 @@ class AccountAccess:
     """Namespaces without Functions whose roles are still bound, and since when, on the monotonic clock."""
 
     def guarded(self, controller: Controller[Context]) -> Controller[Context]:
-        """The controller, which now binds the roles before it does anything in a namespace with Functions."""
+        """The controller, which now knows the namespace before it does anything there, and binds the roles where it has
+        Functions."""
 
         async def reconcile(context: Context, key: Key) -> Outcome:
-            namespace = context.cluster[WATCHED_NAMESPACES].get("", key.namespace)
+            namespace = await known_namespace(context, key.namespace) if key.namespace else None
             used = key.namespace in context.cluster[WATCHED_FUNCTIONS].namespaces()
             if used and (namespace is None or not namespace.terminating) and key.namespace not in self.granted:
                 await self.grant(context.client, context.settings, key.namespace)

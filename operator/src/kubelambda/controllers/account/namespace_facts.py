@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 
 from kubelambda.api import labels
+from kubelambda.controllers.machinery import changes
+from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.watched import Watch
+from kubelambda.core.account import identity
+from kubelambda.core.account.reserved_concurrency import account_quota
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import NAMESPACES
 
@@ -29,3 +33,28 @@ def namespace_facts(body: Object) -> NamespaceFacts:
 
 
 WATCHED_NAMESPACES = Watch(NAMESPACES, namespace_facts)
+
+
+async def known_namespace(context: Context, name: str) -> NamespaceFacts | None:
+    """A namespace; asked for when no event showed it yet. None when it is gone.
+
+    What is applied in one go with its namespace may be seen first, and nothing would look at it again.
+    """
+    known = context.cluster[WATCHED_NAMESPACES].get("", name)
+    if known is not None:
+        return known
+    body = await context.client.find(NAMESPACES, name)
+    return None if body is None else await changes.observe(context, WATCHED_NAMESPACES, body)
+
+
+def account_of(context: Context, namespace: str) -> str:
+    """Account id of a known namespace; empty when it is gone."""
+    found = context.cluster[WATCHED_NAMESPACES].get("", namespace)
+    return identity.namespace_account_id(found.uid, found.annotations) if found is not None else ""
+
+
+def quota_of(context: Context, namespace: str) -> int:
+    """Concurrency of a known namespace's account."""
+    found = context.cluster[WATCHED_NAMESPACES].get("", namespace)
+    annotation = found.annotations.get(labels.CONCURRENT_EXECUTIONS) if found is not None else None
+    return account_quota(annotation, context.settings.account_concurrency)

@@ -7,7 +7,7 @@ from functools import partial
 from pydantic import ValidationError
 
 from kubelambda.api.kinds.alias import AliasSpec, AliasStatus
-from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts
+from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, account_of
 from kubelambda.controllers.function import provisioned_environments as provisioned
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
@@ -75,15 +75,13 @@ def _observe(memory: VersionMemory, context: Context, key: Key, body: Object, fa
     spec = AliasSpec.model_validate(body["spec"], extra="ignore")
     before = _status(body)
     function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, facts.function)
-    account = context.cluster[WATCHED_NAMESPACES].get("", key.namespace)
-    account_id = identity.namespace_account_id(account.uid, account.annotations) if account else ""
     name = (function.lambda_name if function else None) or facts.function
     wanted = spec.provisioned_concurrency
     return AliasObservation(
         generation=body["metadata"]["generation"],
         spec=spec,
         before=before,
-        arn=identity.function_arn(context.settings.region, account_id, name),
+        arn=identity.function_arn(context.settings.region, account_of(context, key.namespace), name),
         function_exists=function is not None,
         elder=_elder(context, key, facts),
         versions=_versions(context, key.namespace, facts.function, function),

@@ -10,7 +10,6 @@ from functools import partial
 
 from pydantic import ValidationError
 
-from kubelambda.api import labels
 from kubelambda.api.kinds.function import DeployedCode, FunctionSpec, FunctionStatus, PackageType
 from kubelambda.api.kinds.function_image import IMAGE_RUNTIME, DeployedImage
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer
@@ -18,7 +17,7 @@ from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.kinds.security_group import SecurityGroupSpec
 from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.api.reasons import Reason
-from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts
+from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, account_of, quota_of
 from kubelambda.controllers.code import code_source, image_source
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.file_system.access_point_facts import WATCHED_ACCESS_POINTS
@@ -35,14 +34,14 @@ from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS, SubnetFacts
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES, RuntimeFacts
 from kubelambda.core.account import identity
-from kubelambda.core.account.reserved_concurrency import Grant, ReservationRequest, account_quota, allocate
+from kubelambda.core.account.reserved_concurrency import Grant, ReservationRequest, allocate
 from kubelambda.core.function.function_status import decide
 from kubelambda.core.function.object_name import function_name_of
 from kubelambda.core.function.observation import Observation, Problem
 from kubelambda.core.function.problems import findings, first_fault
 from kubelambda.core.network.network_set import configured_set, missing_groups, missing_subnets
 from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import FUNCTIONS, NAMESPACES
+from kubelambda.kube.resources import FUNCTIONS
 
 KIND = "Function"
 LOOK_AGAIN_MAX_S = 30.0
@@ -116,8 +115,7 @@ def _follows_config_map(observed: Observation) -> bool:
 async def _observe(
     memory: FunctionMemory, context: Context, key: Key, body: Object, before: FunctionStatus
 ) -> Observation:
-    uid, annotations = await _namespace(context, key.namespace)
-    account = identity.namespace_account_id(uid, annotations)
+    account = account_of(context, key.namespace)
     spec = _spec(body)
     runtime = _runtime(context, spec)
     code: DeployedCode | DeployedImage | Problem | None = None
@@ -144,7 +142,7 @@ async def _observe(
         generation=body["metadata"]["generation"],
         arn=identity.function_arn(context.settings.region, account, function_name_of(body)),
         before=before,
-        grant=_grant(memory, context, key, annotations),
+        grant=_grant(memory, context, key),
         spec=spec,
         runtime=runtime,
         code=code,
@@ -153,15 +151,6 @@ async def _observe(
         layers=layers,
         file_systems=file_systems,
     )
-
-
-async def _namespace(context: Context, name: str) -> tuple[str, dict[str, str]]:
-    """Uid and annotations; asked for when the watch did not show it yet."""
-    view = context.cluster[WATCHED_NAMESPACES].get("", name)
-    if view is not None:
-        return view.uid, view.annotations
-    metadata = (await context.client.get(NAMESPACES, name))["metadata"]
-    return metadata["uid"], metadata.get("annotations") or {}
 
 
 def _spec(body: Object) -> FunctionSpec | Problem:
@@ -209,7 +198,7 @@ def _network(context: Context, namespace: str, spec: FunctionSpec | Problem) -> 
     )
 
 
-def _grant(memory: FunctionMemory, context: Context, key: Key, annotations: dict[str, str]) -> Grant:
+def _grant(memory: FunctionMemory, context: Context, key: Key) -> Grant:
     """Decided and remembered in one go: two functions that ask at once can never both get what is there once."""
     functions = context.cluster[WATCHED_FUNCTIONS]
     provisioned = _provisioned_by_function(context, key.namespace)
@@ -222,7 +211,7 @@ def _grant(memory: FunctionMemory, context: Context, key: Key, annotations: dict
     ]
     grants = allocate(
         requests,
-        quota=account_quota(annotations.get(labels.CONCURRENT_EXECUTIONS), context.settings.account_concurrency),
+        quota=quota_of(context, key.namespace),
         minimum=context.settings.unreserved_minimum,
     )
     found = grants.get(key.name, Grant(None))

@@ -12,7 +12,7 @@ from kubelambda.api.kinds.function_version import FunctionVersionSpec, FunctionV
 from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyStatus
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.reasons import Reason
-from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES
+from kubelambda.controllers.account.namespace_facts import account_of
 from kubelambda.controllers.function import provisioned_environments as provisioned
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
@@ -131,12 +131,10 @@ async def _remember(context: Context, namespace: str, function: str, published: 
 def _observation(
     context: Context, key: Key, body: Object, spec: FunctionVersionSpec, deployed: DeployedConfiguration | None
 ) -> VersionObservation:
-    account = context.cluster[WATCHED_NAMESPACES].get("", key.namespace)
-    account_id = identity.namespace_account_id(account.uid, account.annotations) if account else ""
     name = (deployed.function_name if deployed else None) or spec.function_name
     return VersionObservation(
         generation=body["metadata"]["generation"],
-        arn=identity.function_arn(context.settings.region, account_id, name),
+        arn=identity.function_arn(context.settings.region, account_of(context, key.namespace), name),
         before=_status(body),
         runtime=_runtime(context, deployed.runtime) if deployed else None,
     )

@@ -4,10 +4,9 @@ import contextlib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from kubelambda.api import labels
 from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.api.kinds.runtime import RuntimeSpec
-from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES
+from kubelambda.controllers.account.namespace_facts import quota_of
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.function.provisioned_facts import (
@@ -20,7 +19,7 @@ from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES
 from kubelambda.core.account.provisioned_grant import ProvisionRequest, grant_provisioned
-from kubelambda.core.account.reserved_concurrency import Grant, account_quota
+from kubelambda.core.account.reserved_concurrency import Grant
 from kubelambda.core.environment import tokens
 from kubelambda.core.function.provisioning import NO_PROVISION, Provision
 from kubelambda.kube.errors import NotFound
@@ -33,13 +32,11 @@ from kubelambda.resources.provisioned_deployment import provisioned_deployment
 def granted(memory: VersionMemory, context: Context, namespace: str, uid: str) -> Grant:
     """What one alias or version has, decided and remembered in one go: two that ask at once never get the same."""
     cluster = context.cluster
-    account = cluster[WATCHED_NAMESPACES].get("", namespace)
-    annotations = account.annotations if account else {}
     functions = dict(cluster[WATCHED_FUNCTIONS].within(namespace))
     grants = grant_provisioned(
         _requests(memory, context, namespace),
         reserved={name: facts.granted for name, facts in functions.items() if facts.granted is not None},
-        quota=account_quota(annotations.get(labels.CONCURRENT_EXECUTIONS), context.settings.account_concurrency),
+        quota=quota_of(context, namespace),
         minimum=context.settings.unreserved_minimum,
     )
     found = grants.get(uid, Grant(0))

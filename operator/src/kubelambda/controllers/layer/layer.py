@@ -13,7 +13,7 @@ from kubelambda.api.kinds.function import DeployedCode
 from kubelambda.api.kinds.function_code import Code
 from kubelambda.api.kinds.layer import LayerContent, LayerSpec, LayerStatus, LayerVersionContent, LayerVersionSpec
 from kubelambda.api.reasons import Reason
-from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts
+from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, account_of
 from kubelambda.controllers.code import code_source, unzipped
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS, WATCHED_LAYERS
@@ -21,7 +21,6 @@ from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
-from kubelambda.core.account import identity
 from kubelambda.core.code.invalid_archive import InvalidArchive
 from kubelambda.core.code.layer_publication import LayerObservation, decide_layer, new_layer_version
 from kubelambda.core.code.layer_reference import layer_name_of, layer_version_name
@@ -29,7 +28,7 @@ from kubelambda.core.code.layer_versions import LayerVersionFacts
 from kubelambda.core.function.observation import Problem
 from kubelambda.kube.errors import Forbidden
 from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import LAYER_VERSIONS, LAYERS, NAMESPACES
+from kubelambda.kube.resources import LAYER_VERSIONS, LAYERS
 from kubelambda.store.code.code_store import CodeStoreUnavailable
 
 KIND = "Layer"
@@ -69,7 +68,7 @@ async def _observe(code: CodeState, context: Context, key: Key, body: Object) ->
         name=name,
         generation=body["metadata"]["generation"],
         region=context.settings.region,
-        account=await _account(context, key.namespace),
+        account=account_of(context, key.namespace),
         before=_status(body),
         spec=spec,
         content=content,
@@ -132,14 +131,6 @@ async def _publish(context: Context, key: Key, body: Object, version: LayerVersi
     created = await context.client.create(LAYER_VERSIONS, manifest, key.namespace)
     await changes.observe(context, WATCHED_LAYER_VERSIONS, created, by=key)
     log.info("layer %s/%s published version %d", key.namespace, key.name, version.version)
-
-
-async def _account(context: Context, namespace: str) -> str:
-    view = context.cluster[WATCHED_NAMESPACES].get("", namespace)
-    if view is not None:
-        return identity.namespace_account_id(view.uid, view.annotations)
-    metadata = (await context.client.get(NAMESPACES, namespace))["metadata"]
-    return identity.namespace_account_id(metadata["uid"], metadata.get("annotations") or {})
 
 
 def _spec(body: Object) -> LayerSpec | Problem:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from kubelambda.api import labels
 from kubelambda.api.kinds.layer import LayerVersionStatus
-from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES
+from kubelambda.controllers.account.namespace_facts import account_of
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
 from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS
@@ -16,7 +16,6 @@ from kubelambda.controllers.machinery.cluster import Cluster
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
-from kubelambda.core.account import identity
 from kubelambda.core.code.layer_publication import decide_layer_version
 from kubelambda.core.code.layer_reference import layer_version_arn
 from kubelambda.core.code.layer_versions import LayerVersionFacts
@@ -33,14 +32,13 @@ async def reconcile(context: Context, key: Key) -> Outcome:
         changes.forget(context, WATCHED_LAYER_VERSIONS, key.namespace, key.name, by=key)
         return None
     facts = await changes.observe(context, WATCHED_LAYER_VERSIONS, body, by=key)
-    namespace = context.cluster[WATCHED_NAMESPACES].get("", key.namespace)
-    if facts is None or namespace is None:
+    if facts is None:
         return None
     users = tuple(sorted(_users(context.cluster, key, facts))) if facts.terminating else ()
     if facts.terminating and not users:
         await _let_go(context, key, body)
         return None
-    account = identity.namespace_account_id(namespace.uid, namespace.annotations)
+    account = account_of(context, key.namespace)
     arn = layer_version_arn(context.settings.region, account, facts.layer, facts.number)
     before = _status(body)
     status = decide_layer_version(before, arn, users, datetime.now(UTC))

@@ -40,15 +40,14 @@ async def observe[F](
     return facts
 
 
-def forget[F](context: Context, watch: Watch[F], namespace: str, name: str, *, by: Key | None = None) -> None:
-    """Takes in that an object is gone."""
-    known = context.cluster[watch]
-    before = known.get(namespace, name)
+def forget[F](
+    context: Context, watch: Watch[F], namespace: str, name: str, *, uid: str | None = None, by: Key | None = None
+) -> None:
+    """Takes in that an object is gone. `uid`: its own, where that is known; another object may have its name by now."""
     context.watching.unreadable.pop((watch, (namespace, name)), None)
-    if before is None:
-        return
-    known.replace((namespace, name), None)
-    _announce(context, watch, Change(namespace, name, before, None, context.cluster), by)
+    before = context.cluster[watch].remove((namespace, name), uid)
+    if before is not None:
+        _announce(context, watch, Change(namespace, name, before, None, context.cluster), by)
 
 
 def followers[F](context: Context, watch: Watch[F]) -> list[tuple[Controller[Context], Follow[F]]]:

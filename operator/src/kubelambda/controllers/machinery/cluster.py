@@ -7,6 +7,8 @@ from typing import Any
 
 from kubelambda.controllers.machinery.watched import Name, Watch
 
+_REMEMBERED = 4_096
+
 
 @dataclass(frozen=True, slots=True)
 class Seen[F]:
@@ -23,6 +25,8 @@ class Known[F]:
 
     def __init__(self) -> None:
         self._seen: defaultdict[str, dict[str, Seen[F]]] = defaultdict(dict)
+        self._gone: dict[str, None] = {}
+        """Uids of what went last: whoever read such an object just before may still take it in after."""
 
     def get(self, namespace: str, name: str) -> F | None:
         """The facts of an object."""
@@ -46,19 +50,30 @@ class Known[F]:
             for name, seen in found.items():
                 yield (namespace, name), seen.facts
 
-    def replace(self, name: Name, seen: Seen[F] | None) -> bool:
-        """Takes an object in, or None for one that is gone. False when a newer view of it is known already."""
+    def replace(self, name: Name, seen: Seen[F]) -> bool:
+        """Takes an object in. False when a newer view of it is known already, or that it is gone."""
         namespace, plain = name
-        if seen is None:
-            self._seen[namespace].pop(plain, None)
-            if not self._seen[namespace]:
-                del self._seen[namespace]
-            return True
         known = self._seen.get(namespace, {}).get(plain)
-        if known is not None and known.uid == seen.uid and known.version > seen.version:
+        if seen.uid in self._gone or (known is not None and known.uid == seen.uid and known.version > seen.version):
             return False
         self._seen[namespace][plain] = seen
         return True
+
+    def remove(self, name: Name, uid: str | None = None) -> F | None:
+        """Takes in that an object is gone; its facts if it was known. With its `uid` it is never taken in again, and
+        another one of that name stays; without, whatever has the name is not known until it is seen again."""
+        namespace, plain = name
+        if uid is not None:
+            self._gone[uid] = None
+            if len(self._gone) > _REMEMBERED:
+                del self._gone[next(iter(self._gone))]
+        known = self._seen.get(namespace, {}).get(plain)
+        if known is None or (uid is not None and known.uid != uid):
+            return None
+        del self._seen[namespace][plain]
+        if not self._seen[namespace]:
+            del self._seen[namespace]
+        return known.facts
 
 
 @dataclass(slots=True)

@@ -68,7 +68,7 @@ def _register(handlers: kopf.OperatorRegistry, context: Context, watch: Watch[ob
     async def changed(namespace: str | None, name: str, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002
         context.watching.last_event[watch] = time.monotonic()
         if type == "DELETED":
-            changes.forget(context, watch, namespace or "", name)
+            changes.forget(context, watch, namespace or "", name, uid=body["metadata"]["uid"])
         else:
             await changes.observe(context, watch, dict(body))
 

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec, EventSourceMappingStatus
-from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES
+from kubelambda.controllers.account.namespace_facts import account_of
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.controllers.mapping.mapping_facts import WATCHED_MAPPINGS, MappingFacts, mapping_claim
-from kubelambda.core.account.identity import function_arn, namespace_account_id
+from kubelambda.core.account.identity import function_arn
 from kubelambda.core.function.object_name import object_names
 from kubelambda.core.mapping.mapping_status import ObservedMapping, decide_mapping
 from kubelambda.kube.kube_client import Object
@@ -29,12 +29,11 @@ async def reconcile(context: Context, key: Key) -> Outcome:
         changes.forget(context, WATCHED_MAPPINGS, key.namespace, key.name, by=key)
         return None
     facts = await changes.observe(context, WATCHED_MAPPINGS, body, by=key)
-    namespace = context.cluster[WATCHED_NAMESPACES].get("", key.namespace)
-    if facts is None or namespace is None:
+    if facts is None:
         return None
     before = _status(body)
     name, _, qualifier = body["spec"]["functionName"].partition(":")
-    account = namespace_account_id(namespace.uid, namespace.annotations)
+    account = account_of(context, key.namespace)
     functions = context.cluster[WATCHED_FUNCTIONS]
     observed = ObservedMapping(
         generation=facts.generation,
