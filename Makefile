@@ -100,7 +100,7 @@ pollers: setup .venv-pollers/.made ## Pollers against a real server of SQS's pro
 	.venv-pollers/bin/python -m pytest tests/pollers $(PYTEST_ARGS)
 
 .PHONY: integration
-integration: setup test-binaries ## Controllers against a real etcd and kube-apiserver
+integration: setup .venv-pollers/.made test-binaries ## Controllers against a real etcd and kube-apiserver
 	$(PYTHON) -m pytest tests/integration $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 .PHONY: chart

@@ -122,7 +122,7 @@ def test_wrong_values_are_refused(value: str) -> None:
 def test_every_pod_is_restricted_and_has_meaningful_probes() -> None:
     """No container runs as root, writes its image, or keeps a capability."""
     pods = [m["spec"]["template"]["spec"] for m in manifests(render(KEY)) if "template" in m.get("spec", {})]
-    assert len(pods) == 7
+    assert len(pods) == 8
     for pod in pods:
         assert pod["securityContext"]["runAsNonRoot"]
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -183,9 +183,9 @@ def test_events_in_jetstream_have_no_volume_and_one_of_the_pods_leads() -> None:
 
 
 def test_who_speaks_to_strangers_has_no_part_of_the_key_but_its_own() -> None:
-    """Of control API and pollers only a container that is over before they start sees the installation's key."""
+    """Of these components only a container that is over before they start sees the installation's key."""
     found = {each["metadata"]["name"]: each for each in manifests(render(KEY)) if each["kind"] == "Deployment"}
-    for component in ("awsapi", "pollers"):
+    for component in ("awsapi", "pollers", "code-fetcher"):
         pod = found[f"kubelambda-{component}"]["spec"]["template"]["spec"]
         assert [mount["name"] for each in pod["containers"] for mount in each["volumeMounts"]].count("key") == 0
         assert [mount["name"] for each in pod["initContainers"] for mount in each["volumeMounts"]].count("key") == 1

@@ -20,6 +20,7 @@ ADMIN_TOKEN = "admin"
 OPERATOR_TOKEN = "operator"
 CONTROL_API_TOKEN = "awsapi"
 FRONTEND_TOKEN = "frontend"
+CODE_FETCHER_TOKEN = "code-fetcher"
 SYSTEM_NAMESPACE = "kubelambda-system"
 
 
@@ -47,6 +48,7 @@ class ControlPlane:
             f"{OPERATOR_TOKEN},{service_account('operator')},2\n"
             f"{FRONTEND_TOKEN},{service_account('frontend')},3\n"
             f"{CONTROL_API_TOKEN},{service_account('awsapi')},4\n"
+            f"{CODE_FETCHER_TOKEN},{service_account('code-fetcher')},5\n"
         )
         make_key = ["openssl", "genrsa", "-out", str(keys / "service-account.key"), "2048"]
         subprocess.run(make_key, check=True, capture_output=True)

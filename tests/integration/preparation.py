@@ -45,7 +45,7 @@ def access_manifests() -> list[Object]:
     """The roles of our service accounts and the policy that keeps them to our objects, as the chart renders them."""
     command = [str(BINARIES / "helm"), "template", "kubelambda", str(ROOT / "charts" / "kubelambda")]
     command += ["--namespace", SYSTEM_NAMESPACE, "--kube-version", "1.36.0"]
-    for template in ("rbac", "awsapi-rbac", "pollers-rbac", "events-rbac", "admission-policy"):
+    for template in ("rbac", "awsapi-rbac", "code-fetcher-rbac", "pollers-rbac", "events-rbac", "admission-policy"):
         command += ["--show-only", f"templates/{template}.yaml"]
     rendered = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = [manifest for manifest in yaml.safe_load_all(rendered) if manifest]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.control_plane import (
+    CODE_FETCHER_TOKEN,
     CONTROL_API_TOKEN,
     FRONTEND_TOKEN,
     OPERATOR_TOKEN,
@@ -78,6 +79,7 @@ class Installation:
         self._control_plane = control_plane
         self.components: list[Component] = []
         self._store_port = free_port()
+        self._fetcher_port = free_port()
         self.frontend_port = free_port()
         self.namespace = namespace
         (folder / "key").write_bytes(KEY)
@@ -86,6 +88,7 @@ class Installation:
             "systemNamespace": namespace,
             "frontendUrl": f"http://127.0.0.1:{self.frontend_port}",
             "codeStoreUrl": f"http://127.0.0.1:{self._store_port}",
+            "codeFetcherUrl": f"http://127.0.0.1:{self._fetcher_port}",
             "codeUrlRefusedNetworks": ["127.0.0.66/32"],  # the sites of these tests are on loopback
             "accountRoles": {
                 f"kubelambda-{component}": f"{namespace}-kubelambda-{component}-account"
@@ -105,6 +108,14 @@ class Installation:
         port = str(self._store_port)
         found = self._start("code-store", ["code-store", "--folder", str(self.blobs), "--port", port])
         wait_for_http(f"http://127.0.0.1:{port}/healthz")
+        return found
+
+    def code_fetcher(self) -> Component:
+        """Starts the code fetcher and returns once it answers."""
+        kubeconfig = self._control_plane.kubeconfig(CODE_FETCHER_TOKEN)
+        arguments = ["code-fetcher", f"--kubeconfig={kubeconfig}", f"--port={self._fetcher_port}"]
+        found = self._start("code-fetcher", arguments, key="code-key")
+        wait_for_http(f"http://127.0.0.1:{self._fetcher_port}/healthz")
         return found
 
     def operator(self, name: str = "operator-1", *, kubeconfig: Path | None = None) -> tuple[Component, int]:

@@ -19,14 +19,15 @@ from kubelambda.core.environment.pool_identity import PoolIdentity
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import DEPLOYMENTS, FUNCTIONS
 from kubelambda.resources.pool_deployment import pool_deployment
+from kubelambda.store.code.code_fetcher import CodeFetcher
 from kubelambda.store.code.code_store import CodeStore
 
 
 @pytest.fixture
 async def context(client: KubeClient) -> AsyncIterator[Context]:
     """What the reconcilers get, with nobody at work."""
-    async with CodeStore("http://127.0.0.1:9", b"key") as store:
-        found = controllers(CodeState(store))
+    async with CodeStore("http://127.0.0.1:9", b"key") as store, CodeFetcher("http://127.0.0.1:9", b"key") as fetcher:
+        found = controllers(CodeState(store, fetcher))
         yield Context(client, Settings(), b"key", found, Queues(found))
 
 

@@ -188,6 +188,17 @@ class ImageSettings(Model):
     """File that `docker login` writes: credentials of registries, for the operator."""
 
 
+class S3Settings(Model):
+    """Where buckets with code are, and who namespaces without a Secret of their own are there."""
+
+    endpoint_url: Annotated[str, Field(pattern="^https?://.+", max_length=2048)] | None = None
+    """Of a server that is not AWS; none: AWS."""
+    region: str | None = None
+    """None: the installation's."""
+    credentials_folder: str | None = None
+    """Folder with files AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, where there is one, AWS_SESSION_TOKEN."""
+
+
 class Settings(Model):
     """Everything that the chart's values decide for our processes."""
 
@@ -209,6 +220,10 @@ class Settings(Model):
     """Base address of the frontends, for the operator."""
     code_store_url: str = "http://kubelambda-code-store:8080"
     """Base address of the code store."""
+    code_fetcher_url: str = "http://kubelambda-code-fetcher:8080"
+    """Base address of the code fetcher."""
+    s3: S3Settings = S3Settings()
+    """Buckets with code."""
     control_api_url: str = "http://kubelambda-awsapi:8080"
     """Base address of the control API; frontends pass on to it whatever is not Invoke."""
     event_queue_url: str = "http://kubelambda-events:8080"

@@ -8,6 +8,7 @@ COMPONENTS = {
     "frontend": "kubelambda.apps.frontend",
     "awsapi": "kubelambda.apps.awsapi",
     "code-store": "kubelambda.apps.code_store",
+    "code-fetcher": "kubelambda.apps.code_fetcher",
     "code-key": "kubelambda.apps.code_key",
     "events": "kubelambda.apps.events",
     "pollers": "kubelambda.apps.pollers",

@@ -16,6 +16,7 @@ from kubelambda.awsapi.call import Services
 from kubelambda.awsapi.model.service_model import ServiceModel
 from kubelambda.callers.audit_log import AuditLog, standard_output
 from kubelambda.kube.kube_client import KubeClient
+from kubelambda.store.code.code_fetcher import CodeFetcher
 from kubelambda.store.code.code_store import CodeStore
 
 KEEP_ALIVE_S = 75
@@ -43,8 +44,11 @@ async def _run(settings: api_settings.ApiSettings, key: bytes, kubeconfig: str |
     audit = AuditLog(standard_output, asyncio.get_running_loop().call_later)
     if settings.auth_mode == "none":
         log.warning("auth.mode is none: whoever reaches this API may make, change and delete functions")
-    async with CodeStore.for_uploads(settings.code_store_url, key) as store:
-        services = Services(client, store, settings, accounts, ServiceModel.load("lambda"), use)
+    async with (
+        CodeStore.for_uploads(settings.code_store_url, key) as store,
+        CodeFetcher(settings.code_fetcher_url, key) as fetcher,
+    ):
+        services = Services(client, store, fetcher, settings, accounts, ServiceModel.load("lambda"), use)
         config = uvicorn.Config(
             ControlApi(services, check, audit).application(),
             host="0.0.0.0",  # noqa: S104 - the pod's address

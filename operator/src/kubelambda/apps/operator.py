@@ -17,9 +17,11 @@ from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.health import PORT, Health, Vitals
 from kubelambda.controllers.machinery.queues import Queues
 from kubelambda.controllers.registry import controllers
+from kubelambda.core.environment import tokens
 from kubelambda.kube.errors import KubeError
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.lease import LeaderLease
+from kubelambda.store.code.code_fetcher import CodeFetcher
 from kubelambda.store.code.code_store import CodeStore
 
 
@@ -53,8 +55,11 @@ async def _run(arguments: argparse.Namespace) -> None:
     vitals = Vitals(lease_age=lambda: lease.age, contact=lambda: lease.contact)
     health = Health(vitals)
     key = options.installation_key(arguments)
-    async with CodeStore(settings.code_store_url, key) as store:
-        found = controllers(CodeState(store))
+    async with (
+        CodeStore(settings.code_store_url, key) as store,
+        CodeFetcher(settings.code_fetcher_url, tokens.code_key(key)) as fetcher,
+    ):
+        found = controllers(CodeState(store, fetcher))
         context = Context(client, settings, key, found, Queues(found, observe=health.observe))
         vitals.queues, vitals.watching = context.queues.by_name, context.watching
         gc.freeze()

@@ -23,6 +23,7 @@ class ApiSettings:
     account_concurrency: int = limits.ACCOUNT_CONCURRENCY
     unreserved_minimum: int = limits.UNRESERVED_MINIMUM
     code_store_url: str = "http://kubelambda-code-store:8080"
+    code_fetcher_url: str = "http://kubelambda-code-fetcher:8080"
     auth_mode: str = "none"
     token_audiences: tuple[str, ...] = ()
     rate_limits: Mapping[str, float] = field(default_factory=dict)
@@ -39,6 +40,7 @@ def load(path: Path) -> ApiSettings:
         "accountConcurrency": "account_concurrency",
         "unreservedMinimum": "unreserved_minimum",
         "codeStoreUrl": "code_store_url",
+        "codeFetcherUrl": "code_fetcher_url",
     }
     auth, rates = found.get("auth") or {}, found.get("controlApiRates")
     return ApiSettings(

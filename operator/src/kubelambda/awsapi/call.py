@@ -9,6 +9,7 @@ from kubelambda.awsapi.account.directory import AccountDirectory, AccountView
 from kubelambda.awsapi.api_settings import ApiSettings
 from kubelambda.awsapi.model.service_model import ServiceModel
 from kubelambda.kube.kube_client import KubeClient
+from kubelambda.store.code.code_fetcher import CodeFetcher
 from kubelambda.store.code.code_store import CodeStore
 
 FIELD_MANAGER = "kubelambda-awsapi"
@@ -20,6 +21,7 @@ class Services:
 
     client: KubeClient
     store: CodeStore
+    fetcher: CodeFetcher
     settings: ApiSettings
     accounts: AccountDirectory
     model: ServiceModel

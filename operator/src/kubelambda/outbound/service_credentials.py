@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from kubelambda.api import labels
 from kubelambda.kube.errors import KubeError
-from kubelambda.kube.kube_client import KubeClient
+from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import NAMESPACES, SECRETS
 
 
@@ -45,7 +45,12 @@ async def read_secret(client: KubeClient, namespace: str, name: str) -> dict[str
         raise CredentialsMissing(f"Secret {name} cannot be read: {error}") from error
     if found is None:
         raise CredentialsMissing(f"there is no Secret {name}")
-    return {key: b64decode(value).decode(errors="replace") for key, value in (found.get("data") or {}).items()}
+    return secret_values(found)
+
+
+def secret_values(secret: Object) -> dict[str, str]:
+    """The values in a Secret object."""
+    return {key: b64decode(value).decode(errors="replace") for key, value in (secret.get("data") or {}).items()}
 
 
 async def _accounts_secret(client: KubeClient, namespace: str, what: str) -> str:

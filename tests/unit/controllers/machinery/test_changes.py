@@ -41,7 +41,7 @@ def account(**annotations: str) -> dict[str, Any]:
 async def context() -> Context:
     """A context of all controllers, whose clients nobody calls."""
     nobody = cast("Any", None)
-    found = controllers(CodeState(nobody))
+    found = controllers(CodeState(nobody, nobody))
     return Context(nobody, Settings(), b"", found, Queues(found))
 
 

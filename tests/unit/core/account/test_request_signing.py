@@ -1,5 +1,6 @@
 """What we sign is what we accept, and what AWS's own vector says."""
 
+import hashlib
 from datetime import UTC, datetime
 
 from kubelambda.core.account.request_signing import ClientKey, Question, signed_headers
@@ -24,3 +25,13 @@ def test_a_session_token_is_signed() -> None:
     headers = signed_headers(Question("example.amazonaws.com", "/", "", "us-east-1", "service"), key, NOW)
     assert headers["x-amz-security-token"] == "token"
     assert "SignedHeaders=host;x-amz-date;x-amz-security-token" in headers["authorization"]
+
+
+def test_the_object_vector_of_s3() -> None:
+    """GET Object of S3's documentation: a range, and the digest of the body that S3 wants to see signed."""
+    key = ClientKey("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+    question = Question("examplebucket.s3.amazonaws.com", "/test.txt", "", "us-east-1", "s3")
+    more = {"x-amz-content-sha256": hashlib.sha256().hexdigest(), "range": "bytes=0-9"}
+    headers = signed_headers(question, key, datetime(2013, 5, 24, tzinfo=UTC), more)
+    signature = "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
+    assert headers["authorization"].endswith(f"Signature={signature}")

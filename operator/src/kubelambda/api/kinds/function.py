@@ -269,6 +269,8 @@ class DeployedCode(Model):
     """Hex SHA-256: the archive's address in the code store."""
     size: int
     """In bytes, zipped."""
+    source: str | None = None
+    """Where it was fetched from, by name: what is there now is fetched when the function names another source."""
 
 
 class DeployedConfiguration(Model):

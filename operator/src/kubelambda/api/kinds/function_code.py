@@ -11,6 +11,11 @@ ObjectName = Annotated[str, Field(min_length=1, max_length=253)]
 DataKey = Annotated[str, Field(min_length=1, max_length=253)]
 
 
+Bucket = Annotated[str, Field(pattern="^[0-9A-Za-z._-]{3,63}$")]
+ObjectKey = Annotated[str, Field(min_length=1, max_length=1024)]
+ObjectVersion = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
 class ConfigMapCode(Model):
     """Code held in a ConfigMap."""
 
@@ -50,12 +55,16 @@ class Code(Model):
                 "[" + ", ".join(f"has(self.{source})" for source in SOURCES) + "].filter(given, given).size() == 1",
                 f"code needs exactly one of {', '.join(SOURCES)}",
             ),
-            rule("has(self.url) == has(self.sha256)", "code.url and code.sha256 belong together: give both or neither"),
+            rule("!has(self.url) || has(self.sha256)", "code.url and code.sha256 belong together: give both"),
+            rule(
+                "!has(self.sha256) || has(self.url) || has(self.s3Bucket)",
+                "code.sha256 is for an archive that is fetched: it needs code.url or code.s3Bucket",
+            ),
             rule(
                 "has(self.s3Bucket) == has(self.s3Key)",
                 "code.s3Bucket and code.s3Key belong together: give both or neither",
             ),
-            not_served("s3Bucket"),
+            rule("!has(self.s3ObjectVersion) || has(self.s3Bucket)", "code.s3ObjectVersion needs code.s3Bucket"),
             not_served("oci"),
         )
     )
@@ -69,15 +78,15 @@ class Code(Model):
     url: Annotated[str, Field(pattern="^https?://.+", max_length=2048)] | None = None
     """HTTP(S) address of a zip archive, fetched once by the operator; to deploy another one, change sha256."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    """Hex SHA-256 that the archive at url must have."""
+    """Hex SHA-256 that the archive at url, or in the bucket, must have."""
     stored: StoredCode | None = None
     """An archive that came by the control API, as it writes it."""
-    s3_bucket: Annotated[str, Field(max_length=63)] | None = None
-    """Bucket of a zip archive."""
-    s3_key: Annotated[str, Field(max_length=1024)] | None = None
-    """Key of the archive in the bucket."""
-    s3_object_version: Annotated[str, Field(max_length=1024)] | None = None
-    """Version of the archive in the bucket."""
+    s3_bucket: Bucket | None = None
+    """Bucket of a zip archive. Fetched once, with the keys in Secret kubelambda-s3 or those of the installation."""
+    s3_key: ObjectKey | None = None
+    """Key of the archive. What is there is fetched when this, s3ObjectVersion or sha256 changes."""
+    s3_object_version: ObjectVersion | None = None
+    """Version of the archive in a bucket that keeps them."""
     oci: OciCode | None = None
     """An OCI artifact."""
     image_uri: Annotated[str, Field(min_length=1, max_length=1024)] | None = None

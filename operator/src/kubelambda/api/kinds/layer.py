@@ -6,11 +6,11 @@ from pydantic import ConfigDict, Field
 
 from kubelambda.api import limits
 from kubelambda.api.conditions import Condition
-from kubelambda.api.kinds.function_code import ConfigMapCode, StoredCode
+from kubelambda.api.kinds.function_code import Bucket, ConfigMapCode, ObjectKey, ObjectVersion, StoredCode
 from kubelambda.api.model import Model
 from kubelambda.api.validations import rule, rules
 
-CONTENT_SOURCES = ("zipFile", "configMapRef", "url", "stored")
+CONTENT_SOURCES = ("zipFile", "configMapRef", "url", "stored", "s3Bucket")
 Runtimes = Annotated[list[Annotated[str, Field(max_length=63)]], Field(max_length=15)]
 Architectures = Annotated[list[Literal["x86_64", "arm64"]], Field(max_length=2)]
 Conditions = Annotated[
@@ -29,10 +29,16 @@ class LayerContent(Model):
                 ".filter(given, given).size() == 1",
                 f"content needs exactly one of {', '.join(CONTENT_SOURCES)}",
             ),
+            rule("!has(self.url) || has(self.sha256)", "content.url and content.sha256 belong together: give both"),
             rule(
-                "has(self.url) == has(self.sha256)",
-                "content.url and content.sha256 belong together: give both or neither",
+                "!has(self.sha256) || has(self.url) || has(self.s3Bucket)",
+                "content.sha256 is for an archive that is fetched: it needs content.url or content.s3Bucket",
             ),
+            rule(
+                "has(self.s3Bucket) == has(self.s3Key)",
+                "content.s3Bucket and content.s3Key belong together: give both or neither",
+            ),
+            rule("!has(self.s3ObjectVersion) || has(self.s3Bucket)", "content.s3ObjectVersion needs content.s3Bucket"),
         )
     )
 
@@ -43,9 +49,15 @@ class LayerContent(Model):
     url: Annotated[str, Field(pattern="^https?://.+", max_length=2048)] | None = None
     """HTTP(S) address of a zip archive, fetched once by the operator; to publish another one, change sha256."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    """Hex SHA-256 that the archive at url must have."""
+    """Hex SHA-256 that the archive at url, or in the bucket, must have."""
     stored: StoredCode | None = None
     """An archive that came by the control API, as it writes it."""
+    s3_bucket: Bucket | None = None
+    """Bucket of a zip archive. Fetched once, with the keys in Secret kubelambda-s3 or those of the installation."""
+    s3_key: ObjectKey | None = None
+    """Key of the archive. What is there is fetched when this, s3ObjectVersion or sha256 changes."""
+    s3_object_version: ObjectVersion | None = None
+    """Version of the archive in a bucket that keeps them."""
 
 
 class LayerPermission(Model):
@@ -119,6 +131,8 @@ class LayerVersionContent(Model):
     """In bytes, unpacked."""
     signature: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Proves that the archive was published in this namespace: who only knows a digest does not have its content."""
+    source: str | None = None
+    """Where it was fetched from, by name."""
 
 
 class LayerVersionSpec(Model):

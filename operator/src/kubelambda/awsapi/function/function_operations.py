@@ -35,7 +35,7 @@ async def create_function(services: Services, call: Call) -> Answer:
     if await find_object(services, name) is not None:
         raise _exists(name)
     given = call.parameters["Code"]
-    code = await received_code.received(given)
+    code = await received_code.received(services, name.account.namespace, given)
     if code is not None:
         await received_code.upload(services, code)
     stored = code.stored(services, name.account.namespace) if code else None
@@ -128,7 +128,7 @@ async def update_function_code(services: Services, call: Call) -> Answer:
     if parameters.get("RevisionId") not in (None, revision_id(body)):
         raise stale("GetFunction/GetAlias")
     _check_package(body, parameters)
-    code = await received_code.received(parameters)
+    code = await received_code.received(services, name.account.namespace, parameters)
     stored = code.stored(services, name.account.namespace) if code else None
     source = received_code.source(parameters, stored)
 

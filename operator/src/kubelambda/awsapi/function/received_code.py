@@ -1,4 +1,4 @@
-"""Code that comes by the API: checked, put into the code store, and named in the spec by what proves its origin."""
+"""Code that comes by the API, or from a bucket: checked, stored, and named in the spec by what proves its origin."""
 
 import asyncio
 import hashlib
@@ -15,18 +15,21 @@ from kubelambda.awsapi.model.constraints import decoded
 from kubelambda.awsapi.model.spec_members import field_name
 from kubelambda.core.code import archive
 from kubelambda.core.code.invalid_archive import UNREADABLE, InvalidArchive
+from kubelambda.core.code.remote_source import FetchFailed, FetchFailure, S3Source
 from kubelambda.store.code.code_store import CodeStoreUnavailable
 
-_SOURCES: Final = ("S3Bucket", "S3Key", "S3ObjectVersion", "S3ObjectStorageMode", "ImageUri", "SourceKMSKeyArn")
+_SOURCES: Final = ("ImageUri", "SourceKMSKeyArn")
+_FETCH_S: Final = 45.0
+"""Less than the minute after which callers stop to listen."""
 _checking = asyncio.Lock()
 """One archive is checked at a time: it takes a core, and memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedCode:
-    """An archive that fits, not yet in the store."""
+    """An archive that fits; without a file one that is in the store already."""
 
-    file: IO[bytes]
+    file: IO[bytes] | None
     size: int
     sha256: str
 
@@ -36,9 +39,13 @@ class ReceivedCode:
         return {"sha256": self.sha256, "size": self.size, "signature": signature}
 
 
-async def received(code: Mapping[str, Any]) -> ReceivedCode | None:
-    """The archive of `ZipFile`; None when the code is somewhere else. Raises `ApiError`."""
+async def received(services: Services, namespace: str, code: Mapping[str, Any]) -> ReceivedCode | None:
+    """The archive of `ZipFile`, or in a bucket; None when the code is somewhere else. Raises `ApiError`."""
     given = code.get("ZipFile")
+    if code.get("S3Bucket") or code.get("S3Key"):
+        if given is not None:
+            raise invalid_parameter("Please provide only one source for the code: ZipFile, or S3Bucket and S3Key.")
+        return await _fetched(services, namespace, code)
     if given is None:
         return None
     found = _content(given)
@@ -47,12 +54,31 @@ async def received(code: Mapping[str, Any]) -> ReceivedCode | None:
     if found.size >= limits.ZIP_MAX_BYTES:
         text = f"Zipped size must be smaller than {limits.ZIP_MAX_BYTES} bytes"
         raise ApiError("RequestEntityTooLargeException", text)
+    assert found.file is not None, "it came with the request"
     try:
         async with _checking:
             await asyncio.to_thread(archive.check, found.file)
     except InvalidArchive as error:
         raise invalid_parameter(str(error)) from error
     return found
+
+
+async def _fetched(services: Services, namespace: str, code: Mapping[str, Any]) -> ReceivedCode:
+    """What is in the bucket now: as on Lambda, a copy is made, and the object is not looked at again (§1.3)."""
+    if not code.get("S3Bucket") or not code.get("S3Key"):
+        raise invalid_parameter("Please provide both S3Bucket and S3Key.")
+    if code.get("S3ObjectStorageMode", "COPY") != "COPY":
+        raise invalid_parameter("S3ObjectStorageMode REFERENCE is not served here: code is copied from its bucket.")
+    source = S3Source(code["S3Bucket"], code["S3Key"], code.get("S3ObjectVersion"))
+    try:
+        found = await services.fetcher.fetch(namespace, source, _FETCH_S)
+    except FetchFailed as failed:
+        if failed.kind is FetchFailure.UNAVAILABLE:
+            raise unavailable(str(failed)) from failed
+        if failed.kind is FetchFailure.DENIED:
+            raise ApiError("AccessDeniedException", str(failed)) from failed
+        raise invalid_parameter(str(failed)) from failed
+    return ReceivedCode(None, found.size, found.sha256)
 
 
 def _content(given: str | LargeBlob) -> ReceivedCode | None:
@@ -67,6 +93,8 @@ async def upload(services: Services, code: ReceivedCode) -> None:
 
     Raises `ApiError`.
     """
+    if code.file is None:
+        return
     try:
         if await services.store.size(code.sha256) is None:
             await services.store.put(code.sha256, code.file)

@@ -43,7 +43,7 @@ _MEMBERS: Final = {
 async def publish_layer_version(services: Services, call: Call) -> Answer:
     """Another version of a layer, also of the same content: the Layer says what it is, the operator makes it."""
     name = layer_named(services, call)
-    code = await received_code.received(call.parameters["Content"])
+    code = await received_code.received(services, name.account.namespace, call.parameters["Content"])
     if code is not None:
         await received_code.upload(services, code)
     stored = code.stored(services, name.account.namespace) if code else None

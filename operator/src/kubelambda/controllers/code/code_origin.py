@@ -1,4 +1,4 @@
-"""Whose archives are fetched: the objects that may name an address, and what is known to be theirs already."""
+"""Whose archives are fetched: the objects that may name a source, and what is known to be theirs already."""
 
 import hmac
 from collections.abc import Callable, Mapping
@@ -7,28 +7,34 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from kubelambda.api.kinds.function import FunctionSpec
-from kubelambda.api.kinds.layer import LayerSpec
-from kubelambda.controllers.code.code_state import CodeState
+from kubelambda.api.kinds.function_code import Code
+from kubelambda.api.kinds.layer import LayerContent, LayerSpec
+from kubelambda.controllers.code.code_state import CodeState, WantedArchive
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.work_queue import Key
+from kubelambda.core.code.remote_source import S3Source
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS, LAYERS, Resource
 
-type Address = tuple[str, str]
-"""Address and digest of an archive."""
+
+def wanted_archive(code: Code | LayerContent) -> WantedArchive | None:
+    """What is to be fetched; None where the code is in the object, or in the cluster."""
+    if code.url is not None:
+        return WantedArchive(code.url, code.sha256)
+    if code.s3_bucket is not None:
+        return WantedArchive(S3Source(code.s3_bucket, code.s3_key or "", code.s3_object_version), code.sha256)
+    return None
 
 
-def _of_function(spec: Object) -> tuple[str | None, str | None]:
-    code = FunctionSpec.model_validate(spec).code
-    return code.url, code.sha256
+def _of_function(spec: Object) -> WantedArchive | None:
+    return wanted_archive(FunctionSpec.model_validate(spec).code)
 
 
-def _of_layer(spec: Object) -> tuple[str | None, str | None]:
-    content = LayerSpec.model_validate(spec).content
-    return content.url, content.sha256
+def _of_layer(spec: Object) -> WantedArchive | None:
+    return wanted_archive(LayerSpec.model_validate(spec).content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ class CodeOrigin:
     """A kind whose objects name archives."""
 
     resource: Resource
-    address: Callable[[Object], tuple[str | None, str | None]]
+    wanted: Callable[[Object], WantedArchive | None]
     """What a spec says. Raises `ValidationError`."""
 
 
@@ -61,15 +67,14 @@ def asker_of(download: Key) -> Key:
     return Key(DOWNLOADS[download.kind], download.namespace, download.name)
 
 
-async def wanted_address(context: Context, key: Key) -> Address | None:
-    """What a Function or Layer says now; None for one that is gone, or names no address."""
+async def wanted_by(context: Context, key: Key) -> WantedArchive | None:
+    """What a Function or Layer says now; None for one that is gone, or names nothing to fetch."""
     origin = ORIGINS[key.kind]
     try:
         body = await context.client.get(origin.resource, key.name, key.namespace)
-        url, sha256 = origin.address(body["spec"])
+        return origin.wanted(body["spec"])
     except (NotFound, ValidationError):
         return None
-    return (url, sha256) if url is not None and sha256 is not None else None
 
 
 def may_have(state: CodeState, context: Context, key: Key, sha256: str) -> bool:

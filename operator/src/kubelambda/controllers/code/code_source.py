@@ -11,8 +11,8 @@ from kubelambda.api import limits
 from kubelambda.api.kinds.function import DeployedCode
 from kubelambda.api.kinds.function_code import Code, ConfigMapCode, StoredCode
 from kubelambda.api.reasons import Reason
-from kubelambda.controllers.code.code_origin import download_of, may_have
-from kubelambda.controllers.code.code_state import CodeState
+from kubelambda.controllers.code.code_origin import download_of, may_have, wanted_archive
+from kubelambda.controllers.code.code_state import CodeState, WantedArchive
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.core.code import archive
@@ -43,6 +43,9 @@ async def resolve(
     What is `deployed` already needs no code store that answers: an outage is nothing that the function has done.
     """
     try:
+        wanted = wanted_archive(code)
+        if wanted is not None and not isinstance(wanted.source, str):
+            return await _arrived(state, context, key, wanted, deployed)
         return await _resolved(state, context, key, code, inline_file_name)
     except InvalidArchive as error:
         return Problem(Reason.INVALID_CODE, str(error), terminal=True)
@@ -82,8 +85,44 @@ async def _downloaded(
     if size is not None and may_have(state, context, key, sha256):
         state.failed_downloads.pop(key, None)
         return DeployedCode(sha256=sha256, size=size)
+    return _awaited(state, context, key, WantedArchive(url, sha256))
+
+
+async def _arrived(
+    state: CodeState, context: Context, key: Key, wanted: WantedArchive, deployed: DeployedCode | None
+) -> DeployedCode | Problem | None:
+    """What the fetcher brought. What is deployed from there stays what it is: only another source is another fetch."""
+    pinned = deployed if deployed is not None and _is_of(deployed, wanted) else None
+    known = state.arrivals.get(key)
+    arrived = known[1] if known is not None and known[0] == wanted else None
+    for found in (pinned, arrived):
+        if found is None:
+            continue
+        state.unreferenced.pop(found.sha256, None)
+        try:
+            if await state.store.size(found.sha256) is None:
+                continue
+        except CodeStoreUnavailable as error:
+            raise StoreAway(found.sha256, str(error)) from error
+        if pinned is not None and pinned.sha256 != found.sha256:
+            del state.arrivals[key]
+            text = (
+                f"the code store has lost what was deployed from {wanted.name} (SHA-256 {pinned.sha256}), and there is "
+                f"something else now ({found.sha256}): name that as sha256 to deploy it"
+            )
+            return Problem(Reason.CODE_UNAVAILABLE, text)
+        return found
+    return _awaited(state, context, key, wanted)
+
+
+def _is_of(deployed: DeployedCode, wanted: WantedArchive) -> bool:
+    return deployed.source == wanted.name and wanted.sha256 in (None, deployed.sha256)
+
+
+def _awaited(state: CodeState, context: Context, key: Key, wanted: WantedArchive) -> Problem | None:
+    """Why it did not come; None while it is on its way."""
     failed = state.failed_downloads.get(key)
-    if failed is not None and (failed.url, failed.sha256) == (url, sha256):
+    if failed is not None and failed.wanted == wanted:
         return failed.problem
     download = download_of(key)
     # The end of a running download queues this function; asked for again now, it would fetch the same archive twice.

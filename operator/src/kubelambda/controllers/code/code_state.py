@@ -3,18 +3,34 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from kubelambda.api.kinds.function import DeployedCode
 from kubelambda.api.kinds.function_image import DeployedImage
 from kubelambda.controllers.machinery.work_queue import Key
+from kubelambda.core.code.remote_source import RemoteSource
 from kubelambda.core.function.observation import Problem
+from kubelambda.store.code.code_fetcher import CodeFetcher
 from kubelambda.store.code.code_store import CodeStore
+
+
+@dataclass(frozen=True, slots=True)
+class WantedArchive:
+    """What a Function or Layer names: an address, or a source that the code fetcher alone reaches."""
+
+    source: str | RemoteSource
+    sha256: str | None
+    """The digest that it must have; every address has one."""
+
+    @property
+    def name(self) -> str:
+        """What the source is called."""
+        return self.source if isinstance(self.source, str) else self.source.name
 
 
 @dataclass(frozen=True, slots=True)
 class FailedDownload:
     """Why the archive at an address could not be published."""
 
-    url: str
-    sha256: str
+    wanted: WantedArchive
     problem: Problem
 
 
@@ -31,8 +47,11 @@ class CodeState:
     """The code store, and what is known of what is in it."""
 
     store: CodeStore
+    fetcher: CodeFetcher
     failed_downloads: dict[Key, FailedDownload] = field(default_factory=dict)
     """By the key of the Function or Layer."""
+    arrivals: dict[Key, tuple[WantedArchive, DeployedCode]] = field(default_factory=dict)
+    """What the fetcher brought, by the key of the Function or Layer: its digest is known only then."""
     images: dict[Key, ImageLookup] = field(default_factory=dict)
     """By the key of the Function."""
     unzipped_sizes: dict[str, int] = field(default_factory=dict)
@@ -43,6 +62,11 @@ class CodeState:
     """One large archive is checked at a time: it takes memory and a core."""
     unreferenced: dict[str, float] = field(default_factory=dict)
     """Archives in the store that no function runs, and since when, on the monotonic clock."""
+
+    def forget(self, key: Key) -> None:
+        """A Function or Layer is gone."""
+        for known in (self.failed_downloads, self.arrivals, self.images):
+            known.pop(key, None)
 
     def has_fetched(self, namespace: str, sha256: str) -> bool:
         """Whether somebody in a namespace fetched an archive since this process began.

@@ -1,4 +1,4 @@
-"""Fetches the archive at the URL of a Function or Layer into the code store: streamed, bounded in size and time."""
+"""Fetches the archive that a Function or Layer names into the code store: streamed, bounded in size and time."""
 
 import asyncio
 import hashlib
@@ -12,15 +12,17 @@ import aiohttp
 from pydantic import IPvAnyNetwork
 
 from kubelambda.api import limits
+from kubelambda.api.kinds.function import DeployedCode
 from kubelambda.api.reasons import Reason
-from kubelambda.controllers.code.code_origin import DOWNLOADS, asker_of, may_have, wanted_address
-from kubelambda.controllers.code.code_state import CodeState, FailedDownload
+from kubelambda.controllers.code.code_origin import DOWNLOADS, asker_of, may_have, wanted_by
+from kubelambda.controllers.code.code_state import CodeState, FailedDownload, WantedArchive
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Controller
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.core.code import archive
 from kubelambda.core.code.invalid_archive import InvalidArchive, too_large
 from kubelambda.core.code.refused_networks import never_fetched
+from kubelambda.core.code.remote_source import FetchFailed, FetchFailure
 from kubelambda.core.function.observation import Problem
 from kubelambda.outbound.guarded_sockets import outside
 from kubelambda.store.code.code_store import CodeStoreUnavailable
@@ -56,27 +58,33 @@ async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:
     asker = asker_of(key)
     if context.queues.of(key.kind).running(key.namespace) > PER_NAMESPACE:
         return 1.0
-    source = await wanted_address(context, asker)
-    if source is None:
+    wanted = await wanted_by(context, asker)
+    if wanted is None:
         context.queues.add(asker)
         return None
-    url, sha256 = source
-    problem, again = await _attempt(code, context, asker, url, sha256)
+    problem, again = await _attempt(code, context, asker, wanted)
     if problem is None:
         code.failed_downloads.pop(asker, None)
-        code.fetched.setdefault(sha256, set()).add(key.namespace)
     else:
-        code.failed_downloads[asker] = FailedDownload(url, sha256, problem)
+        code.failed_downloads[asker] = FailedDownload(wanted, problem)
         log.info("%s %s/%s: %s", asker.kind, key.namespace, key.name, problem.message)
     context.queues.add(asker)
     return BackOff() if again else None
 
 
-async def _attempt(code: CodeState, context: Context, key: Key, url: str, sha256: str) -> tuple[Problem | None, bool]:
+async def _attempt(code: CodeState, context: Context, key: Key, wanted: WantedArchive) -> tuple[Problem | None, bool]:
     """The problem, and whether another attempt can end differently."""
     try:
-        if not may_have(code, context, key, sha256) or await code.store.size(sha256) is None:
-            await _publish(code, context.settings.code_url_refused_networks, url, sha256)
+        sha256 = wanted.sha256 or ""
+        if not isinstance(wanted.source, str):
+            sha256 = await _fetch(code, key, wanted)
+        elif not may_have(code, context, key, sha256) or await code.store.size(sha256) is None:
+            await _publish(code, context.settings.code_url_refused_networks, wanted.source, sha256)
+        code.fetched.setdefault(sha256, set()).add(key.namespace)
+    except FetchFailed as error:
+        invalid = error.kind is FetchFailure.INVALID
+        reason = Reason.INVALID_CODE if invalid else Reason.CODE_UNAVAILABLE
+        return Problem(reason, str(error), terminal=invalid), True
     except WrongDigest as error:
         return Problem(Reason.INVALID_CODE, str(error), terminal=True), True
     except InvalidArchive as error:
@@ -86,6 +94,17 @@ async def _attempt(code: CodeState, context: Context, key: Key, url: str, sha256
     except CodeStoreUnavailable as error:
         return Problem(Reason.CODE_STORE_UNAVAILABLE, str(error)), True
     return None, False
+
+
+async def _fetch(code: CodeState, key: Key, wanted: WantedArchive) -> str:
+    """The digest of what the fetcher put into the store. Raises `FetchFailed` or `WrongDigest`."""
+    assert not isinstance(wanted.source, str), "addresses are fetched by ourselves"
+    found = await code.fetcher.fetch(key.namespace, wanted.source)
+    if wanted.sha256 not in (None, found.sha256):
+        raise WrongDigest(f"the archive at {wanted.name} has SHA-256 {found.sha256}, not {wanted.sha256}")
+    code.unreferenced.pop(found.sha256, None)
+    code.arrivals[key] = wanted, DeployedCode(sha256=found.sha256, size=found.size, source=wanted.name)
+    return found.sha256
 
 
 async def _publish(code: CodeState, refused: Sequence[IPvAnyNetwork], url: str, sha256: str) -> None:

@@ -68,8 +68,7 @@ async def reconcile(memory: FunctionMemory, context: Context, key: Key) -> Outco
     if known is not None and (body is None or body["metadata"]["uid"] != known.uid):
         memory.grants.pop(known.uid, None)
     if body is None:
-        memory.code.failed_downloads.pop(key, None)
-        memory.code.images.pop(key, None)
+        memory.code.forget(key)
         changes.forget(context, WATCHED_FUNCTIONS, key.namespace, key.name, by=key)
         return None
     await changes.observe(context, WATCHED_FUNCTIONS, body, by=key)

@@ -15,6 +15,7 @@ from kubelambda.api.kinds.layer import LayerContent, LayerSpec, LayerStatus, Lay
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, account_of
 from kubelambda.controllers.code import code_source, unzipped
+from kubelambda.controllers.code.code_origin import wanted_archive
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS, WATCHED_LAYERS
 from kubelambda.controllers.machinery import changes, recorder
@@ -43,7 +44,7 @@ async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:
     """One Layer."""
     body = await context.client.find(LAYERS, key.name, key.namespace)
     if body is None:
-        code.failed_downloads.pop(key, None)
+        code.forget(key)
         changes.forget(context, WATCHED_LAYERS, key.namespace, key.name, by=key)
         return None
     await changes.observe(context, WATCHED_LAYERS, body, by=key)
@@ -63,7 +64,7 @@ async def _observe(code: CodeState, context: Context, key: Key, body: Object) ->
     spec, name = _spec(body), layer_name_of(body)
     content: LayerVersionContent | Problem | None = None
     if isinstance(spec, LayerSpec):
-        content = await _content(code, context, key, spec.content)
+        content = await _content(code, context, key, name, spec.content)
     return LayerObservation(
         name=name,
         generation=body["metadata"]["generation"],
@@ -81,12 +82,13 @@ async def _observe(code: CodeState, context: Context, key: Key, body: Object) ->
 
 
 async def _content(
-    state: CodeState, context: Context, key: Key, content: LayerContent
+    state: CodeState, context: Context, key: Key, layer: str, content: LayerContent
 ) -> LayerVersionContent | Problem | None:
     """The archive in the code store, or why it is not there; None while it is fetched."""
     source = Code.model_validate(content.model_dump(by_alias=True, exclude_none=True))
     try:
-        found = await code_source.resolve(state, context, key, source, inline_file_name="", deployed=None)
+        published = _published_from(state, context, key, layer, content)
+        found = await code_source.resolve(state, context, key, source, inline_file_name="", deployed=published)
         if not isinstance(found, DeployedCode):
             return found
         size = await unzipped.unzipped_size(state, found.sha256)
@@ -102,7 +104,24 @@ async def _content(
         size=found.size,
         unzipped_size=size,
         signature=state.store.upload_signature(key.namespace, found.sha256),
+        source=found.source,
     )
+
+
+def _published_from(
+    state: CodeState, context: Context, key: Key, layer: str, content: LayerContent
+) -> DeployedCode | None:
+    """What the newest version from that very source has: an object that was replaced publishes nothing by itself."""
+    wanted = wanted_archive(content)
+    versions = [
+        facts
+        for _, facts in context.cluster[WATCHED_LAYER_VERSIONS].within(key.namespace)
+        if wanted is not None and facts.layer == layer and facts.source == wanted.name
+    ]
+    newest = max(versions, key=lambda facts: facts.number, default=None)
+    if newest is None or newest.signature != state.store.upload_signature(key.namespace, newest.sha256):
+        return None
+    return DeployedCode(sha256=newest.sha256, size=newest.size, source=newest.source)
 
 
 async def _publish(context: Context, key: Key, body: Object, version: LayerVersionSpec) -> None:

@@ -22,6 +22,7 @@ def layer_version_facts(body: Object) -> LayerVersionFacts:
         signature=content["signature"],
         runtimes=tuple(spec.get("compatibleRuntimes") or ()),
         architectures=tuple(spec.get("compatibleArchitectures") or ()),
+        source=content.get("source"),
         terminating="deletionTimestamp" in body["metadata"],
     )
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -29,13 +30,16 @@ class Question:
     service: str
 
 
-def signed_headers(question: Question, key: ClientKey, now: datetime) -> dict[str, str]:
-    """The headers of a GET request that prove who asks."""
+def signed_headers(
+    question: Question, key: ClientKey, now: datetime, more: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The headers of a GET request that prove who asks, `more` among them; names are lower case."""
     time = f"{now:%Y%m%dT%H%M%SZ}"
-    headers = {"host": question.host, "x-amz-date": time}
+    headers = {**(more or {}), "host": question.host, "x-amz-date": time}
     if key.token is not None:
         headers["x-amz-security-token"] = key.token
     scope = f"{time[:8]}/{question.region}/{question.service}/aws4_request"
+    headers = dict(sorted(headers.items()))
     names = ";".join(headers)
     lines = [f"{name}:{value}" for name, value in headers.items()]
     canonical = "\n".join(["GET", question.path, question.query, *lines, "", names, hashlib.sha256().hexdigest()])

@@ -24,6 +24,8 @@ class LayerVersionFacts:
     runtimes: tuple[str, ...]
     architectures: tuple[str, ...]
     terminating: bool = False
+    source: str | None = None
+    """Where the archive was fetched from, by name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,11 @@ def upload_signature(code_key: bytes, namespace: str, sha256: str) -> str:
     return _derived(code_key, "upload", f"{namespace}/{sha256}")
 
 
+def fetch_token(code_key: bytes) -> str:
+    """What authorises asking the code fetcher for the code of any namespace."""
+    return _derived(code_key, "fetch-token")
+
+
 def code_store_token(key: bytes) -> str:
     """What authorises everything in the code store: what it lists and forgets as well."""
     return _derived(key, "code-store")

@@ -31,7 +31,8 @@ class SameVersion:
 
 def fingerprint(deployed: DeployedConfiguration) -> str:
     """Equal exactly when publishing the one or the other makes no difference."""
-    found = deployed.model_dump(mode="json", by_alias=True, exclude={"revision", "version"} | NOT_OF_ENVIRONMENTS)
+    ignored = {"revision": True, "version": True, **NOT_OF_ENVIRONMENTS}
+    found = deployed.model_dump(mode="json", by_alias=True, exclude=ignored)
     if deployed.dead_letter_target is not None:
         found["deadLetterTarget"] = deployed.dead_letter_target
     return revision(found)

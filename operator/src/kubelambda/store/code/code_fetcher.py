@@ -1,0 +1,63 @@
+"""Client of the code fetcher, which alone has the keys of accounts to where their code is."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Self
+
+import aiohttp
+
+from kubelambda.core.code.remote_source import FetchFailed, FetchFailure, RemoteSource, encoded
+from kubelambda.core.environment import tokens
+
+FETCH_S = 120.0
+"""The longest that a fetch may take."""
+_MARGIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedCode:
+    """An archive that is in the code store now."""
+
+    sha256: str
+    size: int
+
+
+class CodeFetcher:
+    """The fetcher at `url`. `code_key`: see `tokens.code_key`."""
+
+    def __init__(self, url: str, code_key: bytes) -> None:
+        self._url = url
+        self._token = tokens.fetch_token(code_key)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def fetch(self, namespace: str, source: RemoteSource, seconds: float = FETCH_S) -> FetchedCode:
+        """Fetches code into the code store, as `namespace` and within `seconds`. Raises `FetchFailed`."""
+        if self._session is None:
+            raise RuntimeError("the client is used outside of its context")
+        asked = {"namespace": namespace, "source": encoded(source), "seconds": seconds}
+        limit = aiohttp.ClientTimeout(total=seconds + _MARGIN_S, connect=5)
+        headers = {"Authorization": f"Bearer {self._token}"}
+        try:
+            async with self._session.post(f"{self._url}/fetch", json=asked, headers=headers, timeout=limit) as answer:
+                return _outcome(answer.status, await answer.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            text = f"the code fetcher does not answer: {error or type(error).__name__}"
+            raise FetchFailed(FetchFailure.UNAVAILABLE, text) from error
+
+
+def _outcome(status: int, body: bytes) -> FetchedCode:
+    try:
+        found: dict[str, Any] = json.loads(body)
+        if status == 200:
+            return FetchedCode(found["sha256"], found["size"])
+        raise FetchFailed(FetchFailure(found["kind"]), found["message"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise FetchFailed(FetchFailure.UNAVAILABLE, f"the code fetcher answers {status}") from error
