@@ -148,7 +148,7 @@ def test_our_own_pods_come_before_environments(values: tuple[str, ...], name: st
     made = [each["metadata"]["name"] for each in found if each["kind"] == "PriorityClass"]
     assert made == ([] if "priorityClass.create=false" in values else [name])
     workloads = [each["spec"]["template"]["spec"] for each in found if each["kind"] in ("Deployment", "StatefulSet")]
-    assert [pod.get("priorityClassName") for pod in workloads] == [name] * 6
+    assert [pod.get("priorityClassName") for pod in workloads] == [name] * 7
 
 
 def test_roles_name_verbs_and_resources_one_by_one() -> None:
