@@ -96,7 +96,7 @@ unit: setup ## Unit, behaviour and architecture tests: real processes and socket
 	$(PYTHON) -m pytest tests/unit tests/behaviour tests/arch tests/golden $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 .PHONY: pollers
-pollers: setup .venv-pollers/.made ## Pollers against a real server of SQS's protocol, no cluster
+pollers: setup .venv-pollers/.made brokers ## Pollers against real brokers and a server of SQS's protocol, no cluster
 	.venv-pollers/bin/python -m pytest tests/pollers $(PYTEST_ARGS)
 
 .PHONY: integration

@@ -25,6 +25,9 @@ def main() -> int:
     built.add_argument(
         "--etcd", action="store_true", help="a NATS server too, and Debian's etcd and Prometheus, unless they are there"
     )
+    commands.add_parser(
+        "brokers", help="install Debian's RabbitMQ and ActiveMQ, which tests start, unless they are there"
+    )
     images = commands.add_parser("images", help="build the images that changed and import them")
     images.add_argument("--build-only", action="store_true", help="leave the cluster alone")
     images.add_argument("--for-tests", metavar="NAME", help="one of e2e/images instead, which only tests want")
@@ -51,9 +54,16 @@ def _build(*, etcd: bool) -> None:
         debian.install({"etcd-server": debian.NODE_PACKAGES["etcd-server"], "prometheus": "prometheus"})
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    if arguments.command == "binaries":
+def _install(arguments: argparse.Namespace) -> None:
+    if arguments.command == "brokers":
+        debian.install(debian.BROKER_PACKAGES)
+    else:
         _build(etcd=arguments.etcd)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command in ("binaries", "brokers"):
+        _install(arguments)
         return 0
     # A node of our own that is already there stays the cluster, even if Docker was started since.
     kind = not STATE.exists() and kind_cluster.available()

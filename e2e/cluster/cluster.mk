@@ -24,6 +24,10 @@ kubernetes-binaries: ## Build Kubernetes and Helm into the cache folder, without
 test-binaries: ## The same, and etcd from Debian unless there is one: what tests without a cluster start
 	@python3 e2e/cluster binaries --etcd
 
+.PHONY: brokers
+brokers: ## RabbitMQ and ActiveMQ from Debian, unless they are there: what tests of pollers start
+	@python3 e2e/cluster brokers
+
 .PHONY: images
 images: ## Build the images that changed and import them into the cluster
 	@python3 e2e/cluster images

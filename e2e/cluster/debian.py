@@ -30,6 +30,13 @@ IMAGE_PACKAGES = {
     "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
 }
 
+BROKER_PACKAGES = {
+    "rabbitmq-server": "/usr/lib/rabbitmq/bin/rabbitmq-server",
+    "activemq": "/usr/share/activemq/bin/activemq.jar",
+    "default-jre-headless": "java",
+}
+"""What tests of pollers start by themselves."""
+
 _PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
@@ -40,7 +47,7 @@ def install(packages: dict[str, str]) -> None:
         return
     if os.geteuid() != 0 or not succeeds("apt-get", "--version"):
         raise ClusterError(f"install these Debian packages, or run as root on Debian: {' '.join(missing)}")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # starts no service
     with step(f"Debian packages: {' '.join(missing)}", announce=True):
         run("apt-get", "update", "--quiet", env=environment)
         run("apt-get", "install", "--quiet", "--yes", "--no-install-recommends", *missing, env=environment)

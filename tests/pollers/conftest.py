@@ -176,7 +176,7 @@ class Source:
             await asyncio.sleep(0.1)
 
 
-async def eventually(holds: Callable[[], bool], seconds: float = 30) -> None:
+async def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
     """Returns once `holds`."""
     deadline = time.monotonic() + seconds
     while not holds():

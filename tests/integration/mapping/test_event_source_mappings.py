@@ -17,6 +17,15 @@ from kubelambda.pollers.shard_checkpoints import MappingTaken, ShardCheckpoints
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:orders"
 FIFO = f"{QUEUE}.fifo"
 STREAM = "arn:aws:kinesis:us-east-1:123456789012:stream/orders"
+BROKER = "arn:aws:mq:us-east-1:123456789012:broker:shop:b-1"
+LOGIN = {"type": "BASIC_AUTH", "uri": "mq-login"}
+HOST = {"type": "VIRTUAL_HOST", "uri": "/"}
+RABBIT = {
+    "eventSourceArn": BROKER,
+    "queues": ["orders"],
+    "connection": {"endpointUrl": "amqp://rabbit:5672"},
+    "sourceAccessConfigurations": [LOGIN, HOST],
+}
 TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
 CLUSTER = "arn:aws:kafka:us-east-1:123456789012:cluster/orders/0a1b2c-3"
 ENDPOINTS = {"selfManagedEventSource": {"endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["kafka:9092"]}}}
@@ -50,7 +59,7 @@ def mapping(spec: dict[str, Any], name: str = "orders", namespace: str = "defaul
         ({"eventSourceArn": FIFO, "maximumBatchingWindowInSeconds": 1}, "not supported for FIFO queues"),
         ({"scalingConfig": {"maximumConcurrency": 1}}, "greater than or equal to 2"),
         ({"functionResponseTypes": ["Other"]}, "ReportBatchItemFailures"),
-        ({"eventSourceArn": "arn:aws:mq:us-east-1:123456789012:broker:b:b-1"}, "sources are SQS queues"),
+        ({"eventSourceArn": "arn:aws:rds:us-east-1:123456789012:cluster:c"}, "sources are SQS queues"),
         ({"startingPosition": "LATEST"}, "startingPosition is of streams only"),
         ({"parallelizationFactor": 2}, "parallelizationFactor is of streams only"),
         ({"eventSourceArn": STREAM}, "Value null at 'startingPosition' failed to satisfy constraint"),
@@ -92,6 +101,26 @@ def mapping(spec: dict[str, Any], name: str = "orders", namespace: str = "defaul
         ({"topics": ["a"]}, "topics is of Kafka only"),
         ({"destinationConfig": {"onFailure": {"destination": QUEUE}}}, "destinationConfig is of streams only"),
         ({"filterCriteria": {"filters": [{"pattern": "{}"}] * 11}}, "must have at most 10 items"),
+        (RABBIT, ""),
+        ({**RABBIT, "connection": {"endpointUrl": "stomp+ssl://mq"}, "sourceAccessConfigurations": [LOGIN]}, ""),
+        ({**RABBIT, "batchSize": 10_000, "maximumBatchingWindowInSeconds": 0}, ""),
+        ({**RABBIT, "queues": ["a", "b"]}, "must have at most 1 item"),
+        ({**RABBIT, "queues": None}, "exactly one queue: queues"),
+        ({**RABBIT, "sourceAccessConfigurations": None}, "BASIC_AUTH in sourceAccessConfigurations names a Secret"),
+        ({**RABBIT, "sourceAccessConfigurations": [LOGIN, LOGIN]}, "knows us by one user"),
+        ({**RABBIT, "sourceAccessConfigurations": [LOGIN, HOST, HOST]}, "VIRTUAL_HOST once at most"),
+        (
+            {**RABBIT, "sourceAccessConfigurations": [LOGIN, {"type": "SASL_SCRAM_512_AUTH", "uri": "a"}]},
+            "sourceAccessConfigurations has BASIC_AUTH, VIRTUAL_HOST and SERVER_ROOT_CA_CERTIFICATE only",
+        ),
+        ({**RABBIT, "connection": {"endpointUrl": "stomp://mq"}}, "VIRTUAL_HOST is of RabbitMQ only"),
+        ({**RABBIT, "connection": {"endpointUrl": "http://mq"}}, "connection.endpointUrl is amqp://"),
+        ({"connection": {"endpointUrl": "amqp://mq"}}, "connection.endpointUrl is amqp://"),
+        ({**RABBIT, "functionResponseTypes": ["ReportBatchItemFailures"]}, "a batch fails as a whole"),
+        ({**RABBIT, "scalingConfig": {"maximumConcurrency": 2}}, "scalingConfig is of queues of SQS"),
+        ({**RABBIT, "startingPosition": "LATEST"}, "startingPosition is of streams only"),
+        ({"queues": ["orders"]}, "queues is of brokers of MQ only"),
+        ({"sourceAccessConfigurations": [LOGIN]}, "of Kafka and of brokers of MQ only"),
         ({"connection": {"endpointUrl": "sqs:9324"}}, "spec.connection.endpointUrl"),
         ({"functionName": "hello:"}, "spec.functionName"),
         ({"batchsize": 1}, 'unknown field "spec.batchsize"'),

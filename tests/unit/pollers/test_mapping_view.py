@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from kubelambda.core.mapping.mq_place import BrokerEngine, MqPlace
 from kubelambda.pollers.mapping_view import mapping_view, timeout_view
 
 CREATED = "2026-01-02T03:04:05Z"
@@ -57,3 +58,24 @@ def test_how_long_a_function_may_take_is_what_is_deployed() -> None:
     assert timeout_view({"spec": {"timeout": 9}, "status": {"deployed": {"timeout": 7}}}) == 7
     assert timeout_view({"spec": {"timeout": 9}}) == 9
     assert timeout_view({"spec": {}}) == 3
+
+
+def test_a_queue_of_a_broker_has_its_place() -> None:
+    """With a window of half a second, and batches of a hundred, unless its spec says otherwise (§7.1)."""
+    spec = {
+        "functionName": "hello",
+        "eventSourceArn": "arn:aws:mq:us-east-1:123456789012:broker:shop:b-1",
+        "queues": ["orders"],
+        "connection": {"endpointUrl": "amqp://rabbit"},
+        "sourceAccessConfigurations": [
+            {"type": "BASIC_AUTH", "uri": "login"},
+            {"type": "VIRTUAL_HOST", "uri": "eu"},
+        ],
+    }
+    view = mapping_view({**body(), "spec": spec})
+    assert view is not None
+    assert (view.rules.size, view.rules.window_s) == (100, 0.5)
+    assert view.mq == MqPlace(BrokerEngine.RABBITMQ, "rabbit", 5672, False, "orders", "eu", "login")
+    at_once = mapping_view({**body(), "spec": {**spec, "maximumBatchingWindowInSeconds": 0}})
+    assert at_once is not None
+    assert at_once.rules.window_s == 0

@@ -13,6 +13,14 @@ def rules(*entries: dict[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": list(entries)}
 
 
+def fixed(field: str, what: str) -> dict[str, str]:
+    """Refuses a change of `field`, which is `what`, also one that gives it or takes it away."""
+    return rule(
+        f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
+        f"{what} of a mapping is fixed: {field}",
+    )
+
+
 def not_served(field: str, *, unless: str | None = None) -> dict[str, str]:
     """Refuses `field` while no component serves it, unless its value makes the CEL expression `unless` true."""
     expression = f"!has(self.{field})" + (f" || {unless}" if unless else "")

@@ -8,6 +8,8 @@ from kubelambda.api import limits
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec
 from kubelambda.core.mapping.mapping_source import MappingSource, source_of
 from kubelambda.core.mapping.mapping_status import patterns
+from kubelambda.core.mapping.mq_place import MqPlace, mq_place
+from kubelambda.core.mapping.record_filter import SourceFormat
 from kubelambda.core.mapping.sqs_batch import BatchRules
 from kubelambda.core.mapping.stream_rules import FOREVER, StartingPosition, StreamRules
 
@@ -39,6 +41,8 @@ class MappingView:
     """Of streams."""
     on_failure: str | None = None
     """Who is told of what was given up."""
+    mq: MqPlace | None = None
+    """Of brokers of MQ."""
 
     @property
     def fifo(self) -> bool:
@@ -76,6 +80,7 @@ def mapping_view(body: dict[str, Any]) -> MappingView | None:
         stream=_stream_rules(spec, size, window_s),
         starting_position=_starting_position(spec, metadata["creationTimestamp"]),
         on_failure=on_failure.destination if on_failure else None,
+        mq=_mq_place(spec, source),
     )
 
 
@@ -107,3 +112,10 @@ def _starting_position(spec: EventSourceMappingSpec, created: str) -> StartingPo
         case "LATEST":
             return StartingPosition(datetime.fromisoformat(created))
     return StartingPosition()
+
+
+def _mq_place(spec: EventSourceMappingSpec, source: MappingSource) -> MqPlace | None:
+    if source.format is not SourceFormat.MQ or not spec.queues:
+        return None
+    access: dict[str, str] = {each.type: each.uri for each in spec.source_access_configurations or ()}
+    return mq_place(source.arn, spec.queues[0], spec.connection.endpoint_url, access)

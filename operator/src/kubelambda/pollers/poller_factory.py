@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from aiobotocore.session import AioSession
 from pydantic import IPvAnyNetwork
 
+from kubelambda.core.mapping.mq_place import BrokerEngine, MqPlace
 from kubelambda.core.mapping.record_filter import SourceFormat
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.outbound.aws_client import ServicePlace
@@ -14,11 +15,14 @@ from kubelambda.outbound.service_credentials import read_credentials
 from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.mapping_report import MappingReport
 from kubelambda.pollers.mapping_view import MappingView
+from kubelambda.pollers.mq_poller import MqPoller
 from kubelambda.pollers.poller import Poller
 from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.shard_checkpoints import ShardCheckpoints
 from kubelambda.pollers.sources.dynamodb import DynamoDbStream
 from kubelambda.pollers.sources.kinesis import KinesisStream
+from kubelambda.pollers.sources.mq_login import read_login
+from kubelambda.pollers.sources.mq_queue import MqQueue
 from kubelambda.pollers.sources.source import SourceUnreachable, aws_service
 from kubelambda.pollers.sources.sqs import sqs_queue
 from kubelambda.pollers.sources.stream import StreamSource
@@ -53,6 +57,12 @@ class PollerFactory:
         self, view: MappingView, report: MappingReport, timeout_s: Callable[[], int]
     ) -> AsyncIterator[Poller]:
         """The poller of a mapping. Raises `SourceUnreachable` or `CredentialsMissing`."""
+        if view.mq is not None:
+            async with self._mq_queue(view, view.mq) as broker_queue:
+                yield MqPoller(
+                    view, broker_queue, self._invoker, report=report, metrics=self._metrics, timeout_s=timeout_s
+                )
+            return
         place = await self._place(view)
         match view.source.format:
             case SourceFormat.KINESIS:
@@ -78,6 +88,21 @@ class PollerFactory:
         delivery = StreamDelivery(view, self._invoker, self._sender, metrics=self._metrics, timeout_s=timeout_s)
         checkpoints = ShardCheckpoints(self._client, view.namespace, view.name, f"kubelambda-poller-{self._identity}")
         return StreamPoller(view, source, delivery, checkpoints, report=report, metrics=self._metrics)
+
+    @asynccontextmanager
+    async def _mq_queue(self, view: MappingView, place: MqPlace) -> AsyncIterator[MqQueue]:
+        """Clients of brokers are imported when the first of them is made: most pollers have none."""
+        login = await read_login(self._client, view.namespace, place)
+        if place.engine is BrokerEngine.RABBITMQ:
+            from kubelambda.pollers.sources.rabbitmq import rabbit_queue  # noqa: PLC0415
+
+            async with rabbit_queue(view.source.arn, place, login, self._refused) as rabbit:
+                yield rabbit
+        else:
+            from kubelambda.pollers.sources.activemq import active_queue  # noqa: PLC0415
+
+            async with active_queue(view.source.arn, place, login, self._refused) as active:
+                yield active
 
     async def _place(self, view: MappingView) -> ServicePlace:
         """Where the source is. Never with credentials of our own: those are not the mapping's."""

@@ -119,3 +119,14 @@ def test_two_mappings_of_one_cluster_are_rivals_by_their_topic() -> None:
         'An event source mapping with event source ("a:9092,b:9092"), function ("hello:live"), topics ("orders") '
         "already exists. Please update or delete the existing mapping with UUID uid-a"
     )
+
+
+def test_two_queues_of_a_broker_are_two_sources() -> None:
+    """And so are two virtual hosts: each may have a mapping to one function."""
+    broker = "arn:aws:mq:us-east-1:123456789012:broker:shop:b-1"
+
+    def key(queue: str, host: str) -> str:
+        access = [{"type": "BASIC_AUTH", "uri": "login"}, {"type": "VIRTUAL_HOST", "uri": host}]
+        return source_key({"eventSourceArn": broker, "queues": [queue], "sourceAccessConfigurations": access})
+
+    assert len({key("a", "/"), key("b", "/"), key("a", "eu")}) == 3

@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from kubelambda.api.conditions import Condition
 from kubelambda.api.kinds.kafka_members import IS_KAFKA, KAFKA_RULES, KafkaMembers
+from kubelambda.api.kinds.mq_members import IS_BROKER, MQ_RULES, MqMembers
 from kubelambda.api.kinds.source_access import SourceAccessConfiguration
 from kubelambda.api.kinds.stream_members import IS_STREAM, SOURCE_ARN, STREAM_RULES
 from kubelambda.api.model import Model
@@ -29,9 +30,12 @@ class SecretName(Model):
 class SourceConnection(Model):
     """Where a source is and who we are there: what Lambda has no need to be told."""
 
-    endpoint_url: Annotated[str, Field(pattern="^https?://[^/]+", max_length=2048)] | None = None
+    endpoint_url: Annotated[str, Field(pattern=r"^(https?|amqps?|stomp(\+ssl)?)://[^/]+", max_length=2048)] | None = (
+        None
+    )
     """Base address of the service; AWS's own in the ARN's region unless given. Of Kafka that of the service that says
-    where the brokers of a cluster are."""
+    where the brokers of a cluster are. Of a broker of MQ the address of its port: amqp:// or amqps:// of RabbitMQ,
+    stomp:// or stomp+ssl:// of ActiveMQ."""
     credentials_secret: SecretName | None = None
     """Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if needed, AWS_SESSION_TOKEN; that of the namespace's
     annotation kubelambda.dev/credentials-secret unless given."""
@@ -67,23 +71,21 @@ class UnservedMember(Model):
     model_config = ConfigDict(extra="allow", json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
 
 
-_UNSERVED = (
-    "queues",
-    "provisionedPollerConfig",
-)
+_UNSERVED = ("provisionedPollerConfig",)
 
 
-class EventSourceMappingSpec(KafkaMembers):
+class EventSourceMappingSpec(KafkaMembers, MqMembers):
     """What people write: Lambda's members with a small first letter, and `connection`."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                f"{IS_QUEUE} || {IS_STREAM} || {IS_KAFKA}",
+                f"{IS_QUEUE} || {IS_STREAM} || {IS_KAFKA} || {IS_BROKER}",
                 "eventSourceArn is not served by this release of kubelambda: sources are SQS queues "
                 "(arn:aws:sqs:<region>:<account>:<queue>), Kinesis streams (arn:aws:kinesis:<region>:<account>:stream/"
-                "<name>), streams of DynamoDB (arn:aws:dynamodb:<region>:<account>:table/<table>/stream/<label>) and "
-                "clusters of Kafka (arn:aws:kafka:<region>:<account>:cluster/<name>/<id>, or selfManagedEventSource)",
+                "<name>), streams of DynamoDB (arn:aws:dynamodb:<region>:<account>:table/<table>/stream/<label>), "
+                "brokers of MQ (arn:aws:mq:<region>:<account>:broker:<name>:<id>) and clusters of Kafka "
+                "(arn:aws:kafka:<region>:<account>:cluster/<name>/<id>, or selfManagedEventSource)",
                 fieldPath=".eventSourceArn",
             ),
             rule(
@@ -98,12 +100,13 @@ class EventSourceMappingSpec(KafkaMembers):
             rule(f"!{_FIFO} || {_BATCH} <= 10", "Batch size of a FIFO queue is 10 at most"),
             rule(f"!{_FIFO} || {_WINDOW} == 0", "Batching window is not supported for FIFO queues"),
             rule(
-                f"{IS_KAFKA} || !has(self.sourceAccessConfigurations)",
-                "sourceAccessConfigurations is of Kafka only",
+                f"{IS_KAFKA} || {IS_BROKER} || !has(self.sourceAccessConfigurations)",
+                "sourceAccessConfigurations is of Kafka and of brokers of MQ only",
                 fieldPath=".sourceAccessConfigurations",
             ),
             *STREAM_RULES,
             *KAFKA_RULES,
+            *MQ_RULES,
             *(not_served(member) for member in _UNSERVED),
         )
     )
@@ -123,17 +126,15 @@ class EventSourceMappingSpec(KafkaMembers):
     batch_size: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """The most records of one invocation; 10 of a queue and 100 of other sources unless given."""
     maximum_batching_window_in_seconds: Annotated[int, Field(ge=0, le=300)] | None = None
-    """How long records are gathered for one invocation; 0 unless given, of Kafka half a second."""
+    """How long records are gathered for one invocation; 0 unless given, of Kafka and of MQ half a second."""
     filter_criteria: FilterCriteria | None = None
     """Which records the function gets; the others are deleted from a queue and passed over in a stream."""
     function_response_types: Annotated[list[Literal["ReportBatchItemFailures"]], Field(max_length=1)] = []
     """ReportBatchItemFailures: the function names the records that failed, and the others are done (§7.2)."""
     scaling_config: ScalingConfig | None = None
     """Bounds of the concurrency."""
-    queues: list[str] | None = None
-    """Of MQ; not served."""
     source_access_configurations: Annotated[list[SourceAccessConfiguration], Field(max_length=22)] | None = None
-    """Of Kafka: who we are there, and whom we take for it."""
+    """Of Kafka and of brokers of MQ: who we are there, and whom we take for it."""
     provisioned_poller_config: UnservedMember | None = None
     """Pollers in advance; not served."""
 

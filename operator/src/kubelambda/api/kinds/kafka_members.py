@@ -6,7 +6,7 @@ from pydantic import Field
 
 from kubelambda.api.kinds.stream_members import SOURCE_ARN, StreamMembers
 from kubelambda.api.model import Model
-from kubelambda.api.validations import rule
+from kubelambda.api.validations import fixed, rule
 
 _CLUSTER = "^arn:[a-zA-Z0-9-]+:kafka:[a-z0-9-]+:[0-9]{12}:cluster/[a-zA-Z0-9_-]{1,64}/[a-zA-Z0-9-]+$"
 _IS_MANAGED = f"{SOURCE_ARN}.matches('{_CLUSTER}')"
@@ -14,13 +14,6 @@ IS_KAFKA = f"(has(self.selfManagedEventSource) || {_IS_MANAGED})"
 """CEL: whether a mapping's source is a cluster of Kafka."""
 _LOGINS = "['BASIC_AUTH', 'SASL_SCRAM_256_AUTH', 'SASL_SCRAM_512_AUTH']"
 _ACCESS = "(has(self.sourceAccessConfigurations) ? self.sourceAccessConfigurations : [])"
-
-
-def _fixed(field: str, what: str) -> dict[str, str]:
-    return rule(
-        f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
-        f"{what} of a mapping is fixed: {field}",
-    )
 
 
 KAFKA_RULES = (
@@ -54,10 +47,10 @@ KAFKA_RULES = (
         "VIRTUAL_HOST is of RabbitMQ only",
         fieldPath=".sourceAccessConfigurations",
     ),
-    _fixed("topics", "the topic"),
-    _fixed("selfManagedEventSource", "the source"),
-    _fixed("amazonManagedKafkaEventSourceConfig", "the consumer group"),
-    _fixed("selfManagedKafkaEventSourceConfig", "the consumer group"),
+    fixed("topics", "the topic"),
+    fixed("selfManagedEventSource", "the source"),
+    fixed("amazonManagedKafkaEventSourceConfig", "the consumer group"),
+    fixed("selfManagedKafkaEventSourceConfig", "the consumer group"),
 )
 
 

@@ -15,6 +15,7 @@ _SOURCES: Final = (
     (SourceFormat.KINESIS, re.compile(rf"{_PARTITION}:kinesis:{_PLACE}:stream/(?P<name>.+)")),
     (SourceFormat.DYNAMODB, re.compile(rf"{_PARTITION}:dynamodb:{_PLACE}:(?P<name>table/.+/stream/.+)")),
     (SourceFormat.KAFKA, re.compile(rf"{_PARTITION}:kafka:{_PLACE}:cluster/(?P<name>[^/]+)/.+")),
+    (SourceFormat.MQ, re.compile(rf"{_PARTITION}:mq:{_PLACE}:broker:(?P<name>[^:]+):.+")),
 )
 STREAMS: Final = frozenset({SourceFormat.KINESIS, SourceFormat.DYNAMODB})
 _BROKERED: Final = frozenset({SourceFormat.KAFKA, SourceFormat.MQ})
@@ -96,6 +97,7 @@ def source_key(spec: Mapping[str, Any]) -> str:
     """Equal of mappings that read the same: one source and function have one mapping at most (§7.1.5)."""
     managed = spec.get("eventSourceArn")
     if managed is not None:
-        return "\n".join((managed, *spec.get("topics", ())))
+        hosts = (each["uri"] for each in spec.get("sourceAccessConfigurations", ()) if each["type"] == "VIRTUAL_HOST")
+        return "\n".join((managed, *spec.get("topics", ()), *spec.get("queues", ()), *hosts))
     servers = spec["selfManagedEventSource"]["endpoints"]["KAFKA_BOOTSTRAP_SERVERS"]
     return "\n".join((",".join(servers), *spec.get("topics", ())))

@@ -9,6 +9,7 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import IPvAnyNetwork
 
+from kubelambda.api.reasons import Reason
 from kubelambda.outbound.aws_client import ServicePlace, aws_client
 
 _CONNECTIONS = 1300
@@ -19,12 +20,13 @@ _ANSWER_S = 30.0
 class SourceUnreachable(Exception):
     """The source does not exist, refuses us, or does not answer. The message is for the status of the mapping.
 
-    `code` is the service's own word, if it said one.
+    `code` is the service's own word, if it said one; `reason` that of the mapping's condition.
     """
 
-    def __init__(self, message: str, code: str = "") -> None:
+    def __init__(self, message: str, code: str = "", *, reason: Reason = Reason.SOURCE_UNAVAILABLE) -> None:
         super().__init__(message)
         self.code = code
+        self.reason = reason
 
 
 class AwsService:

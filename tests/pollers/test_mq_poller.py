@@ -1,0 +1,266 @@
+"""The poller of a queue against real brokers: what is done is acknowledged, and never before (§7.6)."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from tests.pollers.brokers import PASSWORD, STRANGER, USER, ActiveMq, RabbitMq
+from tests.pollers.conftest import Answer, Function, eventually
+from tests.pollers.queues import LOGIN, QueueOfTests, make_queue
+
+from kubelambda.api.reasons import Reason
+from kubelambda.core.mapping.mq_place import MqPlace
+from kubelambda.core.mapping.sqs_batch import BatchRules
+from kubelambda.pollers import mq_poller
+from kubelambda.pollers.sources.mq_login import MqLogin
+from kubelambda.pollers.sources.source import SourceUnreachable
+
+
+@pytest.fixture(scope="module", params=[RabbitMq, ActiveMq], ids=["rabbitmq", "activemq"])
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq | ActiveMq]:
+    """A broker that answers."""
+    made: RabbitMq | ActiveMq = request.param(tmp_path_factory.mktemp("broker"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+async def queue(
+    broker: RabbitMq | ActiveMq, function: Function, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[QueueOfTests]:
+    """A queue of its own, and a poller that is not patient."""
+    monkeypatch.setattr(mq_poller, "pause_s", lambda _: 0.05)
+    found = QueueOfTests(broker, function)
+    await make_queue(found)
+    yield found
+    await found.close()
+
+
+async def test_a_message_is_acknowledged_after_the_answer_and_never_before(queue: QueueOfTests) -> None:
+    """A poller that dies while the function is at it leaves the message to the next one."""
+    queue.function.pause.clear()
+    await queue.send(b"hello")
+    queue.poll()
+    await eventually(lambda: queue.function.running == 1)
+    await queue.kill()
+    queue.function.pause.set()
+    queue.poll()
+    await eventually(lambda: queue.count("deleted") == 1)
+    await queue.close()
+    assert queue.bodies == [b"hello", b"hello"]
+    assert await queue.left() == []
+
+
+async def test_a_throttled_batch_is_kept_and_tried_again(queue: QueueOfTests) -> None:
+    """The broker sends its messages once."""
+    answers: list[Answer] = [(429, False, {}), (503, False, {}), (200, False, None)]
+    queue.function.answer = lambda _: answers.pop(0)
+    await queue.send(b"hello")
+    queue.poll()
+    await eventually(lambda: queue.count("deleted") == 1)
+    assert [record["redelivered"] for record in queue.records] == [False] * 3
+
+
+async def test_a_batch_that_failed_is_tried_again(queue: QueueOfTests) -> None:
+    """By the broker's way, until it succeeds; the mapping says how the last attempt ended."""
+    answers: list[Answer] = [(200, True, {"errorType": "Oops"})] * 2 + [(200, False, None)]
+    queue.function.answer = lambda _: answers.pop(0)
+    await queue.send(b"1", b"2")
+    queue.poll()
+    await eventually(lambda: queue.count("deleted") == 2)
+    assert sorted(queue.bodies) == [b"1"] * 3 + [b"2"] * 3
+    await eventually(lambda: queue.report.result == "OK")
+    assert queue.count("failed_invoke") == 4
+
+
+async def test_what_no_filter_lets_through_is_gone_unseen(queue: QueueOfTests) -> None:
+    """Data in another format than the filter's is not held against it (§7.8.5)."""
+    bodies = [json.dumps({"kind": kind}).encode() for kind in ("other", "order", "other")]
+    await queue.send(*bodies, b"text")
+    queue.poll(patterns=('{"data": {"kind": ["order"]}}',))
+    await eventually(lambda: queue.count("deleted") == 2)
+    assert queue.bodies == [bodies[1], b"text"]
+    await queue.close()
+    assert await queue.left() == []
+
+
+async def test_batches_are_full_while_there_is_enough(queue: QueueOfTests) -> None:
+    """And what is left over is given when its window is over, in the order in which it came."""
+    bodies = [str(number).encode() for number in range(45)]
+    await queue.send(*bodies)
+    queue.poll(rules=BatchRules(20, 1.0))
+    await eventually(lambda: queue.count("deleted") == 45)
+    sizes = [len(event["messages"] if "messages" in event else _of_rabbit(event)) for event in queue.function.events]
+    assert sorted(sizes, reverse=True) == [20, 20, 5]
+    assert queue.bodies == bodies
+
+
+async def test_a_size_above_what_is_sent_at_first_is_reached(queue: QueueOfTests) -> None:
+    """A broker is let send more once the size of its messages is known."""
+    bodies = [str(number).encode() for number in range(700)]
+    await queue.send(*bodies)
+    queue.poll(rules=BatchRules(400, 1.0))
+    await eventually(lambda: queue.count("deleted") == 700)
+    sizes = [len(event["messages"] if "messages" in event else _of_rabbit(event)) for event in queue.function.events]
+    assert max(sizes) > 100
+    assert set(queue.bodies) == set(bodies)
+
+
+async def test_no_more_batches_run_at_once_than_the_engine_has(queue: QueueOfTests) -> None:
+    """One of RabbitMQ, and five of ActiveMQ."""
+    await queue.send(*[str(number).encode() for number in range(20)])
+    queue.function.pause.clear()
+    queue.poll(rules=BatchRules(1, 0))
+    most = 1 if queue.rabbit else 5
+    await eventually(lambda: queue.function.running == most)
+    await asyncio.sleep(0.5)
+    queue.function.pause.set()
+    await eventually(lambda: queue.count("deleted") == 20)
+    assert queue.function.most == most
+
+
+async def test_a_message_too_large_for_an_event_is_dropped(queue: QueueOfTests) -> None:
+    """And holds nobody up (§7.6.3)."""
+    await queue.send(b"x" * (5 << 20), b"small")
+    queue.poll()
+    await eventually(lambda: queue.count("deleted") == 1)
+    assert queue.bodies == [b"small"]
+    assert queue.count("dropped") == 1
+    await queue.close()
+    assert await queue.left() == []
+
+
+async def test_a_poller_that_is_asked_to_end_finishes_what_it_has_begun(queue: QueueOfTests) -> None:
+    """And leaves the rest where it is."""
+    queue.function.pause.clear()
+    await queue.send(b"1", b"2", b"3")
+    task = queue.poll(rules=BatchRules(1, 0))
+    await eventually(lambda: queue.function.running > 0)
+    begun = len(queue.function.events)
+    queue.stop()
+    await asyncio.sleep(0.5)
+    assert not task.done()
+    queue.function.pause.set()
+    await task
+    done = len(queue.function.events)
+    assert done - begun <= 4
+    assert sorted([*queue.bodies, *await queue.left()]) == [b"1", b"2", b"3"]
+
+
+async def test_nothing_is_lost_when_the_broker_is_killed_amid_batches(queue: QueueOfTests) -> None:
+    """Every message is seen, some of them twice."""
+    numbers = [str(number).encode() for number in range(200)]
+    await queue.send(*numbers)
+    queue.poll(rules=BatchRules(5, 0.1), again=True)
+    await eventually(lambda: len(queue.function.events) > 5)
+    await asyncio.to_thread(queue.broker.kill)
+    await asyncio.to_thread(queue.broker.start)
+    await eventually(lambda: set(queue.bodies) == set(numbers), 120)
+    assert queue.faults
+    queue.stop()
+
+
+def _of_rabbit(event: Any) -> list[Any]:
+    ((_, messages),) = event["rmqMessagesByQueue"].items()
+    return list(messages)
+
+
+async def refusal(queue: QueueOfTests, place: MqPlace | None = None, login: MqLogin = LOGIN, **more: Any) -> Any:
+    """Why a queue cannot be read."""
+    with pytest.raises(SourceUnreachable) as raised:
+        async with queue.opened(place, login, **more) as source:
+            await source.begin(1)
+    return raised.value
+
+
+async def test_a_wrong_password_is_told_of(queue: QueueOfTests) -> None:
+    """With the reason that becomes EVENT_SOURCE_AUTHN_ERROR, and without the password."""
+    fault = await refusal(queue, login=MqLogin(USER, "wrong"))
+    assert fault.reason is Reason.SOURCE_AUTHENTICATION_FAILED
+    assert ("Login was refused" if queue.rabbit else "password is invalid") in str(fault)
+    assert "wrong" not in str(fault)
+
+
+async def test_a_user_who_may_not_read_is_told_of(queue: QueueOfTests) -> None:
+    """With the reason that becomes EVENT_SOURCE_AUTHZ_ERROR."""
+    fault = await refusal(queue, login=MqLogin(STRANGER, PASSWORD))
+    assert fault.reason is Reason.SOURCE_AUTHORIZATION_FAILED, str(fault)
+
+
+async def test_a_broker_that_is_not_there_is_told_of(queue: QueueOfTests) -> None:
+    """Neither is one in a network that only we can reach."""
+    assert "does not answer" in str(await refusal(queue, queue.place(port=1)))
+    refused = await refusal(queue, refused=[ip_network("127.0.0.0/8")])
+    assert "nothing that is configured can be at 127.0.0.1" in str(refused)
+
+
+async def test_a_certificate_is_looked_at(queue: QueueOfTests) -> None:
+    """It is refused unless the mapping names who signed it."""
+    place = queue.place(tls=True, port=queue.broker.tls_port)
+    fault = await refusal(queue, place)
+    assert fault.reason is Reason.SOURCE_AUTHENTICATION_FAILED
+    assert "certificate is not trusted" in str(fault)
+    await queue.send(b"hello")
+    async with queue.opened(place, MqLogin(USER, PASSWORD, queue.broker.certificate)) as source:
+        await source.begin(1)
+        assert await source.receive(60) is not None
+
+
+async def test_a_queue_or_virtual_host_that_is_not_there_is_told_of(queue: QueueOfTests) -> None:
+    """Of RabbitMQ; ActiveMQ makes the queues that somebody reads."""
+    if not queue.rabbit:
+        return
+    assert "no queue 'nope' in vhost" in str(await refusal(queue, queue.place(queue="nope")))
+    fault = await refusal(queue, queue.place(virtual_host="nope"))
+    assert fault.reason is Reason.SOURCE_AUTHORIZATION_FAILED
+    assert "virtual host nope does not exist" in str(fault)
+
+
+async def test_the_event_is_lambdas(queue: QueueOfTests) -> None:
+    """With everything that the broker tells of a message (§7.6.1, §7.6.2)."""
+    if queue.rabbit:
+        at = datetime(1970, 1, 1, 0, 33, 41, tzinfo=UTC)
+        await queue.send(b"{}", content_type="text/plain", headers={"h": "a", "n": 10}, priority=3, timestamp=at)
+    else:
+        await queue.send(b"{}", headers={"correlation-id": "co", "type": "order", "index": "1"})
+    queue.poll()
+    await eventually(lambda: queue.count("deleted") == 1)
+    (event,), (record,) = queue.function.events, queue.records
+    assert event["eventSourceArn"].endswith(":broker:shop:b-1")
+    assert (record["data"], record["redelivered"]) == ("e30=", False)
+    if queue.rabbit:
+        assert list(event["rmqMessagesByQueue"]) == [f"{queue.name}::shop/eu"]
+        about = record["basicProperties"]
+        assert about["headers"] == {"h": {"bytes": [97]}, "n": 10}
+        assert about["timestamp"] == "Jan 1, 1970, 12:33:41 AM"
+        assert (about["contentType"], about["priority"], about["bodySize"]) == ("text/plain", 3, 2)
+    else:
+        assert record["messageID"].startswith("ID:")
+        assert (record["messageType"], record["correlationID"], record["type"]) == ("jms/text-message", "co", "order")
+        assert record["destination"] == {"physicalName": queue.name}
+        assert record["properties"] == {"index": "1"}
+
+
+async def test_a_batch_that_fails_for_good_is_left_to_the_broker(queue: QueueOfTests) -> None:
+    """ActiveMQ's sixth failure sends it to the dead letter queue; RabbitMQ brings it again and again."""
+    queue.function.answer = lambda _: (200, True, {"errorType": "Oops"})
+    await queue.send(b"poison")
+    queue.poll()
+    await eventually(lambda: len(queue.function.events) >= 6)
+    if queue.rabbit:
+        await eventually(lambda: len(queue.function.events) >= 8)
+        assert queue.records[-1]["redelivered"]
+        queue.function.answer = lambda _: (200, False, None)
+        await eventually(lambda: queue.count("deleted") == 1)
+        return
+    await asyncio.sleep(1)
+    assert len(queue.function.events) == 6
+    await queue.close()
+    assert b"poison" in await queue.left("ActiveMQ.DLQ")

@@ -1,0 +1,89 @@
+"""Batches of a broker's queue, and how many messages the broker may send (§7.1.6)."""
+
+import json
+
+from kubelambda.core.mapping.mq_batch import (
+    PREFETCH_BYTES,
+    PREFETCH_FIRST,
+    MqBatch,
+    MqMessage,
+    deliverable,
+    first_prefetch,
+)
+from kubelambda.core.mapping.mq_record import activemq_frame
+from kubelambda.core.mapping.sqs_batch import EVENT_MAX_BYTES, BatchRules
+
+FRAME = activemq_frame("arn:aws:mq:us-east-1:123456789012:broker:shop:b-1")
+
+
+def message(number: int = 0) -> MqMessage:
+    """A message that is another than all others."""
+    return MqMessage({"number": number}, 1, number)
+
+
+def batch(rules: BatchRules, limit: int = 1000) -> MqBatch:
+    """One without a message."""
+    return MqBatch(rules, FRAME, limit)
+
+
+def test_a_batch_is_complete_when_it_is_full_or_its_window_is_over() -> None:
+    """The window begins with the first message."""
+    made = batch(BatchRules(2, 5.0))
+    assert (made.complete(100.0), made.wait_s(100.0)) == (False, None)
+    assert made.add(message(), b"{}", 100.0)
+    assert (made.complete(104.9), made.wait_s(104.0)) == (False, 1.0)
+    assert (made.complete(105.0), made.wait_s(106.0)) == (True, 0.0)
+    assert made.add(message(), b"{}", 101.0)
+    assert made.complete(101.0)
+
+
+def test_a_batch_does_not_wait_for_messages_that_cannot_come() -> None:
+    """When the broker may send no more until some are acknowledged."""
+    made = batch(BatchRules(100, 300.0), limit=1)
+    made.add(message(), b"{}", 0.0)
+    assert made.complete(0.0)
+
+
+def test_an_event_never_outgrows_an_invocation() -> None:
+    """What does not fit is the next batch's, and what no event can hold is nobody's."""
+    half = b"x" * (EVENT_MAX_BYTES // 2)
+    made = batch(BatchRules(100, 300.0))
+    assert made.add(message(), half, 0.0)
+    assert not made.add(message(), half, 0.0)
+    assert made.complete(0.0)
+    assert len(made.event()) <= EVENT_MAX_BYTES
+    room = EVENT_MAX_BYTES - FRAME.size(1, 0)
+    assert deliverable(FRAME, b"x" * room)
+    assert not deliverable(FRAME, b"x" * (room + 1))
+
+
+def test_a_batch_goes_on_without_some_of_its_messages() -> None:
+    """In order."""
+    made = batch(BatchRules(10, 0.0))
+    messages = [message(number) for number in range(3)]
+    for each in messages:
+        made.add(each, json.dumps(each.record).encode(), 0.0)
+    rest = made.without(frozenset({messages[1]}))
+    assert rest.messages == [messages[0], messages[2]]
+    assert json.loads(rest.event())["messages"] == [{"number": 0}, {"number": 2}]
+
+
+def test_a_broker_sends_a_whole_batch_once_it_is_known_to_fit() -> None:
+    """Before that no more than it may whatever its size."""
+    first = first_prefetch(10_000)
+    assert first.count == PREFETCH_FIRST
+    assert first.seen(100, 100 * 1000).count == 10_000
+    assert first_prefetch(10).seen(10, 10_000).count == 10
+    assert first.seen(0, 0) == first
+
+
+def test_a_broker_sends_no_more_than_memory_allows() -> None:
+    """Of large messages few, and more again when they are smaller; small changes change nothing."""
+    large = first_prefetch(10_000).seen(5, 5 * (1 << 20))
+    assert large.count == PREFETCH_BYTES >> 20
+    assert large.seen(5, 5 * int(1.2 * (1 << 20))).count == large.count
+    small = large
+    for _ in range(20):
+        small = small.seen(10, 10_000)
+    assert small.count == 10_000
+    assert first_prefetch(100).seen(1, 100 << 20).count == 1
