@@ -1,5 +1,6 @@
 """`matrix.yaml` as calls: of every operation the good one, and the wrong ones that can be made of it."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,9 +90,10 @@ def _of_function(operation: Operation, row: dict[str, Any]) -> Iterator[Case]:
             theirs = f"arn%3Aaws%3Alambda%3Aus-east-1%3A{ACCOUNT}%3Afunction%3Aabsent"
             text = missing.replace("{arn}", f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:")
             yield called("wrong account", theirs, 404, "ResourceNotFoundException", text)
-    yield called("bad name", "a%20b", 400, "ValidationException", _violation("a b", shape, "pattern"))
+    yield called("bad name", "a%20b", 400, "ValidationException", _violations("a b", shape, "pattern"))
     longest = "n" * (shape["max"] + 1)
-    yield called("too long", longest, 400, "ValidationException", _violation(longest, shape, "max"))
+    broken = ("max",) if re.fullmatch(shape["pattern"], longest) else ("max", "pattern")
+    yield called("too long", longest, 400, "ValidationException", _violations(longest, shape, *broken))
     elsewhere = f"arn%3Aaws%3Alambda%3A{REGION}%3A{{account}}%3Afunction%3Ahello"
     text = f"Functions from '{REGION}' are not reachable in this region ('us-east-1')"
     yield called("wrong region", elsewhere, 404, "ResourceNotFoundException", text)
@@ -103,13 +105,14 @@ def _qualifier(request: str) -> str:
     return f":{request.partition('?Qualifier=')[2]}" if "?Qualifier=" in request else ""
 
 
-def _violation(value: str, shape: Shape, constraint: str) -> str:
+def _violations(value: str, shape: Shape, *constraints: str) -> str:
     words = {
         "pattern": "Member must satisfy regular expression pattern: ",
         "max": "Member must have length less than or equal to ",
     }
-    where = f"1 validation error detected: Value '{value}' at 'functionName' failed to satisfy constraint: "
-    return f"{where}{words[constraint]}{shape[constraint]}"
+    where = f"Value '{value}' at 'functionName' failed to satisfy constraint: "
+    found = [f"{where}{words[constraint]}{shape[constraint]}" for constraint in constraints]
+    return f"{len(found)} validation error{'s'[: len(found) - 1]} detected: {'; '.join(found)}"
 
 
 def _of_body(operation: Operation, good: Case) -> Iterator[Case]:

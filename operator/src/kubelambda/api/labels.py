@@ -58,6 +58,8 @@ CONCURRENT_EXECUTIONS: Final = f"{GROUP}/concurrent-executions"
 """Namespace annotation: its concurrency quota, instead of the chart's default."""
 AUTH_MODE: Final = f"{GROUP}/auth-mode"
 """Namespace annotation: how its callers must prove who they are, where the installation asks for nothing."""
+FUNCTION_URL_CREATED: Final = f"{GROUP}/function-url-created"
+"""Annotation of a Function or Alias: when the control API gave it an HTTP address."""
 CREDENTIALS_SECRET: Final = f"{GROUP}/credentials-secret"
 """Namespace annotation: the Secret in it that has `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, if needed,
 `AWS_SESSION_TOKEN` of its functions."""

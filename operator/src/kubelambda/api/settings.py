@@ -168,6 +168,17 @@ class AuthSettings(Model):
     """Of which invocations the audit log tells: those of known callers and refused ones, or the anonymous ones too."""
 
 
+class FunctionUrlSettings(Model):
+    """HTTP addresses of functions (§2.5)."""
+
+    domain: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")] = "lambda.internal"
+    """Hosts are `<url-id>.lambda-url.<region>.<domain>`."""
+    scheme: Literal["http", "https"] = "http"
+    """How whatever is in front of the frontends is spoken to."""
+    proxies: Annotated[int, Field(ge=0, le=16)] = 0
+    """Proxies in front of the frontends that add to X-Forwarded-For: callers are known by what the first one says."""
+
+
 class ControlApiRates(Model):
     """Requests a second that an account may make of each replica of the control API (§0.6); 0: no limit."""
 
@@ -250,6 +261,8 @@ class Settings(Model):
     """Whether pools grow ahead of the hours in which they were needed on the last days."""
     auth: AuthSettings = AuthSettings()
     """Callers."""
+    function_urls: FunctionUrlSettings = FunctionUrlSettings()
+    """HTTP addresses of functions."""
     control_api_rates: ControlApiRates = ControlApiRates()
     """How often the control API may be called."""
     leases: LeaseSettings = LeaseSettings()

@@ -26,6 +26,8 @@ class ApiSettings:
     code_fetcher_url: str = "http://kubelambda-code-fetcher:8080"
     auth_mode: str = "none"
     token_audiences: tuple[str, ...] = ()
+    url_domain: str = "lambda.internal"
+    url_scheme: str = "http"
     rate_limits: Mapping[str, float] = field(default_factory=dict)
     """Requests a second by operation, those of all others under an empty name; none: no limit."""
 
@@ -42,9 +44,10 @@ def load(path: Path) -> ApiSettings:
         "codeStoreUrl": "code_store_url",
         "codeFetcherUrl": "code_fetcher_url",
     }
-    auth, rates = found.get("auth") or {}, found.get("controlApiRates")
+    auth, rates, urls = found.get("auth") or {}, found.get("controlApiRates"), found.get("functionUrls") or {}
     return ApiSettings(
         **{ours: found[theirs] for theirs, ours in names.items() if theirs in found},
+        **{f"url_{name}": urls[name] for name in ("domain", "scheme") if name in urls},
         auth_mode=auth.get("mode", "none"),
         token_audiences=tuple(auth.get("tokenAudiences") or ()),
         rate_limits=_rates(rates) if rates else {},

@@ -10,6 +10,7 @@ from kubelambda.awsapi.function import (
     function_defaults,
     function_operations,
     function_reads,
+    function_url_operations,
 )
 from kubelambda.awsapi.layer import layer_operations
 from kubelambda.awsapi.mapping import mapping_operations
@@ -24,6 +25,7 @@ LAMBDA: Final[Mapping[str, Handler]] = {
     **function_operations.OPERATIONS,
     **function_reads.OPERATIONS,
     **function_concurrency.OPERATIONS,
+    **function_url_operations.OPERATIONS,
     **tag_operations.OPERATIONS,
     **function_defaults.OPERATIONS,
     **permission_operations.OPERATIONS,

@@ -3,24 +3,24 @@
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from kubelambda.core.environment import secret_keys
 from kubelambda.core.environment.component_callers import CALLER, CallerRole, ComponentCallers
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
-from kubelambda.frontend.account.forwarder import Hop, hop_of
+from kubelambda.frontend.account.forwarder import hop_of
 from kubelambda.frontend.cold_start.secret_report import SecretReport
 from kubelambda.frontend.control_api.control_api_proxy import ControlApiProxy
 from kubelambda.frontend.dispatch.invocation import refuse
 from kubelambda.frontend.invoke import invoke_request
 from kubelambda.frontend.invoke.caller_gate import PRINCIPAL, Check
+from kubelambda.frontend.invoke.early_answer import SMALL_BYTES, announced_length, answered_early
 from kubelambda.frontend.invoke.invoke_request import AnotherOperation, InvokeCall
+from kubelambda.frontend.invoke.url_door import Invoke, UrlDoor
 from kubelambda.wire.request import Request
 from kubelambda.wire.request_reader import Admission, Serve, Whole
 
-SMALL_BYTES: Final = 65_536
-"""Whoever sends no more than this is refused after it: the connection goes on then."""
 _CALLER: Final = CALLER.encode()
 _CONTROL_API: Final = re.compile(rb"/20\d\d-\d\d-\d\d/|/kubelambda/|/(?:\?|$)")
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH"})
@@ -33,15 +33,8 @@ What can only be known of the whole request (a signature covers the body) is tol
 """
 
 
-class Invoke(Protocol):
-    """Answers an invocation that was let in."""
-
-    def __call__(self, request: Request, *, request_id: str, call: InvokeCall, hop: Hop | None) -> None:
-        """`hop`: how it came from another frontend, which has looked at its event."""
-
-
 class FrontDoor:
-    """Routes of a frontend. `probes` answer by path; `gate` keeps out who may not invoke a function."""
+    """Routes of a frontend. `probes` answer by path, `urls` by host; `gate` keeps out who may not invoke a function."""
 
     def __init__(
         self,
@@ -52,6 +45,7 @@ class FrontDoor:
         secret_report: SecretReport,
         probes: dict[bytes, Serve],
         gate: Gate | None = None,
+        urls: UrlDoor | None = None,
     ) -> None:
         self._callers = callers
         self._invoke = invoke
@@ -59,6 +53,7 @@ class FrontDoor:
         self._secret_report = secret_report
         self._probes = probes
         self._gate = gate
+        self._urls = urls
 
     def admit(self, request: Request) -> Admission:
         """Whole requests go to whoever answers them; large bodies that are not ours to read pass through."""
@@ -70,6 +65,9 @@ class FrontDoor:
             return _refused(request, request_id, error)
 
     def _route(self, request: Request, request_id: str, role: CallerRole | None) -> Admission:
+        url_id = self._urls.id_of(request) if self._urls is not None and role is None else None
+        if url_id is not None and self._urls is not None:
+            return self._urls.admit(request, url_id, request_id)
         target = request.target
         if invoke_request.PATH_END in target:
             try:
@@ -91,7 +89,7 @@ class FrontDoor:
         self._control_api.close()
 
     def _invocation(self, request: Request, request_id: str, call: InvokeCall, role: CallerRole | None) -> Admission:
-        limit = invoke_request.check_size(_length(request), event=call.event)
+        limit = invoke_request.check_size(announced_length(request), event=call.event)
         hop = hop_of(request) if role is CallerRole.FRONTEND else None
         serve = partial(self._invoke, request_id=request_id, call=call, hop=hop)
         if self._gate is not None and (role is None or PRINCIPAL in request.headers):
@@ -115,20 +113,12 @@ def _checked(check: Check, serve: Serve, request_id: str, request: Request) -> N
 
 def _refused(request: Request, request_id: str, error: InvokeError) -> Admission:
     """A refusal: at once where much is on its way, else after the body."""
-    if b"transfer-encoding" not in request.headers and _length(request) <= SMALL_BYTES:
-        return Whole(SMALL_BYTES, lambda whole: refuse(whole, request_id, error))
-    refuse(request, request_id, error)
-    return None
+    return answered_early(request, lambda whole: refuse(whole, request_id, error))
 
 
 def _unknown(request: Request) -> InvokeError:
     path = request.target.partition(b"?")[0].decode(errors="replace")
     return invoke_error.unknown_operation(request.method.decode(errors="replace"), path)
-
-
-def _length(request: Request) -> int:
-    """Bytes of the body as announced; 0 for one in chunks."""
-    return int(request.headers.get(b"content-length", 0))
 
 
 def wording(request: Request, status: int, message: str) -> tuple[bytes, bytes]:

@@ -35,6 +35,7 @@ from kubelambda.frontend.invoke.caller_gate import CallerGate
 from kubelambda.frontend.invoke.event_handover import EventHandover
 from kubelambda.frontend.invoke.reception import Reception
 from kubelambda.frontend.invoke.request_accounts import RequestAccounts
+from kubelambda.frontend.invoke.url_door import UrlDoor
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.reflector import Name
 from kubelambda.store.code.code_store import CodeStore
@@ -159,12 +160,22 @@ class Frontend:
     ) -> FrontDoor:
         """Who gets which request."""
         probes: dict[bytes, Serve] = {b"/healthz": lambda request: request.respond(200, b"ok")}
+        gate = CallerGate(client, self.caches, settings, self.audit, accounts)
+        urls = UrlDoor(
+            self.caches,
+            settings,
+            gate=gate.of_urls,
+            audit=self.audit,
+            invoke=self._reception.answer,
+            synced=lambda: self.synced,
+        )
         return FrontDoor(
             callers,
             invoke=self._reception.answer,
             control_api=ControlApiProxy(settings.control_api_url),
             secret_report=SecretReport(client, self._key),
-            gate=CallerGate(client, self.caches, settings, self.audit, accounts),
+            gate=gate,
+            urls=urls,
             probes=probes | {b"/readyz": self._ready} | self._leasing.routes,
         )
 

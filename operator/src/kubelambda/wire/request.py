@@ -12,6 +12,11 @@ class Answering(Protocol):
     lasting: bool
     """Whether the connection may be idle for ever."""
 
+    @property
+    def peer(self) -> str:
+        """Address of the other side; empty where nobody knows it."""
+        ...
+
     def respond(self, request: "Request", status: int, body: bytes, headers: bytes) -> None:
         """See `Request.respond`, as all of these."""
 

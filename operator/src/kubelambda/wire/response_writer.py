@@ -67,6 +67,13 @@ class ResponseWriter(MessageReader):
         """Whether the connection may be idle for ever."""
 
     @property
+    def peer(self) -> str:
+        """Address of the other side, as far as the event loop tells it."""
+        tell = getattr(self._transport, "get_extra_info", None)
+        found = tell("peername") if tell is not None else None
+        return str(found[0]) if found else ""
+
+    @property
     def busy(self) -> bool:
         """Whether a request waits for its answer."""
         return self._request is not None

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from kubelambda.core.account.access_decision import INVOKE, AccessQuestion, denial, policy_statements
+from kubelambda.core.account.access_decision import INVOKE, AccessQuestion, denial, policy_statements, url_denial
 from kubelambda.core.account.caller import (
+    ANYBODY,
     PLATFORM,
     Caller,
     CallerKind,
@@ -103,6 +104,53 @@ def test_a_statement_allows_its_action_alone(allowed: str, fits: bool) -> None:
     """With a wildcard all of Lambda's."""
     statements = policy_statements([{"action": allowed, "principal": AWAY}])
     assert (denial(GUEST, AccessQuestion(INVOKE, ARN, "home", None, statements)) is None) == fits
+
+
+PUBLIC: list[dict[str, Any]] = [
+    {"action": "lambda:InvokeFunctionUrl", "principal": "*", "functionUrlAuthType": "NONE"},
+    {"action": INVOKE, "principal": "*", "invokedViaFunctionUrl": True},
+]
+
+
+def through_url(permissions: list[dict[str, Any]], kind: str = "NONE", qualifier: str | None = None) -> AccessQuestion:
+    """A call of the home account's function through a URL of that kind."""
+    return AccessQuestion(INVOKE, ARN, "home", qualifier, policy_statements(permissions), kind)
+
+
+@pytest.mark.parametrize(
+    ("permissions", "fits"),
+    [
+        (PUBLIC, True),
+        (PUBLIC[:1], False),
+        (PUBLIC[1:], False),
+        ([], False),
+        ([PUBLIC[0] | {"functionUrlAuthType": "AWS_IAM"}, PUBLIC[1]], False),
+        ([PUBLIC[0] | {"principal": HOME}, PUBLIC[1]], False),
+        ([PUBLIC[0], {"action": INVOKE, "principal": "*"}], True),
+        ([PUBLIC[0], PUBLIC[1] | {"invokedViaFunctionUrl": False}], False),
+        ([{"action": "lambda:*", "principal": "*"}], True),
+        ([each | {"qualifier": "live"} for each in PUBLIC], False),
+    ],
+)
+def test_everybody_needs_both_permissions_of_a_url(permissions: list[dict[str, Any]], fits: bool) -> None:
+    """The one to the URL, of its kind, and the one to the function (§2.5.5); an alias has its own."""
+    assert (url_denial(ANYBODY, through_url(permissions)) is None) == fits
+    of_live = [each | {"qualifier": "live"} for each in permissions if "qualifier" not in each]
+    assert (url_denial(ANYBODY, through_url(of_live, qualifier="live")) is None) == (fits and bool(of_live))
+
+
+def test_a_url_with_proof_lets_in_who_may_invoke() -> None:
+    """Keys of the account, holders of rights of Kubernetes, and whom the policy names; not past the URL."""
+    assert url_denial(OWNER, through_url([], "AWS_IAM")) is None
+    assert url_denial(ROBOT, through_url([], "AWS_IAM"), granted=True) is None
+    refused = url_denial(GUEST, through_url([], "AWS_IAM"))
+    assert refused is not None
+    assert "lambda:InvokeFunctionUrl on resource" in refused
+    invited = [each | {"principal": AWAY, "functionUrlAuthType": None} for each in PUBLIC]
+    assert url_denial(GUEST, through_url(invited, "AWS_IAM")) is None
+    assert denial(GUEST, AccessQuestion(INVOKE, ARN, "home", None, policy_statements(invited))) is not None
+    reader = key_holder("reader", "home", HOME, rightful=True, actions=(INVOKE,))
+    assert url_denial(reader, through_url([], "AWS_IAM")) is not None
 
 
 def test_a_limited_key_is_limited_everywhere() -> None:

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from kubelambda.api import limits
 from kubelambda.api.conditions import Condition
 from kubelambda.api.kinds.event_invoke_config import EventInvokeConfig
+from kubelambda.api.kinds.function_url import FunctionUrl
 from kubelambda.api.kinds.function_version import CodeSha256, FunctionName
 from kubelambda.api.kinds.provisioned_concurrency import (
     AliasProvisionedConcurrency,
@@ -89,6 +90,8 @@ class AliasSpec(Model):
     """Environments that are kept initialized for invocations through this alias."""
     event_invoke_config: EventInvokeConfig | None = None
     """Asynchronous invocation through this alias."""
+    url: FunctionUrl | None = None
+    """HTTP address of the alias."""
 
 
 class ScalingActivity(Model):
@@ -126,6 +129,8 @@ class AliasStatus(Model):
     """Generation of the spec that this status speaks of."""
     alias_arn: str | None = None
     """Qualified ARN."""
+    function_url: str | None = None
+    """Its HTTP address, of one with `url`."""
     function_version: str | None = None
     """The version that the spec names, its number found."""
     routed_version: str | None = None

@@ -12,6 +12,7 @@ from kubelambda.api.kinds.function_code import Code, DataKey, ObjectName
 from kubelambda.api.kinds.function_image import DeployedImage, ImageConfig
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer, FileSystemConfig, LayerVersionName
 from kubelambda.api.kinds.function_permission import Permission
+from kubelambda.api.kinds.function_url import FunctionUrl
 from kubelambda.api.kinds.vpc_config import DeployedNetwork, VpcConfig
 from kubelambda.api.model import Model
 from kubelambda.api.validations import not_served, rule, rules
@@ -149,13 +150,6 @@ class SnapStart(Model):
     """When snapshots are taken."""
 
 
-class FunctionUrl(Model):
-    """An HTTP address of the function."""
-
-    auth_type: Literal["NONE", "AWS_IAM"]
-    """Who may call it."""
-
-
 class FunctionSpec(Model):
     """What people write. Field names, ranges and defaults are those of the Lambda API (§1.3)."""
 
@@ -196,7 +190,6 @@ class FunctionSpec(Model):
             not_served("codeSigningConfig"),
             not_served("tracingConfig", unless="self.tracingConfig.mode == 'PassThrough'"),
             not_served("snapStart", unless="self.snapStart.applyOn == 'None'"),
-            not_served("url"),
         )
     )
 
@@ -253,7 +246,7 @@ class FunctionSpec(Model):
     recursive_loop: Literal["Terminate", "Allow"] = "Terminate"
     """Whether a chain of invocations ends that has come back to the function 16 times (§6.8)."""
     url: FunctionUrl | None = None
-    """Function URL."""
+    """HTTP address of the unqualified function."""
     publish: bool = False
     """Whether each change of code or configuration publishes a version."""
     version_retention: Annotated[int, Field(ge=1, le=10_000)] | None = None
@@ -353,6 +346,8 @@ class FunctionStatus(Model):
     """When the deployed configuration last changed."""
     function_arn: str | None = None
     """Unqualified ARN."""
+    function_url: str | None = None
+    """Its HTTP address, of one with `url`."""
     code_size: int | None = None
     """Size of the deployed archive in bytes."""
     code_sha256: str | None = None

@@ -8,7 +8,7 @@ from kubelambda.api.model import Model
 
 
 class Permission(Model):
-    """A statement of the resource policy, as AddPermission takes it. Nothing enforces it yet: callers have no names."""
+    """A statement of the resource policy, as AddPermission takes it."""
 
     statement_id: Annotated[str, Field(pattern="^[a-zA-Z0-9_-]+$", max_length=100)]
     """Its name."""

@@ -40,12 +40,12 @@ def changed(spec: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str,
     after = dict(spec)
     for member in CONFIGURATION:
         if member in parameters:
-            after[_ours(member)] = _renamed(parameters[member])
+            after[_ours(member)] = renamed(parameters[member])
     if "Environment" in parameters:
         variables = dict(parameters["Environment"].get("Variables") or {})
         after["environment"] = {**(spec.get("environment") or {}), "variables": variables}
     if "VpcConfig" in parameters:
-        network = _renamed(parameters["VpcConfig"])
+        network = renamed(parameters["VpcConfig"])
         after["vpcConfig"] = network if network.get("subnetIds") or network.get("securityGroupIds") else None
     if "DeadLetterConfig" in parameters:
         target = parameters["DeadLetterConfig"].get("TargetArn")
@@ -112,9 +112,10 @@ def _ours(member: str) -> str:
     return member[:1].lower() + member[1:]
 
 
-def _renamed(value: Any) -> Any:
+def renamed(value: Any) -> Any:
+    """A value of theirs with the names of its members as ours."""
     if isinstance(value, Mapping):
-        return {_ours(name): _renamed(inner) for name, inner in value.items()}
+        return {_ours(name): renamed(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_renamed(inner) for inner in value]
+        return [renamed(inner) for inner in value]
     return value

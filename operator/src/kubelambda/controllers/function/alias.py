@@ -12,6 +12,7 @@ from kubelambda.controllers.function import provisioned_environments as provisio
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.function.object_owners import adopted, own_reference
+from kubelambda.controllers.function.object_url import own_url
 from kubelambda.controllers.function.provisioned_facts import (
     WATCHED_PROVISIONED_DEPLOYMENTS,
     WATCHED_PROVISIONED_PODS,
@@ -82,6 +83,7 @@ def _observe(memory: VersionMemory, context: Context, key: Key, body: Object, fa
         spec=spec,
         before=before,
         arn=identity.function_arn(context.settings.region, account_of(context, key.namespace), name),
+        url=own_url(context.settings, body) if spec.url else None,
         function_exists=function is not None,
         elder=_elder(context, key, facts),
         versions=_versions(context, key.namespace, facts.function, function),

@@ -24,6 +24,7 @@ from kubelambda.controllers.file_system.access_point_facts import WATCHED_ACCESS
 from kubelambda.controllers.function import function_mounts, references
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
+from kubelambda.controllers.function.object_url import own_url
 from kubelambda.controllers.function.secret_questions import SecretsUnknown, keys_of
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
 from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS
@@ -140,6 +141,7 @@ async def _observe(
         name=key.name,
         generation=body["metadata"]["generation"],
         arn=identity.function_arn(context.settings.region, account, function_name_of(body)),
+        url=own_url(context.settings, body) if isinstance(spec, FunctionSpec) and spec.url else None,
         before=before,
         grant=_grant(memory, context, key),
         spec=spec,

@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from kubelambda.core.account.caller import Caller, CallerKind
 from kubelambda.core.invoke.routing import LATEST
 
 INVOKE: Final = "lambda:InvokeFunction"
+INVOKE_URL: Final = "lambda:InvokeFunctionUrl"
 
-_ELSEWHERE: Final = ("eventSourceToken", "principalOrgId", "functionUrlAuthType", "invokedViaFunctionUrl")
+_ELSEWHERE: Final = ("eventSourceToken", "principalOrgId")
 _ACCOUNT = re.compile(r"\d{12}")
 _ARN = re.compile(r"arn:aws[a-z-]*:(?:iam|sts)::(\d{12}):(.+)")
 
@@ -25,7 +26,11 @@ class PolicyStatement:
     source_arn: str | None = None
     source_account: str | None = None
     elsewhere: bool = False
-    """Whether it needs what no caller of ours can show: an organization, a token of Alexa's, a function URL."""
+    """Whether it needs what no caller of ours can show: an organization, a token of Alexa's."""
+    url_auth_type: str | None = None
+    """Only through a function URL of this kind."""
+    via_url: bool | None = None
+    """Only through a function URL, or only past it."""
 
 
 def policy_statements(permissions: Sequence[Mapping[str, Any]]) -> tuple[PolicyStatement, ...]:
@@ -38,6 +43,8 @@ def policy_statements(permissions: Sequence[Mapping[str, Any]]) -> tuple[PolicyS
             each.get("sourceArn"),
             each.get("sourceAccount"),
             any(each.get(name) for name in _ELSEWHERE),
+            each.get("functionUrlAuthType"),
+            each.get("invokedViaFunctionUrl"),
         )
         for each in permissions
     )
@@ -56,6 +63,8 @@ class AccessQuestion:
     qualifier: str | None = None
     statements: Sequence[PolicyStatement] = ()
     """The resource policy of the function, with those of its versions and aliases."""
+    url_auth_type: str | None = None
+    """The kind of the function URL that is called; None for a call past those."""
 
 
 def denial(caller: Caller, question: AccessQuestion, *, granted: bool = False) -> str | None:
@@ -80,6 +89,12 @@ def denial(caller: Caller, question: AccessQuestion, *, granted: bool = False) -
     )
 
 
+def url_denial(caller: Caller, question: AccessQuestion, *, granted: bool = False) -> str | None:
+    """As `denial`, of a call through a function URL: it takes the right to that and to the function (§2.5.5)."""
+    asked = (replace(question, action=action) for action in (INVOKE_URL, INVOKE))
+    return next((text for each in asked if (text := denial(caller, each, granted=granted)) is not None), None)
+
+
 def allows(patterns: Sequence[str], action: str) -> bool:
     """Whether any of `patterns`, as `lambda:Get*`, has the action."""
     return any(pattern in ("*", action) or _like(pattern, action) for pattern in patterns)
@@ -88,6 +103,10 @@ def allows(patterns: Sequence[str], action: str) -> bool:
 def _fits(statement: PolicyStatement, caller: Caller, question: AccessQuestion) -> bool:
     qualifier = None if question.qualifier == LATEST else question.qualifier
     if statement.elsewhere or statement.qualifier != qualifier or not allows((statement.action,), question.action):
+        return False
+    if statement.url_auth_type not in (None, question.url_auth_type):
+        return False
+    if statement.via_url not in (None, question.url_auth_type is not None):
         return False
     if statement.source_account is not None and statement.source_account != caller.source_account:
         return False

@@ -50,6 +50,8 @@ class CallerKind(StrEnum):
     """A service principal: something that invokes on behalf of an event source."""
     PLATFORM = "platform"
     """One of our own components, which asked its own callers."""
+    ANONYMOUS = "anonymous"
+    """Somebody who need not say who it is: a caller of a function URL of the type NONE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Caller:
 
 
 PLATFORM: Final = Caller(CallerKind.PLATFORM, "kubelambda")
+ANYBODY: Final = Caller(CallerKind.ANONYMOUS, "anonymous")
 
 
 def key_holder(user: str, namespace: str, claimed: str | None, *, rightful: bool, actions: tuple[str, ...]) -> Caller:

@@ -23,8 +23,10 @@ _RESOURCES: Final = (
     (re.compile("^(PublishVersion|ListVersionsByFunction)$"), "functionversions"),
     (re.compile("ProvisionedConcurrency|Scal"), "aliases"),
 )
-_OF_A_FUNCTION: Final = re.compile("^(Delete|Remove)(?!Function$|Alias$|EventSourceMapping$|LayerVersion$)")
-"""What is deleted is a part of a function's spec: its concurrency, its permission, its URL."""
+_OF_A_FUNCTION: Final = re.compile(
+    "^(Delete|Remove)(?!Function$|Alias$|EventSourceMapping$|LayerVersion$)|^CreateFunctionUrl"
+)
+"""What is deleted, or made, is a part of a function's spec: its concurrency, its permission, its URL."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,8 @@ class AliasObservation:
     requested: int = 0
     """Provisioned environments that are asked for now."""
     grant: Grant = field(default_factory=lambda: Grant(0))
+    url: str | None = None
+    """Its HTTP address, where it has one."""
     provisions: Mapping[str, Provision] = field(default_factory=dict)
     """What there is of them, by version."""
 
@@ -181,6 +183,7 @@ def decide_alias(observed: AliasObservation, now: datetime) -> AliasDecision:
     status = AliasStatus(
         observed_generation=observed.generation,
         alias_arn=f"{observed.arn}:{observed.spec.name}",
+        function_url=None if observed.elder else observed.url,
         function_version=wanted.version if wanted else None,
         routed_version=routed.version if routed else None,
         routed_version_weights=dict(routed.weights) if routed else {},

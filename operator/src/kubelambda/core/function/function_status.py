@@ -85,6 +85,7 @@ def decide(observed: Observation, now: datetime) -> FunctionStatus:
         last_update_status_reason_code=code if update else None,
         last_modified=lambda_time(now) if _modified(before.deployed, deployed) else before.last_modified,
         function_arn=observed.arn,
+        function_url=observed.url,
         code_size=deployed.code.size if deployed else None,
         code_sha256=code_sha256(deployed.code) if deployed else None,
         reserved_concurrent_executions=observed.grant.granted,

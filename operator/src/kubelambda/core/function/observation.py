@@ -37,4 +37,6 @@ class Observation:
     network: DeployedNetwork | Problem | None = None
     """Where its vpcConfig puts it; None for a function without."""
     layers: tuple[DeployedLayer, ...] | Problem = ()
+    url: str | None = None
+    """Its HTTP address, where it has one."""
     file_systems: tuple[DeployedFileSystem, ...] | Problem = ()

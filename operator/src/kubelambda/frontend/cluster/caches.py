@@ -9,7 +9,8 @@ from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.callers.access_key_directory import AccessKeyDirectory
 from kubelambda.frontend.cluster import views
 from kubelambda.frontend.cluster.published import Published
-from kubelambda.frontend.cluster.views import FunctionView, NamespaceView, PodView
+from kubelambda.frontend.cluster.url_directory import UrlDirectory
+from kubelambda.frontend.cluster.views import AliasView, FunctionView, NamespaceView, PodView
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.reflector import Name, Reflector
 from kubelambda.kube.resources import (
@@ -58,7 +59,8 @@ class Caches:
         self.versions = Reflector(
             client, FUNCTION_VERSIONS, views.version_view, on_change=self.published.version_changed
         )
-        self.aliases = Reflector(client, ALIASES, views.alias_view, on_change=self.published.alias_changed)
+        self.urls = UrlDirectory()
+        self.aliases = Reflector(client, ALIASES, views.alias_view, on_change=self._alias_changed)
         self.namespaces = Reflector(client, NAMESPACES, views.namespace_view, on_change=self._namespace_changed)
         self.pods = Reflector(client, PODS, views.pod_view, on_change=self._pod_changed, label_selector=_ENVIRONMENTS)
         self.pools = Reflector(
@@ -133,7 +135,12 @@ class Caches:
             self._objects.pop((name[0], before.function_name), None)
         if after is not None and after.function_name:
             self._objects[name[0], after.function_name] = name[1]
+        self.urls.function_changed(name, before, after)
         self._on_function(name, before, after)
+
+    def _alias_changed(self, name: Name, before: AliasView | None, after: AliasView | None) -> None:
+        self.urls.alias_changed(name, before, after)
+        self.published.alias_changed(name, before, after)
 
     def _pod_changed(self, name: Name, before: PodView | None, after: PodView | None) -> None:
         if before is not None and before.pool:

@@ -12,6 +12,19 @@ from kubelambda.core.account.access_decision import PolicyStatement, policy_stat
 from kubelambda.core.account.identity import AccountClaim
 from kubelambda.core.environment.sizing import megabytes
 from kubelambda.core.invoke.routing import LATEST, AliasRoute
+from kubelambda.core.invoke.url_address import url_id
+from kubelambda.core.invoke.url_cors import CorsRules, cors_rules
+
+
+@dataclass(frozen=True, slots=True)
+class UrlView:
+    """The HTTP address of a Function or an Alias."""
+
+    id: str
+    """The first part of its host."""
+    auth_type: str
+    """NONE or AWS_IAM."""
+    cors: CorsRules | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +42,8 @@ class FunctionView:
     """What becomes of a chain of invocations that keeps coming back: of the whole function, whatever is deployed."""
     statements: tuple[PolicyStatement, ...] = ()
     """Its resource policy, with those of its versions and aliases."""
+    url: UrlView | None = None
+    """Its HTTP address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +74,8 @@ class AliasView:
     """None while it leads nowhere."""
     provisioned: int
     """Provisioned environments that it was granted."""
+    url: UrlView | None = None
+    """Its HTTP address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +150,7 @@ def function_view(body: dict[str, Any]) -> FunctionView | None:
         state_reason=status.get("stateReason", ""),
         reserved=status.get("reservedConcurrentExecutions"),
         deployed=DeployedConfiguration.model_validate(deployed, extra="ignore") if deployed else None,
+        url=_url(body),
     )
 
 
@@ -164,7 +182,16 @@ def alias_view(body: dict[str, Any]) -> AliasView | None:
         created=body["metadata"].get("creationTimestamp", ""),
         route=AliasRoute(version, status.get("routedVersionWeights") or {}) if version else None,
         provisioned=_allocated(status),
+        url=_url(body),
     )
+
+
+def _url(body: dict[str, Any]) -> UrlView | None:
+    found = (body.get("spec") or {}).get("url")
+    if not found:
+        return None
+    cors = found.get("cors")
+    return UrlView(url_id(body["metadata"]["uid"]), found["authType"], cors_rules(cors) if cors else None)
 
 
 def _allocated(status: dict[str, Any]) -> int:

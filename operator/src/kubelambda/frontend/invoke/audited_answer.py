@@ -15,12 +15,21 @@ _ERROR: Final = re.compile(rb"^x-amzn-errortype: ([^\r\n]+)", re.IGNORECASE | re
 class AuditedAnswer:
     """Stands before the connection of one request."""
 
-    __slots__ = ("_audit", "_caller", "_connection", "_request_id", "_resource", "_started", "_told")
+    __slots__ = ("_action", "_audit", "_caller", "_connection", "_request_id", "_resource", "_started", "_told")
 
     def __init__(
-        self, connection: Answering, audit: AuditLog, *, request_id: str, caller: str, resource: str, started: float
+        self,
+        connection: Answering,
+        audit: AuditLog,
+        *,
+        request_id: str,
+        caller: str,
+        resource: str,
+        started: float,
+        action: str = INVOKE,
     ) -> None:
         """`started` is on the monotonic clock."""
+        self._action = action
         self._connection = connection
         self._audit = audit
         self._request_id = request_id
@@ -37,6 +46,11 @@ class AuditedAnswer:
     @lasting.setter
     def lasting(self, value: bool) -> None:
         self._connection.lasting = value
+
+    @property
+    def peer(self) -> str:
+        """As the connection knows it."""
+        return self._connection.peer
 
     def respond(self, request: Request, status: int, body: bytes, headers: bytes) -> None:
         """As the connection does."""
@@ -81,7 +95,7 @@ class AuditedAnswer:
         self._audit.record(
             request_id=self._request_id,
             caller=self._caller,
-            action=INVOKE,
+            action=self._action,
             resource=self._resource,
             status=status,
             error=found[1].decode("latin-1") if found is not None else "",

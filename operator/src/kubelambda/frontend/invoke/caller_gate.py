@@ -24,6 +24,7 @@ from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.invoke.audited_answer import AuditedAnswer
 from kubelambda.frontend.invoke.invoke_request import InvokeCall
 from kubelambda.frontend.invoke.request_accounts import RequestAccounts
+from kubelambda.frontend.invoke.url_gate import UrlGate
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.request import Request
@@ -72,6 +73,8 @@ class CallerGate:
         self._audited = settings.auth.audit
         self._reviews = KubernetesReviews(client, settings.auth.token_audiences)
         self._authenticator = Authenticator(caches.access_keys, self._reviews, self._account_of, region=settings.region)
+        self.of_urls = UrlGate(self._authenticator, self._reviews)
+        """Who may call function URLs: asked of the same keys and the same Kubernetes."""
         self._tasks = BackgroundTasks()
 
     def __call__(self, request: Request, call: InvokeCall, request_id: str, role: CallerRole | None) -> Check | None:

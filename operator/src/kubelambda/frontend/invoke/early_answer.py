@@ -1,0 +1,23 @@
+"""Answers that are known at the head of a request."""
+
+from collections.abc import Callable
+from typing import Final
+
+from kubelambda.wire.request import Request
+from kubelambda.wire.request_reader import Admission, Whole
+
+SMALL_BYTES: Final = 65_536
+"""Whoever sends no more than this is answered after it: the connection goes on then."""
+
+
+def answered_early(request: Request, answer: Callable[[Request], None]) -> Admission:
+    """Answers at once where much is on its way, else after the body."""
+    if b"transfer-encoding" not in request.headers and announced_length(request) <= SMALL_BYTES:
+        return Whole(SMALL_BYTES, answer)
+    answer(request)
+    return None
+
+
+def announced_length(request: Request) -> int:
+    """Bytes of the body as announced; 0 for one in chunks."""
+    return int(request.headers.get(b"content-length", 0))

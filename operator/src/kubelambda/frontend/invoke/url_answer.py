@@ -1,0 +1,116 @@
+"""The answer of a function on its way to whoever called its URL: what an Invoke answers, as HTTP (§2.5.3, §2.5.4)."""
+
+import re
+from typing import Final
+
+from kubelambda.core.invoke.url_cors import CorsRules, with_cors
+from kubelambda.core.invoke.url_response import INTERNAL_ERROR, NoResponse, UrlResponse, url_response
+from kubelambda.wire.flow import Flow
+from kubelambda.wire.header_lines import header_line
+from kubelambda.wire.request import Answering, Request
+
+_FUNCTION_ERROR: Final = re.compile(rb"^x-amz-function-error:", re.IGNORECASE | re.MULTILINE)
+_LINES: Final = re.compile(rb"([^:\r\n]+): ([^\r\n]*)\r\n")
+_OF_THE_BODY: Final = frozenset({b"content-length", b"transfer-encoding"})
+
+
+class UrlAnswer:
+    """Stands before the connection of one request, which was made an Invoke of its function."""
+
+    __slots__ = (
+        "_begun",
+        "_connection",
+        "_cors",
+        "_headers",
+        "_method",
+        "_origin",
+        "_pieces",
+        "_request_id",
+        "_status",
+    )
+
+    def __init__(
+        self, connection: Answering, *, method: bytes, request_id: str, cors: CorsRules | None, origin: str | None
+    ) -> None:
+        """`method` is that of the HTTP request."""
+        self._connection = connection
+        self._method = method
+        self._request_id = request_id
+        self._cors = cors
+        self._origin = origin
+        self._begun = False
+        self._status = 0
+        self._headers = b""
+        self._pieces: list[bytes] = []
+
+    @property
+    def lasting(self) -> bool:
+        """That of the connection."""
+        return self._connection.lasting
+
+    @lasting.setter
+    def lasting(self, value: bool) -> None:
+        self._connection.lasting = value
+
+    @property
+    def peer(self) -> str:
+        """As the connection knows it."""
+        return self._connection.peer
+
+    def respond(self, request: Request, status: int, body: bytes, headers: bytes) -> None:
+        """The whole answer of the function."""
+        found = with_cors(self._cors, self._origin, _response(status, body, headers))
+        request.method = self._method  # an answer to HEAD has no body
+        self._connection.respond(request, found.status, found.body, answer_lines(found, self._request_id))
+
+    def begin(self, request: Request, status: int, headers: bytes, length: int | None, flow: Flow | None) -> None:  # noqa: ARG002
+        """An answer that comes in pieces is kept until it is whole: it is none of HTTP before."""
+        self._begun = True
+        self._status, self._headers = status, headers
+
+    def write(self, request: Request, data: bytes) -> None:  # noqa: ARG002
+        """See `begin`."""
+        self._pieces.append(data)
+
+    def end(self, request: Request, trailers: bytes) -> None:  # noqa: ARG002
+        """See `begin`."""
+        self.respond(request, self._status, b"".join(self._pieces), self._headers)
+
+    def abort(self, request: Request) -> None:
+        """Nothing of the answer has been sent: the caller gets an error."""
+        if self._begun:
+            self.respond(request, 502, INTERNAL_ERROR.body, b"Content-Type: application/json\r\n")
+        else:
+            self._connection.abort(request)
+
+    def pause(self, request: Request) -> None:
+        """As the connection does."""
+        self._connection.pause(request)
+
+    def resume(self, request: Request) -> None:
+        """As the connection does."""
+        self._connection.resume(request)
+
+    def serves(self, request: Request) -> bool:
+        """As the connection does."""
+        return self._connection.serves(request)
+
+
+def _response(status: int, body: bytes, headers: bytes) -> UrlResponse:
+    """What Invoke answers with an error, callers of a URL get as it is: throttles, and what is not ready."""
+    if status != 200:
+        lines = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in _LINES.findall(headers))
+        kept = tuple(line for line in lines if not line[0].lower().startswith("x-amzn-requestid"))
+        return UrlResponse(status, kept, body)
+    if _FUNCTION_ERROR.search(headers):
+        return INTERNAL_ERROR
+    try:
+        return url_response(body)
+    except NoResponse:
+        return INTERNAL_ERROR
+
+
+def answer_lines(response: UrlResponse, request_id: str) -> bytes:
+    """The header lines of an answer."""
+    lines = [header_line(name.encode(), value.encode()) for name, value in response.headers]
+    return b"".join(lines) + f"x-amzn-RequestId: {request_id}\r\n".encode()
