@@ -54,6 +54,8 @@ GRAPH = (
     Image("runtime-provided.al2023", ("agent", "package"), ("runtime-provided.al2023",)),
     Image("runtime-image", ("base", "agent", "package"), ("launcher",)),
     Image("aws", ("base",), ("aws",), for_tests=True),
+    Image("activemq", ("base",), ("activemq",), for_tests=True),
+    Image("rabbitmq", ("base",), ("rabbitmq",), for_tests=True),
     Image("prometheus", ("base",), for_tests=True),
 )
 """Every image after those that it is made from."""

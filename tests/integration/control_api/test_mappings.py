@@ -194,3 +194,34 @@ def test_a_stream_with_all_its_members(api: Api) -> None:
     text = f'The event source arn (" {stream} ") and function (" hello ") provided mapping already exists. '
     text += f"Please update or delete the existing mapping with UUID {uuid}"
     assert (again.status, again.text) == (409, text)
+
+
+async def test_a_queue_of_a_broker_is_read_by_the_control_api_too(api: Api, client: KubeClient) -> None:
+    """With Lambda's members; two queues of one broker are two sources (§7.1.5, §7.6)."""
+    api.active("hello")
+    broker = "arn:aws:mq:us-east-1:123456789012:broker:shop:b-1"
+    login = {"Type": "BASIC_AUTH", "URI": "arn:aws:secretsmanager:us-east-1:123456789012:secret:mq-login-AbC123"}
+    access = [login, {"Type": "VIRTUAL_HOST", "URI": "eu"}]
+    of_broker = partial(created, api, EventSourceArn=broker)
+    for missing, given in (("queues", {}), ("sourceAccessConfigurations", {"Queues": ["orders"]})):
+        refused = of_broker(**given)
+        assert (refused.status, refused.text) == (400, f"Required '{missing}' parameter is missing.")
+    found = of_broker(Queues=["orders"], SourceAccessConfigurations=access)
+    assert found.status == 202, found
+    members = ("BatchSize", "Queues", "SourceAccessConfigurations", "LastProcessingResult", "StateTransitionReason")
+    assert [found.body[each] for each in members] == [
+        100,
+        ["orders"],
+        access,
+        "No records processed",
+        "USER_INITIATED",
+    ]
+    assert settled(api, found.body["UUID"])["State"] == "Enabled"
+    again = of_broker(Queues=["orders"], SourceAccessConfigurations=access)
+    assert (again.status, again.error) == (409, "ResourceConflictException")
+    assert again.text.endswith(f"mapping with UUID {found.body['UUID']}")
+    assert of_broker(Queues=["others"], SourceAccessConfigurations=access).status == 202
+    objects = await client.list(EVENT_SOURCE_MAPPINGS, api.namespace)
+    assert sorted(each["spec"]["queues"][0] for each in objects["items"]) == ["orders", "others"]
+    changed = api.call("PUT", f"{PATH}/{found.body['UUID']}", {"BatchSize": 7})
+    assert (changed.status, changed.body["State"], changed.body["BatchSize"]) == (202, "Updating", 7)

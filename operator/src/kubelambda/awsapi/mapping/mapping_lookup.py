@@ -41,6 +41,8 @@ def source_key(services: Services, spec: Mapping[str, Any]) -> tuple[str, ...]:
     model = services.model
     members = members_of(model, model.shape("CreateEventSourceMappingRequest"), spec)
     if source_of(members) != SELF_MANAGED:
-        return (str(members.get("EventSourceArn")), *members.get("Topics", ()))
+        access = members.get("SourceAccessConfigurations") or ()
+        hosts = [each["URI"] for each in access if each["Type"] == "VIRTUAL_HOST"]
+        return (str(members.get("EventSourceArn")), *members.get("Topics", ()), *members.get("Queues", ()), *hosts)
     servers = (members["SelfManagedEventSource"].get("Endpoints") or {}).get("KAFKA_BOOTSTRAP_SERVERS") or ()
     return (",".join(servers), *members.get("Topics", ()))

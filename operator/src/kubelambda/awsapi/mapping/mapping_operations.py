@@ -63,7 +63,9 @@ def _check_members(parameters: Mapping[str, Any], source: str) -> None:
         )
     if source == "dynamodb" and parameters.get("StartingPosition") == "AT_TIMESTAMP":
         raise invalid_parameter(f"Unsupported starting position for arn type: {parameters['EventSourceArn']}")
-    if source == SELF_MANAGED and not parameters.get("SourceAccessConfigurations"):
+    if source == "mq" and not parameters.get("Queues"):
+        raise invalid_parameter("Required 'queues' parameter is missing.")
+    if source in (SELF_MANAGED, "mq") and not parameters.get("SourceAccessConfigurations"):
         raise invalid_parameter("Required 'sourceAccessConfigurations' parameter is missing.")
     _check_change(parameters, source)
 
