@@ -23,7 +23,7 @@ def main() -> int:
     commands.add_parser("kubeconfig", help="print the path of the cluster's kubeconfig")
     built = commands.add_parser("binaries", help="build the programs into the cache folder, without a cluster")
     built.add_argument(
-        "--etcd", action="store_true", help="a NATS server too, and Debian's etcd and Prometheus, unless they are there"
+        "--etcd", action="store_true", help="a NATS server too, and Debian's etcd, Prometheus and registry, unless they are there"
     )
     commands.add_parser(
         "brokers", help="install Debian's RabbitMQ and ActiveMQ, which tests start, unless they are there"
@@ -51,7 +51,8 @@ def _build(*, etcd: bool) -> None:
     binaries.install_tools(binaries.HELM_TOOLS)
     if etcd:
         binaries.install_tools((binaries.NATS_TOOL,))
-        debian.install({"etcd-server": debian.NODE_PACKAGES["etcd-server"], "prometheus": "prometheus"})
+        servers = {"prometheus": "prometheus", "docker-registry": "docker-registry"}
+        debian.install({"etcd-server": debian.NODE_PACKAGES["etcd-server"], **servers})
 
 
 def _install(arguments: argparse.Namespace) -> None:

@@ -92,7 +92,7 @@ class Installation:
             "codeUrlRefusedNetworks": ["127.0.0.66/32"],  # the sites of these tests are on loopback
             "accountRoles": {
                 f"kubelambda-{component}": f"{namespace}-kubelambda-{component}-account"
-                for component in ("operator", "frontend", "pollers")
+                for component in ("operator", "frontend", "pollers", "code-fetcher")
             },
             **settings,
         }

@@ -17,7 +17,7 @@ from kubelambda.kube.resources import ROLE_BINDINGS
 OURS = {"app.kubernetes.io/managed-by": "kubelambda"}
 ROLES = {
     f"kubelambda-{each}": f"{SYSTEM_NAMESPACE}-kubelambda-{each}-account"
-    for each in ("operator", "frontend", "pollers")
+    for each in ("operator", "frontend", "pollers", "code-fetcher")
 }
 OPERATOR = service_account("operator")
 FRONTEND = service_account("frontend")

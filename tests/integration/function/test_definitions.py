@@ -99,7 +99,8 @@ def test_good_functions_are_accepted(control_plane: ControlPlane, spec: dict[str
         ({"code": {"s3Bucket": "bucket"}}, "code.s3Bucket and code.s3Key belong together"),
         ({"code": {"s3Bucket": "../b", "s3Key": "k"}}, "spec.code.s3Bucket"),
         ({"code": {"inline": "x", "s3ObjectVersion": "1"}}, "code.s3ObjectVersion needs code.s3Bucket"),
-        ({"code": {"oci": {"reference": "r"}}}, "oci is not served by this release"),
+        ({"code": {"oci": {"reference": ""}}}, "spec.code.oci.reference"),
+        ({"code": {"oci": {"reference": "r"}, "url": URL, "sha256": DIGEST}}, "code needs exactly one of"),
         ({"packageType": "Image"}, "runtime and handler are not allowed when packageType is Image"),
         (
             {

@@ -9,6 +9,7 @@ from aiohttp import web
 from kubelambda.api import settings as settings_file
 from kubelambda.apps import code_key, options
 from kubelambda.fetcher.code_fetcher_server import CodeFetcherServer
+from kubelambda.fetcher.oci_artifact import OciRegistries
 from kubelambda.fetcher.s3_access import S3Directory
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.store.code.code_store import CodeStore
@@ -32,10 +33,11 @@ async def _run(arguments: argparse.Namespace) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     client = await KubeClient.connect(arguments.kubeconfig)
     async with CodeStore.for_uploads(settings.code_store_url, key) as store:
-        s3 = S3Directory(client, settings.s3, settings.region, tuple(settings.code_url_refused_networks))
-        runner = web.AppRunner(
-            CodeFetcherServer(store, s3, key).application(), access_log=None, handler_cancellation=True
-        )
+        refused = tuple(settings.code_url_refused_networks)
+        s3 = S3Directory(client, settings.s3, settings.region, refused)
+        registries = OciRegistries(client, refused, settings.images.insecure_registries)
+        server = CodeFetcherServer(store, s3, registries, key)
+        runner = web.AppRunner(server.application(), access_log=None, handler_cancellation=True)
         await runner.setup()
         await web.TCPSite(runner, port=arguments.port).start()
         await stop.wait()

@@ -264,6 +264,8 @@ class DeployedCode(Model):
     """In bytes, zipped."""
     source: str | None = None
     """Where it was fetched from, by name: what is there now is fetched when the function names another source."""
+    resolved: str | None = None
+    """What that name stood for: an artifact by its digest."""
 
 
 class DeployedConfiguration(Model):

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from kubelambda.api.model import Model
-from kubelambda.api.validations import not_served, rule, rules
+from kubelambda.api.validations import rule, rules
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253)]
 DataKey = Annotated[str, Field(min_length=1, max_length=253)]
@@ -25,11 +25,20 @@ class ConfigMapCode(Model):
     """Key of the code: a zip archive under `binaryData`, or source text under `data`."""
 
 
-class OciCode(Model):
-    """Code held in an OCI artifact."""
+class PullSecret(Model):
+    """A Secret of the type kubernetes.io/dockerconfigjson, in the function's namespace."""
 
-    reference: Annotated[str, Field(max_length=1024)]
-    """Reference of the artifact, with a digest."""
+    name: ObjectName
+    """Its name."""
+
+
+class OciCode(Model):
+    """Code held in an OCI artifact with one layer: a zip archive, or a tar archive that may be packed by gzip."""
+
+    reference: Annotated[str, Field(min_length=1, max_length=1024)]
+    """registry/repository:tag or @sha256:digest. What a tag names is fetched once, when this or sha256 changes."""
+    pull_secret: PullSecret | None = None
+    """Credentials of the registry; absent: it gives the artifact to everybody."""
 
 
 class StoredCode(Model):
@@ -57,15 +66,14 @@ class Code(Model):
             ),
             rule("!has(self.url) || has(self.sha256)", "code.url and code.sha256 belong together: give both"),
             rule(
-                "!has(self.sha256) || has(self.url) || has(self.s3Bucket)",
-                "code.sha256 is for an archive that is fetched: it needs code.url or code.s3Bucket",
+                "!has(self.sha256) || has(self.url) || has(self.s3Bucket) || has(self.oci)",
+                "code.sha256 is for an archive that is fetched: it needs code.url, code.s3Bucket or code.oci",
             ),
             rule(
                 "has(self.s3Bucket) == has(self.s3Key)",
                 "code.s3Bucket and code.s3Key belong together: give both or neither",
             ),
             rule("!has(self.s3ObjectVersion) || has(self.s3Bucket)", "code.s3ObjectVersion needs code.s3Bucket"),
-            not_served("oci"),
         )
     )
 
@@ -78,7 +86,7 @@ class Code(Model):
     url: Annotated[str, Field(pattern="^https?://.+", max_length=2048)] | None = None
     """HTTP(S) address of a zip archive, fetched once by the operator; to deploy another one, change sha256."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    """Hex SHA-256 that the archive at url, or in the bucket, must have."""
+    """Hex SHA-256 that the archive at url must have, or that in a bucket, or what is stored of an artifact."""
     stored: StoredCode | None = None
     """An archive that came by the control API, as it writes it."""
     s3_bucket: Bucket | None = None

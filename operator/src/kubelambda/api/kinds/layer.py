@@ -6,11 +6,11 @@ from pydantic import ConfigDict, Field
 
 from kubelambda.api import limits
 from kubelambda.api.conditions import Condition
-from kubelambda.api.kinds.function_code import Bucket, ConfigMapCode, ObjectKey, ObjectVersion, StoredCode
+from kubelambda.api.kinds.function_code import Bucket, ConfigMapCode, ObjectKey, ObjectVersion, OciCode, StoredCode
 from kubelambda.api.model import Model
 from kubelambda.api.validations import rule, rules
 
-CONTENT_SOURCES = ("zipFile", "configMapRef", "url", "stored", "s3Bucket")
+CONTENT_SOURCES = ("zipFile", "configMapRef", "url", "stored", "s3Bucket", "oci")
 Runtimes = Annotated[list[Annotated[str, Field(max_length=63)]], Field(max_length=15)]
 Architectures = Annotated[list[Literal["x86_64", "arm64"]], Field(max_length=2)]
 Conditions = Annotated[
@@ -31,8 +31,8 @@ class LayerContent(Model):
             ),
             rule("!has(self.url) || has(self.sha256)", "content.url and content.sha256 belong together: give both"),
             rule(
-                "!has(self.sha256) || has(self.url) || has(self.s3Bucket)",
-                "content.sha256 is for an archive that is fetched: it needs content.url or content.s3Bucket",
+                "!has(self.sha256) || has(self.url) || has(self.s3Bucket) || has(self.oci)",
+                "content.sha256 is for what is fetched: it needs content.url, content.s3Bucket or content.oci",
             ),
             rule(
                 "has(self.s3Bucket) == has(self.s3Key)",
@@ -49,7 +49,7 @@ class LayerContent(Model):
     url: Annotated[str, Field(pattern="^https?://.+", max_length=2048)] | None = None
     """HTTP(S) address of a zip archive, fetched once by the operator; to publish another one, change sha256."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    """Hex SHA-256 that the archive at url, or in the bucket, must have."""
+    """Hex SHA-256 that the archive at url must have, or that in a bucket, or what is stored of an artifact."""
     stored: StoredCode | None = None
     """An archive that came by the control API, as it writes it."""
     s3_bucket: Bucket | None = None
@@ -58,6 +58,8 @@ class LayerContent(Model):
     """Key of the archive. What is there is fetched when this, s3ObjectVersion or sha256 changes."""
     s3_object_version: ObjectVersion | None = None
     """Version of the archive in a bucket that keeps them."""
+    oci: OciCode | None = None
+    """An OCI artifact."""
 
 
 class LayerPermission(Model):
@@ -133,6 +135,8 @@ class LayerVersionContent(Model):
     """Proves that the archive was published in this namespace: who only knows a digest does not have its content."""
     source: str | None = None
     """Where it was fetched from, by name."""
+    resolved: str | None = None
+    """What that name stood for: an artifact by its digest."""
 
 
 class LayerVersionSpec(Model):

@@ -14,7 +14,7 @@ from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.work_queue import Key
-from kubelambda.core.code.remote_source import S3Source
+from kubelambda.core.code.remote_source import OciSource, S3Source
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS, LAYERS, Resource
@@ -26,6 +26,9 @@ def wanted_archive(code: Code | LayerContent) -> WantedArchive | None:
         return WantedArchive(code.url, code.sha256)
     if code.s3_bucket is not None:
         return WantedArchive(S3Source(code.s3_bucket, code.s3_key or "", code.s3_object_version), code.sha256)
+    if code.oci is not None:
+        secret = code.oci.pull_secret.name if code.oci.pull_secret else None
+        return WantedArchive(OciSource(code.oci.reference, secret), code.sha256)
     return None
 
 

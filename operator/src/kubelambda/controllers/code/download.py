@@ -103,7 +103,10 @@ async def _fetch(code: CodeState, key: Key, wanted: WantedArchive) -> str:
     if wanted.sha256 not in (None, found.sha256):
         raise WrongDigest(f"the archive at {wanted.name} has SHA-256 {found.sha256}, not {wanted.sha256}")
     code.unreferenced.pop(found.sha256, None)
-    code.arrivals[key] = wanted, DeployedCode(sha256=found.sha256, size=found.size, source=wanted.name)
+    code.arrivals[key] = (
+        wanted,
+        DeployedCode(sha256=found.sha256, size=found.size, source=wanted.name, resolved=found.resolved),
+    )
     return found.sha256
 
 

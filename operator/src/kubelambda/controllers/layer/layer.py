@@ -105,6 +105,7 @@ async def _content(
         unzipped_size=size,
         signature=state.store.upload_signature(key.namespace, found.sha256),
         source=found.source,
+        resolved=found.resolved,
     )
 
 
@@ -121,7 +122,7 @@ def _published_from(
     newest = max(versions, key=lambda facts: facts.number, default=None)
     if newest is None or newest.signature != state.store.upload_signature(key.namespace, newest.sha256):
         return None
-    return DeployedCode(sha256=newest.sha256, size=newest.size, source=newest.source)
+    return DeployedCode(sha256=newest.sha256, size=newest.size, source=newest.source, resolved=newest.resolved)
 
 
 async def _publish(context: Context, key: Key, body: Object, version: LayerVersionSpec) -> None:

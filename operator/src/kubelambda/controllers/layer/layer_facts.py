@@ -23,6 +23,7 @@ def layer_version_facts(body: Object) -> LayerVersionFacts:
         runtimes=tuple(spec.get("compatibleRuntimes") or ()),
         architectures=tuple(spec.get("compatibleArchitectures") or ()),
         source=content.get("source"),
+        resolved=content.get("resolved"),
         terminating="deletionTimestamp" in body["metadata"],
     )
 

@@ -26,6 +26,7 @@ class LayerVersionFacts:
     terminating: bool = False
     source: str | None = None
     """Where the archive was fetched from, by name."""
+    resolved: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

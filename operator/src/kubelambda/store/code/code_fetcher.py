@@ -20,6 +20,8 @@ class FetchedCode:
 
     sha256: str
     size: int
+    resolved: str | None = None
+    """What the name of its source stood for, where that is not all of it."""
 
 
 class CodeFetcher:
@@ -57,7 +59,7 @@ def _outcome(status: int, body: bytes) -> FetchedCode:
     try:
         found: dict[str, Any] = json.loads(body)
         if status == 200:
-            return FetchedCode(found["sha256"], found["size"])
+            return FetchedCode(found["sha256"], found["size"], found.get("resolved"))
         raise FetchFailed(FetchFailure(found["kind"]), found["message"])
     except (ValueError, KeyError, TypeError) as error:
         raise FetchFailed(FetchFailure.UNAVAILABLE, f"the code fetcher answers {status}") from error
