@@ -23,7 +23,9 @@ def main() -> int:
     commands.add_parser("kubeconfig", help="print the path of the cluster's kubeconfig")
     built = commands.add_parser("binaries", help="build the programs into the cache folder, without a cluster")
     built.add_argument(
-        "--etcd", action="store_true", help="a NATS server too, and Debian's etcd, Prometheus and registry, unless they are there"
+        "--etcd",
+        action="store_true",
+        help="a NATS server too, and Debian's etcd, Prometheus and registry, unless they are there",
     )
     commands.add_parser(
         "brokers", help="install Debian's RabbitMQ and ActiveMQ, which tests start, unless they are there"

@@ -64,6 +64,8 @@ def _manifests() -> list[dict[str, Any]]:
         "image": platform_image().replace("/platform:", "/aws:"),
         "imagePullPolicy": "Never",
         "ports": [{"name": "http", "containerPort": PORT}],
+        # Names of Services have dots: moto would take the first part of one for a bucket.
+        "env": [{"name": "S3_IGNORE_SUBDOMAIN_BUCKETNAME", "value": "true"}],
         "readinessProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 1},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
