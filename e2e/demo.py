@@ -101,7 +101,7 @@ def send_an_event() -> None:
     answer = client.invoke(FunctionName="hello", InvocationType="Event", Payload=b'{"name": "an event"}')
     request_id = answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-requestid"]
     print(f"accepted with {answer['StatusCode']}, request id {request_id}")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     logs = ["kubectl", "logs", "--selector", "kubelambda.dev/function=hello", "--tail=50", "--prefix=false"]
     while True:
         printed = subprocess.run(logs, check=False, text=True, capture_output=True).stdout
@@ -131,7 +131,7 @@ def send_a_message() -> None:
         print(run("kubectl", "apply", "-f", str(EXAMPLES / "sqs.yaml")), end="")
         print(run("kubectl", "wait", "--for=condition=Polling", "eventsourcemapping/orders", "--timeout=60s"), end="")
         queues.send_message(QueueUrl=url, MessageBody='{"kind": "order", "total": 5}')
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
             names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
             left = queues.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]

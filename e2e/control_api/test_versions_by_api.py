@@ -57,9 +57,9 @@ def test_an_alias_moves_between_versions(account: Account, arn: str) -> None:
         except client.exceptions.ResourceNotFoundException as error:
             raise AssertionError(str(error)) from error
 
-    eventually(lambda: answers("1"), timeout=30)
+    eventually(lambda: answers("1"))
     client.update_alias(FunctionName=arn, Name="live", FunctionVersion="2")
-    eventually(lambda: answers("2"), timeout=30)
+    eventually(lambda: answers("2"))
     assert client.get_alias(FunctionName=arn, Name="live")["FunctionVersion"] == "2"
 
 
@@ -76,7 +76,7 @@ def test_provisioned_concurrency_becomes_ready(account: Account, arn: str) -> No
         found = client.get_provisioned_concurrency_config(FunctionName=arn, Qualifier="kept")
         return bool(found["Status"] == "READY" and found["AvailableProvisionedConcurrentExecutions"] == 1)
 
-    eventually(ready, timeout=90)
+    eventually(ready)
     client.delete_provisioned_concurrency_config(FunctionName=arn, Qualifier="kept")
 
 

@@ -36,7 +36,7 @@ def layer(account: Account, name: str, files: dict[str, str], number: int = 1) -
         assert status.get("latestVersion") == number, json.dumps(status)
         return str(status["latestVersionArn"])
 
-    return eventually(published, timeout=30)
+    return eventually(published)
 
 
 def test_the_example_runs(account: Account) -> None:
@@ -56,7 +56,7 @@ def test_later_layers_win_and_versions_keep_theirs(account: Account) -> None:
     layer(account, "second", {"python/shared.py": "name = 'newer'"}, number=2)
     assert account.invoke("ordered")["Payload"] == ["second", "only"]
     account.function("ordered", NAMES, layers=[first, "second:2"])
-    assert eventually(lambda: account.invoke("ordered")["Payload"] == ["newer", "only"], timeout=30)
+    assert eventually(lambda: account.invoke("ordered")["Payload"] == ["newer", "only"])
 
 
 def test_node_modules_and_programs_of_layers_are_found(account: Account) -> None:

@@ -36,7 +36,7 @@ def received(client: Any, url: str) -> Any:
         answer = client.receive_message(QueueUrl=url, MessageAttributeNames=["All"])
         return list(answer.get("Messages", []))
 
-    return eventually(asked, timeout=60)[0]
+    return eventually(asked)[0]
 
 
 def test_what_cannot_be_processed_is_in_both_queues(account: Account, queues: Any) -> None:
@@ -60,7 +60,7 @@ def test_what_cannot_be_processed_is_in_both_queues(account: Account, queues: An
             raise AssertionError(str(error)) from error
         return answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-requestid"]
 
-    request_id = eventually(send, timeout=20)
+    request_id = eventually(send)
     letter = received(queues, dead_url)
     assert json.loads(letter["Body"]) == {"number": 1}
     attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
@@ -77,7 +77,7 @@ def test_an_event_is_not_lost_while_its_destination_is_not_there(account: Accoun
     config = {**NO_RETRY, "destinationConfig": {"onFailure": {"destination": arn}}}
     account.function("late", FAILS, eventInvokeConfig=config)
     account.client.invoke(FunctionName=account.arn("late"), InvocationType="Event", Payload=b"{}")
-    eventually(lambda: account.environments("late"), timeout=30)
+    eventually(lambda: account.environments("late"))
     url, _ = new_queue(queues, "late")
     record = json.loads(received(queues, url)["Body"])
     assert record["requestContext"]["approximateInvokeCount"] == 1

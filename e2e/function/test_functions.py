@@ -127,7 +127,7 @@ def test_an_update_runs_the_new_code_and_loses_no_request(account: Account) -> N
     caller.start()
     for version in (1, 2, 3):
         account.function("updated", RETURN.format(value=version))
-        eventually(lambda version=version: account.invoke("updated")["Payload"] == version, timeout=20)
+        eventually(lambda version=version: account.invoke("updated")["Payload"] == version)
     stop.set()
     caller.join()
     values = [answer["Payload"] for answer in answers]
@@ -154,7 +154,7 @@ def test_a_broken_update_leaves_the_old_code_serving(account: Account) -> None:
     eventually(failed)
     assert account.invoke("survivor")["Payload"] == "old"
     account.function("survivor", RETURN.format(value="new"))
-    eventually(lambda: account.invoke("survivor")["Payload"] == "new", timeout=20)
+    eventually(lambda: account.invoke("survivor")["Payload"] == "new")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_unusable_code_fails_with_a_clear_condition(
         conditions = account.get("function", name).get("status", {}).get("conditions", [])
         return any(c["type"] == "Ready" and c["status"] == "False" and text in c["message"] for c in conditions)
 
-    eventually(told, timeout=90)
+    eventually(told)
 
 
 def test_an_unknown_runtime_is_named(account: Account) -> None:
@@ -242,7 +242,7 @@ def test_memory_and_cpu_of_the_environment_follow_memory_size(account: Account) 
         pod = account.environments("sized")[0]
         return bool(pod["spec"]["containers"][0]["resources"]["limits"]["cpu"] in ("1", "1000m"))
 
-    eventually(resized, timeout=20)
+    eventually(resized)
 
 
 def test_a_cold_start_without_a_pool_pod_works(account: Account) -> None:
@@ -273,4 +273,4 @@ def test_deleting_functions_leaves_nothing(other_account: Account) -> None:
         assert not left, [(item["kind"], item["metadata"]["name"]) for item in left]
         return True
 
-    eventually(nothing, timeout=90)
+    eventually(nothing)

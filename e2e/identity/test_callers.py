@@ -83,9 +83,9 @@ def owner(account: Account) -> Account:
         except ClientError as error:  # the key is on its way to the replicas
             raise AssertionError(str(error)) from error
 
-    assert eventually(created, timeout=30)["FunctionArn"] == account.arn("signed")
+    assert eventually(created)["FunctionArn"] == account.arn("signed")
     account.client.get_waiter("function_active_v2").wait(FunctionName="signed", WaiterConfig={"Delay": 1})
-    eventually(lambda: anonymous(account).status == 403, timeout=30)
+    eventually(lambda: anonymous(account).status == 403)
     return account
 
 
@@ -174,7 +174,7 @@ def test_another_account_with_and_without_permission(owner: Account, other_accou
         assert error == "AccessDeniedException", text
         return text
 
-    assert eventually(denied, timeout=30) == (
+    assert eventually(denied) == (
         f"User: arn:aws:iam::{other_account.account_id}:user/{GUEST} is not authorized to perform: "
         f"lambda:InvokeFunction on resource: {arn} because no resource-based policy allows the "
         "lambda:InvokeFunction action"
@@ -189,10 +189,10 @@ def test_another_account_with_and_without_permission(owner: Account, other_accou
         except ClientError:
             return False
 
-    eventually(invited, timeout=20)
+    eventually(invited)
     assert refused(lambda: guest.get_function(FunctionName=arn))[0] == "AccessDeniedException"
     owner.client.remove_permission(FunctionName="signed", StatementId="guest")
-    eventually(lambda: not invited(), timeout=20)
+    eventually(lambda: not invited())
 
 
 def test_a_token_of_kubectl(owner: Account) -> None:
@@ -207,7 +207,7 @@ def test_a_token_of_kubectl(owner: Account) -> None:
     def invoked() -> bool:
         return json.loads(anonymous(owner, Authorization=f"Bearer {token}").body) == ["hi", owner.arn("signed")]
 
-    eventually(invoked, timeout=30)
+    eventually(invoked)
     denied = anonymous(owner, Authorization=f"Bearer {other}")
     assert denied.status == 403
     text = json.loads(denied.body)["Message"]
@@ -226,7 +226,7 @@ def test_events_run_and_everything_is_in_the_audit_log(owner: Account) -> None:
         pods = [pod["metadata"]["name"] for pod in owner.environments("signed")]
         return any("handled later" in kubectl("--namespace", owner.namespace, "logs", pod) for pod in pods)
 
-    eventually(handled, timeout=40)
+    eventually(handled)
 
     def told() -> bool:
         found = set()
@@ -240,7 +240,7 @@ def test_events_run_and_everything_is_in_the_audit_log(owner: Account) -> None:
                 found |= {(line["action"], line["caller"].rpartition("/")[2]) for line in audit if line["status"] < 300}
         return {("lambda:CreateFunction", KEY), ("lambda:InvokeFunction", KEY)} <= found
 
-    eventually(told, timeout=20)
+    eventually(told)
 
 
 def test_a_key_that_is_taken_away_stops_within_seconds(owner: Account) -> None:
@@ -256,5 +256,5 @@ def test_a_key_that_is_taken_away_stops_within_seconds(owner: Account) -> None:
             return bool(error.response["Error"]["Code"] == "UnrecognizedClientException")
         return False
 
-    eventually(out, timeout=20)
+    eventually(out)
     assert time.monotonic() - began < 20

@@ -36,7 +36,7 @@ def kubectl_json(*arguments: str) -> Any:
     return json.loads(kubectl(*arguments, "--output", "json"))
 
 
-def eventually[T](attempt: Callable[[], T], *, timeout: float = 60, interval: float = 0.25) -> T:
+def eventually[T](attempt: Callable[[], T], *, timeout: float = 120, interval: float = 0.25) -> T:
     """The first true result of `attempt`; its last assertion error, or False result, after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:

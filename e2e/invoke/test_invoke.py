@@ -212,7 +212,7 @@ def test_logs_of_an_environment_are_its_pods_logs(account: Account, hello: str) 
         logs = "".join(kubectl("--namespace", account.namespace, "logs", pod["metadata"]["name"]) for pod in pods)
         return f"START RequestId: {request_id}" in logs and f"REPORT RequestId: {request_id}" in logs
 
-    eventually(logged, timeout=15)
+    eventually(logged)
 
 
 def test_client_context_reaches_the_handler(account: Account) -> None:

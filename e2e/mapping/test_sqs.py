@@ -53,7 +53,7 @@ class Queues:
             **spec,
         }
         self.account.apply({"kind": "EventSourceMapping", "metadata": {"name": name}, "spec": wanted})
-        eventually(lambda: self.condition(name, "Polling") == "True", timeout=60)
+        eventually(lambda: self.condition(name, "Polling") == "True")
         return url, name
 
     def condition(self, name: str, kind: str) -> str:
@@ -170,7 +170,7 @@ def test_a_mapping_that_is_disabled_leaves_messages_where_they_are(queues: Queue
     url, name = queues.mapped()
     scope = ("--namespace", queues.account.namespace)
     kubectl(*scope, "patch", "esm", name, "--type=merge", "--patch", '{"spec": {"enabled": false}}')
-    eventually(lambda: queues.condition(name, "Polling") == "False", timeout=60)
+    eventually(lambda: queues.condition(name, "Polling") == "False")
     queues.send(url, {"number": 6})
     time.sleep(3)
     assert not queues.empty(url)

@@ -50,15 +50,15 @@ def test_a_stream_is_read_in_order_though_its_poller_is_killed(account: Account)
                 queues.delete_message(QueueUrl=results, ReceiptHandle=message["ReceiptHandle"])
             return number in seen
 
-        eventually(lambda: saw(5), timeout=60)
+        eventually(lambda: saw(5))
         for pod in platform_pods("pollers"):
             kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", pod, "--grace-period=0", "--force")
         rolled_out("deployment", "pollers")
-        eventually(lambda: saw(39), timeout=90)
+        eventually(lambda: saw(39))
         assert set(seen) == set(range(40))
 
         def position() -> Any:
             return account.get("eventsourcemapping", "clicks")["status"].get("checkpoints", {}).get("shards", [])
 
-        eventually(lambda: bool(position()) and position()[0]["sequenceNumber"] == "40", timeout=30)
+        eventually(lambda: bool(position()) and position()[0]["sequenceNumber"] == "40")
         assert account.get("eventsourcemapping", "clicks")["status"]["lastProcessingResult"] == "OK"

@@ -66,18 +66,18 @@ def test_security_groups_decide_what_a_function_reaches(account: Account, target
     group(account, 5432, 5432)
     account.function("closed", source, timeout=60, vpcConfig=network)
     blocked = dict.fromkeys(targets, "blocked") | {"DNS": "reached", "at INIT": {"other:5432": "blocked"}}
-    found = eventually(lambda: reached(account, targets, blocked | {"db:5432": "reached"}), timeout=30)
+    found = eventually(lambda: reached(account, targets, blocked | {"db:5432": "reached"}))
     assert found
 
     before = [pod["metadata"]["name"] for pod in account.environments("closed")]
     group(account, 5433, 5433)
-    assert eventually(lambda: reached(account, targets, blocked | {"db:5433": "reached"}), timeout=30)
+    assert eventually(lambda: reached(account, targets, blocked | {"db:5433": "reached"}))
     assert [pod["metadata"]["name"] for pod in account.environments("closed")] == before
 
     account.function("neighbour", source, timeout=60, vpcConfig=network)
     assert len(policies(account)) == 1
     kubectl("--namespace", account.namespace, "delete", "function", "closed", "neighbour")
-    eventually(lambda: policies(account) == [], timeout=30)
+    eventually(lambda: policies(account) == [])
 
 
 def test_a_subnet_that_does_not_exist_is_named(account: Account) -> None:

@@ -134,7 +134,7 @@ def test_raising_the_reservation_takes_effect(account: Account) -> None:
         except ClientError as error:
             raise AssertionError(str(error)) from error
 
-    eventually(runs, timeout=15)
+    eventually(runs)
 
 
 def test_the_account_quota_is_shared_by_its_functions(other_account: Account) -> None:

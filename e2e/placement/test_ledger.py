@@ -51,7 +51,7 @@ def test_the_ledger_does_not_drift_under_load(account: Account) -> None:
         return metric("kubelambda_ledger_reconciliations_total") >= before + 4
 
     with Load(account, "steady", callers=4, pause=0.005) as load:
-        eventually(compared_twice, timeout=90)
+        eventually(compared_twice)
     assert not load.failed, load.summary()
 
 
@@ -64,10 +64,10 @@ def test_an_environment_that_runs_what_it_was_not_given_is_retired(account: Acco
     place = pod["status"]["podIP"], pod["metadata"]["uid"], str(uuid.uuid4())
     command = ("exec", frontend, "--", "/usr/bin/python3", "-P", "-c", STRAY, *place)
     assert kubectl("--namespace", SYSTEM_NAMESPACE, *command).strip() == "sent"
-    eventually(lambda: metric("kubelambda_ledger_drift") == 1, timeout=60)
+    eventually(lambda: metric("kubelambda_ledger_drift") == 1)
     eventually(lambda: not account.environments("stray"))
     assert account.invoke("stray", {"again": 1})["Payload"] == {"again": 1}
-    eventually(lambda: metric("kubelambda_ledger_drift") == 0, timeout=60)
+    eventually(lambda: metric("kubelambda_ledger_drift") == 0)
 
 
 @pytest.mark.exclusive

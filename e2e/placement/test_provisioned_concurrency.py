@@ -87,5 +87,5 @@ def test_a_lost_provisioned_environment_is_replaced(account: Account) -> None:
             return pod["metadata"]["name"] not in names and provisioned(account, "refilled").get("status") == "READY"
 
         eventually(replaced, timeout=180)
-        eventually(lambda: account.invoke("refilled:live")["Payload"]["kind"] == "provisioned-concurrency", timeout=60)
+        eventually(lambda: account.invoke("refilled:live")["Payload"]["kind"] == "provisioned-concurrency")
     assert not load.failed, load.summary()

@@ -105,7 +105,7 @@ def test_a_pod_that_its_node_cannot_resize_serves_until_another_takes_its_place(
         pods = account.environments("misplaced")
         return [pod["metadata"]["name"] for pod in pods] != [first] and len(pods) == 1
 
-    eventually(replaced, timeout=90)
+    eventually(replaced)
     (pod,) = account.environments("misplaced")
     assert milli(pod["status"]["containerStatuses"][0]["resources"]["requests"]["cpu"]) > 10
     assert account.invoke("misplaced", 0)["Payload"] == 1

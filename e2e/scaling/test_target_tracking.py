@@ -47,7 +47,7 @@ def capacity(account: Account, name: str) -> int:
 def scaled_out_and_in(account: Account, name: str) -> None:
     """Three callers on one environment add some; one that pauses much takes some away; nobody gets an error."""
     with Load(account, f"{name}:live", callers=3) as load:
-        eventually(lambda: capacity(account, name) >= 3, timeout=60)
+        eventually(lambda: capacity(account, name) >= 3)
         eventually(lambda: status(account, name)["provisionedConcurrency"]["status"] == "READY", timeout=120)
         assert kubectl_json("--namespace", account.namespace, "get", "alias", f"{name}-live")["status"]["scaling"]
     assert not load.failed, load.summary()
@@ -55,7 +55,7 @@ def scaled_out_and_in(account: Account, name: str) -> None:
     assert "is above the target of 0.5" in activity["cause"]
     high = capacity(account, name)
     with Load(account, f"{name}:live", callers=1, pause=1.5) as load:
-        eventually(lambda: capacity(account, name) < high, timeout=90)
+        eventually(lambda: capacity(account, name) < high)
     assert not load.failed, load.summary()
 
 
@@ -99,11 +99,11 @@ def test_capacity_follows_a_real_prometheus_and_freezes_without_it(account: Acco
     assert active(account, "tracked")[0] == "True"
     where = ("--namespace", "kubelambda-monitoring")
     with Load(account, "tracked:live", callers=3) as load:
-        eventually(lambda: capacity(account, "tracked") >= 3, timeout=60)
+        eventually(lambda: capacity(account, "tracked") >= 3)
         kubectl(*where, "scale", prometheus, "--replicas=0")
-        eventually(lambda: active(account, "tracked") == ("False", "MetricsUnavailable"), timeout=60)
+        eventually(lambda: active(account, "tracked") == ("False", "MetricsUnavailable"))
         frozen = capacity(account, "tracked")
         kubectl(*where, "scale", prometheus, "--replicas=1")
-        eventually(lambda: active(account, "tracked")[0] == "True", timeout=90)
+        eventually(lambda: active(account, "tracked")[0] == "True")
         assert capacity(account, "tracked") >= frozen
     assert not load.failed, load.summary()
