@@ -20,6 +20,7 @@ WRITTEN = {
         "functions.kubelambda.dev/status",
         "functionversions.kubelambda.dev",
         "functionversions.kubelambda.dev/status",
+        "invokeendpoints.kubelambda.dev/status",
         "layers.kubelambda.dev/status",
         "layerversions.kubelambda.dev",
         "layerversions.kubelambda.dev/status",

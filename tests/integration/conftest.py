@@ -17,6 +17,7 @@ from kubelambda.kube.resources import (
     EVENT_SOURCE_MAPPINGS,
     FUNCTION_VERSIONS,
     FUNCTIONS,
+    INVOKE_ENDPOINTS,
     LAYER_VERSIONS,
     LAYERS,
     NAMESPACES,
@@ -55,7 +56,8 @@ async def namespace(client: KubeClient) -> AsyncIterator[str]:
     yield name
     # There is no namespace controller here: what is in it must go one by one.
     # What stays is work for the operators of all later tests.
-    for resource in (FUNCTIONS, ALIASES, FUNCTION_VERSIONS, EVENT_SOURCE_MAPPINGS, LAYERS, LAYER_VERSIONS):
+    kinds = (FUNCTIONS, ALIASES, FUNCTION_VERSIONS, EVENT_SOURCE_MAPPINGS, LAYERS, LAYER_VERSIONS, INVOKE_ENDPOINTS)
+    for resource in kinds:
         async for body in client.each(resource, name):
             with suppress(NotFound):
                 await client.delete(resource, body["metadata"]["name"], name)

@@ -30,6 +30,7 @@ def start(control_plane: ControlPlane) -> None:
         "layerversions",
         "accesspoints",
         "runtimes",
+        "invokeendpoints",
         "subnets",
         "securitygroups",
         "eventsourcemappings",

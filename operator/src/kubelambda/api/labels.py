@@ -50,6 +50,11 @@ NETWORK_POLICY_BASE: Final = "base"
 SECURITY_GROUP: Final = f"security-group.{GROUP}"
 """Prefix of the label of a group's members: `security-group.kubelambda.dev/<group>: ""`."""
 
+INVOKE_ENDPOINT: Final = f"{GROUP}/invoke-endpoint"
+"""Label of what we make for an InvokeEndpoint, with a digest of its name; the annotation has `namespace/name`."""
+FRONTENDS: Final = f"{GROUP}/frontends"
+"""Label of the frontends' Service, which its EndpointSlices have too."""
+
 CLAIMED_AT: Final = f"{GROUP}/claimed-at"
 
 ACCOUNT_ID: Final = f"{GROUP}/account-id"

@@ -5,6 +5,7 @@ from ipaddress import ip_address, ip_network
 
 from kubelambda.api import environment_protocol, labels
 from kubelambda.api.settings import NetworkSettings
+from kubelambda.core.network import endpoint_ports
 from kubelambda.resources.environment_pod import Manifest
 
 AGENTS = "kubelambda-environments"
@@ -33,7 +34,7 @@ def environment_network_policies(
             {"matchLabels": ENVIRONMENTS},
             ingress=[
                 {
-                    "from": [_ours(system_namespace, "frontend")],
+                    "from": [ours(system_namespace, "frontend")],
                     "ports": [{"port": environment_protocol.CONTROL_PORT, "protocol": "TCP"}],
                 }
             ],
@@ -58,7 +59,7 @@ def environment_network_policies(
             {"matchLabels": ENVIRONMENTS, "matchExpressions": [closed]},
             egress=[
                 {"to": settings.resolvers, "ports": _DNS_PORTS},
-                {"to": [_ours(system_namespace, "code-store")], "ports": _HTTP},
+                {"to": [ours(system_namespace, "code-store")], "ports": _HTTP},
             ],
         ),
     ]
@@ -75,7 +76,8 @@ def _policy(namespace: str, name: str, selector: Manifest, **directions: list[Ma
     }
 
 
-def _ours(system_namespace: str, component: str) -> Manifest:
+def ours(system_namespace: str, component: str) -> Manifest:
+    """A component of ours, as a peer of a policy."""
     return {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": system_namespace}},
         "podSelector": {
@@ -86,7 +88,12 @@ def _ours(system_namespace: str, component: str) -> Manifest:
 
 def _system_services(system_namespace: str) -> list[Manifest]:
     """What environments need of us: large archives; and functions invoke functions, as on Lambda."""
-    return [{"to": [_ours(system_namespace, name) for name in ("code-store", "frontend")], "ports": _HTTP}]
+    endpoints = {"port": endpoint_ports.FIRST, "endPort": endpoint_ports.LAST, "protocol": "TCP"}
+    return [
+        {"to": [ours(system_namespace, name) for name in ("code-store", "frontend")], "ports": _HTTP},
+        # Who gets in there is for the policies of the InvokeEndpoints to say.
+        {"to": [ours(system_namespace, "frontend")], "ports": [endpoints]},
+    ]
 
 
 def _outside(network: str, refused: Iterable[str]) -> Manifest:

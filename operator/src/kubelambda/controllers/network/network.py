@@ -12,12 +12,14 @@ from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, Vers
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
+from kubelambda.controllers.network.invoke_endpoint_facts import WATCHED_ENDPOINTS, InvokeEndpointFacts
 from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS, SubnetFacts
 from kubelambda.core.network.network_set import NetworkSet
-from kubelambda.core.network.traffic_rules import Reach, egress_rules, ingress_rules
+from kubelambda.core.network.traffic_rules import PolicyRule, Reach, egress_rules, ingress_rules
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import NETWORK_POLICIES
+from kubelambda.resources.environment_network_policy import ours
 from kubelambda.resources.network_set_policy import network_policy_name, network_set_policy
 
 KIND = "Network"
@@ -54,7 +56,19 @@ def _policy(context: Context, namespace: str, found: NetworkSet) -> Object:
     internet = any(subnet.internet for name in found.subnets if (subnet := subnets.get(namespace, name)))
     known = [group for name in found.groups if (group := groups.get(namespace, name))]
     reach = Reach(internet, context.settings.network.refused_networks)
-    return network_set_policy(namespace, found.id, egress=egress_rules(known, reach), ingress=ingress_rules(known))
+    egress = [*egress_rules(known, reach), *_endpoint_rules(context, namespace, found)]
+    return network_set_policy(namespace, found.id, egress=egress, ingress=ingress_rules(known))
+
+
+def _endpoint_rules(context: Context, namespace: str, found: NetworkSet) -> list[PolicyRule]:
+    """Members of a group that an InvokeEndpoint names reach it without a rule of the group."""
+    ports = sorted(
+        endpoint.port
+        for _, endpoint in context.cluster[WATCHED_ENDPOINTS].within(namespace)
+        if endpoint.port is not None and set(endpoint.groups) & set(found.groups)
+    )
+    frontends = ours(context.settings.system_namespace, "frontend")
+    return [{"to": [frontends], "ports": [{"protocol": "TCP", "port": port}]} for port in ports]
 
 
 def _of_function(change: Change[FunctionFacts]) -> Iterable[Key]:
@@ -73,6 +87,12 @@ def _of_part(change: Change[SubnetFacts] | Change[SecurityGroupSpec]) -> Iterabl
     yield Key(KIND, change.namespace, change.namespace)
 
 
+def _of_endpoint(change: Change[InvokeEndpointFacts]) -> Iterable[Key]:
+    before, after = ((facts.port, facts.groups) if facts else (None, ()) for facts in (change.before, change.after))
+    if before != after:
+        yield Key(KIND, change.namespace, change.namespace)
+
+
 def _of_policy(change: Change[PolicyFacts]) -> Iterable[Key]:
     if any(facts.of != labels.NETWORK_POLICY_BASE for facts in change.either):
         yield Key(KIND, change.namespace, change.namespace)
@@ -86,6 +106,7 @@ CONTROLLER = Controller(
         Follow(WATCHED_VERSIONS, _of_version),
         Follow(WATCHED_SUBNETS, _of_part),
         Follow(WATCHED_GROUPS, _of_part),
+        Follow(WATCHED_ENDPOINTS, _of_endpoint),
         Follow(WATCHED_POLICIES, _of_policy, resync=True),
     ),
 )

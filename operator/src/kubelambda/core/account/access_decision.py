@@ -97,7 +97,7 @@ def url_denial(caller: Caller, question: AccessQuestion, *, granted: bool = Fals
 
 def allows(patterns: Sequence[str], action: str) -> bool:
     """Whether any of `patterns`, as `lambda:Get*`, has the action."""
-    return any(pattern in ("*", action) or _like(pattern, action) for pattern in patterns)
+    return any(pattern in ("*", action) or like(pattern, action) for pattern in patterns)
 
 
 def _fits(statement: PolicyStatement, caller: Caller, question: AccessQuestion) -> bool:
@@ -135,10 +135,10 @@ def _arn_like(pattern: str, arn: str | None) -> bool:
     if arn is None:
         return False
     patterns, parts = pattern.split(":", 5), arn.split(":", 5)
-    return len(patterns) == len(parts) and all(map(_like, patterns, parts))
+    return len(patterns) == len(parts) and all(map(like, patterns, parts))
 
 
-def _like(pattern: str, text: str) -> bool:
+def like(pattern: str, text: str) -> bool:
     """`*` and `?` in linear time, whatever the pattern: who wrote it may want it to take long."""
     at = star = mark = 0
     starred = False

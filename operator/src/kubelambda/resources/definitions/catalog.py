@@ -7,6 +7,7 @@ from kubelambda.resources.definitions.event_source_mapping_definition import eve
 from kubelambda.resources.definitions.event_target_definition import event_target_definition
 from kubelambda.resources.definitions.function_definition import function_definition
 from kubelambda.resources.definitions.function_version_definition import function_version_definition
+from kubelambda.resources.definitions.invoke_endpoint_definition import invoke_endpoint_definition
 from kubelambda.resources.definitions.layer_definition import layer_definition, layer_version_definition
 from kubelambda.resources.definitions.runtime_definition import runtime_definition
 from kubelambda.resources.definitions.security_group_definition import security_group_definition
@@ -22,6 +23,7 @@ DEFINITIONS = (
     runtime_definition,
     subnet_definition,
     security_group_definition,
+    invoke_endpoint_definition,
     event_source_mapping_definition,
     event_target_definition,
 )
