@@ -30,6 +30,7 @@ EVERYTHING = (
     "metrics.dashboards.enabled=true",
     "metrics.rules.enabled=true",
     "pools.forecast=true",
+    "frontend.public=false",
     "metrics.rules.labels.release=kube-prometheus-stack",
     "metrics.serviceMonitor.labels.release=kube-prometheus-stack",
     "codeStore.persistence.enabled=false",

@@ -344,7 +344,7 @@ class Cluster:
         end.push_async_callback(close)
         for reflector in found.caches.reflectors():
             self._task(reflector.run(), end)
-        for work in found.background():
+        for work in (*found.background(), found.serve_endpoints(connections)):
             self._task(work, end)
         await eventually(lambda: found.ready)
         self.members(found, *members)

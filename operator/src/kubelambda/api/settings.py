@@ -247,6 +247,8 @@ class Settings(Model):
     """Networks from which `code.url` is never fetched: whoever writes a Function must not reach what only we can."""
     billing_increment_ms: Annotated[int, Field(ge=1, le=60_000)] = limits.BILLING_INCREMENT_MS
     """Billed durations are multiples of it; 1 is AWS's present rule (§9.4)."""
+    public_frontend: bool = True
+    """Whether frontends serve everybody at their own port; else InvokeEndpoints are the only way in."""
     connections: ConnectionSettings = ConnectionSettings()
     """Connections of callers to a frontend."""
     network: NetworkSettings = NetworkSettings()

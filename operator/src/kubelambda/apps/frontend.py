@@ -68,6 +68,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         frontend.metrics.serve(arguments.metrics_port)
         tasks = [loop.create_task(reflector.run()) for reflector in frontend.caches.reflectors()]
         tasks += [loop.create_task(work) for work in frontend.background()]
+        tasks.append(loop.create_task(frontend.serve_endpoints(connections)))
         gc.freeze()
         log.info("serving on port %d", arguments.port)
         dead = await _first_death(stop, tasks)

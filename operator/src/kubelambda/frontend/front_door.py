@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from kubelambda.core.account import caller_refused
 from kubelambda.core.environment import secret_keys
 from kubelambda.core.environment.component_callers import CALLER, CallerRole, ComponentCallers
 from kubelambda.core.invoke import invoke_error
@@ -14,15 +15,17 @@ from kubelambda.frontend.cold_start.secret_report import SecretReport
 from kubelambda.frontend.control_api.control_api_proxy import ControlApiProxy
 from kubelambda.frontend.dispatch.invocation import refuse
 from kubelambda.frontend.invoke import invoke_request
-from kubelambda.frontend.invoke.caller_gate import PRINCIPAL, Check
+from kubelambda.frontend.invoke.caller_gate import PRINCIPAL, Check, invoke_refusal
 from kubelambda.frontend.invoke.early_answer import SMALL_BYTES, announced_length, answered_early
 from kubelambda.frontend.invoke.invoke_request import AnotherOperation, InvokeCall
 from kubelambda.frontend.invoke.url_door import Invoke, UrlDoor
 from kubelambda.wire.request import Request
 from kubelambda.wire.request_reader import Admission, Serve, Whole
 
-_CALLER: Final = CALLER.encode()
+CALLER_HEADER: Final = CALLER.encode()
+"""Where our own components say who they are."""
 _CONTROL_API: Final = re.compile(rb"/20\d\d-\d\d-\d\d/|/kubelambda/|/(?:\?|$)")
+_CLOSED: Final = "This installation has no public frontend: invoke through an InvokeEndpoint."
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH"})
 
 type Gate = Callable[[Request, InvokeCall, str, CallerRole | None], Check | None]
@@ -34,7 +37,10 @@ What can only be known of the whole request (a signature covers the body) is tol
 
 
 class FrontDoor:
-    """Routes of a frontend. `probes` answer by path, `urls` by host; `gate` keeps out who may not invoke a function."""
+    """Routes of a frontend. `probes` answer by path, `urls` by host; `gate` keeps out who may not invoke a function.
+
+    Where it is not `public`, only our own components come in: everybody else through an InvokeEndpoint.
+    """
 
     def __init__(
         self,
@@ -46,6 +52,7 @@ class FrontDoor:
         probes: dict[bytes, Serve],
         gate: Gate | None = None,
         urls: UrlDoor | None = None,
+        public: bool = True,
     ) -> None:
         self._callers = callers
         self._invoke = invoke
@@ -54,34 +61,37 @@ class FrontDoor:
         self._probes = probes
         self._gate = gate
         self._urls = urls
+        self._public = public
 
     def admit(self, request: Request) -> Admission:
         """Whole requests go to whoever answers them; large bodies that are not ours to read pass through."""
-        role = self._callers.role(request.headers.get(_CALLER))
+        role = self._callers.role(request.headers.get(CALLER_HEADER))
         request_id = invoke_request.new_request_id(request, trusted=role is not None)
         try:
             return self._route(request, request_id, role)
         except InvokeError as error:
-            return _refused(request, request_id, error)
+            return refused(request, request_id, error)
 
     def _route(self, request: Request, request_id: str, role: CallerRole | None) -> Admission:
+        target = request.target
+        if not self._public and role is None and target not in self._probes and target != secret_keys.PATH:
+            raise invoke_refusal(caller_refused.denied(_CLOSED))
         url_id = self._urls.id_of(request) if self._urls is not None and role is None else None
         if url_id is not None and self._urls is not None:
             return self._urls.admit(request, url_id, request_id)
-        target = request.target
         if invoke_request.PATH_END in target:
             try:
                 return self._invocation(request, request_id, invoke_request.parse_call(request), role)
             except AnotherOperation:
                 if invoke_request.is_invoke(target):  # with another method
-                    raise _unknown(request) from None
+                    raise unknown(request) from None
         probe = self._probes.get(target)
         if probe is not None:
             return Whole(SMALL_BYTES, probe)
         if target == secret_keys.PATH:
             return self._secret_report.admit(request)
         if request.method not in _METHODS or not _CONTROL_API.match(target):
-            raise _unknown(request)
+            raise unknown(request)
         return self._control_api.admit(request, request_id, lambda error: refuse(request, request_id, error))
 
     def close(self) -> None:
@@ -95,11 +105,11 @@ class FrontDoor:
         if self._gate is not None and (role is None or PRINCIPAL in request.headers):
             check = self._gate(request, call, request_id, role)
             if check is not None:
-                serve = partial(_checked, check, serve, request_id)
+                serve = partial(checked, check, serve, request_id)
         return Whole(limit, serve)
 
 
-def _checked(check: Check, serve: Serve, request_id: str, request: Request) -> None:
+def checked(check: Check, serve: Serve, request_id: str, request: Request) -> None:
     """Serves a request once the check has nothing against it."""
 
     def then(error: InvokeError | None) -> None:
@@ -111,12 +121,13 @@ def _checked(check: Check, serve: Serve, request_id: str, request: Request) -> N
     check(request, then)
 
 
-def _refused(request: Request, request_id: str, error: InvokeError) -> Admission:
+def refused(request: Request, request_id: str, error: InvokeError) -> Admission:
     """A refusal: at once where much is on its way, else after the body."""
     return answered_early(request, lambda whole: refuse(whole, request_id, error))
 
 
-def _unknown(request: Request) -> InvokeError:
+def unknown(request: Request) -> InvokeError:
+    """There is no such operation."""
     path = request.target.partition(b"?")[0].decode(errors="replace")
     return invoke_error.unknown_operation(request.method.decode(errors="replace"), path)
 

@@ -30,6 +30,9 @@ from kubelambda.frontend.control_api.control_api_proxy import ControlApiProxy
 from kubelambda.frontend.dispatch.invocation import Invocation
 from kubelambda.frontend.dispatch.leased_environments import Neighbourhood
 from kubelambda.frontend.dispatch.metrics import Metrics
+from kubelambda.frontend.endpoint.endpoint_door import EndpointDoor
+from kubelambda.frontend.endpoint.endpoint_gate import EndpointGate
+from kubelambda.frontend.endpoint.endpoint_listeners import EndpointListeners
 from kubelambda.frontend.front_door import FrontDoor
 from kubelambda.frontend.invoke.caller_gate import CallerGate
 from kubelambda.frontend.invoke.event_handover import EventHandover
@@ -75,6 +78,7 @@ class Frontend:
             on_namespace=self._namespace_changed,
             on_published=self._published_changed,
             on_members=self.members_changed,
+            on_endpoints=self._endpoints_changed,
         )
         self.metrics.watch_unreadable(self.caches.reflectors())
         self._unseen = UnseenFunctions(client)
@@ -110,7 +114,14 @@ class Frontend:
         self._passage = self._lead_on(settings.environments.start_timeout_seconds)
         accounts, callers = RequestAccounts(self.caches, settings), ComponentCallers(key)
         self._reception = self._receive(client, accounts, callers, settings.region)
-        self._door = self._open(client, accounts, callers, settings)
+        gate = CallerGate(client, self.caches, settings, self.audit, accounts)
+        self._door = self._open(client, callers, gate, settings)
+        endpoint_gate = EndpointGate(gate.authenticator, self.caches, settings, self.audit)
+        self._endpoints = EndpointListeners(
+            address,
+            lambda: list(self.caches.endpoints.items.values()),
+            EndpointDoor(self._reception.answer, endpoint_gate),
+        )
         self.draining = False
 
     def _lead_on(self, start_timeout_seconds: float) -> Passage:
@@ -155,12 +166,9 @@ class Frontend:
             synced=lambda: self.synced,
         )
 
-    def _open(
-        self, client: KubeClient, accounts: RequestAccounts, callers: ComponentCallers, settings: Settings
-    ) -> FrontDoor:
+    def _open(self, client: KubeClient, callers: ComponentCallers, gate: CallerGate, settings: Settings) -> FrontDoor:
         """Who gets which request."""
         probes: dict[bytes, Serve] = {b"/healthz": lambda request: request.respond(200, b"ok")}
-        gate = CallerGate(client, self.caches, settings, self.audit, accounts)
         urls = UrlDoor(
             self.caches,
             settings,
@@ -177,6 +185,7 @@ class Frontend:
             gate=gate,
             urls=urls,
             probes=probes | {b"/readyz": self._ready} | self._leasing.routes,
+            public=settings.public_frontend,
         )
 
     # -- requests ---------------------------------------------------------------------------------------------------
@@ -186,6 +195,10 @@ class Frontend:
         return ServerProtocol(
             _not_admitted, max_body=0, admit=self._door.admit, wording=front_door.wording, connections=connections
         )
+
+    async def serve_endpoints(self, connections: Connections) -> None:
+        """Serves what comes to the ports of InvokeEndpoints, until cancelled."""
+        await self._endpoints.run(connections)
 
     def _ready(self, request: Request) -> None:
         request.respond(*((200, b"ok") if self.ready else (503, b"draining" if self.draining else b"syncing")))
@@ -272,6 +285,9 @@ class Frontend:
 
     def _namespace_changed(self, name: Name, before: NamespaceView | None, after: NamespaceView | None) -> None:  # noqa: ARG002
         self.owned.namespace_changed(name[1], after)
+
+    def _endpoints_changed(self) -> None:
+        self._endpoints.changed()
 
     def members_changed(self) -> None:
         """Other frontends are ready than before."""

@@ -19,6 +19,7 @@ from kubelambda.kube.resources import (
     ENDPOINT_SLICES,
     FUNCTION_VERSIONS,
     FUNCTIONS,
+    INVOKE_ENDPOINTS,
     NAMESPACES,
     PODS,
     RUNTIMES,
@@ -43,6 +44,7 @@ class Caches:
         on_namespace: Changed[NamespaceView],
         on_published: Callable[[Name], None],
         on_members: Callable[[], None],
+        on_endpoints: Callable[[], None],
     ) -> None:
         self._on_function = on_function
         self._on_pod = on_pod
@@ -67,6 +69,7 @@ class Caches:
             client, DEPLOYMENTS, views.pool_view, on_change=lambda *_: None, label_selector=labels.POOL
         )
         self.access_keys = AccessKeyDirectory(client)
+        self.endpoints = Reflector(client, INVOKE_ENDPOINTS, views.endpoint_view, on_change=lambda *_: on_endpoints())
         self.members = Reflector(
             client,
             ENDPOINT_SLICES,
@@ -88,6 +91,7 @@ class Caches:
             self.pools,  # type: ignore[list-item]
             self.members,  # type: ignore[list-item]
             self.access_keys.secrets,  # type: ignore[list-item]
+            self.endpoints,  # type: ignore[list-item]
         ]
 
     def ready_members(self) -> frozenset[str]:

@@ -14,6 +14,7 @@ from kubelambda.core.environment.sizing import megabytes
 from kubelambda.core.invoke.routing import LATEST, AliasRoute
 from kubelambda.core.invoke.url_address import url_id
 from kubelambda.core.invoke.url_cors import CorsRules, cors_rules
+from kubelambda.core.network.endpoint_policy import EndpointRule, endpoint_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,21 @@ class NamespaceView:
     """The Secret that has the credentials of its functions."""
     auth_mode: str | None = None
     """How its callers must prove who they are, where it asks for more than the installation."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointView:
+    """An InvokeEndpoint that the operator has given its port."""
+
+    namespace: str
+    name: str
+    port: int
+    rank: tuple[str, str]
+    """Of those that have one port, the lowest has it."""
+    rules: tuple[EndpointRule, ...]
+    """Who may invoke what."""
+    reach: tuple[tuple[str, ...], tuple[str, ...]]
+    """Namespaces and groups that reach it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +231,21 @@ def namespace_view(body: dict[str, Any]) -> NamespaceView | None:
         pool_sizes={name: value for name, value in annotations.items() if name.startswith(labels.POOL_SIZE)},
         credentials_secret=annotations.get(labels.CREDENTIALS_SECRET) or None,
         auth_mode=annotations.get(labels.AUTH_MODE),
+    )
+
+
+def endpoint_view(body: dict[str, Any]) -> EndpointView | None:
+    """The view of an InvokeEndpoint; None of one that has no port."""
+    metadata, spec, port = body["metadata"], body["spec"], (body.get("status") or {}).get("frontendPort")
+    if port is None or "deletionTimestamp" in metadata:
+        return None
+    return EndpointView(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        port=port,
+        rank=(metadata["creationTimestamp"], metadata["uid"]),
+        rules=endpoint_rules(spec.get("policy") or ()),
+        reach=(tuple(spec.get("allowedNamespaces") or ()), tuple(spec.get("securityGroupIds") or ())),
     )
 
 

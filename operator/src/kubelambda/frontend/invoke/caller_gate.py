@@ -72,8 +72,8 @@ class CallerGate:
         self._mode = AuthMode(settings.auth.mode)
         self._audited = settings.auth.audit
         self._reviews = KubernetesReviews(client, settings.auth.token_audiences)
-        self._authenticator = Authenticator(caches.access_keys, self._reviews, self._account_of, region=settings.region)
-        self.of_urls = UrlGate(self._authenticator, self._reviews)
+        self.authenticator = Authenticator(caches.access_keys, self._reviews, self._account_of, region=settings.region)
+        self.of_urls = UrlGate(self.authenticator, self._reviews)
         """Who may call function URLs: asked of the same keys and the same Kubernetes."""
         self._tasks = BackgroundTasks()
 
@@ -89,15 +89,15 @@ class CallerGate:
         incoming.token = bearer_token(request.headers.get(b"authorization"))
         if incoming.token is not None and self._mode is AuthMode.SIGV4:  # Kubernetes is not asked for nothing
             self._audit_of(incoming, request)
-            raise _error(caller_refused.missing_token())
+            raise invoke_refusal(caller_refused.missing_token())
         if incoming.token is None:
             try:
-                incoming.claim = self._authenticator.claim(head, time.time(), _SERVICE)
+                incoming.claim = self.authenticator.claim(head, time.time(), _SERVICE)
             except CallerRefused as error:
                 incoming.refusal = error
                 if self._mode is not AuthMode.NONE:
                     self._audit_of(incoming, request)
-                    raise _error(error) from error
+                    raise invoke_refusal(error) from error
         return partial(self._check, incoming)
 
     def _component(self, request: Request, call: InvokeCall, request_id: str) -> Check | None:
@@ -118,7 +118,7 @@ class CallerGate:
         namespace = self._accounts.namespace(call.reference.account, request)
         if self._mode_of(namespace) is not AuthMode.NONE:
             self._audit_of(_Incoming(call, request_id, time.monotonic()), request)
-            raise _error(caller_refused.missing_token())
+            raise invoke_refusal(caller_refused.missing_token())
         if self._audited == "all":
             self._audit_of(_Incoming(call, request_id, time.monotonic()), request)
         return None
@@ -129,11 +129,11 @@ class CallerGate:
         if incoming.claim is not None:
             digest = hashlib.sha256(request.body).hexdigest() if incoming.claim.needs_digest else ""
             try:
-                incoming.caller = self._authenticator.prove(incoming.claim, digest, time.time())
+                incoming.caller = self.authenticator.prove(incoming.claim, digest, time.time())
             except CallerRefused as error:
                 incoming.refusal = error
         elif incoming.token is not None:
-            known = self._authenticator.known_holder(incoming.token)
+            known = self.authenticator.known_holder(incoming.token)
             if known is None:
                 self._tasks.start(self._ask_holder(incoming, incoming.token, request, then))
                 return
@@ -141,7 +141,7 @@ class CallerGate:
         self._decide(incoming, request, then)
 
     async def _ask_holder(self, incoming: _Incoming, token: str, request: Request, then: Then) -> None:
-        _keep(incoming, await self._authenticator.holder(token))
+        _keep(incoming, await self.authenticator.holder(token))
         self._decide(incoming, request, then)
 
     def _decide(self, incoming: _Incoming, request: Request, then: Then) -> None:
@@ -159,14 +159,14 @@ class CallerGate:
         if mode is AuthMode.NONE:
             then(None)
         elif caller is None:
-            then(_error(incoming.refusal or caller_refused.missing_token()))
+            then(invoke_refusal(incoming.refusal or caller_refused.missing_token()))
         elif caller.kind is CallerKind.TOKEN:
             if mode.tokens:
                 self._decide_by_rights(incoming, caller, namespace, then)
             else:
-                then(_error(caller_refused.missing_token()))
+                then(invoke_refusal(caller_refused.missing_token()))
         elif caller.kind is CallerKind.ACCESS_KEY and not mode.signatures:
-            then(_error(caller_refused.missing_token()))
+            then(invoke_refusal(caller_refused.missing_token()))
         else:
             then(self._denial(incoming.call, caller, namespace))
 
@@ -183,7 +183,7 @@ class CallerGate:
             try:
                 granted = await self._reviews.right(user, access)
             except CallerRefused as error:
-                then(_error(error))
+                then(invoke_refusal(error))
             else:
                 then(self._denial(incoming.call, caller, namespace, granted=granted))
 
@@ -195,7 +195,7 @@ class CallerGate:
         arn = self._arn(call, namespace)
         question = AccessQuestion(INVOKE, arn, namespace, call.qualifier, statements)
         text = denial(caller, question, granted=granted)
-        return None if text is None else _error(caller_refused.denied(text))
+        return None if text is None else invoke_refusal(caller_refused.denied(text))
 
     # -- what is known ------------------------------------------------------------------------------------------------
 
@@ -235,5 +235,6 @@ def _keep(incoming: _Incoming, holder: Caller | CallerRefused) -> None:
         incoming.caller = holder
 
 
-def _error(refused: CallerRefused) -> InvokeError:
+def invoke_refusal(refused: CallerRefused) -> InvokeError:
+    """A refusal as Invoke tells it."""
     return InvokeError(refused.status, refused.type, str(refused))
