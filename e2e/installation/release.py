@@ -12,6 +12,7 @@ from installation.turns import need_to_be_alone
 
 RELEASE = os.environ.get("RELEASE", "kubelambda")
 CHART = Path(__file__).parent.parent.parent / "charts" / "kubelambda"
+VALUES = Path(__file__).parent.parent / "values.yaml"
 _CLUSTER = Path(__file__).parent.parent / "cluster"
 
 
@@ -22,6 +23,12 @@ def helm(*arguments: str, program: str = "helm") -> str:
     finished = subprocess.run(command, capture_output=True, text=True, timeout=420, check=False)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
+
+
+def install(*more: str, program: str = "helm") -> None:
+    """Installs or upgrades the release as `make install` does."""
+    command = ["upgrade", "--install", RELEASE, str(CHART), "--wait", "--timeout", "5m", "--values", str(VALUES), *more]
+    helm(*command, program=program)
 
 
 def restart_of_the_cluster(component: str) -> None:

@@ -2,25 +2,17 @@
 
 import os
 import time
-from pathlib import Path
 
 import pytest
 
 from installation.account import Account, lambda_client
 from installation.kubectl import KubectlError, eventually, kubectl, kubectl_json, staying
 from installation.load import Load
-from installation.release import CHART, RELEASE, SYSTEM_NAMESPACE, find_endpoint, helm
+from installation.release import RELEASE, SYSTEM_NAMESPACE, find_endpoint, helm, install
 
 pytestmark = pytest.mark.exclusive
-VALUES = Path(__file__).parent.parent / "values.yaml"
 DEFINITION = "functions.kubelambda.dev"
 CODE = "def handler(event, context):\n    return event"
-
-
-def install(*more: str, program: str = "helm") -> None:
-    """Installs or upgrades the release as `make install` does."""
-    command = ["upgrade", "--install", RELEASE, str(CHART), "--wait", "--timeout", "5m", "--values", str(VALUES), *more]
-    helm(*command, program=program)
 
 
 def key_of_the_agents() -> str:
