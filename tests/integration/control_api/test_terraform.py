@@ -1,12 +1,15 @@
-"""The calls that Terraform's AWS provider makes for a function: create, read, nothing to change, update, destroy.
+"""The calls that Terraform's AWS provider makes: create, read, nothing to change, update, destroy.
 
-The provider itself needs a registry that tests cannot reach; this is the sequence of its `aws_lambda_function`.
+The provider itself needs a registry that tests cannot reach; these are the sequences of its `aws_lambda_function`,
+`_alias`, `_event_source_mapping`, `_provisioned_concurrency_config` and `_function_url`.
 """
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
-from tests.integration.control_api.control_api import ROLE, Api, zipped
+from tests.eventually import eventually
+from tests.integration.control_api.control_api import HELLO, ROLE, Answered, Api, zipped
 
 CREATE = {
     "FunctionName": "by-terraform",
@@ -85,3 +88,84 @@ def test_from_create_to_destroy(api: Api) -> None:
 
     assert api.function("DELETE", "by-terraform").status == 204
     assert api.function("GET", "by-terraform").status == 404
+
+
+QUEUE = "arn:aws:sqs:us-east-1:123456789012:by-terraform"
+MAPPINGS = "/2015-03-31/event-source-mappings"
+PROVISIONED = "/provisioned-concurrency?Qualifier=live"
+
+
+def unchanged(read: Callable[[], Answered]) -> dict[str, Any]:
+    """What a refresh reads, twice the same: a plan finds nothing to change."""
+    first, second = read(), read()
+    assert (first.status, second.body) == (200, first.body), (first, second)
+    body: dict[str, Any] = first.body
+    return body
+
+
+def test_an_alias_with_its_url_and_provisioned_concurrency(api: Api) -> None:
+    """Each is read back as it was written; what is destroyed is not found by the read after it."""
+    assert api.create("by-terraform", HELLO, Publish=True).status == 201
+
+    def alias() -> Answered:
+        return api.function("GET", "by-terraform", "/aliases/live")
+
+    members = {"Description": "made by a plan", "FunctionVersion": "1", "RoutingConfig": {}}
+    assert api.function("POST", "by-terraform", "/aliases", {**members, "Name": "live"}).status == 201
+    found = unchanged(alias)
+    assert (found["FunctionVersion"], found["Description"]) == ("1", "made by a plan")
+    assert "RoutingConfig" not in found
+    assert api.function("PUT", "by-terraform", "/aliases/live", {**members, "Description": "other"}).status == 200
+    assert unchanged(alias)["Description"] == "other"
+
+    def provisioned() -> Answered:
+        return api.function("GET", "by-terraform", PROVISIONED, date="2019-09-30")
+
+    for units in (1, 2):
+        put = {"ProvisionedConcurrentExecutions": units}
+        assert api.function("PUT", "by-terraform", PROVISIONED, put, date="2019-09-30").status == 202
+        assert provisioned().body["RequestedProvisionedConcurrentExecutions"] == units
+    assert api.function("DELETE", "by-terraform", PROVISIONED, date="2019-09-30").status == 204
+    assert provisioned().error == "ProvisionedConcurrencyConfigNotFoundException"
+
+    def url() -> Answered:
+        return api.function("GET", "by-terraform", "/url?Qualifier=live", date="2021-10-31")
+
+    rules = {"AllowCredentials": True, "AllowOrigins": ["*"], "MaxAge": 86400}
+    config = {"AuthType": "NONE", "Cors": rules, "InvokeMode": "BUFFERED"}
+    assert api.function("POST", "by-terraform", "/url?Qualifier=live", config, date="2021-10-31").status == 201
+    assert {member: unchanged(url)[member] for member in config} == config
+    assert unchanged(url)["FunctionArn"] == f"{api.arn('by-terraform')}:live"
+    changed = {**config, "AuthType": "AWS_IAM", "Cors": {}}
+    assert api.function("PUT", "by-terraform", "/url?Qualifier=live", changed, date="2021-10-31").status == 200
+    assert "Cors" not in unchanged(url)
+    assert api.function("DELETE", "by-terraform", "/url?Qualifier=live", date="2021-10-31").status == 204
+    assert url().error == "ResourceNotFoundException"
+    assert api.function("DELETE", "by-terraform", "/aliases/live").status == 204
+    assert alias().error == "ResourceNotFoundException"
+
+
+async def test_an_event_source_mapping(api: Api) -> None:
+    """The provider waits for its state after each change, reads its tags, and waits until it is gone."""
+    api.active("by-terraform")
+    members = {"BatchSize": 5, "Enabled": True, "MaximumBatchingWindowInSeconds": 0, "Tags": {"team": "blue"}}
+    made = api.call("POST", MAPPINGS, {**members, "EventSourceArn": QUEUE, "FunctionName": api.arn("by-terraform")})
+    assert made.status == 202, made
+    path, arn = f"{MAPPINGS}/{made.body['UUID']}", made.body["EventSourceMappingArn"]
+
+    def read() -> Answered:
+        return api.call("GET", path)
+
+    def in_state(state: str) -> Callable[[], bool]:
+        return lambda: bool(read().body.get("State") == state)
+
+    await eventually(in_state("Enabled"))
+    found = unchanged(read)
+    assert (found["BatchSize"], found["FunctionArn"]) == (5, api.arn("by-terraform"))
+    tags = api.call("GET", f"/2017-03-31/tags/{arn.replace(':', '%3A')}")
+    assert (tags.status, tags.body) == (200, {"Tags": {"team": "blue"}})
+    assert api.call("PUT", path, {"BatchSize": 7, "Enabled": False, "FunctionName": "by-terraform"}).status == 202
+    await eventually(in_state("Disabled"))
+    assert unchanged(read)["BatchSize"] == 7
+    assert api.call("DELETE", path).status == 202
+    await eventually(lambda: read().status == 404)
