@@ -86,6 +86,20 @@ def test_what_gitops_declares_is_not_written(api: Api, control_plane: ControlPla
     assert api.function("PUT", "declared", "/configuration", {"MemorySize": 512}).status == 200
 
 
+def test_what_kubectl_did_not_write_the_api_may(api: Api, control_plane: ControlPlane, functions: Functions) -> None:
+    """`kubectl apply` declares what is in its file, and no default that Kubernetes added to it."""
+    manifest = json.dumps(functions.manifest("declared", timeout=5))
+    applied = control_plane.kubectl("apply", "--filename", "-", stdin=manifest)
+    assert applied.returncode == 0, applied.stderr
+    api.settled("declared")
+    refused = api.function("PUT", "declared", "/configuration", {"Timeout": 6})
+    assert refused.text.startswith(f"spec.timeout of {api.arn('declared')} is declared by kubectl-client-side-apply")
+    grant = {"StatementId": "bucket", "Action": "lambda:InvokeFunction", "Principal": "s3.amazonaws.com"}
+    assert api.function("POST", "declared", "/policy", grant).status == 201
+    assert control_plane.kubectl("apply", "--filename", "-", stdin=manifest).returncode == 0
+    assert api.function("GET", "declared", "/policy").status == 200
+
+
 async def test_what_the_api_made_gitops_can_take_over(
     api: Api, control_plane: ControlPlane, client: KubeClient, functions: Functions
 ) -> None:

@@ -180,7 +180,7 @@ class FunctionUrlSettings(Model):
 
 
 class ControlApiRates(Model):
-    """Requests a second that an account may make of each replica of the control API (§0.6); 0: no limit."""
+    """Requests a second that an account may make of the control API (§0.6); 0: no limit."""
 
     others: Annotated[float, Field(ge=0)] = 15
     """All operations together that have no limit of their own."""
@@ -188,6 +188,8 @@ class ControlApiRates(Model):
     """GetFunction."""
     get_policy: Annotated[float, Field(ge=0)] = 15
     """GetPolicy."""
+    replicas: Annotated[int, Field(ge=0)] = 1
+    """Replicas of the control API, each of which takes its part of the requests."""
 
 
 class ImageSettings(Model):

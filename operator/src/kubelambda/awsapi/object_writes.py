@@ -1,5 +1,6 @@
 """Writing objects: never over what somebody else changed meanwhile, or declares as theirs."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from kubelambda.kube.resources import Resource
 # An unknown field is an error, not a field that is silently dropped.
 WRITE: Final = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
 _ATTEMPTS: Final = 8
+_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 type Change = Callable[[Object], Mapping[str, Any]]
 """From an object to its spec as it should be. May raise `ApiError`."""
@@ -69,9 +71,18 @@ def _changed_annotations(body: Object, wanted: Mapping[str, str | None]) -> dict
     return {name: value for name, value in wanted.items() if found.get(name) != value}
 
 
+def _applied(body: Object) -> Mapping[str, Any] | None:
+    """The configuration that `kubectl apply` keeps with an object; None where there is none that can be read."""
+    try:
+        found = json.loads((body["metadata"].get("annotations") or {}).get(_LAST_APPLIED, ""))
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def _refuse_declared(arn: str, body: Object, patch: Mapping[str, Any]) -> None:
     managed = body["metadata"].get("managedFields") or []
-    for manager, field in owners(managed, list(paths(patch, ("spec",)))):
+    for manager, field in owners(managed, list(paths(patch, ("spec",))), applied=_applied(body)):
         raise conflict(
             f"{field} of {arn} is declared by {manager}, which would undo the change: change it there, "
             "or take it out of what that applies."

@@ -106,6 +106,27 @@ def test_only_declarations_count() -> None:
     assert owners(found, [("spec", "timeout")]) == [("kubectl-client-side-apply", "spec.timeout")]
 
 
+@pytest.mark.parametrize(
+    ("applied", "owned"),
+    [
+        ({"spec": {"timeout": 3}}, True),
+        ({"spec": {"memorySize": 128}}, False),
+        ({"spec": {}}, False),
+        ({}, False),
+        ({"spec": None}, True),
+        (None, True),
+    ],
+)
+def test_what_kubectl_was_not_given_it_does_not_declare(applied: dict[str, Any] | None, owned: bool) -> None:
+    """Defaults are in the fields that Kubernetes says are its; the configuration that it keeps tells them apart."""
+    fields: dict[str, Any] = {"fieldsV1": {"f:spec": {"f:timeout": {}}}}
+    kubectl = {"manager": "kubectl-client-side-apply", "operation": "Update", **fields}
+    found = owners([kubectl], [("spec", "timeout")], applied=applied)
+    assert found == ([("kubectl-client-side-apply", "spec.timeout")] if owned else [])
+    other = {"manager": "argocd-controller", "operation": "Apply", **fields}
+    assert owners([other], [("spec", "timeout")], applied=applied) == [("argocd-controller", "spec.timeout")]
+
+
 def test_paths_end_where_a_patch_writes() -> None:
     """Leaves, removals, and maps that are written empty."""
     patch = {"timeout": 1, "environment": {"variables": {"AA": None}}, "tags": {}}

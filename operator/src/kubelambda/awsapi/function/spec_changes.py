@@ -76,21 +76,39 @@ def paths(patch: Mapping[str, Any], root: Path = ()) -> Iterator[Path]:
             yield (*root, name)
 
 
-def owners(managed_fields: Sequence[Mapping[str, Any]], changes: Sequence[Path]) -> list[tuple[str, str]]:
+def owners(
+    managed_fields: Sequence[Mapping[str, Any]], changes: Sequence[Path], *, applied: Mapping[str, Any] | None = None
+) -> list[tuple[str, str]]:
     """Managers that declare one of the fields, each with the first such field, as `spec.timeout`.
 
     Only who applies a whole configuration again and again counts: it would undo the change, or be in conflict with it
-    from then on. A single `kubectl edit` has no such claim.
+    from then on. A single `kubectl edit` has no such claim. `applied` is the configuration that `kubectl apply` keeps
+    with the object: Kubernetes takes the defaults of what it created for declared, too.
     """
     found: dict[str, str] = {}
     for entry in managed_fields:
         declares = entry.get("operation") == DECLARATIVE or entry.get("manager") == _CLIENT_SIDE_APPLY
         if not declares or entry.get("subresource"):
             continue
+        shown = applied if entry.get("manager") == _CLIENT_SIDE_APPLY else None
         for path in changes:
-            if entry["manager"] not in found and _declared(entry.get("fieldsV1") or {}, path):
+            if entry["manager"] in found or (shown is not None and not _given(shown, path)):
+                continue
+            if _declared(entry.get("fieldsV1") or {}, path):
                 found[entry["manager"]] = ".".join(path)
     return list(found.items())
+
+
+def _given(configuration: Mapping[str, Any], path: Path) -> bool:
+    """Whether a configuration says something of `path`, of all that it is in, or of something in it."""
+    node: Any = configuration
+    for name in path:
+        if not isinstance(node, Mapping):
+            return True
+        if name not in node:
+            return False
+        node = node[name]
+    return True
 
 
 def _declared(fields: Mapping[str, Any], path: Path) -> bool:
