@@ -33,9 +33,10 @@ class MappingReport:
             True, Reason.POLLING, note, {name: each for name, each in members.items() if each is not None}
         )
 
-    async def trouble(self, reason: Reason, message: str) -> None:
-        """Nothing can be read now."""
-        await self._write(False, reason, message, {"pollers": 0})
+    async def trouble(self, reason: Reason, message: str, *, result: str | None = None) -> None:
+        """Nothing can be read now. `result` is what the mapping's lastProcessingResult says of it, if it has one."""
+        members = {"pollers": 0, "lastProcessingResult": result}
+        await self._write(False, reason, message, {name: each for name, each in members.items() if each is not None})
 
     async def _write(self, good: bool, reason: Reason, message: str, members: dict[str, Any]) -> None:
         if good not in self._since:

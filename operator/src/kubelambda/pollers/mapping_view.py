@@ -6,12 +6,16 @@ from typing import Any
 
 from kubelambda.api import limits
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec
+from kubelambda.core.mapping.kafka_place import KafkaPlace, kafka_place
 from kubelambda.core.mapping.mapping_source import MappingSource, source_of
 from kubelambda.core.mapping.mapping_status import patterns
 from kubelambda.core.mapping.mq_place import MqPlace, mq_place
 from kubelambda.core.mapping.record_filter import SourceFormat
 from kubelambda.core.mapping.sqs_batch import BatchRules
 from kubelambda.core.mapping.stream_rules import FOREVER, StartingPosition, StreamRules
+
+_KAFKA_RETRIES_BEFORE_FAILURE = 10
+"""Of a mapping of Kafka that is to retry for ever and has a destination for failures (§7.5.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class MappingView:
     """Who is told of what was given up."""
     mq: MqPlace | None = None
     """Of brokers of MQ."""
+    kafka: KafkaPlace | None = None
+    """Of Kafka."""
 
     @property
     def fifo(self) -> bool:
@@ -81,6 +87,7 @@ def mapping_view(body: dict[str, Any]) -> MappingView | None:
         starting_position=_starting_position(spec, metadata["creationTimestamp"]),
         on_failure=on_failure.destination if on_failure else None,
         mq=_mq_place(spec, source),
+        kafka=kafka_place(spec, metadata["uid"]),
     )
 
 
@@ -93,6 +100,8 @@ def timeout_view(body: dict[str, Any]) -> int:
 
 def _stream_rules(spec: EventSourceMappingSpec, size: int, window_s: float) -> StreamRules:
     attempts, age = spec.maximum_retry_attempts, spec.maximum_record_age_in_seconds
+    if spec.topics and spec.destination_config and attempts in (None, FOREVER):
+        attempts = _KAFKA_RETRIES_BEFORE_FAILURE
     return StreamRules(
         size=size,
         window_s=window_s,

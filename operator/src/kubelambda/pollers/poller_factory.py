@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from aiobotocore.session import AioSession
 from pydantic import IPvAnyNetwork
 
+from kubelambda.core.mapping.kafka_place import KafkaPlace
 from kubelambda.core.mapping.mq_place import BrokerEngine, MqPlace
 from kubelambda.core.mapping.record_filter import SourceFormat
 from kubelambda.kube.kube_client import KubeClient
@@ -29,6 +30,9 @@ from kubelambda.pollers.sources.stream import StreamSource
 from kubelambda.pollers.sqs_poller import SqsPoller
 from kubelambda.pollers.stream_delivery import StreamDelivery
 from kubelambda.pollers.stream_poller import StreamPoller
+
+_HOLD_MARGIN_S = 90.0
+"""For how much longer than a function may run its batch may be under way."""
 
 
 class PollerFactory:
@@ -63,6 +67,10 @@ class PollerFactory:
                     view, broker_queue, self._invoker, report=report, metrics=self._metrics, timeout_s=timeout_s
                 )
             return
+        if view.kafka is not None:
+            async with self._kafka(view, view.kafka, report, timeout_s) as poller:
+                yield poller
+            return
         place = await self._place(view)
         match view.source.format:
             case SourceFormat.KINESIS:
@@ -74,8 +82,6 @@ class PollerFactory:
                 service_name = "DynamoDB Streams"
                 async with aws_service(self._session, "dynamodbstreams", place, self._refused, service_name) as service:
                     yield self._stream(view, DynamoDbStream(service, view.source.arn), report, timeout_s)
-            case SourceFormat.KAFKA:
-                raise SourceUnreachable("Kafka is not served")
             case _:
                 async with sqs_queue(self._session, view.source.arn, place, self._refused) as queue:
                     yield SqsPoller(
@@ -103,6 +109,31 @@ class PollerFactory:
 
             async with active_queue(view.source.arn, place, login, self._refused) as active:
                 yield active
+
+    @asynccontextmanager
+    async def _kafka(
+        self, view: MappingView, named: KafkaPlace, report: MappingReport, timeout_s: Callable[[], int]
+    ) -> AsyncIterator[Poller]:
+        """Kafka's client is imported when the first poller needs it: most processes have none."""
+        from kubelambda.pollers.kafka_poller import KafkaPoller  # noqa: PLC0415
+        from kubelambda.pollers.sources.kafka import kafka_topic  # noqa: PLC0415
+        from kubelambda.pollers.sources.kafka_login import read_kafka_login  # noqa: PLC0415
+
+        place = await self._brokers(view, named) if named.arn else named
+        login = await read_kafka_login(self._client, view.namespace, place)
+        async with kafka_topic(place, login, self._refused, hold_s=lambda: timeout_s() + _HOLD_MARGIN_S) as topic:
+            yield KafkaPoller(
+                view, topic, self._invoker, self._sender, report=report, metrics=self._metrics, timeout_s=timeout_s
+            )
+
+    async def _brokers(self, view: MappingView, named: KafkaPlace) -> KafkaPlace:
+        """Where the brokers of a cluster with an ARN are, which its service says."""
+        place = await self._place(view)
+        async with aws_service(self._session, "kafka", place, self._refused, "Kafka") as service:
+            found = named.among(await service.call("get_bootstrap_brokers", ClusterArn=named.arn))
+        if found is None:
+            raise SourceUnreachable("the cluster has no brokers for who we are by sourceAccessConfigurations")
+        return found
 
     async def _place(self, view: MappingView) -> ServicePlace:
         """Where the source is. Never with credentials of our own: those are not the mapping's."""

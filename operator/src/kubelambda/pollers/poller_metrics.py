@@ -13,7 +13,7 @@ class PollerMetrics:
         self._events = Counter(
             "kubelambda_mapping_events_total",
             "Records by what became of them: polled, filtered_out, invoked, failed_invoke, deleted, dropped, "
-            "on_failure_delivered or on_failure_failed",
+            "committed, on_failure_delivered or on_failure_failed",
             [*_LABELS, "what"],
             registry=self._registry,
         )
@@ -23,7 +23,15 @@ class PollerMetrics:
             _LABELS,
             registry=self._registry,
         )
-        self._lag = Gauge("kubelambda_mapping_lag", "Messages that wait in the queue", _LABELS, registry=self._registry)
+        self._lag = Gauge(
+            "kubelambda_mapping_lag", "Messages that wait in the source", _LABELS, registry=self._registry
+        )
+        self._lag_most = Gauge(
+            "kubelambda_mapping_partition_lag_max",
+            "Records of Kafka that wait in the partition where most do",
+            _LABELS,
+            registry=self._registry,
+        )
         self._slots = Gauge(
             "kubelambda_mapping_slots", "Batches that may be in work at once", _LABELS, registry=self._registry
         )
@@ -48,6 +56,10 @@ class PollerMetrics:
         """Messages wait."""
         self._lag.labels(namespace, mapping).set(waiting)
 
+    def partition_lag(self, namespace: str, mapping: str, most: int) -> None:
+        """Records wait in one partition."""
+        self._lag_most.labels(namespace, mapping).set(most)
+
     def iterator_age(self, namespace: str, mapping: str, milliseconds: float) -> None:
         """Age of the last record of a batch."""
         self._iterator_age.labels(namespace, mapping).set(milliseconds)
@@ -58,7 +70,7 @@ class PollerMetrics:
 
     def ended(self, namespace: str, mapping: str) -> None:
         """A mapping is not served any more."""
-        for gauge in (self._lag, self._slots, self._iterator_age):
+        for gauge in (self._lag, self._lag_most, self._slots, self._iterator_age):
             gauge.labels(namespace, mapping)
             gauge.remove(namespace, mapping)
 

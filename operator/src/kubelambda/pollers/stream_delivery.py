@@ -5,15 +5,14 @@ import logging
 import random
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from kubelambda.core.account.identity import unqualified
 from kubelambda.core.mapping.batch_attempts import GivenUp, StreamBatch, after, pause_s, split_expired
 from kubelambda.core.mapping.partial_batch import failed_items
-from kubelambda.core.mapping.shard_buffer import ShardBuffer
 from kubelambda.core.mapping.stream_failure import FailedBatch, LastInvocation, outgoing_record
 from kubelambda.core.mapping.stream_record import stream_event
 from kubelambda.core.mapping.stream_rules import StreamRecord
@@ -28,6 +27,13 @@ OK = "OK"
 PROBLEM = "PROBLEM: Function call failed"
 
 log = logging.getLogger(__name__)
+
+
+class Progress(Protocol):
+    """Who is told what needs nothing more."""
+
+    def done(self, records: Iterable[StreamRecord]) -> None:
+        """Records of a batch are done, or were given up."""
 
 
 class StreamDelivery:
@@ -50,19 +56,23 @@ class StreamDelivery:
         self.ended = asyncio.Event()
         self.last_result = NO_RECORDS
 
-    async def deliver(self, shard: str, buffer: ShardBuffer, records: tuple[StreamRecord, ...]) -> None:
+    async def deliver(self, shard: str, buffer: Progress, records: tuple[StreamRecord, ...]) -> None:
         """Returns when the records are done, or the mapping is to end: then some of them are not."""
 
         async def invoke(batch: StreamBatch) -> tuple[InvokeResult, bool]:
-            result = await self.invoke(stream_event(batch.records), batch.records)
+            result = await self.invoke(self.event(batch.records), batch.records)
             return result, result.outcome is InvokeOutcome.SUCCEEDED
 
         await self.attempt(shard, buffer, records, invoke)
 
+    def event(self, records: tuple[StreamRecord, ...]) -> bytes:
+        """The event of records."""
+        return stream_event(records)
+
     async def attempt(
         self,
         shard: str,
-        buffer: ShardBuffer,
+        buffer: Progress,
         records: tuple[StreamRecord, ...],
         invoke: Callable[[StreamBatch], Any],
     ) -> None:
@@ -71,7 +81,7 @@ class StreamDelivery:
         while waiting and not self.ended.is_set():
             old, batch = split_expired(waiting.popleft(), datetime.now(UTC), rules)
             if old is not None:
-                await self._give_up(shard, buffer, old, GivenUp.RECORD_AGE_EXCEEDED, LastInvocation(str(uuid.uuid4())))
+                await self.give_up(shard, buffer, old, GivenUp.RECORD_AGE_EXCEEDED, LastInvocation(str(uuid.uuid4())))
             if batch is None:
                 continue
             result, good = await invoke(batch)
@@ -90,7 +100,7 @@ class StreamDelivery:
                 last = LastInvocation(
                     result.request_id or str(uuid.uuid4()), result.executed_version, result.function_error
                 )
-                await self._give_up(shard, buffer, verdict.given_up, GivenUp.RETRY_ATTEMPTS_EXHAUSTED, last)
+                await self.give_up(shard, buffer, verdict.given_up, GivenUp.RETRY_ATTEMPTS_EXHAUSTED, last)
             waiting.extendleft(reversed(verdict.again))
             failures = failures + 1 if failed else 0
             if verdict.again:
@@ -116,10 +126,19 @@ class StreamDelivery:
     def _failed(self, result: InvokeResult, batch: StreamBatch) -> frozenset[str]:
         if not self._view.reports_failures:
             return frozenset()
+        return self.failed_of(result, batch)
+
+    def failed_of(self, result: InvokeResult, batch: StreamBatch) -> frozenset[str]:
+        """The sequence numbers of the records that the function says have failed."""
         return failed_items(result.payload, [record.sequence for record in batch.records])
 
-    async def _give_up(
-        self, shard: str, buffer: ShardBuffer, batch: StreamBatch, condition: GivenUp, last: LastInvocation
+    async def send(self, failed: FailedBatch, destination: str) -> None:
+        """Tells a destination of a batch, once. Raises `DestinationFailed`."""
+        record = outgoing_record(failed, destination, datetime.now(UTC))
+        await self._sender.send(self._view.namespace, destination, record)
+
+    async def give_up(
+        self, shard: str, buffer: Progress, batch: StreamBatch, condition: GivenUp, last: LastInvocation
     ) -> None:
         """Tells of a batch; only then it is done."""
         function = unqualified(self._view.function_arn)
@@ -132,8 +151,7 @@ class StreamDelivery:
         """False when the mapping is to end before the destination took the record."""
         for attempt in range(1, _SEND_ATTEMPTS + 1):
             try:
-                record = outgoing_record(failed, destination, datetime.now(UTC))
-                await self._sender.send(self._view.namespace, destination, record)
+                await self.send(failed, destination)
             except DestinationFailed as error:
                 log.warning("%s/%s: %s", self._view.namespace, self._view.name, error)
                 self._tell("on_failure_failed", len(failed.batch.records))

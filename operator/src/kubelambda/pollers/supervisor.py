@@ -132,7 +132,7 @@ class MappingRunner:
                 await self._work(view, report)
                 continue
             except SourceUnreachable as error:
-                await report.trouble(error.reason, str(error))
+                await report.trouble(error.reason, str(error), result=error.result)
             except CredentialsMissing as error:
                 await report.trouble(Reason.CREDENTIALS_MISSING, str(error))
             except MappingTaken as taken:

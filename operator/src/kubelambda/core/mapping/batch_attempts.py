@@ -17,6 +17,8 @@ class GivenUp(StrEnum):
 
     RETRY_ATTEMPTS_EXHAUSTED = "RetryAttemptsExhausted"
     RECORD_AGE_EXCEEDED = "RecordAgeExceeded"
+    MAXIMUM_PAYLOAD_SIZE_EXCEEDED = "MaximumPayloadSizeExceeded"
+    """Of Kafka: no event can hold the record."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,22 @@
 """Which records of a batch are done, out of what the function returned (§7.2)."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 
-def failed_items(payload: bytes, known: Collection[str]) -> frozenset[str]:
+def item_identifier(found: Any) -> str:
+    """What a function calls a record by a text; empty, which no record is called, for anything else."""
+    return found if isinstance(found, str) else ""
+
+
+def failed_items(
+    payload: bytes, known: Collection[str], identifier: Callable[[Any], str] = item_identifier
+) -> frozenset[str]:
     """The records that failed, by identifier: none, those that the function names, or all.
 
-    All, when its answer cannot be understood: no JSON, another key, an identifier that is empty or none of the batch's.
+    `identifier` makes one of `known` of what the function says, or an empty text. All, when its answer cannot be
+    understood: no JSON, another key, an identifier that is empty or none of the batch's.
     """
     everything = frozenset(known)
     try:
@@ -22,11 +30,7 @@ def failed_items(payload: bytes, known: Collection[str]) -> frozenset[str]:
         return frozenset()
     if not isinstance(failures, list):
         return everything
-    named = frozenset(_identifier(failure) for failure in failures)
+    named = frozenset(
+        identifier(failure.get("itemIdentifier")) if isinstance(failure, dict) else "" for failure in failures
+    )
     return everything if named - everything else named
-
-
-def _identifier(failure: Any) -> str:
-    """Empty, which no record is called, for what names none."""
-    found = failure.get("itemIdentifier") if isinstance(failure, dict) else None
-    return found if isinstance(found, str) else ""

@@ -56,6 +56,22 @@ def failure_record(failed: FailedBatch, now: datetime) -> dict[str, Any]:
     records = failed.batch.records
     kinesis = failed.source.format is SourceFormat.KINESIS
     times = [_batch_time(record.arrival, milliseconds=kinesis) for record in (records[0], records[-1])]
+    found = context_of(failed)
+    found |= {"version": "1.0", "timestamp": record_time(now)}
+    found["KinesisBatchInfo" if kinesis else "DDBStreamBatchInfo"] = {
+        "shardId": failed.shard,
+        "startSequenceNumber": records[0].sequence,
+        "endSequenceNumber": records[-1].sequence,
+        "approximateArrivalOfFirstRecord": times[0],
+        "approximateArrivalOfLastRecord": times[1],
+        "batchSize": len(records),
+        "streamArn": failed.source.arn,
+    }
+    return found
+
+
+def context_of(failed: FailedBatch) -> dict[str, Any]:
+    """What the record says of the function and its last answer."""
     found: dict[str, Any] = {
         "requestContext": {
             "requestId": failed.last.request_id,
@@ -70,16 +86,6 @@ def failure_record(failed: FailedBatch, now: datetime) -> dict[str, Any]:
             "executedVersion": failed.last.executed_version,
             "functionError": failed.last.function_error,
         }
-    found |= {"version": "1.0", "timestamp": record_time(now)}
-    found["KinesisBatchInfo" if kinesis else "DDBStreamBatchInfo"] = {
-        "shardId": failed.shard,
-        "startSequenceNumber": records[0].sequence,
-        "endSequenceNumber": records[-1].sequence,
-        "approximateArrivalOfFirstRecord": times[0],
-        "approximateArrivalOfLastRecord": times[1],
-        "batchSize": len(records),
-        "streamArn": failed.source.arn,
-    }
     return found
 
 

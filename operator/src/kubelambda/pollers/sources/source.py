@@ -20,13 +20,22 @@ _ANSWER_S = 30.0
 class SourceUnreachable(Exception):
     """The source does not exist, refuses us, or does not answer. The message is for the status of the mapping.
 
-    `code` is the service's own word, if it said one; `reason` that of the mapping's condition.
+    `code` is the service's own word, if it said one; `reason` that of the mapping's condition; `result` what its
+    lastProcessingResult then says (§7.1.4).
     """
 
-    def __init__(self, message: str, code: str = "", *, reason: Reason = Reason.SOURCE_UNAVAILABLE) -> None:
+    def __init__(
+        self,
+        message: str,
+        code: str = "",
+        *,
+        reason: Reason = Reason.SOURCE_UNAVAILABLE,
+        result: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
+        self.result = result
 
 
 class AwsService:

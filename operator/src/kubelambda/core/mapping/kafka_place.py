@@ -1,0 +1,85 @@
+"""Where a mapping of Kafka reads, and by which Secrets it is known there: pure (§7.5.2, §7.5.4)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec
+from kubelambda.core.mapping.mapping_source import source_of
+from kubelambda.core.mapping.record_filter import SourceFormat
+
+MECHANISMS: Final = {
+    "BASIC_AUTH": "PLAIN",
+    "SASL_SCRAM_256_AUTH": "SCRAM-SHA-256",
+    "SASL_SCRAM_512_AUTH": "SCRAM-SHA-512",
+}
+"""What SASL calls our ways to log in."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaPlace:
+    """A topic, and how it is reached. Secrets are named; what is in them is read when a poller begins."""
+
+    topic: str
+    group: str
+    """The consumer group."""
+    arn: str
+    """Of the cluster, whose service says where its brokers are; empty for one that is self-managed."""
+    servers: tuple[str, ...]
+    """Brokers of a self-managed cluster."""
+    mechanism: str | None
+    """Of SASL; None: no user logs in."""
+    login_secret: str | None
+    certificate_secret: str | None
+    """Of our certificate."""
+    authority_secret: str | None
+    """Of whoever may have signed the brokers' certificates; those that everybody trusts unless given."""
+    tls: bool
+
+    @property
+    def security_protocol(self) -> str:
+        """What Kafka calls that."""
+        return ("SASL_" if self.mechanism else "") + ("SSL" if self.tls else "PLAINTEXT")
+
+    def among(self, brokers: Mapping[str, str]) -> "KafkaPlace | None":
+        """The place with servers of what the service of a cluster calls its brokers; None: it has none for us."""
+        for name, tls in _BROKERS[_way_in(self)]:
+            if brokers.get(name):
+                return replace(self, servers=tuple(brokers[name].split(",")), tls=tls)
+        return None
+
+
+_BROKERS: Final[Mapping[str, tuple[tuple[str, bool], ...]]] = {
+    "login": (("BootstrapBrokerStringSaslScram", True),),
+    "certificate": (("BootstrapBrokerStringTls", True),),
+    "nobody": (("BootstrapBrokerString", False), ("BootstrapBrokerStringTls", True)),
+}
+"""Where a cluster with an ARN is, by who we are there, and whether that is encrypted."""
+
+
+def _way_in(place: KafkaPlace) -> str:
+    if place.mechanism is not None:
+        return "login"
+    return "certificate" if place.certificate_secret is not None else "nobody"
+
+
+def kafka_place(spec: EventSourceMappingSpec, uuid: str) -> KafkaPlace | None:
+    """The place of a mapping; None of another source. The consumer group is the mapping's UUID unless it has one."""
+    source = source_of(spec)
+    if source.format is not SourceFormat.KAFKA:
+        return None
+    config = spec.amazon_managed_kafka_event_source_config or spec.self_managed_kafka_event_source_config
+    access: dict[str, str] = {each.type: each.uri for each in spec.source_access_configurations or ()}
+    login = next((kind for kind in MECHANISMS if kind in access), None)
+    wanted = spec.connection.tls
+    return KafkaPlace(
+        topic=source.topics[0],
+        group=(config.consumer_group_id if config else None) or uuid,
+        arn=source.arn,
+        servers=source.servers,
+        mechanism=MECHANISMS[login] if login else None,
+        login_secret=access[login] if login else None,
+        certificate_secret=access.get("CLIENT_CERTIFICATE_TLS_AUTH"),
+        authority_secret=access.get("SERVER_ROOT_CA_CERTIFICATE"),
+        tls=bool(access) if wanted is None else wanted,
+    )

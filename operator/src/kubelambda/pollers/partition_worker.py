@@ -1,0 +1,159 @@
+"""Works one partition of a topic: gathers a batch, hands it to the function, and says how far it is done (§7.5.2)."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from kubelambda.core.mapping.batch_attempts import GivenUp, StreamBatch
+from kubelambda.core.mapping.kafka_record import KafkaEnvelope, encoded_record, kafka_record, partition_name
+from kubelambda.core.mapping.partition_batch import PartitionBatch
+from kubelambda.core.mapping.record_filter import RecordFilter
+from kubelambda.core.mapping.stream_failure import LastInvocation
+from kubelambda.core.mapping.stream_rules import StreamRecord
+from kubelambda.pollers.kafka_delivery import KafkaDelivery
+from kubelambda.pollers.mapping_view import MappingView
+from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.sources.kafka import KafkaTopic, ReadMessage
+
+_IDLE_S = 60.0
+"""For how long a partition without records is waited for at once."""
+
+log = logging.getLogger(__name__)
+
+
+class PartitionWorker:
+    """One partition, from an offset on. One batch of it is at the function at once."""
+
+    def __init__(
+        self,
+        view: MappingView,
+        topic: KafkaTopic,
+        partition: int,
+        position: int,
+        *,
+        delivery: KafkaDelivery,
+        envelope: KafkaEnvelope,
+        metrics: PollerMetrics,
+        record_filter: RecordFilter,
+        progressed: Callable[[], None],
+    ) -> None:
+        """`progressed` is called when `position` has become another."""
+        assert view.kafka is not None, "a mapping of Kafka"
+        self.position = position
+        """The next offset that is not done."""
+        self._view = view
+        self._topic = topic
+        self._name = view.kafka.topic
+        self._partition = partition
+        self._delivery = delivery
+        self._envelope = envelope
+        self._metrics = metrics
+        self._filter = record_filter
+        self._progressed = progressed
+        self._read: deque[StreamRecord] = deque()
+        self._next = position
+        """The next offset to be read."""
+
+    @property
+    def last_result(self) -> str:
+        """How the last batch ended, in Lambda's words."""
+        return self._delivery.last_result
+
+    def stop(self) -> None:
+        """Begins nothing new; a batch that is at the function gets its answer."""
+        self._delivery.ended.set()
+
+    async def run(self) -> None:
+        """Until stopped. Raises `SourceUnreachable`."""
+        ended = asyncio.ensure_future(self._delivery.ended.wait())
+        try:
+            while not ended.done():
+                batch = await self._gather(ended)
+                if not batch.records or ended.done():
+                    continue
+                records = tuple(batch.records)
+                shard = partition_name(self._name, self._partition)
+                if batch.deliverable:
+                    await self._delivery.deliver(shard, self, records)
+                else:
+                    await self._give_up(shard, records)
+                if not self._read and self.position > int(records[-1].sequence):
+                    self._move(self._next)  # past those that no filter let through
+        finally:
+            ended.cancel()
+
+    def done(self, records: Iterable[StreamRecord]) -> None:
+        """Records, in order, need nothing more."""
+        for record in records:
+            self._move(int(record.sequence) + 1)
+
+    async def _gather(self, ended: asyncio.Future[Any]) -> PartitionBatch:
+        batch = PartitionBatch(self._view.stream, self._envelope.size)
+        while not ended.done():
+            while self._read and batch.add(self._read[0], time.monotonic()):
+                self._read.popleft()
+            due = batch.due_s(time.monotonic())
+            if batch.full:
+                break
+            count = await self._read_on(batch.room, _IDLE_S if due is None else due, ended)
+            if due is not None and due <= 0 and not count:
+                break  # the window is over, and nothing more is here
+            if not self._read and not batch.records:
+                self._move(self._next)
+        return batch
+
+    async def _read_on(self, count: int, seconds: float, ended: asyncio.Future[Any]) -> int:
+        """How many records came, with those that no filter lets through."""
+        reading = asyncio.ensure_future(self._topic.read(self._partition, count, seconds))
+        await asyncio.wait((reading, ended), return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            reading.cancel()
+            await asyncio.wait((reading,))
+            return 0
+        found = reading.result()
+        passed = 0
+        for message in found:
+            record = self._record(message)
+            if record is not None:
+                self._read.append(record)
+                passed += 1
+            self._next = message.offset + 1
+        self._tell("polled", len(found))
+        self._tell("filtered_out", len(found) - passed)
+        return len(found)
+
+    def _record(self, message: ReadMessage) -> StreamRecord | None:
+        """The record as the function is to get it; None when no filter lets it through."""
+        record = kafka_record(
+            self._name,
+            self._partition,
+            message.offset,
+            timestamp_ms=message.timestamp,
+            timestamp_type=message.timestamp_type,
+            key=message.key,
+            value=message.value,
+            headers=message.headers,
+        )
+        if not self._filter.passes(record):
+            return None
+        arrival = datetime.fromtimestamp(max(message.timestamp, 0) / 1000, UTC)
+        return StreamRecord(str(message.offset), "", arrival, encoded_record(record))
+
+    async def _give_up(self, shard: str, records: tuple[StreamRecord, ...]) -> None:
+        log.warning("%s/%s: a record of %s is too large for an event", self._view.namespace, self._view.name, shard)
+        reason, last = GivenUp.MAXIMUM_PAYLOAD_SIZE_EXCEEDED, LastInvocation(str(uuid.uuid4()))
+        await self._delivery.give_up(shard, self, StreamBatch(records), reason, last)
+
+    def _move(self, position: int) -> None:
+        if position > self.position:
+            self._tell("committed", position - self.position)
+            self.position = position
+            self._progressed()
+
+    def _tell(self, what: str, count: int) -> None:
+        self._metrics.events(self._view.namespace, self._view.name, what, count)
