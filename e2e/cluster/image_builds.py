@@ -57,6 +57,7 @@ GRAPH = (
     Image("activemq", ("base",), ("activemq",), for_tests=True),
     Image("rabbitmq", ("base",), ("rabbitmq",), for_tests=True),
     Image("prometheus", ("base",), for_tests=True),
+    Image("kafka", ("base",), ("kafka",), for_tests=True),
 )
 """Every image after those that it is made from."""
 
