@@ -11,6 +11,7 @@ from installation.release import RELEASE, SYSTEM_NAMESPACE
 READING = {"get", "list", "watch"}
 WRITTEN = {
     "operator": {
+        "accesspoints.kubelambda.dev",
         "accesspoints.kubelambda.dev/status",
         "aliases.kubelambda.dev",
         "aliases.kubelambda.dev/status",

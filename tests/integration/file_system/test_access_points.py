@@ -4,9 +4,13 @@ import json
 from typing import Any
 
 import pytest
+from tests.eventually import eventually
 from tests.integration.control_plane import ControlPlane
 from tests.integration.functions import Functions, condition
 from tests.integration.processes import Installation
+
+from kubelambda.kube.kube_client import KubeClient, Object
+from kubelambda.kube.resources import ACCESS_POINTS
 
 API = "kubelambda.dev/v1alpha1"
 
@@ -77,6 +81,43 @@ async def test_a_function_may_name_the_arn_of_an_access_point(
     functions.apply("files", fileSystemConfigs=[{"arn": arn, "localMountPath": "/mnt/data"}])
     status = await functions.ready("files")
     assert status["deployed"]["fileSystems"][0]["readOnly"] is True
+
+
+async def test_an_access_point_goes_when_nobody_mounts_it_any_more(
+    running: Installation, control_plane: ControlPlane, functions: Functions, client: KubeClient
+) -> None:
+    """It says who holds it; what they mount stays mounted. One that nobody uses goes at once."""
+    where = functions.namespace
+    control_plane.apply([claim(where, "data"), access_point(where, "shared"), access_point(where, "unused")])
+    functions.apply("files", fileSystemConfigs=[{"arn": "shared", "localMountPath": "/mnt/data"}])
+    await functions.ready("files", 60)
+
+    async def found(name: str) -> Object:
+        return await client.find(ACCESS_POINTS, name, where) or {}
+
+    async def held() -> bool:
+        return "kubelambda.dev/access-point" in (await found("shared"))["metadata"].get("finalizers", [])
+
+    await eventually(held)
+    for name in ("shared", "unused"):
+        await client.delete(ACCESS_POINTS, name, where)
+    assert await found("unused") == {}
+
+    async def refusal() -> Object:
+        return condition((await found("shared"))["status"], "DeletionRefused")
+
+    told = await eventually(refusal)
+    assert (told["reason"], told["message"]) == (
+        "InUse",
+        "in use by Function files: it goes when they mount it no more",
+    )
+    functions.apply("files", timeout=9)
+    assert (await functions.ready("files", 60))["deployed"]["timeout"] == 9
+
+    async def gone() -> bool:
+        return await found("shared") == {}
+
+    await eventually(gone)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ VERSION_FINALIZER: Final = f"{GROUP}/version"
 """Keeps a FunctionVersion while an alias uses it, and until its number is remembered."""
 LAYER_VERSION_FINALIZER: Final = f"{GROUP}/layer-version"
 """Holds a layer version that functions use."""
+ACCESS_POINT_FINALIZER: Final = f"{GROUP}/access-point"
+"""Holds an access point while functions use it."""
 
 NETWORK: Final = f"{GROUP}/network"
 """Label of environments that are born closed: nothing gets out of them but what their security groups allow."""

@@ -1,4 +1,4 @@
-"""Reconciles an AccessPoint: says whether environments can mount its claim."""
+"""Reconciles an AccessPoint: says whether environments can mount its claim, and stays while they do."""
 
 import random
 from collections.abc import Iterable
@@ -6,10 +6,14 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
+from kubelambda.api import labels
 from kubelambda.api.kinds.access_point import AccessPointSpec, AccessPointStatus
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.file_system.access_point_facts import WATCHED_ACCESS_POINTS
+from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
+from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
 from kubelambda.controllers.machinery import changes, recorder
+from kubelambda.controllers.machinery.cluster import Cluster
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
@@ -32,11 +36,15 @@ async def reconcile(context: Context, key: Key) -> Outcome:
         changes.forget(context, WATCHED_ACCESS_POINTS, key.namespace, key.name, by=key)
         return None
     await changes.observe(context, WATCHED_ACCESS_POINTS, body, by=key)
-    if "deletionTimestamp" in body["metadata"]:
+    terminating = "deletionTimestamp" in body["metadata"]
+    users = tuple(sorted(_users(context.cluster, key)))
+    body = await _hold(context, body, held=bool(users))
+    if terminating and not users:
         return None
     before = _status(body)
     problem = await _problem(context, key, body)
-    status = decide_access_point(before, body["metadata"]["generation"], problem, datetime.now(UTC))
+    holders = users if terminating else ()
+    status = decide_access_point(before, body["metadata"]["generation"], problem, datetime.now(UTC), holders)
     if status != before:
         manifest = {
             "metadata": {"name": key.name, "namespace": key.namespace},
@@ -48,6 +56,28 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     if problem is not None and problem.terminal:
         return None
     return BackOff(LOOK_AGAIN_MAX_S) if problem else CHECK_S * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+
+
+def _users(cluster: Cluster, key: Key) -> Iterable[str]:
+    """Functions that name it or mount it, and versions of functions that mount it."""
+    for name, function in cluster[WATCHED_FUNCTIONS].within(key.namespace):
+        if key.name in function.access_points:
+            yield f"Function {name}"
+    for name, version in cluster[WATCHED_VERSIONS].within(key.namespace):
+        if key.name in version.access_points:
+            yield f"FunctionVersion {name}"
+
+
+async def _hold(context: Context, body: Object, *, held: bool) -> Object:
+    """The object, with our finalizer for as long as somebody uses it: an unused one needs no operator to go."""
+    metadata = body["metadata"]
+    before: list[str] = metadata.get("finalizers") or []
+    rest = [each for each in before if each != labels.ACCESS_POINT_FINALIZER]
+    if (len(rest) < len(before)) == held or (held and "deletionTimestamp" in metadata):
+        return body
+    after = [*rest, labels.ACCESS_POINT_FINALIZER] if held else rest
+    patch = {"metadata": {"finalizers": after, "resourceVersion": metadata["resourceVersion"]}}
+    return await context.client.patch(ACCESS_POINTS, metadata["name"], patch, metadata["namespace"])
 
 
 async def _problem(context: Context, key: Key, body: Object) -> Problem | None:
@@ -72,4 +102,20 @@ def _itself(change: Change[AccessPointFacts]) -> Iterable[Key]:
     yield Key(KIND, change.namespace, change.name)
 
 
-CONTROLLER = Controller(KIND, reconcile, follows=(Follow(WATCHED_ACCESS_POINTS, _itself, resync=True),))
+def _used(change: Change[FunctionFacts] | Change[VersionFacts]) -> Iterable[Key]:
+    """Those that a function or version began to use, or uses no more."""
+    before = change.before.access_points if change.before is not None else ()
+    after = change.after.access_points if change.after is not None else ()
+    for name in set(before) ^ set(after):
+        yield Key(KIND, change.namespace, name)
+
+
+CONTROLLER = Controller(
+    KIND,
+    reconcile,
+    follows=(
+        Follow(WATCHED_ACCESS_POINTS, _itself, resync=True),
+        Follow(WATCHED_FUNCTIONS, _used),
+        Follow(WATCHED_VERSIONS, _used),
+    ),
+)

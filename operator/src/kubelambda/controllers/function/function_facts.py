@@ -40,7 +40,7 @@ class FunctionFacts:
     layer_versions: tuple[str, ...]
     """Names of the LayerVersions that its spec names."""
     access_points: tuple[str, ...]
-    """Names of the AccessPoints that its spec names."""
+    """Names of the AccessPoints that its spec names, and that its deployment mounts."""
     settled: bool
     """Whether its status speaks of its spec and says Ready."""
     lambda_name: str | None
@@ -68,7 +68,8 @@ def function_facts(body: Object) -> FunctionFacts:
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
     last = status.get("lastPublished") or {}
     runtime = spec.get("runtime")
-    mounted = tuple(access_point_name(config["arn"]) for config in spec.get("fileSystemConfigs") or ())
+    mounted = [access_point_name(config["arn"]) for config in spec.get("fileSystemConfigs") or ()]
+    mounted += [each["accessPoint"] for each in deployed.get("fileSystems") or ()]
     return FunctionFacts(
         uid=metadata["uid"],
         generation=metadata["generation"],
@@ -82,7 +83,7 @@ def function_facts(body: Object) -> FunctionFacts:
         networks=_networks(spec, status),
         layers=tuple(layer["sha256"] for layer in deployed.get("layers") or ()),
         layer_versions=tuple(found.object_name for name in spec.get("layers") or () if (found := parse_layer(name))),
-        access_points=mounted,
+        access_points=tuple(dict.fromkeys(mounted)),
         settled=ready and status.get("observedGeneration") == metadata["generation"],
         lambda_name=spec.get("functionName"),
         description=spec.get("description", ""),

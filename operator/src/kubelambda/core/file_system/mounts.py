@@ -83,9 +83,9 @@ def claim_problem(name: str, claim: Mapping[str, Any] | None) -> Problem | None:
 
 
 def decide_access_point(
-    before: AccessPointStatus, generation: int, problem: Problem | None, now: datetime
+    before: AccessPointStatus, generation: int, problem: Problem | None, now: datetime, holders: Sequence[str] = ()
 ) -> AccessPointStatus:
-    """The status to report."""
+    """The status to report; `holders` keep it from being deleted, when somebody wants that."""
     told: list[tuple[str, ConditionStatus, Reason, str]]
     if problem is None:
         told = [("Ready", "True", Reason.FILE_SYSTEM_READY, "functions can mount it")]
@@ -95,6 +95,9 @@ def decide_access_point(
             ("Ready", "False", problem.reason, problem.message),
             (kind, "True", problem.reason, problem.message),
         ]
+    if holders:
+        text = f"in use by {', '.join(holders)}: it goes when they mount it no more"
+        told.append(("DeletionRefused", "True", Reason.IN_USE, text))
     conditions = [
         Condition(
             type=kind,
