@@ -36,8 +36,17 @@ def test_the_example_runs_and_the_control_api_takes_what_is_there_now(account: A
         kubectl("--namespace", account.namespace, "apply", "--filename", "-", stdin=example)
         account.wait_ready("from-bucket", timeout=120)
         assert account.invoke("from-bucket")["Payload"] == 42
+        account.client.create_function(
+            FunctionName=account.arn("by-api"),
+            Role="arn:aws:iam::123456789012:role/lambda",
+            Runtime="python3.13",
+            Handler="index.handler",
+            Code={"S3Bucket": "builds", "S3Key": key},
+            Layers=[f"arn:aws:lambda:us-east-1:{account.account_id}:layer:tools:1"],
+        )
+        account.wait_ready("by-api")
+        assert account.invoke("by-api")["Payload"] == 42
         s3.put_object(Bucket="builds", Key=key, Body=zipped("index.py", HANDLER.format(3)))
-        account.function("by-api", "def handler(event, context):\n    return 1", layers=["tools:1"])
         account.client.update_function_code(FunctionName=account.arn("by-api"), S3Bucket="builds", S3Key=key)
         eventually(lambda: account.invoke("by-api")["Payload"] == 43, timeout=60)
         with pytest.raises(account.client.exceptions.InvalidParameterValueException, match="S3 Error Code: NoSuchKey"):
