@@ -28,6 +28,10 @@ WRITTEN = {
         "namespaces",
         "rolebindings.rbac.authorization.k8s.io",
         "runtimes.kubelambda.dev/status",
+        "securitygroups.kubelambda.dev",
+        "securitygroups.kubelambda.dev/status",
+        "subnets.kubelambda.dev",
+        "subnets.kubelambda.dev/status",
     },
     "frontend": {"subjectaccessreviews.authorization.k8s.io", "tokenreviews.authentication.k8s.io"},
     "awsapi": {

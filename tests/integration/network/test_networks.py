@@ -1,5 +1,6 @@
 """Networks of functions with a vpcConfig, against a real API server: one policy a set, from its first to its last."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from tests.integration.processes import Installation
 
 from kubelambda.api import labels
 from kubelambda.kube.kube_client import KubeClient, Object
-from kubelambda.kube.resources import FUNCTIONS, NETWORK_POLICIES
+from kubelambda.kube.resources import FUNCTIONS, NETWORK_POLICIES, SECURITY_GROUPS, SUBNETS, Resource
 
 VPC = {"subnetIds": ["a"], "securityGroupIds": ["app"]}
 
@@ -97,6 +98,38 @@ async def test_environments_run_in_the_zones_of_their_subnets(running: Installat
     assert functions.control_plane.apply([subnet]).returncode == 0
     after = await functions.until("zonal", lambda status: status["deployed"]["network"]["zones"] == ["zone-b"])
     assert after["deployed"]["revision"] != before["deployed"]["revision"]
+
+
+async def test_what_functions_use_is_held_until_they_name_it_no_more(
+    running: Installation, functions: Functions, client: KubeClient
+) -> None:
+    """Whoever deletes it is told who uses it; its rules hold until then, and what nobody uses goes at once."""
+    namespace, space = functions.namespace, ("--namespace", functions.namespace)
+    assert functions.control_plane.apply(network(namespace)).returncode == 0
+    functions.apply("user", vpcConfig=VPC)
+    await functions.ready("user")
+    parts = ((SUBNETS, "a"), (SECURITY_GROUPS, "app"))
+
+    async def held(resource: Resource, name: str) -> bool:
+        return bool((await client.get(resource, name, namespace))["metadata"].get("finalizers"))
+
+    async def refused(resource: Resource, name: str) -> Object:
+        return condition((await client.get(resource, name, namespace)).get("status") or {}, "DeletionRefused")
+
+    for resource, name in parts:
+        await eventually(partial(held, resource, name))
+        await client.delete(resource, name, namespace)
+        told = await eventually(partial(refused, resource, name))
+        assert told["message"].startswith("in use by Function user: ")
+    (policy,) = await sets(client, namespace)
+    assert policy["spec"]["egress"][0]["ports"] == [{"protocol": "TCP", "port": 5432}]
+    assert functions.control_plane.kubectl("delete", "function", "user", *space).returncode == 0
+
+    async def gone(resource: Resource, name: str) -> bool:
+        return await client.find(resource, name, namespace) is None
+
+    for resource, name in parts:
+        await eventually(partial(gone, resource, name))
 
 
 @pytest.mark.parametrize(

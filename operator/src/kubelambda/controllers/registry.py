@@ -11,7 +11,7 @@ from kubelambda.controllers.layer import layer, layer_version
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Controller
 from kubelambda.controllers.mapping import event_source_mapping
-from kubelambda.controllers.network import invoke_endpoint, network
+from kubelambda.controllers.network import invoke_endpoint, network, network_part
 from kubelambda.controllers.pool import pool, runtime
 
 
@@ -31,6 +31,7 @@ def controllers(code: CodeState) -> tuple[Controller[Context], ...]:
         publication.controller(versions),
         pool.CONTROLLER,
         network.CONTROLLER,
+        *network_part.CONTROLLERS,
         invoke_endpoint.controller(),
         event_source_mapping.CONTROLLER,
         code_collection.controller(code),

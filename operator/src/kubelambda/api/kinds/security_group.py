@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
+from kubelambda.api.conditions import Condition
 from kubelambda.api.model import Model
 from kubelambda.api.validations import rule, rules
 
@@ -93,4 +94,10 @@ class SecurityGroupSpec(Model):
 
 
 class SecurityGroupStatus(Model):
-    """Nothing is reported of a group yet."""
+    """What the operator reports."""
+
+    conditions: Annotated[
+        list[Condition],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
+    ] = []
+    """DeletionRefused while somebody wants it gone and functions use it."""

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from kubelambda.api.conditions import Condition
 from kubelambda.api.model import Model
 
 
@@ -17,4 +18,10 @@ class SubnetSpec(Model):
 
 
 class SubnetStatus(Model):
-    """Nothing is reported of a subnet."""
+    """What the operator reports."""
+
+    conditions: Annotated[
+        list[Condition],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
+    ] = []
+    """DeletionRefused while somebody wants it gone and functions use it."""

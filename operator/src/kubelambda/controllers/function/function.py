@@ -14,7 +14,6 @@ from kubelambda.api.kinds.function import DeployedCode, FunctionSpec, FunctionSt
 from kubelambda.api.kinds.function_image import IMAGE_RUNTIME, DeployedImage
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer
 from kubelambda.api.kinds.runtime import RuntimeSpec
-from kubelambda.api.kinds.security_group import SecurityGroupSpec
 from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, account_of, quota_of
@@ -32,7 +31,7 @@ from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
-from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS, SubnetFacts
+from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS, GroupFacts, SubnetFacts
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES, RuntimeFacts
 from kubelambda.core.account import identity
 from kubelambda.core.account.reserved_concurrency import Grant, ReservationRequest, allocate
@@ -276,7 +275,7 @@ def _provisioned(change: Change[AliasFacts] | Change[VersionFacts]) -> Iterable[
                 yield Key(KIND, change.namespace, name)
 
 
-def _in_network(change: Change[SubnetFacts] | Change[SecurityGroupSpec]) -> Iterable[Key]:
+def _in_network(change: Change[SubnetFacts] | Change[GroupFacts]) -> Iterable[Key]:
     """Functions that waited for a subnet or group, lose one, or move; what a group allows concerns its policy only."""
     zones = {facts.zone for facts in change.either if isinstance(facts, SubnetFacts)}
     if change.before is None or change.after is None or len(zones) > 1:

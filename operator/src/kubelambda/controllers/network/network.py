@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterable
 
 from kubelambda.api import labels
-from kubelambda.api.kinds.security_group import SecurityGroupSpec
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES
 from kubelambda.controllers.account.policy_facts import WATCHED_POLICIES, PolicyFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
@@ -13,7 +12,7 @@ from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.controllers.network.invoke_endpoint_facts import WATCHED_ENDPOINTS, InvokeEndpointFacts
-from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS, SubnetFacts
+from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS, GroupFacts, SubnetFacts
 from kubelambda.core.network.network_set import NetworkSet
 from kubelambda.core.network.traffic_rules import PolicyRule, Reach, egress_rules, ingress_rules
 from kubelambda.kube.errors import NotFound
@@ -54,7 +53,7 @@ def _policy(context: Context, namespace: str, found: NetworkSet) -> Object:
     """What is missing of a set allows nothing."""
     subnets, groups = context.cluster[WATCHED_SUBNETS], context.cluster[WATCHED_GROUPS]
     internet = any(subnet.internet for name in found.subnets if (subnet := subnets.get(namespace, name)))
-    known = [group for name in found.groups if (group := groups.get(namespace, name))]
+    known = [group.spec for name in found.groups if (group := groups.get(namespace, name))]
     reach = Reach(internet, context.settings.network.refused_networks)
     egress = [*egress_rules(known, reach), *_endpoint_rules(context, namespace, found)]
     return network_set_policy(namespace, found.id, egress=egress, ingress=ingress_rules(known))
@@ -83,7 +82,7 @@ def _of_version(change: Change[VersionFacts]) -> Iterable[Key]:
         yield Key(KIND, change.namespace, change.namespace)
 
 
-def _of_part(change: Change[SubnetFacts] | Change[SecurityGroupSpec]) -> Iterable[Key]:
+def _of_part(change: Change[SubnetFacts] | Change[GroupFacts]) -> Iterable[Key]:
     yield Key(KIND, change.namespace, change.namespace)
 
 

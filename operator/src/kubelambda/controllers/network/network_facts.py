@@ -14,17 +14,31 @@ class SubnetFacts:
 
     internet: bool
     zone: str | None
+    terminating: bool = False
+    """Whether somebody has deleted it; what uses it goes on with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFacts:
+    """The parts of a SecurityGroup that decisions are made by."""
+
+    spec: SecurityGroupSpec
+    """Its rules."""
+    terminating: bool = False
+    """Whether somebody has deleted it; what uses it goes on with it."""
 
 
 def subnet_facts(body: Object) -> SubnetFacts:
     """The facts of a Subnet."""
     spec = body.get("spec") or {}
-    return SubnetFacts(bool(spec.get("internet")), spec.get("availabilityZone"))
+    terminating = "deletionTimestamp" in body["metadata"]
+    return SubnetFacts(bool(spec.get("internet")), spec.get("availabilityZone"), terminating)
 
 
-def group_facts(body: Object) -> SecurityGroupSpec:
-    """The rules of a group. Raises `pydantic.ValidationError` for what the schema of another release let through."""
-    return SecurityGroupSpec.model_validate(body.get("spec") or {})
+def group_facts(body: Object) -> GroupFacts:
+    """The facts of a group. Raises `pydantic.ValidationError` for what the schema of another release let through."""
+    spec = SecurityGroupSpec.model_validate(body.get("spec") or {})
+    return GroupFacts(spec, "deletionTimestamp" in body["metadata"])
 
 
 WATCHED_SUBNETS = Watch(SUBNETS, subnet_facts)
