@@ -172,6 +172,11 @@ class QueueOfTests:
         """What they say."""
         return [base64.b64decode(record["data"]) for record in self.records]
 
+    @property
+    def sent(self) -> int:
+        """Messages that the broker has sent to the poller."""
+        return self.count("polled") + sum(len(poller._queue._inbox) for poller in self._pollers)
+
     def count(self, what: str) -> int:
         """A count of the poller's metrics."""
         sample = f'kubelambda_mapping_events_total{{mapping="orders",namespace="shop",what="{what}"}} '
@@ -202,3 +207,9 @@ async def make_queue(queue: QueueOfTests) -> None:
     if queue.rabbit:
         async with _rabbit_channel(queue.broker.port) as channel:
             await channel.queue_declare(queue.name, durable=True)
+
+
+async def remove_queue(queue: QueueOfTests) -> None:
+    """A queue of RabbitMQ, with whoever reads it."""
+    async with _rabbit_channel(queue.broker.port) as channel:
+        await channel.queue_delete(queue.name)

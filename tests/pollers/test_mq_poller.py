@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.pollers.brokers import PASSWORD, STRANGER, USER, ActiveMq, RabbitMq
 from tests.pollers.conftest import Answer, Function, eventually
-from tests.pollers.queues import LOGIN, QueueOfTests, make_queue
+from tests.pollers.queues import LOGIN, QueueOfTests, make_queue, remove_queue
 
 from kubelambda.api.reasons import Reason
 from kubelambda.core.mapping.mq_place import MqPlace
@@ -111,6 +111,17 @@ async def test_a_size_above_what_is_sent_at_first_is_reached(queue: QueueOfTests
     sizes = [len(event["messages"] if "messages" in event else _of_rabbit(event)) for event in queue.function.events]
     assert max(sizes) > 100
     assert set(queue.bodies) == set(bodies)
+
+
+async def test_without_a_window_a_batch_is_what_is_there(queue: QueueOfTests) -> None:
+    """Nothing is waited for, and nothing that is there is left for later."""
+    await queue.send(*[str(number).encode() for number in range(60)])
+    queue.function.pause.clear()
+    queue.poll(rules=BatchRules(50, 0))
+    await eventually(lambda: queue.sent == (50 if queue.rabbit else 60))
+    queue.function.pause.set()
+    await eventually(lambda: queue.count("deleted") == 60)
+    assert len(queue.function.events) < 30
 
 
 async def test_no_more_batches_run_at_once_than_the_engine_has(queue: QueueOfTests) -> None:
@@ -221,6 +232,11 @@ async def test_a_queue_or_virtual_host_that_is_not_there_is_told_of(queue: Queue
     fault = await refusal(queue, queue.place(virtual_host="nope"))
     assert fault.reason is Reason.SOURCE_AUTHORIZATION_FAILED
     assert "virtual host nope does not exist" in str(fault)
+    task = queue.poll()
+    await eventually(lambda: queue.report.result is not None)
+    await remove_queue(queue)
+    with pytest.raises(SourceUnreachable, match=queue.name):
+        await task
 
 
 async def test_the_event_is_lambdas(queue: QueueOfTests) -> None:

@@ -105,7 +105,7 @@ class MqPoller(Poller):
         """The next batch; None when the poller is to end: what was gathered goes back with the connection."""
         batch = MqBatch(self._view.rules, self._queue.frame, limit)
         seen = size = 0
-        while not batch.complete(time.monotonic()):
+        while not batch.full and (self._queue.ready or not batch.complete(time.monotonic())):
             message = await self._queue.receive(batch.wait_s(time.monotonic()))
             if self._ended.is_set():
                 return None

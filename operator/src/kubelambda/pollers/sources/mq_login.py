@@ -30,8 +30,8 @@ class MqLogin:
             return None
         try:
             return ssl.create_default_context(cadata=self.authority)
-        except ssl.SSLError as error:
-            raise CredentialsMissing(f"Secret {place.authority_secret} has no certificate: {error.reason}") from error
+        except (ssl.SSLError, TypeError, ValueError) as error:
+            raise CredentialsMissing(f"Secret {place.authority_secret} has no certificate: {error}") from error
 
 
 async def read_login(client: KubeClient, namespace: str, place: MqPlace) -> MqLogin:

@@ -47,6 +47,11 @@ class MqQueue(ABC):
     async def waiting(self) -> int | None:
         """Messages that wait, if the broker tells. Raises `SourceUnreachable`."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether a message is there already."""
+        return bool(self._inbox)
+
     async def receive(self, wait_s: float | None) -> MqMessage | None:
         """The next message; None after `wait_s` without one, or when woken. Raises `SourceUnreachable`."""
         if not self._inbox and self._fault is None:
