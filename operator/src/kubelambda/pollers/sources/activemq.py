@@ -20,6 +20,7 @@ from kubelambda.core.mapping.mq_record import activemq_frame, activemq_record
 from kubelambda.outbound.guarded_streams import open_stream
 from kubelambda.pollers.sources.mq_login import MqLogin, broker_problem, connect_problem
 from kubelambda.pollers.sources.mq_queue import MqQueue
+from kubelambda.pollers.sources.source import SourceUnreachable
 
 _ANSWER_S = 10
 _HEARTBEAT_MS = 10_000
@@ -56,10 +57,11 @@ class ActiveQueue(MqQueue):
                 on_subscription_error=lambda error: self.lost(str(error)),
             )
         except stompman.SubscriptionError as error:
-            words = error.frame.headers.get("message", "") if error.frame else f"subscription: {error.reason}"
-            raise broker_problem(ConnectionError(words)) from error
+            if error.frame is None:
+                raise SourceUnreachable(f"the queue cannot be subscribed to: {error.reason}") from error
+            raise broker_problem(ConnectionError(error.frame.headers.get("message", ""))) from error
         except (FailedAllConnectAttemptsError, FailedAllWriteAttemptsError) as error:
-            raise broker_problem(ConnectionError("the connection ended")) from error
+            raise SourceUnreachable("the connection ended") from error
 
     async def end(self) -> None:
         """Nothing more is sent; what is not acknowledged goes back."""
@@ -82,12 +84,14 @@ class ActiveQueue(MqQueue):
         self._check()
 
     async def waiting(self) -> None:
-        """STOMP has no word for it."""
+        """STOMP has no word for it; whether the broker is still there is known by its heartbeats."""
+        if not self._client.is_alive():
+            self.lost("nothing is heard of the broker any more")
         self._check()
 
-    def lost(self, why: str) -> None:
-        """Nothing more comes."""
-        self._lost(broker_problem(ConnectionError(why)))
+    def lost(self, why: str, told: str = "") -> None:
+        """Nothing more comes, because of what the broker `told`, if it did."""
+        self._lost(broker_problem(ConnectionError(told)) if told else SourceUnreachable(why))
 
     async def _delivered(self, frame: stompman.AckableMessageFrame) -> None:
         headers = cast("dict[str, str]", frame.headers)
@@ -140,7 +144,7 @@ class _Dialler:
     def ended(self, why: str) -> None:
         """The connection was lost."""
         if self.queue is not None:
-            self.queue.lost(self.told or f"the connection ended: {why}")
+            self.queue.lost(f"the connection ended: {why}", self.told)
 
 
 @asynccontextmanager
@@ -164,7 +168,9 @@ async def active_queue(
     try:
         await client.__aenter__()
     except FailedAllConnectAttemptsError as error:
-        raise broker_problem(ConnectionError(dialler.told or "the broker does not speak STOMP 1.2")) from error
+        if not dialler.told:
+            raise SourceUnreachable("what is there does not speak STOMP 1.2") from error
+        raise broker_problem(ConnectionError(dialler.told)) from error
     try:
         queue = dialler.queue = ActiveQueue(client, arn, place)
         try:

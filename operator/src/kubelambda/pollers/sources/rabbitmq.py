@@ -24,6 +24,8 @@ from kubelambda.pollers.sources.mq_queue import MqQueue
 from kubelambda.pollers.sources.source import SourceUnreachable
 
 _ANSWER_S = 30.0
+_HEARTBEAT_S = 15
+"""A broker of which nothing is heard for three of them is gone."""
 _FAULTS = (AMQPError, TimeoutError, OSError)
 
 log = logging.getLogger(__name__)
@@ -97,7 +99,10 @@ class RabbitQueue(MqQueue):
 
     def _closed(self, closing: asyncio.Future[Any]) -> None:
         error = None if closing.cancelled() else closing.exception()
-        self._lost(broker_problem(error or ConnectionError("the connection ended")))
+        if error is None or isinstance(error, asyncio.CancelledError):  # by nobody: nothing was heard for too long
+            self._lost(SourceUnreachable("the connection ended"))
+        else:
+            self._lost(broker_problem(error))
 
 
 class _Guarded:
@@ -128,6 +133,7 @@ async def rabbit_queue(
         host=place.host,
         port=place.port,
         path="/" + place.virtual_host.replace("/", "%2F"),
+        query={"heartbeat": str(_HEARTBEAT_S)},
         encoded=False,
     )
     factory = _Guarded(place, login.tls(place), refused)
