@@ -294,7 +294,7 @@ class Dispatcher:
 
     def started(self, number: int, started: Started, target: Target) -> None:
         """An environment is ready."""
-        self._metrics.cold_starts.inc()
+        self._metrics.started()
         self.environments.keep(number, started, target)
         if number not in self.placement.environments:
             self._retire(number, _UPDATED)

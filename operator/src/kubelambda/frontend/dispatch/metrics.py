@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
 from kubelambda.api import environment_protocol
 from kubelambda.core.invoke.routing import LATEST
 from kubelambda.core.placement.function_share import ThrottleReason
+from kubelambda.frontend.dispatch.counter_series import CounterSeries, HistogramSeries
 from kubelambda.frontend.dispatch.invocation import Invocation
 from kubelambda.frontend.dispatch.provisioned_metrics import AccountMetrics, ProvisionedMetrics
 from kubelambda.frontend.dispatch.qualifier_metrics import QualifierMetrics
@@ -34,30 +35,34 @@ class FunctionMetrics:
         self._metrics = metrics
         self._names = (namespace, function)
         self._gone = False
-        self.invocations = metrics.invocations.labels(namespace, function)
-        self.errors = metrics.errors.labels(namespace, function)
-        self.duration = metrics.durations.labels(namespace, function)
-        self.cold_starts = metrics.cold_starts.labels(namespace, function)
-        self.billed_gb_seconds = metrics.billed_gb_seconds.labels(namespace, function)
+        self._invocations = metrics.invocations.of(namespace, function)
+        self._errors = metrics.errors.of(namespace, function)
+        self._durations = metrics.durations.of(namespace, function)
+        self._cold_starts = metrics.cold_starts.of(namespace, function)
+        self._billed_gb_seconds = metrics.billed_gb_seconds.of(namespace, function)
+
+    def started(self) -> None:
+        """Counts a cold start."""
+        self._cold_starts.value += 1
 
     def throttled(self, reason: str) -> None:
         """Counts a 429."""
         if not self._gone:
-            self._metrics.throttles.labels(*self._names, reason).inc()
+            self._metrics.throttles.of(*self._names, reason).value += 1
 
     def ran(self, qualifier: str, version: str, *, error: bool) -> None:
         """Counts an invocation that was answered, whoever worded the answer."""
-        self.invocations.inc()
+        self._invocations.value += 1
         if error:
-            self.errors.inc()
+            self._errors.value += 1
         if qualifier != LATEST and not self._gone:
             self._metrics.qualifiers.ran(self._names, qualifier, version, error=error)
 
     def answered(self, invocation: Invocation, headers: dict[bytes, bytes], memory_size: int, now: float) -> None:
         """Counts what an environment of so many MB has answered."""
-        self.duration.observe(now - invocation.started)
+        self._durations.add(now - invocation.started)
         self.ran(invocation.qualifier, invocation.version, error=_FUNCTION_ERROR in headers)
-        self.billed_gb_seconds.inc(int(headers.get(_BILLED_MS, b"0")) * memory_size / 1_024_000)
+        self._billed_gb_seconds.value += int(headers.get(_BILLED_MS, b"0")) * memory_size / 1_024_000
 
     def dispatched(self, qualifier: str, *, provisioned: bool) -> None:
         """Counts an invocation of a qualifier that has provisioned concurrency."""
@@ -91,21 +96,19 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         registry = self.registry
-        self.invocations = Counter("kubelambda_invocations_total", "Invocations that ran", _LABELS, registry=registry)
-        self.errors = Counter(
-            "kubelambda_errors_total", "Invocations with a function error", _LABELS, registry=registry
+        self.invocations = CounterSeries("kubelambda_invocations_total", "Invocations that ran", _LABELS, registry)
+        self.errors = CounterSeries("kubelambda_errors_total", "Invocations with a function error", _LABELS, registry)
+        self.throttles = CounterSeries(
+            "kubelambda_throttles_total", "Throttled invocations", [*_LABELS, "reason"], registry
         )
-        self.throttles = Counter(
-            "kubelambda_throttles_total", "Throttled invocations", [*_LABELS, "reason"], registry=registry
-        )
-        self.durations = Histogram(
-            "kubelambda_duration_seconds", "Time of an invocation", _LABELS, buckets=_DURATIONS, registry=registry
+        self.durations = HistogramSeries(
+            "kubelambda_duration_seconds", "Time of an invocation", _LABELS, _DURATIONS, registry
         )
         self.concurrent = Gauge("kubelambda_concurrent_executions", "Invocations in flight", _LABELS, registry=registry)
-        self.cold_starts = Counter("kubelambda_cold_starts_total", "Environments started", _LABELS, registry=registry)
+        self.cold_starts = CounterSeries("kubelambda_cold_starts_total", "Environments started", _LABELS, registry)
         self.environments = Gauge("kubelambda_environments", "Environments", _LABELS, registry=registry)
-        self.billed_gb_seconds = Counter(
-            "kubelambda_billed_gb_seconds_total", "Memory times billed duration", _LABELS, registry=registry
+        self.billed_gb_seconds = CounterSeries(
+            "kubelambda_billed_gb_seconds_total", "Memory times billed duration", _LABELS, registry
         )
         self.unreadable = Gauge(
             "kubelambda_unreadable_objects", "Objects that cannot be read and are skipped", ["kind"], registry=registry
@@ -121,11 +124,11 @@ class Metrics:
         self.reconciliations = Counter(
             "kubelambda_ledger_reconciliations_total", "Comparisons of the ledger with the agents", registry=registry
         )
-        self.recursive_invocations_dropped = Counter(
+        self.recursive_invocations_dropped = CounterSeries(
             "kubelambda_recursive_invocations_dropped_total",
             "Invocations that were refused because their chain came back too often",
             _LABELS,
-            registry=registry,
+            registry,
         )
         self.provisioned = ProvisionedMetrics(registry)
         self.accounts = AccountMetrics(registry)
@@ -152,21 +155,17 @@ class Metrics:
         """Drops the series of a function that is gone."""
         self.forget_gauges(namespace, function)
         self.qualifiers.keep((namespace, function), ())
-        for metric in self._counters:
-            _remove(metric, namespace, function)
+        for series in self._counters:
+            series.remove(namespace, function)
         for reason in ThrottleReason:
-            _remove(self.throttles, namespace, function, reason.value)
+            self.throttles.remove(namespace, function, reason.value)
 
     def forget_gauges(self, namespace: str, function: str) -> None:
         """Drops what says how a function is now."""
         for gauge in (self.concurrent, self.environments):
-            _remove(gauge, namespace, function)
+            with contextlib.suppress(KeyError):
+                gauge.remove(namespace, function)
 
     def serve(self, port: int) -> tuple[WSGIServer, threading.Thread]:
         """Serves /metrics from a thread of its own."""
         return start_http_server(port, registry=self.registry)
-
-
-def _remove(metric: Counter | Gauge | Histogram, *values: str) -> None:
-    with contextlib.suppress(KeyError):
-        metric.remove(*values)

@@ -3,7 +3,9 @@
 import contextlib
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Gauge
+
+from kubelambda.frontend.dispatch.counter_series import CounterSeries
 
 _LABELS = ["namespace", "function", "qualifier"]
 
@@ -47,17 +49,17 @@ class ProvisionedMetrics:
             _LABELS,
             registry=registry,
         )
-        self.invocations = Counter(
+        self.invocations = CounterSeries(
             "kubelambda_provisioned_invocations_total",
             "Invocations that ran on provisioned environments",
             _LABELS,
-            registry=registry,
+            registry,
         )
-        self.spillovers = Counter(
+        self.spillovers = CounterSeries(
             "kubelambda_spillover_invocations_total",
             "Invocations of a qualifier with provisioned concurrency that ran on demand",
             _LABELS,
-            registry=registry,
+            registry,
         )
         self._gauges = (self.utilization, self.allocated, self.available, self.executing)
         self._shown: set[Series] = set()
@@ -65,7 +67,7 @@ class ProvisionedMetrics:
     def dispatched(self, series: Series, *, provisioned: bool) -> None:
         """An invocation was given an environment, a provisioned one or one on demand."""
         self._shown.add(series)
-        (self.invocations if provisioned else self.spillovers).labels(*series).inc()
+        (self.invocations if provisioned else self.spillovers).of(*series).value += 1
 
     def show(self, series: Series, look: ProvisionedLook) -> None:
         """What a look found."""
@@ -75,14 +77,16 @@ class ProvisionedMetrics:
         self.executing.labels(*series).set(look.executing)
         self.utilization.labels(*series).set(look.executing / look.allocated if look.allocated else 0.0)
         for counter in (self.invocations, self.spillovers):
-            counter.labels(*series)  # one that never counted is 0, not absent
+            counter.of(*series)  # one that never counted is 0, not absent
 
     def keep(self, present: set[Series]) -> None:
         """Drops the series of what has no provisioned concurrency any more, or belongs to another frontend."""
         for series in self._shown - present:
-            for metric in (*self._gauges, self.invocations, self.spillovers):
+            for gauge in self._gauges:
                 with contextlib.suppress(KeyError):
-                    metric.remove(*series)
+                    gauge.remove(*series)
+            for counter in (self.invocations, self.spillovers):
+                counter.remove(*series)
         self._shown &= present
 
 

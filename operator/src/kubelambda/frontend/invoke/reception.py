@@ -148,7 +148,7 @@ class Reception:
         try:
             invoke_request.advance_chain(request, arn, endless=view.recursive_loop == "Allow")
         except InvokeError:
-            self._metrics.recursive_invocations_dropped.labels(*function).inc()
+            self._metrics.recursive_invocations_dropped.of(*function).value += 1
             raise
 
     def _check_region(self, region: str | None) -> None:
