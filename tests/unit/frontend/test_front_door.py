@@ -48,7 +48,7 @@ class Door:
         self.bounds = bounds
         self.port = 0
 
-    def invoke(self, request: Request, *, request_id: str, call: InvokeCall, hop: Hop | None) -> None:
+    def invoke(self, request_id: str, call: InvokeCall, hop: Hop | None, request: Request) -> None:
         """Says what it got."""
         found = {
             "id": request_id,

@@ -16,7 +16,7 @@ from kubelambda.frontend.control_api.control_api_proxy import ControlApiProxy
 from kubelambda.frontend.dispatch.invocation import refuse
 from kubelambda.frontend.invoke import invoke_request
 from kubelambda.frontend.invoke.caller_gate import PRINCIPAL, Check, invoke_refusal
-from kubelambda.frontend.invoke.early_answer import SMALL_BYTES, announced_length, answered_early
+from kubelambda.frontend.invoke.early_answer import SMALL_BYTES, answered_early
 from kubelambda.frontend.invoke.invoke_request import AnotherOperation, InvokeCall
 from kubelambda.frontend.invoke.url_door import Invoke, UrlDoor
 from kubelambda.wire.request import Request
@@ -65,7 +65,8 @@ class FrontDoor:
 
     def admit(self, request: Request) -> Admission:
         """Whole requests go to whoever answers them; large bodies that are not ours to read pass through."""
-        role = self._callers.role(request.headers.get(CALLER_HEADER))
+        claimed = request.headers.get(CALLER_HEADER)
+        role = self._callers.role(claimed) if claimed is not None else None
         request_id = invoke_request.new_request_id(request, trusted=role is not None)
         try:
             return self._route(request, request_id, role)
@@ -99,9 +100,9 @@ class FrontDoor:
         self._control_api.close()
 
     def _invocation(self, request: Request, request_id: str, call: InvokeCall, role: CallerRole | None) -> Admission:
-        limit = invoke_request.check_size(announced_length(request), event=call.event)
+        limit = invoke_request.check_size(request.size, event=call.event)
         hop = hop_of(request) if role is CallerRole.FRONTEND else None
-        serve = partial(self._invoke, request_id=request_id, call=call, hop=hop)
+        serve = partial(self._invoke, request_id, call, hop)
         if self._gate is not None and (role is None or PRINCIPAL in request.headers):
             check = self._gate(request, call, request_id, role)
             if check is not None:

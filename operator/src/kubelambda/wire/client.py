@@ -208,7 +208,7 @@ class ClientConnection(MessageReader, asyncio.Protocol):
                 raise MessageRefused(502, "another protocol that nobody asked for")
             return
         self._raw = 0
-        self._trailers = {}
+        self._trailers = self._fields = {}
         self._last = not self._parser.should_keep_alive()
         if self._sink is not None:
             self._sink.head(status, self._headers)
@@ -232,9 +232,10 @@ class ClientConnection(MessageReader, asyncio.Protocol):
         sink, trailers = self._sink, self._trailers
         self._sink = None
         self._complete = False
-        self._headers = NO_HEADERS
+        self._headers = self._fields = NO_HEADERS
         self._trailers = None
-        self.resume()  # whoever could not take this answer is not in the way of the next
+        if self._paused:  # whoever could not take this answer is not in the way of the next
+            self.resume()
         if self._bodiless:
             self._bodiless = False
             self._parser = httptools.HttpResponseParser(self)  # this one waits for the body that was announced
@@ -266,7 +267,7 @@ class ClientConnection(MessageReader, asyncio.Protocol):
 
 
 class CollectingSink:
-    """Collects an answer and hands it over whole. Says nothing when there is none: `on_lost` does."""
+    """Collects answers, one after the other, and hands each over whole. Says nothing of none: `on_lost` does."""
 
     __slots__ = ("_answer", "_body", "_headers", "_limit", "_status")
 
@@ -296,7 +297,8 @@ class CollectingSink:
     def end(self, trailers: Headers) -> None:  # noqa: ARG002 - nobody asks for them
         """Called by the connection."""
         body, self._body = self._body, b""
-        self._answer(self._status, self._headers, body if isinstance(body, bytes) else bytes(body))
+        headers, self._headers = self._headers, NO_HEADERS
+        self._answer(self._status, headers, body if isinstance(body, bytes) else bytes(body))
 
     def abort(self, why: str) -> None:
         """Called by the connection."""

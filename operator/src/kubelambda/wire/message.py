@@ -34,9 +34,10 @@ class MessageReader:
     """Collects the fields of one message after the other."""
 
     __slots__ = (
-        "_head_size",
+        "_fields",
         "_headers",
         "_raw",
+        "_room",
         "_trailers",
     )
 
@@ -44,22 +45,25 @@ class MessageReader:
         self._headers: Headers = NO_HEADERS
         self._trailers: Headers | None = None
         """Fields after the body; None as long as fields are headers."""
-        self._head_size = 0
+        self._fields: Headers = NO_HEADERS
+        """Where the next field goes: the headers, or the trailers."""
+        self._room = 0
+        """Bytes that the head may still have."""
         self._raw = 0
         """Bytes since the beginning of the head, or since the last byte of body: of what the parser may be keeping."""
 
     def on_message_begin(self) -> None:
         """Called by the parser."""
-        self._headers = {}
+        self._headers = self._fields = {}
         self._trailers = None
-        self._head_size = 0
+        self._room = limits.HEADERS_MAX_BYTES
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser. Trailers never become headers (RFC 9110 §6.5.1)."""
-        self._head_size += len(name) + len(value) + FIELD_BYTES
-        if self._head_size > limits.HEADERS_MAX_BYTES:
+        self._room = room = self._room - len(name) - len(value) - FIELD_BYTES
+        if room < 0:
             raise too_large()
-        fields = self._headers if self._trailers is None else self._trailers
+        fields = self._fields
         name = name.lower()
         if name in fields:
             value = self._joined(name, fields[name], value)

@@ -56,7 +56,10 @@ class Request:
     headers: Headers
     body: bytes
     size: int
-    """Bytes of the body as sent. Of one over its limit, `body` holds nothing, and `size` may be what came so far."""
+    """Bytes of the body: at the head as announced, 0 for one in chunks; of a complete request as sent.
+
+    Of one over its limit, `body` holds nothing, and `size` may be what came so far.
+    """
     trailers: Headers = field(default_factory=dict)
 
     def respond(self, status: int, body: bytes = b"", headers: bytes = b"") -> None:

@@ -175,15 +175,14 @@ class RequestReader(ResponseWriter):
                     break
         finally:
             self._parsing = False
-        if position < size or self._raw or self._left != HEAD:
-            self._unfinished(data, position)
+        if position < size:
+            self._left_over(data, position)
+        elif not self._blocked and (self._raw or self._left != HEAD) and self._readable:
+            self._wait_for_more()
 
-    def _unfinished(self, data: bytes, position: int) -> None:
-        """What is left of the data waits, or a message waits for more."""
-        if position == len(data):
-            if self._readable:
-                self._wait_for_more()
-        elif self._dropping:
+    def _left_over(self, data: bytes, position: int) -> None:
+        """What was not parsed waits."""
+        if self._dropping:
             self._drop(len(data) - position)
         elif self._transport is not None and not self._transport.is_closing():
             self._pending = data[position:] + self._pending
@@ -275,16 +274,16 @@ class RequestReader(ResponseWriter):
         """Called by the parser."""
         if self._left == COMPLETE:
             self._surplus = True
-        self._headers = {}
+        self._headers = self._fields = {}
         self._trailers = None
-        self._head_size = 0
+        self._room = limits.HEADERS_MAX_BYTES
         self._target = b""
 
     def on_url(self, url: bytes) -> None:
         """Called by the parser."""
         self._target += url
-        self._head_size += len(url)
-        if self._head_size > limits.HEADERS_MAX_BYTES:
+        self._room -= len(url)
+        if self._room < 0:
             raise too_large()
 
     def on_headers_complete(self) -> None:
@@ -292,9 +291,10 @@ class RequestReader(ResponseWriter):
         parser, headers, target = self._parser, self._headers, self._target
         self._raw = self._size = 0
         trailers: Headers = {}
-        self._trailers = trailers
-        self._request = request = Request(self, parser.get_method(), target, headers, b"", 0, trailers)
-        self._left = int(headers.get(b"content-length", 0))
+        self._trailers = self._fields = trailers
+        length = headers.get(b"content-length")
+        self._left = size = int(length) if length is not None else 0
+        self._request = request = Request(self, parser.get_method(), target, headers, b"", size, trailers)
         self._limit = self._max_body
         self._last = not parser.should_keep_alive()
         self._upgrading = parser.should_upgrade()
@@ -304,20 +304,23 @@ class RequestReader(ResponseWriter):
             check_unusual(request, version)
         if b"transfer-encoding" in headers:
             self._left = CHUNKED
+            request.size = 0
             if headers[b"transfer-encoding"].lower() != b"chunked":
                 raise MessageRefused(501, "the only transfer coding is chunked")
-        if self._admit is not None:
-            self._ask(request, self._admit)
+        admit = self._admit
+        if admit is not None:
+            admission = admit(request)
+            if isinstance(admission, Whole):
+                self._limit, self._then = admission.limit, admission.serve
+            else:
+                self._admitted(request, admission)
         if b"expect" in headers and self._request is request:
             self._expected(headers[b"expect"])
 
-    def _ask(self, request: Request, admit: Callable[[Request], Admission]) -> None:
-        admission = admit(request)
+    def _admitted(self, request: Request, admission: int | BodySink | None) -> None:
         if admission is None:
             if self._request is request:
                 raise RuntimeError("a request was neither admitted nor answered")
-        elif isinstance(admission, Whole):
-            self._limit, self._then = admission.limit, admission.serve
         elif isinstance(admission, int):
             self._limit = admission
         else:

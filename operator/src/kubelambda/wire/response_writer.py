@@ -18,6 +18,7 @@ def _start(status: int) -> bytes:
 _STARTS = {status.value: _start(status.value) for status in HTTPStatus}
 HEAD, CHUNKED, COMPLETE = 0, -1, -2
 """Where in a message we are, when it is not so many bytes before the end of a body."""
+_AT_END = (COMPLETE, HEAD)
 _JOINED_BYTES = 65_536
 """A larger piece goes out by itself: copying it costs more than a system call."""
 
@@ -85,7 +86,7 @@ class ResponseWriter(MessageReader):
         transport = self._transport
         if self._request is not request or self._begun or transport is None:
             return
-        if self.closing or self._last or self._left > 0 or self._left == CHUNKED:
+        if self.closing or self._last or self._left not in _AT_END:
             headers += self._announce_end()
         start = _STARTS.get(status) or _start(status)
         if status == 204 or request.method == b"HEAD":

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from kubelambda.api import labels
 
@@ -97,6 +98,7 @@ def rightful_account_id(claim: AccountClaim, others: Iterable[AccountClaim]) -> 
     return account_id(claim.uid) if any(other.rank < claim.rank for other in rivals) else claim.id
 
 
+@lru_cache(maxsize=4096)
 def function_arn(region: str, account: str, name: str, qualifier: str | None = None) -> str:
     """ARN of a function, qualified only when a qualifier was asked for (§1.2.3)."""
     arn = f"arn:aws:lambda:{region}:{account}:function:{name}"

@@ -23,7 +23,8 @@ def problem(document: Buffer) -> str | None:
     NaN and Infinity are none, and so is what is nested some thousand levels deep: no runtime could read it.
     """
     try:
-        _check_text(document)
+        if not document.isascii():
+            _check_text(document)
         _check_grammar(document)
     except UnicodeDecodeError as error:
         return f"invalid UTF-8: {error.reason}"
@@ -35,8 +36,6 @@ def problem(document: Buffer) -> str | None:
 
 
 def _check_text(document: Buffer) -> None:
-    if document.isascii():
-        return
     if len(document) <= _SLICE_BYTES:
         document.decode()
         return

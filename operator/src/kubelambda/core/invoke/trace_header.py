@@ -13,6 +13,11 @@ _OTHER = re.compile(r"[A-Za-z]+=[!-:<-~]*")
 _MAX_LENGTH = 1024
 
 
+def begun(now: float, bits: Callable[[int], int]) -> bytes:
+    """The header for an invocation whose caller gave none. Arguments as those of `completed`."""
+    return b"Root=1-%08x-%024x;Parent=%016x;Sampled=0" % (int(now), bits(96), bits(64))
+
+
 def completed(given: str, *, now: float, bits: Callable[[int], int]) -> str:
     """The header for the invocation: `given` where it is whole, else with what it lacks.
 
@@ -21,7 +26,7 @@ def completed(given: str, *, now: float, bits: Callable[[int], int]) -> str:
     fields (`Self`, `Lineage`) stay. `now` is in seconds since 1970; `bits(n)` gives n random bits.
     """
     if not given:
-        return f"Root={_root(now, bits)};Parent={bits(64):016x};Sampled=0"
+        return begun(now, bits).decode()
     if len(given) <= _MAX_LENGTH and _COMPLETE.fullmatch(given):
         return given
     known, others = _fields(given if len(given) <= _MAX_LENGTH else "")

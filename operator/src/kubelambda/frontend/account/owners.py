@@ -46,7 +46,9 @@ class Owners:
 
     def owns(self, namespace: str) -> bool:
         """Whether this frontend is the owner."""
-        ranked = self.ranked(namespace)
+        ranked = self._ranked.get(namespace)
+        if ranked is None:
+            ranked = self.ranked(namespace)
         return not ranked or ranked[0] == self._address
 
     def leave(self) -> None:

@@ -34,9 +34,12 @@ class StartFailed(Exception):
         self.answer = answer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Target:
-    """The version of a function that an environment is for, and why it is started."""
+    """The version of a function that an environment is for, and why it is started. Nobody changes one.
+
+    Every invocation has one, and making frozen ones takes three times as long.
+    """
 
     namespace: str
     name: str

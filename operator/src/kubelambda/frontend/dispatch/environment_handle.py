@@ -1,19 +1,23 @@
 """A frontend's handle on one execution environment: its pod, its connection, and the invocation that it runs."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from kubelambda.api import environment_protocol
 from kubelambda.frontend.dispatch import environment_end
 from kubelambda.frontend.dispatch.environment_end import EnvironmentEnd
 from kubelambda.frontend.dispatch.invocation import Invocation
-from kubelambda.wire.client import ClientConnection
+from kubelambda.wire.client import ANSWER_MAX_BYTES, ClientConnection, CollectingSink
 
 GRACE_S = 5.0
 """How long after the function's timeout an agent may still answer, before the platform answers in its place."""
 
-
+_HEAD = (
+    b"POST /invoke HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer %%b\r\nContent-Length: %%d\r\n"
+    b"%b: %%b\r\n%b: %%b\r\n"
+) % (environment_protocol.REQUEST_ID.encode(), environment_protocol.INVOKED_ARN.encode())
+_TERM = environment_protocol.TERM.encode()
 _PASSED_ON = tuple(
     name.lower().encode()
     for name in (environment_protocol.TRACE_ID, environment_protocol.CLIENT_CONTEXT, environment_protocol.LOG_TYPE)
@@ -49,6 +53,11 @@ class EnvironmentHandle:
     invocation: Invocation | None = None
     closed: bool = False
     _sent: float = 0.0
+    _sink: CollectingSink = field(init=False)
+
+    def __post_init__(self) -> None:
+        """One sink collects the answers to all invocations."""
+        self._sink = CollectingSink(self._answer, ANSWER_MAX_BYTES)
 
     def send(self, invocation: Invocation) -> None:
         """Sends an invocation to the agent."""
@@ -58,7 +67,19 @@ class EnvironmentHandle:
             return
         self.invocation = invocation
         self._sent = time.monotonic()
-        connection.send(invocation.environment_head % self.token.encode(), invocation.request.body, self._answer)
+        connection.exchange(self._head(invocation), invocation.request.body, self._sink)
+
+    def _head(self, invocation: Invocation) -> bytes:
+        """The head of the request to the agent."""
+        request = invocation.request
+        head = _HEAD % (self.token.encode(), len(request.body), invocation.id.encode(), invocation.arn.encode())
+        if invocation.term:
+            head += b"%b: %b\r\n" % (_TERM, invocation.term.encode())
+        for name in _PASSED_ON:
+            value = request.headers.get(name)
+            if value is not None:
+                head += b"%b: %b\r\n" % (name, value)
+        return head + b"\r\n"
 
     def lost(self) -> None:
         """The connection ended."""
@@ -94,21 +115,3 @@ class EnvironmentHandle:
         if self.connection is not None:
             self.connection.close()
         self.events.failed(self, invocation, end)
-
-
-def invoke_head(invocation: Invocation, term: str = "") -> bytes:
-    """The agent's request head, with a place for the token. `term`: of the lease that it is sent by."""
-    headers = invocation.request.headers
-    lines = [
-        b"POST /invoke HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer %b\r\nContent-Length: "
-        + str(len(invocation.request.body)).encode(),
-        f"{environment_protocol.REQUEST_ID}: {invocation.id}".encode(),
-        f"{environment_protocol.INVOKED_ARN}: {invocation.arn}".encode(),
-    ]
-    if term:
-        lines.append(f"{environment_protocol.TERM}: {term}".encode())
-    for name in _PASSED_ON:
-        value = headers.get(name)
-        if value is not None:
-            lines.append(name + b": " + value.replace(b"%", b"%%"))
-    return b"\r\n".join(lines) + b"\r\n\r\n"

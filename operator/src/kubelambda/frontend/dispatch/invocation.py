@@ -7,10 +7,7 @@ from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.core.invoke.routing import LATEST
 from kubelambda.wire.server import Request
 
-_RELAYED = (
-    (b"x-amz-function-error", b"X-Amz-Function-Error"),
-    (b"x-amz-log-result", b"X-Amz-Log-Result"),
-)
+_LINES = b"Content-Type: application/json\r\nX-Amz-Executed-Version: %b\r\nx-amzn-RequestId: %b\r\n"
 
 
 @dataclass(slots=True)
@@ -25,7 +22,8 @@ class Invocation:
     """What its caller named."""
     version: str = LATEST
     """What it got."""
-    environment_head: bytes = b""
+    term: str = ""
+    """Of the lease that it is sent by."""
     holder: str = ""
     """The frontend that forwarded it, if that takes leases."""
 
@@ -35,12 +33,11 @@ class Invocation:
 
     def succeed(self, headers: dict[bytes, bytes], body: bytes, more: bytes = b"") -> None:
         """Answers with what the environment said; `more` are header lines of ours."""
-        lines = b"Content-Type: application/json\r\nX-Amz-Executed-Version: %b\r\nx-amzn-RequestId: %b\r\n"
-        lines %= self.version.encode(), self.id.encode()
-        for name, ours in _RELAYED:
-            value = headers.get(name)
-            if value is not None:
-                lines += b"%b: %b\r\n" % (ours, value)
+        lines = _LINES % (self.version.encode(), self.id.encode())
+        if (error := headers.get(b"x-amz-function-error")) is not None:
+            lines += b"X-Amz-Function-Error: %b\r\n" % error
+        if (log := headers.get(b"x-amz-log-result")) is not None:
+            lines += b"X-Amz-Log-Result: %b\r\n" % log
         self.request.respond(200, body, lines + more)
 
     def gone(self) -> None:

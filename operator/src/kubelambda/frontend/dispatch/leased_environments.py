@@ -16,7 +16,7 @@ from kubelambda.frontend.cluster.views import PodView
 from kubelambda.frontend.cold_start.start import Target
 from kubelambda.frontend.dispatch import lease_messages, sudden_end
 from kubelambda.frontend.dispatch.environment_end import EnvironmentEnd
-from kubelambda.frontend.dispatch.environment_handle import EnvironmentHandle, invoke_head
+from kubelambda.frontend.dispatch.environment_handle import EnvironmentHandle
 from kubelambda.frontend.dispatch.invocation import Invocation
 from kubelambda.frontend.dispatch.lease_grants import PeerCall
 from kubelambda.frontend.dispatch.lease_messages import (
@@ -110,7 +110,7 @@ class LeasedEnvironments:
             self._end(place, lease, Outcome.FREE)
             return False
         place.running = lease
-        invocation.environment_head = invoke_head(invocation, lease.term)
+        invocation.term = lease.term
         if lease.connected:
             place.handle.send(invocation)
         else:

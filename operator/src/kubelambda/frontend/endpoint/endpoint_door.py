@@ -10,7 +10,6 @@ from kubelambda.frontend.cluster.views import EndpointView
 from kubelambda.frontend.endpoint.endpoint_gate import EndpointGate
 from kubelambda.frontend.invoke import invoke_request
 from kubelambda.frontend.invoke.caller_gate import PRINCIPAL, invoke_refusal
-from kubelambda.frontend.invoke.early_answer import announced_length
 from kubelambda.frontend.invoke.invoke_request import AnotherOperation
 from kubelambda.frontend.invoke.url_door import Invoke
 from kubelambda.wire.request import Request
@@ -46,7 +45,7 @@ class EndpointDoor:
             raise front_door.unknown(request) from None
         for claim in (front_door.CALLER_HEADER, PRINCIPAL):
             request.headers.pop(claim, None)
-        limit = invoke_request.check_size(announced_length(request), event=call.event)
-        serve = partial(self._invoke, request_id=request_id, call=call, hop=None)
+        limit = invoke_request.check_size(request.size, event=call.event)
+        serve = partial(self._invoke, request_id, call, None)
         check = self._gate(endpoint, request, call, request_id)
         return Whole(limit, serve if check is None else partial(front_door.checked, check, serve, request_id))

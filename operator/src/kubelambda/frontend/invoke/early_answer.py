@@ -12,12 +12,7 @@ SMALL_BYTES: Final = 65_536
 
 def answered_early(request: Request, answer: Callable[[Request], None]) -> Admission:
     """Answers at once where much is on its way, else after the body."""
-    if b"transfer-encoding" not in request.headers and announced_length(request) <= SMALL_BYTES:
+    if b"transfer-encoding" not in request.headers and request.size <= SMALL_BYTES:
         return Whole(SMALL_BYTES, answer)
     answer(request)
     return None
-
-
-def announced_length(request: Request) -> int:
-    """Bytes of the body as announced; 0 for one in chunks."""
-    return int(request.headers.get(b"content-length", 0))

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import parse_qs, unquote
@@ -24,7 +25,10 @@ _TRACE = b"x-amzn-trace-id"
 _COUNTED = b":counted"
 """No header that a caller could send."""
 _REMEMBERED_MAX_BYTES = 512
+_DRAWN_AT_ONCE = 256
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+_MAX_BYTES = {False: limits.SYNC_REQUEST_MAX_BYTES, True: limits.ASYNC_REQUEST_MAX_BYTES}
+"""Of an invocation, and of an event."""
 _TYPES = (b"RequestResponse", b"Event", b"DryRun")
 _LOG_TYPES = (b"None", b"Tail")
 
@@ -52,14 +56,25 @@ class _Named:
     violations: tuple[str, ...]
 
 
+def _fresh_ids() -> Iterator[str]:
+    """UUIDs of version 4. Every invocation has one: the kernel is asked for the digits of many at once."""
+    while True:
+        drawn = os.urandom(16 * _DRAWN_AT_ONCE).hex()
+        for start in range(0, len(drawn), 32):
+            digits = drawn[start : start + 32]
+            yield f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
+
+
+_fresh_id = _fresh_ids().__next__
+
+
 def new_request_id(request: Request, *, trusted: bool) -> str:
     """A fresh request id, or the one that another frontend gave."""
-    given = request.headers.get(b"x-amzn-requestid", b"")
-    if trusted and _REQUEST_ID.fullmatch(given):
-        return given.decode()
-    # A UUID of version 4, in a third of the time that uuid.uuid4() takes: every invocation has one.
-    digits = os.urandom(16).hex()
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
+    if trusted:
+        given = request.headers.get(b"x-amzn-requestid", b"")
+        if _REQUEST_ID.fullmatch(given):
+            return given.decode()
+    return _fresh_id()
 
 
 def _parse_target(target: bytes) -> _Named:
@@ -76,10 +91,6 @@ def _parse_target(target: bytes) -> _Named:
     if reference is None:
         violations.append(_other_form(name, "functionName", identity.FUNCTION_NAME_PATTERN))
     return _Named(reference or FunctionReference(""), qualifier, tuple(violations))
-
-
-_parse_known_target = lru_cache(maxsize=4096)(_parse_target)
-"""Callers ask for the same few functions again and again."""
 
 
 def _qualifier_violations(qualifier: str) -> list[str]:
@@ -116,10 +127,19 @@ def parse_call(request: Request) -> InvokeCall:
     """
     if request.method != b"POST":
         raise AnotherOperation
-    parse = _parse_known_target if len(request.target) <= _REMEMBERED_MAX_BYTES else _parse_target
-    named = parse(request.target)
-    kind = request.headers.get(b"x-amz-invocation-type", b"RequestResponse")
-    log_type = request.headers.get(b"x-amz-log-type", b"None")
+    headers = request.headers
+    kind = headers.get(b"x-amz-invocation-type", b"RequestResponse")
+    log_type = headers.get(b"x-amz-log-type", b"None")
+    understand = _understand_known if len(request.target) <= _REMEMBERED_MAX_BYTES else _understand
+    call = understand(request.target, kind, log_type)
+    context = headers.get(b"x-amz-client-context")
+    if context is not None:
+        _check_client_context(context)
+    return call
+
+
+def _understand(target: bytes, kind: bytes, log_type: bytes) -> InvokeCall:
+    named = _parse_target(target)
     if named.violations or kind not in _TYPES or log_type not in _LOG_TYPES:
         raise invoke_error.validations(_violations(named, kind, log_type))
     derived = named.reference.qualifier
@@ -127,8 +147,11 @@ def parse_call(request: Request) -> InvokeCall:
         raise invoke_error.invalid_parameter(
             "The derived qualifier from the function name does not match the specified qualifier."
         )
-    _check_client_context(request.headers.get(b"x-amz-client-context"))
     return InvokeCall(named.reference, named.qualifier or derived, kind == b"DryRun", kind == b"Event")
+
+
+_understand_known = lru_cache(maxsize=4096)(_understand)
+"""Callers ask for the same few functions again and again. What is refused is not remembered."""
 
 
 def _violations(named: _Named, kind: bytes, log_type: bytes) -> list[str]:
@@ -140,9 +163,7 @@ def _violations(named: _Named, kind: bytes, log_type: bytes) -> list[str]:
     return found
 
 
-def _check_client_context(context: bytes | None) -> None:
-    if context is None:
-        return
+def _check_client_context(context: bytes) -> None:
     if len(context) > limits.CLIENT_CONTEXT_MAX_BYTES:
         raise invoke_error.invalid_parameter(
             f"Client context must be no more than {limits.CLIENT_CONTEXT_MAX_BYTES} bytes when base64-encoded."
@@ -158,7 +179,7 @@ def _check_client_context(context: bytes | None) -> None:
 
 def check_size(size: int, *, event: bool) -> int:
     """The largest event of the invocation type, in bytes (§2.1.3). Raises `InvokeError` when `size` exceeds it."""
-    limit = limits.ASYNC_REQUEST_MAX_BYTES if event else limits.SYNC_REQUEST_MAX_BYTES
+    limit = _MAX_BYTES[event]
     if size > limit:
         raise invoke_error.too_large(size, limit, "Event" if event else "RequestResponse")
     return limit
@@ -177,9 +198,12 @@ def check_event(request: Request, *, event: bool = False) -> None:
 
 def complete_trace(request: Request) -> None:
     """Gives the request a whole trace header, for the invocation and for whatever it is passed on to."""
-    given = request.headers.get(_TRACE, b"").decode(errors="replace")
-    whole = trace_header.completed(given, now=time.time(), bits=random.getrandbits)
-    request.headers[_TRACE] = whole.encode()
+    given = request.headers.get(_TRACE)
+    if given is None:
+        request.headers[_TRACE] = trace_header.begun(time.time(), random.getrandbits)
+    else:
+        whole = trace_header.completed(given.decode(errors="replace"), now=time.time(), bits=random.getrandbits)
+        request.headers[_TRACE] = whole.encode()
 
 
 def advance_chain(request: Request, function_arn: str, *, endless: bool) -> None:
@@ -200,8 +224,3 @@ def advance_chain(request: Request, function_arn: str, *, endless: bool) -> None
         begun = lineage.begun(function_arn)
         headers[_TRACE] = given + b";" + begun if given else begun
     headers[_COUNTED] = b""
-
-
-def now() -> float:
-    """The clock of everything in flight."""
-    return time.monotonic()

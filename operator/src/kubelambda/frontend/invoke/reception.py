@@ -2,6 +2,7 @@
 
 import logging
 import random
+import time
 from collections.abc import Callable
 
 from kubelambda.core.account import identity
@@ -19,7 +20,6 @@ from kubelambda.frontend.cluster.unseen_functions import UnseenFunctions
 from kubelambda.frontend.cluster.unseen_qualifiers import Qualified, UnseenQualifiers
 from kubelambda.frontend.cluster.views import FunctionView
 from kubelambda.frontend.cold_start.start import Target
-from kubelambda.frontend.dispatch.environment_handle import invoke_head
 from kubelambda.frontend.dispatch.invocation import Invocation, refuse
 from kubelambda.frontend.dispatch.metrics import Metrics
 from kubelambda.frontend.invoke import invoke_request
@@ -73,9 +73,9 @@ class Reception:
         """Answers a request that was on its way to somebody else, or waited for a look at Kubernetes."""
         role = self._callers.role(request.headers.get(_CALLER))
         hop = hop_of(request) if role is CallerRole.FRONTEND else None
-        self.answer(request, request_id=request_id, call=invoke_request.parse_call(request), hop=hop)
+        self.answer(request_id, invoke_request.parse_call(request), hop, request)
 
-    def answer(self, request: Request, *, request_id: str, call: InvokeCall, hop: Hop | None) -> None:
+    def answer(self, request_id: str, call: InvokeCall, hop: Hop | None, request: Request) -> None:
         """Answers a request, or has somebody answer it. `hop`: how it came from another frontend."""
         try:
             self._invoke(request, request_id, call, hop)
@@ -86,46 +86,43 @@ class Reception:
             refuse(request, request_id, invoke_error.service("the request failed; the frontend's log says why"))
 
     def _invoke(self, request: Request, request_id: str, call: InvokeCall, hop: Hop | None) -> None:
-        self._check_region(call.reference.region)
-        namespace = self._accounts.namespace(call.reference.account, request)
-        name = self._caches.object_name(namespace, call.reference.name)
-        view = self._caches.functions.items.get((namespace, name))
+        """Finds the function."""
+        reference, caches = call.reference, self._caches
+        if reference.region is not None:
+            self._check_region(reference.region)
+        namespace = self._accounts.namespace(reference.account, request)
+        function = (namespace, caches.object_name(namespace, reference.name))
+        view = caches.functions.items.get(function)
         if view is None:
-            name, view = self._unseen.found((namespace, call.reference.name)) or (name, None)
-        found = self._caches.namespaces.items.get(("", namespace))
-        account = found.account_id if found else call.reference.account or "0" * 12
-        arn = identity.function_arn(self._region, account, call.reference.name)
+            function, view = self._just_found(function, reference.name)
+        owner = caches.namespaces.items.get(("", namespace))
+        account = owner.account_id if owner is not None else reference.account or "0" * 12
+        arn = identity.function_arn(self._region, account, reference.name)
         if view is None:
-            self._look_up((namespace, call.reference.name), request, request_id, arn, call)
+            self._look_up((namespace, reference.name), request, request_id, arn, call)
             return
         qualifier = call.qualifier or LATEST
-        if (view.function_name or name) != call.reference.name:
+        if (view.function_name or function[1]) != reference.name:
             raise invoke_error.not_found(f"{arn}:{qualifier}")
-        if qualifier != LATEST and self._is_unseen(((namespace, name), qualifier)):
-            self._look_up_qualifier(((namespace, name), qualifier), request, request_id)
+        if qualifier != LATEST and self._is_unseen((function, qualifier)):
+            self._look_up_qualifier((function, qualifier), request, request_id)
             return
-        chance = random.random()  # noqa: S311 - a share of the traffic, no secret
-        version = resolve(self._caches.published, (namespace, name), view, qualifier, arn=arn, chance=chance)
+        version = resolve(caches.published, function, view, qualifier, arn=arn, chance=random.random)
         if hop is None:  # whoever forwarded it has looked at it
             invoke_request.check_event(request, event=call.event)
             invoke_request.complete_trace(request)
         if call.dry_run:
             request.respond(204, b"", f"x-amzn-RequestId: {request_id}\r\n".encode())
-            return
-        deployed = version.deployed
-        if deployed is None:
+        elif version.deployed is None:
             raise not_invocable(version)
-        invoked = f"{arn}:{call.qualifier}" if call.qualifier else arn
-        if call.event:
-            names = {"X-Kubelambda-Namespace": namespace, "X-Kubelambda-Function": name, "X-Kubelambda-Arn": invoked}
-            names["X-Kubelambda-Qualifier"] = call.qualifier or ""
-            self._events.hand_over(request, request_id, names, lambda error: refuse(request, request_id, error))
-            return
-        self._advance_chain(request, hop, (namespace, name), arn, view)
-        target = Target(namespace, name, view.uid, account, deployed)
-        self._run(
-            target, Invocation(request, request_id, invoked, invoke_request.now(), qualifier, deployed.version), hop
-        )
+        elif call.event:
+            self._hand_over(request, request_id, function, arn, call.qualifier)
+        else:
+            self._advance_chain(request, hop, function, arn, view)
+            invoked = identity.function_arn(self._region, account, reference.name, call.qualifier)
+            target = Target(*function, view.uid, account, version.deployed)
+            now, number = time.monotonic(), version.deployed.version
+            self._run(target, Invocation(request, request_id, invoked, now, qualifier, number), hop)
 
     def _run(self, target: Target, invocation: Invocation, hop: Hop | None) -> None:
         """Runs an invocation here, or has the owner of its account run it."""
@@ -138,8 +135,26 @@ class Reception:
             return
         if hop is not None:
             invocation.holder = self._leasing.holder(invocation.request)
-        invocation.environment_head = invoke_head(invocation)
         self._owned.dispatcher(target).invoke(invocation)
+
+    def _just_found(self, function: Name, function_name: str) -> tuple[Name, FunctionView | None]:
+        """A function that Kubernetes has and the caches have not."""
+        found = self._unseen.found((function[0], function_name))
+        return ((function[0], found[0]), found[1]) if found is not None else (function, None)
+
+    def _check_region(self, region: str) -> None:
+        if region != self._region:
+            raise invoke_error.other_region(region, self._region)
+
+    def _hand_over(self, request: Request, request_id: str, function: Name, arn: str, qualifier: str | None) -> None:
+        """Has the event queue keep an event."""
+        names = {
+            "X-Kubelambda-Namespace": function[0],
+            "X-Kubelambda-Function": function[1],
+            "X-Kubelambda-Arn": f"{arn}:{qualifier}" if qualifier else arn,
+            "X-Kubelambda-Qualifier": qualifier or "",
+        }
+        self._events.hand_over(request, request_id, names, lambda error: refuse(request, request_id, error))
 
     def _advance_chain(self, request: Request, hop: Hop | None, function: Name, arn: str, view: FunctionView) -> None:
         """Counts a run of the function in its chain, unless another frontend has. Raises `InvokeError`."""
@@ -150,10 +165,6 @@ class Reception:
         except InvokeError:
             self._metrics.recursive_invocations_dropped.of(*function).value += 1
             raise
-
-    def _check_region(self, region: str | None) -> None:
-        if region is not None and region != self._region:
-            raise invoke_error.other_region(region, self._region)
 
     def _is_unseen(self, qualified: Qualified) -> bool:
         """Whether the caches lack an alias or version that Kubernetes was not asked for a moment ago."""

@@ -24,7 +24,7 @@ from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.dispatch.invocation import refuse
 from kubelambda.frontend.invoke import invoke_request
 from kubelambda.frontend.invoke.audited_answer import AuditedAnswer
-from kubelambda.frontend.invoke.early_answer import announced_length, answered_early
+from kubelambda.frontend.invoke.early_answer import answered_early
 from kubelambda.frontend.invoke.invoke_request import InvokeCall
 from kubelambda.frontend.invoke.url_answer import UrlAnswer, answer_lines
 from kubelambda.frontend.invoke.url_gate import Proof, UrlCall, UrlGate
@@ -38,7 +38,7 @@ _AUTHORIZATION: Final = "authorization"
 class Invoke(Protocol):
     """Answers an invocation."""
 
-    def __call__(self, request: Request, *, request_id: str, call: InvokeCall, hop: Hop | None) -> None:
+    def __call__(self, request_id: str, call: InvokeCall, hop: Hop | None, request: Request, /) -> None:
         """`hop` is None: it comes from no other frontend."""
 
 
@@ -84,7 +84,7 @@ class UrlDoor:
         asked = preflight(cors, request.method.decode("latin-1"), headers) if cors is not None else None
         if asked is not None:
             return answered_early(request, partial(_answer, asked, request_id))
-        limit = invoke_request.check_size(announced_length(request), event=False)
+        limit = invoke_request.check_size(request.size, event=False)
         started = time.monotonic()
         try:
             proof = self._gate.proof(request, call)
@@ -142,7 +142,7 @@ class UrlDoor:
         request.headers = {b"host": request.headers[b"host"], NAMESPACE: entry.namespace.encode(), _TRACE: trace}
         request.body, request.size = event, len(event)
         invocation = InvokeCall(FunctionReference(call.name), entry.qualifier, dry_run=False)
-        self._invoke(request, request_id=request_id, call=invocation, hop=None)
+        self._invoke(request_id, invocation, None, request)
 
     def _described(self, call: UrlCall, caller: Caller, proof: Proof, request_id: str, request: Request) -> UrlRequest:
         headers = _decoded(request)

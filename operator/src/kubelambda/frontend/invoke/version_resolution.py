@@ -1,5 +1,7 @@
 """Which version an invocation gets, and whether it can be invoked (§1.2, §1.5.2)."""
 
+from collections.abc import Callable
+
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.core.invoke.routing import LATEST, is_alias
@@ -9,9 +11,15 @@ from kubelambda.kube.reflector import Name
 
 
 def resolve(
-    published: Published, function: Name, view: FunctionView, qualifier: str, *, arn: str, chance: float
+    published: Published,
+    function: Name,
+    view: FunctionView,
+    qualifier: str,
+    *,
+    arn: str,
+    chance: Callable[[], float],
 ) -> FunctionView | VersionView:
-    """What `qualifier` means for one invocation, by `chance` in [0, 1) where its alias leads to two versions.
+    """What `qualifier` means for one invocation, by a `chance` in [0, 1) where its alias leads to two versions.
 
     `arn` is that of the function, unqualified. Raises `InvokeError` when there is no such version or alias.
     """
@@ -21,7 +29,7 @@ def resolve(
     if route is None:
         missing = invoke_error.alias_not_found if is_alias(qualifier) else invoke_error.not_found
         raise missing(f"{arn}:{qualifier}")
-    version = route.choose(chance)
+    version = route.choose(chance())
     found = view if version == LATEST else published.version(function, version)
     if found is None:
         raise invoke_error.not_found(f"{arn}:{version}")
