@@ -1,12 +1,13 @@
 #!/bin/sh
-# Starts the broker: clients reach it as SERVER, a host with a port; user `tests` with password `tests` by SCRAM-SHA-512.
+# Starts the broker of the Service `kafka` of this namespace; user `tests` with password `tests` by SCRAM-SHA-512.
 set -eu
+domain=$(sed -n 's/^search \([^ ]*\).*/\1/p' /etc/resolv.conf)
 cat > /tmp/server.properties <<EOF
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:9093
 listeners=SASL_PLAINTEXT://:9092,CONTROLLER://127.0.0.1:9093,PLAINTEXT://127.0.0.1:9094
-advertised.listeners=SASL_PLAINTEXT://${SERVER},PLAINTEXT://127.0.0.1:9094
+advertised.listeners=SASL_PLAINTEXT://kafka.${domain}:9092,PLAINTEXT://127.0.0.1:9094
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
