@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiobotocore.session import AioSession
 from aiohttp import web
+from tests.pollers.kafka_broker import KafkaBroker
 
 from kubelambda.core.environment.component_callers import CALLER, CallerRole, ComponentCallers, caller_proof
 from kubelambda.core.mapping import sqs_batch
@@ -53,6 +54,15 @@ def aws_url() -> Iterator[str]:
         threading.Thread(target=process.stderr.read, daemon=True).start()
         yield found[0]
         process.kill()
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A broker of Kafka that all tests share."""
+    found = KafkaBroker(tmp_path_factory.mktemp("kafka"))
+    found.start()
+    yield found
+    found.kill()
 
 
 class Function:

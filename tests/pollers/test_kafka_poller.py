@@ -5,7 +5,7 @@ import base64
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -24,15 +24,6 @@ QUEUE = "arn:aws:sqs:us-east-1:123456789012:failed"
 ACCESS = [{"type": "SASL_SCRAM_512_AUTH", "uri": "login"}, {"type": "SERVER_ROOT_CA_CERTIFICATE", "uri": "authority"}]
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
-    """A broker that all tests share."""
-    found = KafkaBroker(tmp_path_factory.mktemp("kafka"))
-    found.start()
-    yield found
-    found.kill()
-
-
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Periods of a test."""
@@ -41,13 +32,13 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def make_topic(broker: KafkaBroker, function: Function) -> AsyncIterator[Callable[..., Any]]:
+async def make_topic(kafka_broker: KafkaBroker, function: Function) -> AsyncIterator[Callable[..., Any]]:
     """Makes a topic."""
     made = []
 
     async def make(partitions: int = 1) -> TopicOfTests:
-        found = TopicOfTests(broker, f"orders-{uuid.uuid4().hex[:8]}", function)
-        await broker.create_topic(found.name, partitions)
+        found = TopicOfTests(kafka_broker, f"orders-{uuid.uuid4().hex[:8]}", function)
+        await kafka_broker.create_topic(found.name, partitions)
         made.append(found)
         return found
 
