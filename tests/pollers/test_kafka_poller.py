@@ -19,7 +19,7 @@ from kubelambda.pollers import kafka_poller
 from kubelambda.pollers.sources.kafka_login import KafkaLogin
 from kubelambda.pollers.sources.source import SourceUnreachable
 
-WAIT_S = 90.0
+WAIT_S = 120.0
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:failed"
 ACCESS = [{"type": "SASL_SCRAM_512_AUTH", "uri": "login"}, {"type": "SERVER_ROOT_CA_CERTIFICATE", "uri": "authority"}]
 

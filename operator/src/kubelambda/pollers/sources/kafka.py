@@ -19,6 +19,8 @@ from kubelambda.pollers.sources.kafka_login import FAULTS, KafkaLogin, Options, 
 from kubelambda.pollers.sources.source import SourceUnreachable
 
 _ANSWER_S = 30.0
+_LOOK_ANSWER_S = 10.0
+"""For an answer that only says how it stands: without it, the mapping says so."""
 _SESSION_MS = 30_000
 """Without a word from us for so long, our partitions are another member's."""
 _FOREVER_MS = 2**31 - 1
@@ -100,7 +102,7 @@ class KafkaTopic:
     async def ends(self, partitions: Sequence[int]) -> dict[int, int]:
         """The offset that the next record of each partition will have."""
         named = [TopicPartition(self._topic, each) for each in partitions]
-        found = await self._asked(self._consumer.end_offsets(named))
+        found = await self._asked(self._consumer.end_offsets(named), _LOOK_ANSWER_S)
         return {each.partition: offset for each, offset in found.items()}
 
     async def commit(self, offsets: Mapping[int, int]) -> None:
@@ -130,9 +132,9 @@ class KafkaTopic:
                 with suppress(*FAULTS):
                     await asyncio.wait_for(client.stop(), _CLOSE_S)
 
-    async def _asked(self, asking: Awaitable[Any]) -> Any:
+    async def _asked(self, asking: Awaitable[Any], seconds: float = _ANSWER_S) -> Any:
         try:
-            async with asyncio.timeout(_ANSWER_S):
+            async with asyncio.timeout(seconds):
                 return await asking
         except FAULTS as error:
             raise kafka_problem(error) from error
