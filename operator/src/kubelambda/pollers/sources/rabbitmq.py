@@ -24,6 +24,8 @@ from kubelambda.pollers.sources.mq_queue import MqQueue
 from kubelambda.pollers.sources.source import SourceUnreachable
 
 _ANSWER_S = 30.0
+_SENT_S = 15.0
+"""For what is sent without an answer: when the connection ends meanwhile, the client would wait for ever."""
 _HEARTBEAT_S = 15
 """A broker of which nothing is heard for three of them is gone."""
 _FAULTS = (AMQPError, TimeoutError, OSError)
@@ -65,9 +67,10 @@ class RabbitQueue(MqQueue):
         """One acknowledgement each: between them may be others' messages. The last has been sent when it returns."""
         self._check()
         try:
-            for message in messages[:-1]:
-                await self._channel.basic_ack(message.handle, wait=False)
-            await self._channel.basic_ack(messages[-1].handle)
+            async with asyncio.timeout(_SENT_S):
+                for message in messages[:-1]:
+                    await self._channel.basic_ack(message.handle, wait=False)
+                await self._channel.basic_ack(messages[-1].handle)
         except _FAULTS as error:
             raise broker_problem(error) from error
 
@@ -75,8 +78,9 @@ class RabbitQueue(MqQueue):
         """Back into the queue, where they came from: until they expire, or by the queue's own limit."""
         self._check()
         try:
-            for message in messages:
-                await self._channel.basic_nack(message.handle, requeue=True)
+            async with asyncio.timeout(_SENT_S):
+                for message in messages:
+                    await self._channel.basic_nack(message.handle, requeue=True)
         except _FAULTS as error:
             raise broker_problem(error) from error
 
