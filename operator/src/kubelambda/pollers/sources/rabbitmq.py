@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import aiormq
@@ -34,6 +34,23 @@ log = logging.getLogger(__name__)
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # what it tells of, mappings tell of
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Raises `SourceUnreachable` for what the client raises.
+
+    Whoever waits for an answer over a connection that ends is told that he was cancelled, though nobody has done so.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise SourceUnreachable("the connection ended") from error
+    except _FAULTS as error:
+        raise broker_problem(error) from error
+
+
 class RabbitQueue(MqQueue):
     """One queue, as `rabbit_queue` opens it."""
 
@@ -52,7 +69,7 @@ class RabbitQueue(MqQueue):
 
     async def begin(self, limit: int) -> None:
         """A limit is of a consumer: another begins with it. What the last one has sent stays ours."""
-        try:
+        with _told():
             if self._consumer:
                 await self._channel.basic_cancel(self._consumer, timeout=_ANSWER_S)
             else:
@@ -60,36 +77,28 @@ class RabbitQueue(MqQueue):
             await self._channel.basic_qos(prefetch_count=limit, timeout=_ANSWER_S)
             answer = await self._channel.basic_consume(self._queue, self._delivered, timeout=_ANSWER_S)
             self._consumer = str(answer.consumer_tag)
-        except _FAULTS as error:
-            raise broker_problem(error) from error
 
     async def done(self, messages: Sequence[MqMessage]) -> None:
         """One acknowledgement each: between them may be others' messages. The last has been sent when it returns."""
         self._check()
-        try:
+        with _told():
             async with asyncio.timeout(_SENT_S):
                 for message in messages[:-1]:
                     await self._channel.basic_ack(message.handle, wait=False)
                 await self._channel.basic_ack(messages[-1].handle)
-        except _FAULTS as error:
-            raise broker_problem(error) from error
 
     async def refuse(self, messages: Sequence[MqMessage]) -> None:
         """Back into the queue, where they came from: until they expire, or by the queue's own limit."""
         self._check()
-        try:
+        with _told():
             async with asyncio.timeout(_SENT_S):
                 for message in messages:
                     await self._channel.basic_nack(message.handle, requeue=True)
-        except _FAULTS as error:
-            raise broker_problem(error) from error
 
     async def waiting(self) -> int:
         """Those that nobody was sent."""
-        try:
+        with _told():
             answer = await self._channel.queue_declare(self._queue, passive=True, timeout=_ANSWER_S)
-        except _FAULTS as error:
-            raise broker_problem(error) from error
         return answer.message_count or 0
 
     async def _delivered(self, message: DeliveredMessage) -> None:
@@ -145,15 +154,14 @@ async def rabbit_queue(
         url, transport_factory=factory, client_properties={"connection_name": f"kubelambda {arn}"}
     )
     try:
-        try:
-            async with asyncio.timeout(_ANSWER_S):
-                await connection.connect()
-                channel = await connection.channel()
-        except InvalidFrameError as error:  # its client has no word for it: the user is known, and may not go on
-            why = f"virtual host {place.virtual_host} does not exist, or user {login.username} may not enter it"
-            raise SourceUnreachable(why, reason=Reason.SOURCE_AUTHORIZATION_FAILED) from error
-        except _FAULTS as error:
-            raise broker_problem(error) from error
+        with _told():
+            try:
+                async with asyncio.timeout(_ANSWER_S):
+                    await connection.connect()
+                    channel = await connection.channel()
+            except InvalidFrameError as error:  # its client has no word for it: the user is known, and may not go on
+                why = f"virtual host {place.virtual_host} does not exist, or user {login.username} may not enter it"
+                raise SourceUnreachable(why, reason=Reason.SOURCE_AUTHORIZATION_FAILED) from error
         yield RabbitQueue(channel, arn, place)
     finally:
         with suppress(*_FAULTS, asyncio.CancelledError):
