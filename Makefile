@@ -14,8 +14,10 @@ INTERPRETER ?= $(or $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/pyt
 PYTEST_ARGS ?=
 # Much of a test is waiting, so files run side by side. Of e2e, the tests that are exclusive come last, one after the other.
 WORKERS ?= 2
+INTEGRATION_WORKERS ?= 3
 E2E_WORKERS ?= 3
 SIDE_BY_SIDE = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+integration: WORKERS = $(INTEGRATION_WORKERS)
 MINUTES ?= 10
 # The cluster is on this machine: no proxy, which a company's network may want for everything else, leads there.
 comma := ,
@@ -97,7 +99,7 @@ unit: setup ## Unit, behaviour and architecture tests: real processes and socket
 
 .PHONY: pollers
 pollers: setup .venv-pollers/.made brokers ## Pollers against real brokers and a server of SQS's protocol, no cluster
-	.venv-pollers/bin/python -m pytest tests/pollers $(PYTEST_ARGS)
+	.venv-pollers/bin/python -m pytest tests/pollers $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 .PHONY: integration
 integration: setup .venv-pollers/.made test-binaries ## Controllers against a real etcd and kube-apiserver
