@@ -45,6 +45,8 @@ def answer(call):
         parameters["Payload"] = parameters["Payload"].encode()
     if "Code" in parameters:
         parameters["Code"]["ZipFile"] = bytes.fromhex(parameters["Code"]["ZipFile"])
+    if "Content" in parameters:
+        parameters["Content"]["ZipFile"] = bytes.fromhex(parameters["Content"]["ZipFile"])
     if call["presigned"]:
         url = client.generate_presigned_url(call["operation"], Params=parameters, ExpiresIn=60)
         data = b"" if call["presigned"] == "POST" else None

@@ -51,9 +51,26 @@ async def client(control_plane: ControlPlane) -> AsyncIterator[KubeClient]:
 @pytest.fixture
 async def namespace(client: KubeClient) -> AsyncIterator[str]:
     """A namespace that no other test knows."""
+    name = await _made(client)
+    yield name
+    await _emptied(client, name)
+
+
+@pytest.fixture
+async def other_namespace(client: KubeClient) -> AsyncIterator[str]:
+    """Another account than the test's own."""
+    name = await _made(client)
+    yield name
+    await _emptied(client, name)
+
+
+async def _made(client: KubeClient) -> str:
     name = f"test-{os.urandom(4).hex()}"
     await client.create(NAMESPACES, {"metadata": {"name": name}})
-    yield name
+    return name
+
+
+async def _emptied(client: KubeClient, name: str) -> None:
     # There is no namespace controller here: what is in it must go one by one.
     # What stays is work for the operators of all later tests.
     kinds = (FUNCTIONS, ALIASES, FUNCTION_VERSIONS, EVENT_SOURCE_MAPPINGS, LAYERS, LAYER_VERSIONS, INVOKE_ENDPOINTS)

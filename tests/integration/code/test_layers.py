@@ -8,6 +8,7 @@ import json
 import time
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -165,14 +166,13 @@ async def test_a_function_is_deployed_with_its_layers_in_order(
 async def test_layers_that_do_not_fit_are_refused_with_lambdas_words(
     running: Installation, layers: Layers, functions: Functions
 ) -> None:
-    """Twice the same layer, another runtime, another region, another account, more than five."""
+    """Twice the same layer, another runtime, another region, more than five."""
     layers.apply("node", zipped(a="1"), compatibleRuntimes=["nodejs20.x"])
     arn = (await layers.ready("node"))["latestVersionArn"]
     cases = [
         (["node:1", "node:2"], "Two different versions of the same layer are not allowed to be referenced"),
         (["node:1"], f"Layer version {arn} is compatible with nodejs20.x, not with python3.13."),
         ([arn.replace("us-east-1", "eu-west-1")], "Layers are expected to be in region us-east-1."),
-        (["arn:aws:lambda:us-east-1:999999999999:layer:node:1"], "it is another account's"),
     ]
     for number, (names, said) in enumerate(cases):
         functions.apply(f"refused-{number}", layers=names)
@@ -273,3 +273,98 @@ async def test_a_forged_version_is_no_key_to_the_content_of_another_account(
     assert "was not published by this installation" in status["stateReason"]
     await functions.client.delete(FUNCTIONS, "thief", "default")
     await functions.client.delete(LAYER_VERSIONS, "private-1", "default")
+
+
+SHARED = {"version": 1, "statementId": "all", "principal": "*"}
+
+
+@pytest.fixture
+def guest(functions: Functions, other_namespace: str) -> Functions:
+    """Functions of another account than that of the test's layers."""
+    return Functions(functions.control_plane, functions.client, other_namespace)
+
+
+def denied(status: Object, arn: str) -> bool:
+    """Whether a function is refused a layer of another account in AWS's words."""
+    text = f" is not authorized to perform: lambda:GetLayerVersion on resource: {arn} because no resource-based policy"
+    return text in status.get("stateReason", "") and condition(status, "LayersReady")["reason"] == "LayerNotFound"
+
+
+async def test_a_layer_of_another_account_takes_its_permission(
+    running: Installation, layers: Layers, guest: Functions
+) -> None:
+    """Missing or not shared is one answer; a permission makes it ready; without it, what is deployed stays."""
+    data = zipped(a="1")
+    layers.apply("tools", data)
+    arn = (await layers.ready("tools"))["latestVersionArn"]
+    absent = arn.replace(":tools:", ":none:")
+    for name, wanted in (("user", arn), ("waits", absent)):
+        guest.apply(name, layers=[wanted])
+        await guest.until(name, partial(denied, arn=wanted))
+    stranger = SHARED | {"principal": "999999999999"}
+    layers.apply("tools", data, permissions=[stranger, SHARED | {"version": 2}])
+    layers.apply("tools", data, permissions=[SHARED])
+    status = await guest.ready("user")
+    deployed = [{"arn": arn, "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}]
+    assert status["deployed"]["layers"] == deployed
+    layers.apply("tools", data, permissions=[])
+    await layers.ready("tools")
+    guest.apply("late", layers=[arn])
+    await guest.until("late", lambda status: denied(status, arn))
+    guest.apply("user", layers=[arn], memorySize=256)
+    status = await guest.until("user", lambda status: status["deployed"]["memorySize"] == 256)
+    assert status["deployed"]["layers"] == deployed
+
+
+async def test_a_version_that_other_accounts_use_is_held(
+    running: Installation, layers: Layers, guest: Functions
+) -> None:
+    """Its owner is told which accounts, and nothing more; who only names it holds nothing; its archive stays."""
+    data = zipped(a="held elsewhere")
+    layers.apply("common", data, permissions=[SHARED])
+    arn = (await layers.ready("common"))["latestVersionArn"]
+    guest.apply("secretive", layers=[arn])
+    account = (await guest.ready("secretive"))["functionArn"].split(":")[4]
+    await layers.client.delete(LAYER_VERSIONS, "common-1", layers.namespace)
+
+    async def refused() -> str:
+        status = (await layers.version("common", 1)).get("status", {})
+        return str(condition(status, "DeletionRefused").get("message", ""))
+
+    said = await eventually(refused)
+    assert f"account {account}" in said
+    assert "secretive" not in said
+    guest.apply("later", layers=[arn])
+    await guest.until("later", lambda status: denied(status, arn))
+    assert (running.folder / "blobs" / hashlib.sha256(data).hexdigest()).exists()
+    guest.apply("secretive", layers=[])
+
+    async def gone() -> bool:
+        return await layers.client.find(LAYER_VERSIONS, "common-1", layers.namespace) is None
+
+    await eventually(gone)
+
+
+async def test_a_namespace_goes_though_others_use_its_layers(
+    running: Installation, layers: Layers, guest: Functions, functions: Functions
+) -> None:
+    """What they have of it they keep: also through changes of theirs."""
+    owner = Layers(layers.control_plane, layers.client, guest.namespace)
+    data = zipped(a="left behind")
+    owner.apply("left", data, permissions=[SHARED])
+    arn = (await owner.ready("left"))["latestVersionArn"]
+    functions.apply("keeps", layers=[arn])
+    deployed = (await functions.ready("keeps"))["deployed"]["layers"]
+    # There is no controller of namespaces here: this is what one does.
+    owner.control_plane.kubectl("delete", "namespace", owner.namespace, "--wait=false")
+    await layers.client.delete(LAYERS, "left", owner.namespace)
+    await layers.client.delete(LAYER_VERSIONS, "left-1", owner.namespace)
+
+    async def gone() -> bool:
+        return await layers.client.find(LAYER_VERSIONS, "left-1", owner.namespace) is None
+
+    await eventually(gone)
+    functions.apply("keeps", layers=[arn], memorySize=256)
+    status = await functions.until("keeps", lambda status: status["deployed"]["memorySize"] == 256)
+    assert status["deployed"]["layers"] == deployed
+    assert (running.folder / "blobs" / deployed[0]["sha256"]).exists()

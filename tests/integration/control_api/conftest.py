@@ -30,7 +30,17 @@ def serving(
 @pytest.fixture
 async def api(serving: tuple[Installation, str], client: KubeClient, namespace: str) -> Api:
     """A caller in the test's namespace, once the control API has heard of that."""
+    return await _caller(serving[1], client, namespace)
+
+
+@pytest.fixture
+async def guest(serving: tuple[Installation, str], client: KubeClient, other_namespace: str) -> Api:
+    """A caller of another account, once the control API has heard of that."""
+    return await _caller(serving[1], client, other_namespace)
+
+
+async def _caller(address: str, client: KubeClient, namespace: str) -> Api:
     uid = (await client.get(NAMESPACES, namespace))["metadata"]["uid"]
-    found = Api(serving[1], namespace, account_id(uid))
+    found = Api(address, namespace, account_id(uid))
     await eventually(lambda: found.call("GET", "/2016-08-19/account-settings").status == 200)
     return found

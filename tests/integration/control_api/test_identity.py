@@ -241,6 +241,51 @@ async def test_another_account_needs_the_policy_of_the_function(
     assert absent.error == "AccessDeniedException"  # whether there is one is none of its business
 
 
+async def test_another_account_needs_the_policy_of_the_layer_version(
+    strict: Serving, client: KubeClient, namespace: str, other_namespace: str
+) -> None:
+    """Denied in AWS's words, allowed once AddLayerVersionPermission names the account, to keys that may read."""
+    await write_keys(client, namespace, AKIDLAYERS="s")
+    limited = {"SecretAccessKey": "s", "Actions": ["lambda:ListLayers"]}
+    await write_keys(client, other_namespace, AKIDREADS="s", AKIDLISTS=limited)
+    call = strict.call
+    published = {"LayerName": "shared", "Content": {"ZipFile": HELLO.hex()}}
+    arn = eventually(lambda: call("publish_layer_version", published, key="AKIDLAYERS", secret="s"), good).members[
+        "LayerVersionArn"
+    ]
+    guest = await account_of(client, other_namespace)
+    wanted = {"Arn": arn}
+    denied = eventually(
+        lambda: call("get_layer_version_by_arn", wanted, key="AKIDREADS", secret="s"),
+        lambda found: found.error == "AccessDeniedException",
+    )
+    assert denied.text == (
+        f"User: arn:aws:iam::{guest}:user/AKIDREADS is not authorized to perform: lambda:GetLayerVersion on resource: "
+        f"{arn} because no resource-based policy allows the lambda:GetLayerVersion action"
+    )
+    created = {**hello("user"), "Layers": [arn]}
+    assert call("create_function", created, key="AKIDREADS", secret="s").text == denied.text
+    permission = {
+        "LayerName": "shared",
+        "VersionNumber": 1,
+        "StatementId": "guest",
+        "Action": "lambda:GetLayerVersion",
+        "Principal": guest,
+    }
+    assert call("add_layer_version_permission", permission, key="AKIDLAYERS", secret="s").status == 201
+    found = call("get_layer_version_by_arn", wanted, key="AKIDREADS", secret="s")
+    assert found.members["LayerVersionArn"] == arn
+    named = {"LayerName": arn.removesuffix(":1"), "VersionNumber": 1}
+    assert call("get_layer_version", named, key="AKIDREADS", secret="s").members["LayerVersionArn"] == arn
+    limited_denied = eventually(
+        lambda: call("get_layer_version", named, key="AKIDLISTS", secret="s"),
+        lambda found: found.error == "AccessDeniedException",
+    )
+    assert "no identity-based policy allows the lambda:GetLayerVersion action" in limited_denied.text
+    assert call("delete_layer_version", named, key="AKIDREADS", secret="s").error == "AccessDeniedException"
+    assert call("create_function", created, key="AKIDREADS", secret="s").status == 201
+
+
 async def test_a_bearer_token_has_the_rights_of_its_service_account(
     strict: Serving, control_plane: ControlPlane, client: KubeClient, namespace: str
 ) -> None:

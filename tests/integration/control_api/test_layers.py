@@ -154,6 +154,58 @@ def test_the_policy_of_a_version(api: Api) -> None:
     assert published(api, "shared").body["Version"] == 2, "a policy publishes nothing"
 
 
+def test_a_layer_of_another_account_takes_its_permission(api: Api, guest: Api) -> None:
+    """To read it and to use it; without, it is not told whether there is one; what is deployed stays when it goes."""
+    arn = published(api, "tools").body["LayerVersionArn"]
+    quoted = arn.replace(":", "%3A")
+
+    def denial(of: str) -> tuple[int, str, str]:
+        text = (
+            f"User: arn:aws:iam::{guest.account}:root is not authorized to perform: lambda:GetLayerVersion on "
+            f"resource: {of} because no resource-based policy allows the lambda:GetLayerVersion action"
+        )
+        return 403, "AccessDeniedException", text
+
+    for wanted in (arn, arn.replace(":tools:", ":none:"), arn.replace(api.account, "999999999999")):
+        for refused in (
+            guest.create("user", Layers=[wanted]),
+            guest.call("GET", f"{PATH}?find=LayerVersion&Arn={wanted.replace(':', '%3A')}"),
+        ):
+            assert (refused.status, refused.error, refused.text) == denial(wanted)
+    path = f"{PATH}/tools/versions/1/policy"
+    statement = {"StatementId": "s1", "Action": "lambda:GetLayerVersion", "Principal": guest.account}
+    assert api.call("POST", path, statement).status == 201
+    by_arn = guest.call("GET", f"{PATH}?find=LayerVersion&Arn={quoted}")
+    by_name = guest.call("GET", f"{PATH}/{quoted.removesuffix('%3A1')}/versions/1")
+    for found in (by_arn, by_name):
+        assert (found.status, found.body["LayerVersionArn"]) == (200, arn)
+    location = by_arn.body["Content"]["Location"].removeprefix(f"http://{guest.namespace}.lambda.test")
+    assert guest.call("GET", location).body == CONTENT
+    guest.active("user", Layers=[arn])
+    layers = [{"Arn": arn, "CodeSize": len(CONTENT)}]
+    assert guest.function("GET", "user", "/configuration").body["Layers"] == layers
+    assert api.call("DELETE", f"{path}/s1").status == 204
+    refused = guest.call("GET", f"{PATH}?find=LayerVersion&Arn={quoted}")
+    assert (refused.status, refused.error, refused.text) == denial(arn)
+    assert guest.create("another", Layers=[arn]).status == 403
+    assert guest.function("PUT", "user", "/configuration", {"MemorySize": 256}).status == 200
+    settled = guest.settled("user")
+    assert (settled["State"], settled["LastUpdateStatus"], settled["Layers"]) == ("Active", "Successful", layers)
+
+
+def test_others_may_only_read_what_is_shared(api: Api, guest: Api) -> None:
+    """No policy lets them list, delete or publish."""
+    arn = published(api, "tools").body["LayerVersionArn"]
+    statement = {"StatementId": "s1", "Action": "lambda:GetLayerVersion", "Principal": "*"}
+    assert api.call("POST", f"{PATH}/tools/versions/1/policy", statement).status == 201
+    layer = arn.removesuffix(":1").replace(":", "%3A")
+    assert guest.call("GET", f"{PATH}/{layer}/versions/1").status == 200
+    for method, rest in (("GET", ""), ("DELETE", "/1"), ("GET", "/1/policy")):
+        refused = guest.call(method, f"{PATH}/{layer}/versions{rest}")
+        assert (refused.status, refused.error) == (403, "AccessDeniedException"), (method, rest)
+    assert api.call("GET", f"{PATH}/tools/versions/1").status == 200
+
+
 def test_a_layer_that_cannot_be_published_says_why(api: Api) -> None:
     """And nothing is made."""
     refused = published(api, "broken", b"no archive")

@@ -95,7 +95,7 @@ class Reason(StrEnum):
     INVALID_LAYERS = "InvalidLayers"
     """The layers cannot be used together, or not by this function."""
     LAYER_NOT_FOUND = "LayerNotFound"
-    """A layer version does not exist."""
+    """A layer version does not exist, or its account does not share it."""
     FILE_SYSTEM_READY = "FileSystemReady"
     """The access point can be mounted."""
     FILE_SYSTEM_UNAVAILABLE = "FileSystemUnavailable"

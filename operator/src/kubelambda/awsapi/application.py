@@ -31,6 +31,7 @@ from kubelambda.callers.audit_log import ANONYMOUS, AuditLog
 from kubelambda.core.account.caller_refused import CallerRefused
 from kubelambda.core.account.request_rate import RequestRates
 from kubelambda.core.account.sigv4 import SignedHead
+from kubelambda.core.code.layer_sharing import account_root
 from kubelambda.kube.errors import KubeError
 from kubelambda.store.code.code_store import CodeStoreUnavailable
 
@@ -173,7 +174,8 @@ class ControlApi:
             raise ApiError("ValidationException", constraints.message(wrong))
         who.resource = await self._check.authorize(credentials, home, service.signing_name, operation, found)
         endpoint = f"{request.headers.get('x-forwarded-proto', 'http')}://{host}"
-        return await handler(self._services, Call(operation, found, home, endpoint))
+        user = credentials.caller.arn if credentials.caller is not None else account_root(home.id)
+        return await handler(self._services, Call(operation, found, home, endpoint, user))
 
     def _home(self, credentials: Credentials, host: str) -> AccountView:
         """The account that a request comes from (DESIGN §10)."""

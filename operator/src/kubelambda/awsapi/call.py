@@ -38,6 +38,8 @@ class Call:
     caller: AccountView
     endpoint: str
     """Scheme and host that the caller used, for addresses in answers."""
+    user: str
+    """What refusals call the caller: its ARN, or its account's where it need not prove who it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def test_layers_keep_the_order_in_which_they_are_named() -> None:
     versions = known(version("a"), version("b"), version("c"))
     chosen = chosen_layers(["c:1", "a:1", f"{ARN}:b:1"], versions, SCOPE)
     assert isinstance(chosen, tuple)
-    assert [each.layer for each in chosen] == ["c", "a", "b"]
+    assert [each.version.layer for each in chosen] == ["c", "a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,25 @@ def test_what_cannot_be_used_is_refused_with_lambdas_words(names: list[str], sai
     found = chosen_layers(names, known(version("a"), version("arm", architectures=("arm64",))), SCOPE)
     assert isinstance(found, Problem)
     assert found.message.startswith(said)
+
+
+def test_layers_of_other_accounts_are_those_that_are_shared() -> None:
+    """By ARN alone; what is deployed says whose it is, and what is not shared is not told of."""
+    theirs = "arn:aws:lambda:us-east-1:999999999999:layer:a:1"
+    shared = {theirs: version("a"), f"{theirs}0": version("a", 10, architectures=("arm64",))}
+    chosen = chosen_layers([theirs, "b:1"], known(version("a"), version("b")), SCOPE, shared)
+    assert isinstance(chosen, tuple)
+    assert [each.deployed.arn for each in chosen] == [theirs, f"{ARN}:b:1"]
+    unfit = chosen_layers([f"{theirs}0"], {}, SCOPE, shared)
+    assert isinstance(unfit, Problem)
+    assert unfit.message == f"Layer version {theirs}0 is compatible with arm64, not with x86_64."
+    refused = chosen_layers([theirs], known(version("a")), SCOPE)
+    assert isinstance(refused, Problem)
+    assert not refused.terminal
+    assert refused.message == (
+        "User: arn:aws:iam::123456789012:root is not authorized to perform: lambda:GetLayerVersion on resource: "
+        f"{theirs} because no resource-based policy allows the lambda:GetLayerVersion action"
+    )
 
 
 def test_a_layer_whose_name_ends_in_a_number_is_not_taken_for_a_version() -> None:

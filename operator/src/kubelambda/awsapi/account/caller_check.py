@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from kubelambda.awsapi.account.directory import AccountDirectory, AccountView
 from kubelambda.awsapi.api_settings import ApiSettings
+from kubelambda.awsapi.layer.layer_lookup import version_permissions
 from kubelambda.callers.access_key_directory import AccessKeyDirectory
 from kubelambda.callers.authenticator import Authenticator, SignatureClaim, bearer_token, brings_nothing
 from kubelambda.callers.kubernetes_reviews import KubernetesReviews
@@ -16,6 +17,7 @@ from kubelambda.core.account.caller import AuthMode, Caller, CallerKind, account
 from kubelambda.core.account.caller_refused import CallerRefused
 from kubelambda.core.account.kubernetes_access import operation_access
 from kubelambda.core.account.sigv4 import SignedHead
+from kubelambda.core.code.layer_reference import parse_layer
 from kubelambda.core.function.object_name import function_name_of, object_names
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.kube_client import KubeClient, Object
@@ -24,6 +26,8 @@ from kubelambda.kube.resources import FUNCTIONS
 _ABOUT: Final = ("FunctionName", "Resource", "LayerName", "Arn", "CodeSigningConfigArn", "ResourceARN")
 """Parameters that say what a call is about, and with it whose that is."""
 _ARN_PARTS: Final = 6
+_ACTIONS: Final = {"GetLayerVersionByArn": "GetLayerVersion"}
+"""Operations that IAM knows by the name of another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,14 @@ class _Target:
     account: str | None
     function: str = ""
     qualifier: str | None = None
+    layer: str = ""
+    number: int | None = None
+    """Of a version of the layer."""
+
+    @property
+    def has_policy(self) -> bool:
+        """Whether it can have a resource policy."""
+        return bool(self.function or self.layer)
 
 
 class CallerCheck:
@@ -129,11 +141,11 @@ class CallerCheck:
             names = object_names(target.function) if target.function else ("",)
             access = operation_access(operation, namespace, names[0])
             granted = await self._reviews.right(caller.user, access)
-        action = f"{service}:{operation}"
+        action = f"{service}:{_ACTIONS.get(operation, operation)}"
         question = AccessQuestion(action, target.resource, namespace, target.qualifier)
         refused = denial(caller, question, granted=granted)
-        if refused is not None and target.function and owner is not None:
-            statements = policy_statements(await self._permissions(namespace, target.function))
+        if refused is not None and target.has_policy and owner is not None:
+            statements = policy_statements(await self._permissions(namespace, target))
             question = AccessQuestion(action, target.resource, namespace, target.qualifier, statements)
             refused = denial(caller, question, granted=granted)
         if refused is not None:
@@ -145,13 +157,15 @@ class CallerCheck:
         claimed = [self._accounts.by_namespace(each) for each in refusal.claimed] if refusal is not None else []
         return any(each and account_mode(self._mode, each.auth_mode) is not AuthMode.NONE for each in claimed)
 
-    async def _permissions(self, namespace: str, function: str) -> list[Mapping[str, Any]]:
-        for name in object_names(function):
+    async def _permissions(self, namespace: str, target: _Target) -> list[Mapping[str, Any]]:
+        if target.layer:
+            return await version_permissions(self._client, namespace, target.layer, target.number)
+        for name in object_names(target.function):
             try:
                 body: Object = await self._client.get(FUNCTIONS, name, namespace)
             except NotFound:
                 continue
-            if function_name_of(body) == function:
+            if function_name_of(body) == target.function:
                 return list(body["spec"].get("permissions") or [])
         return []
 
@@ -176,6 +190,14 @@ def _target(parameters: Mapping[str, Any], home: AccountView, region: str) -> _T
             return _Target(arn, found.account, found.name, qualifier)
         parts = given.split(":", _ARN_PARTS - 1)
         if len(parts) == _ARN_PARTS and parts[0] == "arn":
-            return _Target(given, parts[4] or None)
+            return _layer_target(given, parameters) or _Target(given, parts[4] or None)
         return _Target(f"arn:aws:lambda:{region}:{home.id}:{given}", None)
     return _Target("*", None)
+
+
+def _layer_target(arn: str, parameters: Mapping[str, Any]) -> _Target | None:
+    """The layer version of an ARN, with its number or beside that; None for anything else."""
+    number = parameters.get("VersionNumber")
+    text = arn if number is None else f"{arn}:{number}"
+    found = parse_layer(text)
+    return _Target(text, found.account, layer=found.layer, number=found.number) if found is not None else None

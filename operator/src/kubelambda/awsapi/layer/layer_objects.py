@@ -7,9 +7,11 @@ from typing import Final
 from kubelambda.awsapi.account.directory import AccountView
 from kubelambda.awsapi.api_error import ApiError, invalid_parameter, not_found
 from kubelambda.awsapi.call import Call, Services
-from kubelambda.core.code.layer_reference import layer_arn, layer_name_of, layer_object_name, layer_version_arn
+from kubelambda.awsapi.layer.layer_lookup import layer_object, version_permissions
+from kubelambda.core.code.layer_reference import layer_arn, layer_object_name, layer_version_arn
+from kubelambda.core.code.layer_sharing import is_shared_with, layer_denial, layer_grants
 from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import LAYER_VERSIONS, LAYERS
+from kubelambda.kube.resources import LAYER_VERSIONS
 
 MISSING: Final = "The resource you requested does not exist."
 _ARN = re.compile(r"arn:[^:]+:lambda:(?P<region>[^:]+):(?P<account>\d{12}):layer:(?P<layer>[^:]+)(:(?P<number>\d+))?")
@@ -37,7 +39,39 @@ class LayerName:
 
 
 def layer_named(services: Services, call: Call) -> LayerName:
-    """The layer that `LayerName` is, and the version that `VersionNumber` or `Arn` is. Raises `ApiError`."""
+    """The layer that `LayerName` is, and the version that `VersionNumber` or `Arn` is: one of the caller's own.
+
+    Raises `ApiError`.
+    """
+    name = _parsed(services, call)
+    if name.account.id != call.caller.id:
+        raise out_of_reach(call, name)
+    return name
+
+
+async def readable_layer_named(services: Services, call: Call) -> LayerName:
+    """As `layer_named`; also a version of another account that shares it with the caller's. Raises `ApiError`."""
+    name = _parsed(services, call)
+    if name.account.id != call.caller.id:
+        await require_shared(services, call, name, call.caller)
+    return name
+
+
+async def require_shared(services: Services, call: Call, name: LayerName, account: AccountView) -> None:
+    """Refuses a version of another account that this one may not have: in the same words whether or not there is one.
+
+    An account id that is another namespace's opens nothing. Raises `ApiError`.
+    """
+    rightful = services.accounts.by_id(account.id)
+    if name.account.namespace and rightful is not None and rightful.namespace == account.namespace:
+        namespace = name.account.namespace
+        permissions = await version_permissions(services.client, namespace, name.layer, name.number)
+        if is_shared_with(layer_grants(permissions), name.number or 0, account.id):
+            return
+    raise ApiError("AccessDeniedException", layer_denial(call.user, name.version_arn))
+
+
+def _parsed(services: Services, call: Call) -> LayerName:
     text: str = call.parameters.get("Arn") or call.parameters["LayerName"]
     number: int | None = call.parameters.get("VersionNumber")
     region = services.settings.region
@@ -50,27 +84,20 @@ def layer_named(services: Services, call: Call) -> LayerName:
         name = LayerName(account, found["region"], found["layer"], number)
     if name.number is not None and name.number < 1:
         raise invalid_parameter("Layer Version Cannot be less than 1")
-    if name.region != region or name.account.id != call.caller.id:
+    if name.region != region:
         raise out_of_reach(call, name)
     return name
 
 
 def out_of_reach(call: Call, name: LayerName) -> ApiError:
-    """A layer of somebody else: layers are not shared between accounts here."""
+    """A layer of somebody else, with which no policy lets others do this."""
     what = name.arn if name.number is None else name.version_arn
-    text = f"not authorized to perform: lambda:{call.operation} on resource: {what}: it is another account's"
-    return ApiError("AccessDeniedException", text)
+    return ApiError("AccessDeniedException", layer_denial(call.user, what, f"lambda:{call.operation}"))
 
 
 async def find_layer(services: Services, name: LayerName) -> Object | None:
     """The Layer object, whatever it is called."""
-    namespace = name.account.namespace
-    body = await services.client.find(LAYERS, layer_object_name(name.layer), namespace)
-    if body is not None and layer_name_of(body) == name.layer:
-        return body
-    selector = f"spec.layerName={name.layer}"
-    found, _ = await services.client.page(LAYERS, namespace, limit=1, field_selector=selector)
-    return next(iter(found), None)
+    return await layer_object(services.client, name.account.namespace, name.layer)
 
 
 async def layer_versions_of(services: Services, account: AccountView, layer: str | None = None) -> list[Object]:

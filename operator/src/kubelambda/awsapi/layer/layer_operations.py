@@ -19,6 +19,7 @@ from kubelambda.awsapi.layer.layer_objects import (
     find_layer_version_object,
     layer_named,
     layer_versions_of,
+    readable_layer_named,
 )
 from kubelambda.awsapi.object_writes import WRITE, delete, write_spec
 from kubelambda.awsapi.refusal import refusal
@@ -112,8 +113,8 @@ async def _published(services: Services, name: LayerName, written: Object, revis
 
 
 async def get_layer_version(services: Services, call: Call) -> Answer:
-    """One version, by name and number or by ARN, with an address of its archive."""
-    name = layer_named(services, call)
+    """One version, by name and number or by ARN, with an address of its archive; of any account that shares it."""
+    name = await readable_layer_named(services, call)
     return _whole(services, call, name, await find_layer_version(services, name))
 
 

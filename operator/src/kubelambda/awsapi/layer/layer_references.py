@@ -8,7 +8,7 @@ from kubelambda.api import limits
 from kubelambda.awsapi.account.directory import AccountView
 from kubelambda.awsapi.api_error import ApiError, invalid_parameter
 from kubelambda.awsapi.call import Call, Services
-from kubelambda.awsapi.layer.layer_objects import LayerName, find_layer_version_object, out_of_reach
+from kubelambda.awsapi.layer.layer_objects import LayerName, find_layer_version_object, require_shared
 from kubelambda.core.code.layer_reference import LayerReference, parse_layer
 
 _TWICE: Final = "Two different versions of the same layer are not allowed to be referenced in the same function."
@@ -41,8 +41,9 @@ async def _size(services: Services, call: Call, account: AccountView, reference:
         raise invalid_parameter(f"{text} Layers are expected to be in region {region}.")
     name = LayerName(account, region, reference.layer, reference.number)
     if reference.account != account.id:
-        theirs = AccountView("", reference.account or "", None)
-        raise out_of_reach(call, replace(name, account=theirs))
+        owner = services.accounts.by_id(reference.account or "") or AccountView("", reference.account or "", None)
+        name = replace(name, account=owner)
+        await require_shared(services, call, name, account)
     body = await find_layer_version_object(services, name)
     if body is None or "deletionTimestamp" in body["metadata"]:
         raise _absent(arn)

@@ -7,13 +7,13 @@ from functools import partial
 
 from kubelambda.api import labels
 from kubelambda.controllers.account.access import AccountAccess
-from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts
+from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, claim_of
 from kubelambda.controllers.account.policy_facts import WATCHED_POLICIES, PolicyFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
-from kubelambda.core.account.identity import AccountClaim, namespace_account_id, rightful_account_id
+from kubelambda.core.account.identity import namespace_account_id, rightful_account_id
 from kubelambda.kube.errors import Forbidden, NotFound
 from kubelambda.kube.event_recorder import record_event
 from kubelambda.kube.resources import ENDPOINT_SLICES, NAMESPACES, NETWORK_POLICIES
@@ -66,8 +66,8 @@ async def _api_servers(context: Context) -> list[str]:
 async def _name_account(context: Context, name: str, namespace: NamespaceFacts) -> None:
     """Writes the account id down. One that another namespace has with more right is replaced, and that is told."""
     written = namespace.annotations.get(labels.ACCOUNT_ID)
-    others = [_claim(facts) for (_, other), facts in context.cluster[WATCHED_NAMESPACES] if other != name]
-    account = rightful_account_id(_claim(namespace), others)
+    others = [claim_of(facts) for (_, other), facts in context.cluster[WATCHED_NAMESPACES] if other != name]
+    account = rightful_account_id(claim_of(namespace), others)
     if written == account:
         return
     patch = {"metadata": {"annotations": {labels.ACCOUNT_ID: account}}}
@@ -80,10 +80,6 @@ async def _name_account(context: Context, name: str, namespace: NamespaceFacts) 
         await record_event(
             context.client, NAMESPACES, body["metadata"], "AccountIdRefused", note, warning=True, action="Reconcile"
         )
-
-
-def _claim(facts: NamespaceFacts) -> AccountClaim:
-    return AccountClaim(facts.uid, facts.created, facts.annotations.get(labels.ACCOUNT_ID))
 
 
 def _itself(change: Change[NamespaceFacts]) -> Iterable[Key]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from kubelambda.api import labels
 from kubelambda.controllers.machinery import changes
+from kubelambda.controllers.machinery.cluster import Cluster
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.core.account import identity
@@ -49,8 +50,25 @@ async def known_namespace(context: Context, name: str) -> NamespaceFacts | None:
 
 def account_of(context: Context, namespace: str) -> str:
     """Account id of a known namespace; empty when it is gone."""
-    found = context.cluster[WATCHED_NAMESPACES].get("", namespace)
+    return account_in(context.cluster, namespace)
+
+
+def account_in(cluster: Cluster, namespace: str) -> str:
+    """Account id of a known namespace; empty when it is gone."""
+    found = cluster[WATCHED_NAMESPACES].get("", namespace)
     return identity.namespace_account_id(found.uid, found.annotations) if found is not None else ""
+
+
+def claim_of(facts: NamespaceFacts) -> identity.AccountClaim:
+    """The account id that a namespace names."""
+    return identity.AccountClaim(facts.uid, facts.created, facts.annotations.get(labels.ACCOUNT_ID))
+
+
+def namespace_of_account(cluster: Cluster, account: str) -> str | None:
+    """The namespace that an account is: of several that claim its id, the one whose it is."""
+    claims = {name: claim_of(facts) for (_, name), facts in cluster[WATCHED_NAMESPACES]}
+    ranks = {name: claim.rank for name, claim in claims.items() if claim.id == account}
+    return min(ranks, key=ranks.__getitem__, default=None)
 
 
 def quota_of(context: Context, namespace: str) -> int:

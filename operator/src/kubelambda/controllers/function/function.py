@@ -3,7 +3,7 @@
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -20,13 +20,13 @@ from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, N
 from kubelambda.controllers.code import code_source, image_source
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.file_system.access_point_facts import WATCHED_ACCESS_POINTS
-from kubelambda.controllers.function import function_mounts, references
+from kubelambda.controllers.function import function_layers, function_mounts, references
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.function.object_url import own_url
 from kubelambda.controllers.function.secret_questions import SecretsUnknown, keys_of
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
-from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS
+from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS, WATCHED_LAYERS
 from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
@@ -132,7 +132,7 @@ async def _observe(
             code = await code_source.resolve(
                 memory.code, context, key, spec.code, inline_file_name=runtime.inline_file_name, deployed=deployed
             )
-        layers = await function_mounts.layers_of(
+        layers = await function_layers.layers_of(
             memory.code, context, key.namespace, spec, account=account, code=code, before=before.deployed
         )
         file_systems = function_mounts.file_systems_of(context, key, spec)
@@ -284,11 +284,6 @@ def _in_network(change: Change[SubnetFacts] | Change[GroupFacts]) -> Iterable[Ke
                 yield Key(KIND, change.namespace, name)
 
 
-def _keys[F](users: Callable[[Change[F]], Iterable[str]]) -> Callable[[Change[F]], Iterable[Key]]:
-    """The keys of the functions that `users` names."""
-    return lambda change: (Key(KIND, change.namespace, name) for name in users(change))
-
-
 def controller(code: CodeState) -> Controller[Context]:
     """Functions."""
     return Controller(
@@ -301,8 +296,10 @@ def controller(code: CodeState) -> Controller[Context]:
             Follow(WATCHED_FUNCTIONS, _refused),
             Follow(WATCHED_ALIASES, _provisioned),
             Follow(WATCHED_VERSIONS, _provisioned),
-            Follow(WATCHED_LAYER_VERSIONS, _keys(function_mounts.users_of_layer)),
-            Follow(WATCHED_ACCESS_POINTS, _keys(function_mounts.users_of_access_point)),
+            Follow(WATCHED_NAMESPACES, function_layers.users_of_account),
+            Follow(WATCHED_LAYER_VERSIONS, function_layers.users_of_layer_version),
+            Follow(WATCHED_LAYERS, function_layers.users_of_layer),
+            Follow(WATCHED_ACCESS_POINTS, function_mounts.users_of_access_point),
             Follow(WATCHED_SUBNETS, _in_network),
             Follow(WATCHED_GROUPS, _in_network),
         ),

@@ -39,6 +39,10 @@ class FunctionFacts:
     """Digests of the layers that are deployed."""
     layer_versions: tuple[str, ...]
     """Names of the LayerVersions that its spec names."""
+    layer_arns: tuple[str, ...]
+    """ARNs of the layers that are deployed."""
+    named_arns: tuple[str, ...]
+    """Layer versions that its spec names by ARN: those may be of other accounts."""
     access_points: tuple[str, ...]
     """Names of the AccessPoints that its spec names, and that its deployment mounts."""
     settled: bool
@@ -83,6 +87,8 @@ def function_facts(body: Object) -> FunctionFacts:
         networks=_networks(spec, status),
         layers=tuple(layer["sha256"] for layer in deployed.get("layers") or ()),
         layer_versions=tuple(found.object_name for name in spec.get("layers") or () if (found := parse_layer(name))),
+        layer_arns=tuple(intern(layer["arn"]) for layer in deployed.get("layers") or ()),
+        named_arns=tuple(intern(name) for name in spec.get("layers") or () if name.startswith("arn:")),
         access_points=tuple(dict.fromkeys(mounted)),
         settled=ready and status.get("observedGeneration") == metadata["generation"],
         lambda_name=spec.get("functionName"),

@@ -25,6 +25,8 @@ class VersionFacts:
     """The archive that it runs; None for one that only repeats another version."""
     layers: tuple[str, ...]
     """Digests of its layers."""
+    layer_arns: tuple[str, ...]
+    """Their ARNs."""
     access_points: tuple[str, ...]
     """Names of the AccessPoints that it mounts."""
     code_sha256: str | None
@@ -61,6 +63,7 @@ def version_facts(body: Object) -> VersionFacts:
         number=int(number) if number else None,
         sha256=(deployed.get("code") or {}).get("sha256"),
         layers=tuple(layer["sha256"] for layer in deployed.get("layers") or ()),
+        layer_arns=tuple(intern(layer["arn"]) for layer in deployed.get("layers") or ()),
         access_points=tuple(each["accessPoint"] for each in deployed.get("fileSystems") or ()),
         code_sha256=status.get("codeSha256"),
         runtime=intern(deployed["runtime"]) if deployed.get("runtime") else None,

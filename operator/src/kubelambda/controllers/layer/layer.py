@@ -17,7 +17,7 @@ from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, N
 from kubelambda.controllers.code import code_source, unzipped
 from kubelambda.controllers.code.code_origin import wanted_archive
 from kubelambda.controllers.code.code_state import CodeState
-from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS, WATCHED_LAYERS
+from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS, WATCHED_LAYERS, LayerFacts
 from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
@@ -194,7 +194,7 @@ def _follows_config_map(observed: LayerObservation) -> bool:
     return isinstance(observed.spec, LayerSpec) and observed.spec.content.config_map_ref is not None
 
 
-def _itself(change: Change[int]) -> Iterable[Key]:
+def _itself(change: Change[LayerFacts]) -> Iterable[Key]:
     yield Key(KIND, change.namespace, change.name)
 
 

@@ -1,11 +1,25 @@
 """What others may know of Layers and their versions."""
 
+from dataclasses import dataclass
 from sys import intern
 
 from kubelambda.controllers.machinery.watched import Watch
+from kubelambda.core.code.layer_reference import layer_name_of
+from kubelambda.core.code.layer_sharing import LayerGrant, layer_grants
 from kubelambda.core.code.layer_versions import LayerVersionFacts
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import LAYER_VERSIONS, LAYERS
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFacts:
+    """The parts of a Layer that others decide by."""
+
+    generation: int
+    layer: str
+    """Lambda's name of it."""
+    grants: tuple[LayerGrant, ...]
+    """Whom its policies let have its versions."""
 
 
 def layer_version_facts(body: Object) -> LayerVersionFacts:
@@ -28,10 +42,10 @@ def layer_version_facts(body: Object) -> LayerVersionFacts:
     )
 
 
-def layer_facts(body: Object) -> int:
-    """The generation of a Layer: nobody else decides by it."""
-    generation: int = body["metadata"]["generation"]
-    return generation
+def layer_facts(body: Object) -> LayerFacts:
+    """The facts of a Layer object."""
+    permissions = (body.get("spec") or {}).get("permissions") or ()
+    return LayerFacts(body["metadata"]["generation"], intern(layer_name_of(body)), layer_grants(permissions))
 
 
 WATCHED_LAYERS = Watch(LAYERS, layer_facts)

@@ -7,7 +7,13 @@ from pydantic import ValidationError
 
 from kubelambda.api import labels
 from kubelambda.api.kinds.layer import LayerVersionStatus
-from kubelambda.controllers.account.namespace_facts import account_of
+from kubelambda.controllers.account.namespace_facts import (
+    WATCHED_NAMESPACES,
+    NamespaceFacts,
+    account_in,
+    account_of,
+    namespace_of_account,
+)
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
 from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS
@@ -17,7 +23,7 @@ from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.core.code.layer_publication import decide_layer_version
-from kubelambda.core.code.layer_reference import layer_version_arn
+from kubelambda.core.code.layer_reference import layer_version_arn, parse_layer
 from kubelambda.core.code.layer_versions import LayerVersionFacts
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import LAYER_VERSIONS
@@ -34,12 +40,14 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     facts = await changes.observe(context, WATCHED_LAYER_VERSIONS, body, by=key)
     if facts is None:
         return None
-    users = tuple(sorted(_users(context.cluster, key, facts))) if facts.terminating else ()
-    if facts.terminating and not users:
-        await _let_go(context, key, body)
-        return None
     account = account_of(context, key.namespace)
     arn = layer_version_arn(context.settings.region, account, facts.layer, facts.number)
+    users: tuple[str, ...] = ()
+    if facts.terminating:
+        users = (*sorted(_users(context.cluster, key, facts)), *_accounts(context.cluster, key, arn))
+        if not users:
+            await _let_go(context, key, body)
+            return None
     before = _status(body)
     status = decide_layer_version(before, arn, users, datetime.now(UTC))
     if status != before:
@@ -59,6 +67,16 @@ def _users(cluster: Cluster, key: Key, version: LayerVersionFacts) -> Iterable[s
     for name, published in cluster[WATCHED_VERSIONS].within(key.namespace):
         if version.sha256 in published.layers:
             yield f"FunctionVersion {name}"
+
+
+def _accounts(cluster: Cluster, key: Key, arn: str) -> list[str]:
+    """Other accounts that run it: nothing more of them is told. None of them keeps a namespace that is going."""
+    namespace = cluster[WATCHED_NAMESPACES].get("", key.namespace)
+    if namespace is None or namespace.terminating:
+        return []
+    users = {namespace for (namespace, _), facts in cluster[WATCHED_FUNCTIONS] if arn in facts.layer_arns}
+    users |= {namespace for (namespace, _), facts in cluster[WATCHED_VERSIONS] if arn in facts.layer_arns}
+    return sorted(f"account {account_in(cluster, user)}" for user in users - {key.namespace})
 
 
 async def _let_go(context: Context, key: Key, body: Object) -> None:
@@ -81,12 +99,25 @@ def _itself(change: Change[LayerVersionFacts]) -> Iterable[Key]:
     yield Key(KIND, change.namespace, change.name)
 
 
+def _of_namespace(change: Change[NamespaceFacts]) -> Iterable[Key]:
+    """The account id is in the ARN, and what is held for other accounts goes with its namespace."""
+    return (Key(KIND, change.name, name) for name, _ in change.cluster[WATCHED_LAYER_VERSIONS].within(change.name))
+
+
 def _held(change: Change[FunctionFacts] | Change[VersionFacts]) -> Iterable[Key]:
     """Those that somebody wants gone, when a function used layers before."""
-    if change.before is not None and change.before.layers:
-        for name, facts in change.cluster[WATCHED_LAYER_VERSIONS].within(change.namespace):
-            if facts.terminating:
-                yield Key(KIND, change.namespace, name)
+    if change.before is None or not change.before.layers:
+        return
+    versions = change.cluster[WATCHED_LAYER_VERSIONS]
+    for name, facts in versions.within(change.namespace):
+        if facts.terminating:
+            yield Key(KIND, change.namespace, name)
+    if change.after is not None and change.after.layer_arns == change.before.layer_arns:
+        return
+    for reference in filter(None, map(parse_layer, change.before.layer_arns)):
+        owner = namespace_of_account(change.cluster, reference.account or "")
+        if owner is not None and owner != change.namespace:
+            yield Key(KIND, owner, reference.object_name)
 
 
 CONTROLLER = Controller(
@@ -94,6 +125,7 @@ CONTROLLER = Controller(
     reconcile,
     follows=(
         Follow(WATCHED_LAYER_VERSIONS, _itself, resync=True),
+        Follow(WATCHED_NAMESPACES, _of_namespace),
         Follow(WATCHED_FUNCTIONS, _held),
         Follow(WATCHED_VERSIONS, _held),
     ),
