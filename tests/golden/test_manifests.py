@@ -14,6 +14,7 @@ from kubelambda.api.settings import EnvironmentSettings, NetworkSettings, Settin
 from kubelambda.core.environment.pool_identity import PoolIdentity
 from kubelambda.core.environment.shape import Shape
 from kubelambda.resources.closure_check import closure_check
+from kubelambda.resources.enforcement_probe_objects import PodOwner, ProbePods, probe_policy
 from kubelambda.resources.environment_network_policy import environment_network_policies
 from kubelambda.resources.environment_pod import (
     configured_resources,
@@ -104,9 +105,17 @@ def policies() -> list[dict[str, Any]]:
     return environment_network_policies("team", "kubelambda-system", NetworkSettings(), ["192.0.2.1", "2001:db8::1"])
 
 
+def probe() -> list[tuple[str, dict[str, Any]]]:
+    """What tries whether the cluster enforces NetworkPolicies."""
+    pods = ProbePods(Settings(), "example.com/platform:1", 360, PodOwner("operator-1", "uid"))
+    found = [probe_policy("kubelambda-system", {"enforced": "True"}), pods.listener(), pods.prober("10.1.0.7")]
+    return [(manifest["metadata"]["name"].removeprefix("kubelambda-"), manifest) for manifest in found]
+
+
 @pytest.mark.parametrize(
     ("name", "manifest"),
     [
+        *probe(),
         ("provisioned", provisioned()),
         ("pool", pool()),
         ("closed-pool", closed_pool()),

@@ -59,6 +59,9 @@ INVOKE_ENDPOINT: Final = f"{GROUP}/invoke-endpoint"
 FRONTENDS: Final = f"{GROUP}/frontends"
 """Label of the frontends' Service, which its EndpointSlices have too."""
 
+NETWORK_PROBE: Final = f"{GROUP}/network-probe"
+"""Label of what tries whether the cluster enforces NetworkPolicies; the policy's annotation has what was found."""
+
 CLAIMED_AT: Final = f"{GROUP}/claimed-at"
 
 ACCOUNT_ID: Final = f"{GROUP}/account-id"

@@ -109,6 +109,19 @@ class AutoscalingSettings(Model):
     """Datapoints below 0.9 of the target that scale in."""
 
 
+class EnforcementProbeSettings(Model):
+    """How it is tried whether the cluster enforces NetworkPolicies."""
+
+    image: str
+    """The platform's image, which nodes that run us have."""
+    interval_seconds: Annotated[float, Field(gt=0)] = 86_400
+    """From a try that found them enforced to the next."""
+    retry_seconds: Annotated[float, Field(gt=0)] = 600
+    """The same after any other try."""
+    limit_seconds: Annotated[float, Field(gt=0)] = 180
+    """How long a try takes at most."""
+
+
 class NetworkSettings(Model):
     """What environments may reach and who reaches them, as NetworkPolicies."""
 
@@ -124,6 +137,8 @@ class NetworkSettings(Model):
     """How long it must have found that before anybody gets it; where it need not, how long it exists before that."""
     opening_seconds: Annotated[float, Field(ge=0)] = 0.0
     """How long INIT waits after a claim has opened what the function's groups allow: until the enforcer has done it."""
+    probe: EnforcementProbeSettings | None = None
+    """Whether and how it is tried if the cluster enforces policies; none: nobody tries."""
     resolvers: list[dict[str, Any]] = [
         {
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},

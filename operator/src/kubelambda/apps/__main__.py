@@ -13,6 +13,7 @@ COMPONENTS = {
     "events": "kubelambda.apps.events",
     "pollers": "kubelambda.apps.pollers",
     "caller-proof": "kubelambda.apps.caller_proof",
+    "network-probe": "kubelambda.apps.network_probe",
 }
 
 

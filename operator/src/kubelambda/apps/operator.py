@@ -21,6 +21,7 @@ from kubelambda.core.environment import tokens
 from kubelambda.kube.errors import KubeError
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.lease import LeaderLease
+from kubelambda.resources.enforcement_probe_objects import PodOwner
 from kubelambda.store.code.code_fetcher import CodeFetcher
 from kubelambda.store.code.code_store import CodeStore
 
@@ -59,7 +60,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         CodeStore(settings.code_store_url, key) as store,
         CodeFetcher(settings.code_fetcher_url, tokens.code_key(key)) as fetcher,
     ):
-        found = controllers(CodeState(store, fetcher))
+        found = controllers(CodeState(store, fetcher), _own_pod())
         context = Context(client, settings, key, found, Queues(found, observe=health.observe))
         vitals.queues, vitals.watching = context.queues.by_name, context.watching
         gc.freeze()
@@ -81,6 +82,12 @@ async def _run(arguments: argparse.Namespace) -> None:
                 with suppress(KubeError):
                     await lease.release()
             await client.close()
+
+
+def _own_pod() -> PodOwner | None:
+    """Our pod, where we run in one."""
+    name, uid = os.environ.get("KUBELAMBDA_POD_NAME"), os.environ.get("KUBELAMBDA_POD_UID")
+    return PodOwner(name, uid) if name and uid else None
 
 
 async def _end(*tasks: "asyncio.Task[object]") -> None:

@@ -11,12 +11,13 @@ from kubelambda.controllers.layer import layer, layer_version
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Controller
 from kubelambda.controllers.mapping import event_source_mapping
-from kubelambda.controllers.network import invoke_endpoint, network, network_part
+from kubelambda.controllers.network import enforcement, invoke_endpoint, network, network_part
 from kubelambda.controllers.pool import pool, runtime
+from kubelambda.resources.enforcement_probe_objects import PodOwner
 
 
-def controllers(code: CodeState) -> tuple[Controller[Context], ...]:
-    """What others depend on comes first: that is also the order in which the cluster is read."""
+def controllers(code: CodeState, pod: PodOwner | None = None) -> tuple[Controller[Context], ...]:
+    """What others depend on comes first: that is also the order in which the cluster is read. `pod`: our own."""
     access = AccountAccess()
     versions = VersionMemory(code)
     found = (
@@ -33,6 +34,7 @@ def controllers(code: CodeState) -> tuple[Controller[Context], ...]:
         network.CONTROLLER,
         *network_part.CONTROLLERS,
         invoke_endpoint.controller(),
+        enforcement.controller(pod),
         event_source_mapping.CONTROLLER,
         code_collection.controller(code),
         *download.controllers(code),

@@ -21,6 +21,7 @@ from kubelambda.api.reasons import Reason
 from kubelambda.core.account.reserved_concurrency import Grant
 from kubelambda.core.function.function_status import decide
 from kubelambda.core.function.observation import Observation, Problem
+from kubelambda.core.network.enforcement_probe import SWITCHED_OFF, UNTRIED, EnforcementVerdict
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC)
 SPEC = FunctionSpec(runtime="python3.13", handler="index.handler", code=Code(inline="x = 1"))
@@ -212,3 +213,27 @@ def test_a_long_message_is_cut() -> None:
     """A condition stays readable."""
     status = decide(replace(GOOD, runtime=Problem(Reason.RUNTIME_NOT_FOUND, "x" * 5000)), NOW)
     assert all(len(each.message) <= 1024 for each in status.conditions)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status"),
+    [
+        (EnforcementVerdict(True, Reason.ENFORCED, "tried"), "True"),
+        (EnforcementVerdict(False, Reason.NETWORK_NOT_ENFORCED, "do this"), "False"),
+        (UNTRIED, "Unknown"),
+        (SWITCHED_OFF, "Unknown"),
+    ],
+)
+def test_whether_policies_are_enforced_is_told_and_holds_nothing_up(verdict: EnforcementVerdict, status: str) -> None:
+    """Ready speaks of what holds a function up; who must not run without enforcement has a problem of its network."""
+    found = decide(replace(GOOD, enforcement=verdict), NOW)
+    told = condition(found, "NetworkEnforced")
+    assert told is not None
+    assert (told.status, told.reason, told.message) == (status, verdict.reason, verdict.message)
+    assert (found.state, summary(found)["Ready"]) == (State.ACTIVE, "True")
+    refused = replace(GOOD, enforcement=verdict, network=Problem(verdict.reason, verdict.message))
+    refusal = decide(refused, NOW)
+    assert (refusal.state, refusal.state_reason) == (State.FAILED, verdict.message)
+    assert refusal.deployed is None
+    assert summary(refusal)["Ready"] == "False"
+    assert condition(decide(GOOD, NOW), "NetworkEnforced") is None

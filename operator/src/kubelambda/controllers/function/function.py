@@ -31,6 +31,11 @@ from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
+from kubelambda.controllers.network.enforcement_facts import (
+    WATCHED_ENFORCEMENT,
+    EnforcementFacts,
+    present_enforcement,
+)
 from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS, GroupFacts, SubnetFacts
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES, RuntimeFacts
 from kubelambda.core.account import identity
@@ -136,6 +141,7 @@ async def _observe(
             memory.code, context, key.namespace, spec, account=account, code=code, before=before.deployed
         )
         file_systems = function_mounts.file_systems_of(context, key, spec)
+    network = _network(context, key.namespace, spec)
     return Observation(
         name=key.name,
         generation=body["metadata"]["generation"],
@@ -147,7 +153,8 @@ async def _observe(
         runtime=runtime,
         code=code,
         references=missing,
-        network=_network(context, key.namespace, spec),
+        network=network,
+        enforcement=present_enforcement(context) if network is not None else None,
         layers=layers,
         file_systems=file_systems,
     )
@@ -184,6 +191,9 @@ def _network(context: Context, namespace: str, spec: FunctionSpec | Problem) -> 
     if not context.settings.network.policies:
         message = "vpcConfig needs NetworkPolicies, which this installation does not make (networkPolicies.enabled)"
         return Problem(Reason.NETWORK_NOT_SERVED, message)
+    enforcement = present_enforcement(context)
+    if enforcement.enforced is False and context.settings.network.require_enforcement:
+        return Problem(enforcement.reason, enforcement.message)
     subnets = dict(context.cluster[WATCHED_SUBNETS].within(namespace))
     if (missing := missing_subnets(found, subnets)) is not None:
         return Problem(Reason.INVALID_SUBNET, missing)
@@ -284,6 +294,15 @@ def _in_network(change: Change[SubnetFacts] | Change[GroupFacts]) -> Iterable[Ke
                 yield Key(KIND, change.namespace, name)
 
 
+def _enforced(change: Change[EnforcementFacts]) -> Iterable[Key]:
+    """It concerns those with a vpcConfig, when it is another than before."""
+    before, after = (facts.verdict if facts else None for facts in (change.before, change.after))
+    if before != after:
+        for (namespace, name), facts in change.cluster[WATCHED_FUNCTIONS]:
+            if facts.networks:
+                yield Key(KIND, namespace, name)
+
+
 def controller(code: CodeState) -> Controller[Context]:
     """Functions."""
     return Controller(
@@ -302,5 +321,6 @@ def controller(code: CodeState) -> Controller[Context]:
             Follow(WATCHED_ACCESS_POINTS, function_mounts.users_of_access_point),
             Follow(WATCHED_SUBNETS, _in_network),
             Follow(WATCHED_GROUPS, _in_network),
+            Follow(WATCHED_ENFORCEMENT, _enforced),
         ),
     )

@@ -9,6 +9,7 @@ from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.api.reasons import Reason
 from kubelambda.core.account.reserved_concurrency import Grant
+from kubelambda.core.network.enforcement_probe import EnforcementVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Observation:
     references: Problem | None = None
     network: DeployedNetwork | Problem | None = None
     """Where its vpcConfig puts it; None for a function without."""
+    enforcement: EnforcementVerdict | None = None
+    """Whether the cluster enforces NetworkPolicies; None for a function without a vpcConfig."""
     layers: tuple[DeployedLayer, ...] | Problem = ()
     url: str | None = None
     """Its HTTP address, where it has one."""

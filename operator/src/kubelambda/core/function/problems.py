@@ -37,10 +37,13 @@ class Finding:
     ours: bool = False
     """Whether it is the platform's to mend: the function waits and has not failed."""
 
+    only_told: bool = False
+    """Whether it is worth a condition and nothing else: what it means for the function, another check says."""
+
     @property
     def good(self) -> bool:
         """Whether nothing is in the way."""
-        return self.status == "True"
+        return self.status == "True" or self.only_told
 
 
 type Check = Callable[[Observation], Finding | None]
@@ -108,6 +111,15 @@ def network_exists(observed: Observation) -> Finding | None:
     return None
 
 
+def network_is_enforced(observed: Observation) -> Finding | None:
+    """Whether packets that the vpcConfig forbids are kept back, as far as was tried. `network` says what follows."""
+    found = observed.enforcement
+    if found is None:
+        return None
+    status: ConditionStatus = "Unknown" if found.enforced is None else "True" if found.enforced else "False"
+    return Finding("NetworkEnforced", status, found.reason, found.message, only_told=True)
+
+
 def layers_fit(observed: Observation) -> Finding | None:
     """Layer versions: there, and fit for the function."""
     match observed.layers:
@@ -153,6 +165,7 @@ CHECKS: tuple[Check, ...] = (
     image_is_found,
     references_exist,
     network_exists,
+    network_is_enforced,
     layers_fit,
     file_systems_mount,
     concurrency_is_granted,
