@@ -200,12 +200,14 @@ async def test_a_layer_out_of_a_bucket_is_published_once(
 
 
 @pytest.mark.parametrize(("name", "allowed"), [("kubelambda-s3", True), ("kubelambda-access-keys", False)])
-def test_the_fetcher_reads_secrets_of_one_name(control_plane: ControlPlane, name: str, allowed: bool) -> None:
-    """The operator reads none at all."""
+def test_the_fetcher_reads_secrets_of_one_name(
+    control_plane: ControlPlane, namespace: str, name: str, allowed: bool
+) -> None:
+    """Where no Function is yet. The operator reads none at all."""
 
     def may(component: str, *asked: str) -> bool:
         answer: Any = control_plane.kubectl(
-            "auth", "can-i", *asked, "--namespace=default", f"--as={service_account(component)}"
+            "auth", "can-i", *asked, f"--namespace={namespace}", f"--as={service_account(component)}"
         )
         return str(answer.stdout).strip() == "yes"
 

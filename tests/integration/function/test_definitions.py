@@ -130,7 +130,7 @@ def test_good_functions_are_accepted(control_plane: ControlPlane, spec: dict[str
         ({"codeSigningConfig": {"name": "a"}}, "codeSigningConfig is not served by this release"),
         ({"tracingConfig": {"mode": "Active"}}, "tracingConfig is not served by this release"),
         ({"snapStart": {"applyOn": "PublishedVersions"}}, "snapStart is not served by this release"),
-        ({"url": {"authType": "NONE"}}, "url is not served by this release"),
+        ({"url": {"authType": "TOKEN"}}, "Unsupported value"),
         ({"versionRetention": 0}, "should be greater than or equal to 1"),
         ({"loggingConfig": {"logFormat": "JSON"}}, "logFormat is not served by this release"),
     ],

@@ -30,7 +30,7 @@ async def test_each_change_of_a_function_that_publishes_is_a_version(
     second = await objects.version("hello-2")
     assert second["deployed"]["memorySize"] == 256
     assert (await objects.version("hello-1"))["deployed"] == first["deployed"]
-    assert (await functions.status("hello"))["lastPublished"]["version"] == 2
+    await functions.until("hello", lambda status: status["lastPublished"]["version"] == 2)
 
 
 async def test_what_is_no_change_publishes_nothing(
