@@ -74,18 +74,17 @@ class FrontDoor:
             return refused(request, request_id, error)
 
     def _route(self, request: Request, request_id: str, role: CallerRole | None) -> Admission:
-        target = request.target
-        if not self._public and role is None and target not in self._probes and target != secret_keys.PATH:
-            raise invoke_refusal(caller_refused.denied(_CLOSED))
-        url_id = self._urls.id_of(request) if self._urls is not None and role is None else None
-        if url_id is not None and self._urls is not None:
-            return self._urls.admit(request, url_id, request_id)
-        if invoke_request.PATH_END in target:
-            try:
-                return self._invocation(request, request_id, invoke_request.parse_call(request), role)
-            except AnotherOperation:
-                if invoke_request.is_invoke(target):  # with another method
-                    raise unknown(request) from None
+        target, urls = request.target, self._urls
+        if role is None:
+            if not self._public and target not in self._probes and target != secret_keys.PATH:
+                raise invoke_refusal(caller_refused.denied(_CLOSED))
+            if urls is not None and (url_id := urls.id_of(request)) is not None:
+                return urls.admit(request, url_id, request_id)
+        try:
+            return self._invocation(request, request_id, invoke_request.parse_call(request), role)
+        except AnotherOperation:
+            if invoke_request.is_invoke(target):  # with another method
+                raise unknown(request) from None
         probe = self._probes.get(target)
         if probe is not None:
             return Whole(SMALL_BYTES, probe)

@@ -56,13 +56,14 @@ class ClientConnection(MessageReader, asyncio.Protocol):
 
     @property
     def open(self) -> bool:
-        """Whether a request can be sent."""
+        """Whether it has not ended."""
         return self._transport is not None and not self._transport.is_closing()
 
     @property
-    def idle(self) -> bool:
-        """Whether no request is in flight."""
-        return self._sink is None
+    def ready(self) -> bool:
+        """Whether a request can be sent now: it is open, and none is in flight."""
+        transport = self._transport
+        return self._sink is None and transport is not None and not transport.is_closing()
 
     # -- sending ------------------------------------------------------------------------------------------------------
 
@@ -198,7 +199,9 @@ class ClientConnection(MessageReader, asyncio.Protocol):
         """Called by the parser."""
         if self._sink is None or self._complete:
             raise MessageRefused(502, "an answer that nobody asked for")
-        MessageReader.on_message_begin(self)
+        self._headers = self._fields = {}
+        self._trailers = None
+        self._room = limits.HEADERS_MAX_BYTES
 
     def on_headers_complete(self) -> None:
         """Called by the parser."""

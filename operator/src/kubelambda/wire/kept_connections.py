@@ -49,7 +49,7 @@ class KeptConnections:
 
     def keep(self, address: Address, connection: ClientConnection) -> None:
         """Takes a connection back whose request has its whole answer."""
-        if not connection.open or not connection.idle:
+        if not connection.ready:
             return
         kept = self._kept.get(address)
         if kept is None:

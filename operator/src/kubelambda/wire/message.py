@@ -52,12 +52,6 @@ class MessageReader:
         self._raw = 0
         """Bytes since the beginning of the head, or since the last byte of body: of what the parser may be keeping."""
 
-    def on_message_begin(self) -> None:
-        """Called by the parser."""
-        self._headers = self._fields = {}
-        self._trailers = None
-        self._room = limits.HEADERS_MAX_BYTES
-
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser. Trailers never become headers (RFC 9110 §6.5.1)."""
         self._room = room = self._room - len(name) - len(value) - FIELD_BYTES

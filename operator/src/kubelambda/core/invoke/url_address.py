@@ -18,6 +18,12 @@ def url_id(uid: str) -> str:
     return base64.b32encode(digest).decode()[:_ID_CHARS].lower()
 
 
+def id_in_host(host: bytes, suffix: str) -> str | None:
+    """The id in a `Host`, in whatever case and with a port or without; None where the host does not end so."""
+    name = host.decode("latin-1").lower().partition(":")[0]
+    return name.removesuffix(suffix) if name.endswith(suffix) else None
+
+
 @dataclass(frozen=True, slots=True)
 class UrlDomain:
     """The part of the hosts of all function URLs that is the same."""

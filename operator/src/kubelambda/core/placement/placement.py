@@ -325,7 +325,7 @@ class VersionPlacement:
             return actions + [self._start(now) for _ in range(missing)]
         if found.provisioned and self._surplus(found.provisioned) > 0:
             return [self._let_go(found)]
-        waiting = self._next_for(found)
+        waiting = self._next_for(found) if self.waiting else None
         if waiting is not None:
             unit = self.share.promote(waiting.unit, found.provisioned, now) if found.provisioned else waiting.unit
             return [self._dispatch(found, waiting.request, unit), *self._trim()]
@@ -336,8 +336,6 @@ class VersionPlacement:
 
     def _next_for(self, found: PlacedEnvironment) -> Waiting | None:
         """The request that waited longest of those that an environment may take."""
-        if not self.waiting:
-            return None
         if not found.provisioned:
             return self.waiting.popleft()
         waiting = next((one for one in self.waiting if one.qualifier == found.provisioned), None)

@@ -329,25 +329,32 @@ class Dispatcher:
 
     def _execute(self, actions: list[Action]) -> None:
         for action in actions:
-            match action:
-                case Dispatch(request=invocation, environment=number):
-                    if invocation.qualifier in self.placement.share.provisioned:
-                        provisioned = bool(self.placement.environments[number].provisioned)
-                        self._metrics.dispatched(invocation.qualifier, provisioned=provisioned)
-                    self.environments[number].send(invocation)
-                case Throttle(request=invocation, reason=reason):
-                    self._metrics.throttled(reason.value)
-                    invocation.fail(invoke_error.throttled(reason.value))
-                case Start(environment=number, own_pod=own_pod):
-                    self._start(number, own_pod=own_pod)
-                case Retire(environment=number, why=why):
-                    self._retire(number, why)
-                case Fail(request=invocation, failure=failure):
-                    self._fail(invocation, failure)
-                case Release(environment=number, again=again):
-                    self._surroundings.first_to_end(self.target.namespace, self.environments[number].pod, not again)
-                case Cancel():
-                    pass  # the start finds out by itself when it is about to begin
+            if isinstance(action, Dispatch):  # nearly every action is one, and `match` costs several times as much
+                self._dispatch(action.request, action.environment)
+            else:
+                self._carry_out(action)
+
+    def _dispatch(self, invocation: Invocation, number: int) -> None:
+        if invocation.qualifier in self.placement.share.provisioned:
+            provisioned = bool(self.placement.environments[number].provisioned)
+            self._metrics.dispatched(invocation.qualifier, provisioned=provisioned)
+        self.environments[number].send(invocation)
+
+    def _carry_out(self, action: Throttle | Start | Retire | Fail | Release | Cancel) -> None:
+        match action:
+            case Throttle(request=invocation, reason=reason):
+                self._metrics.throttled(reason.value)
+                invocation.fail(invoke_error.throttled(reason.value))
+            case Start(environment=number, own_pod=own_pod):
+                self._start(number, own_pod=own_pod)
+            case Retire(environment=number, why=why):
+                self._retire(number, why)
+            case Fail(request=invocation, failure=failure):
+                self._fail(invocation, failure)
+            case Release(environment=number, again=again):
+                self._surroundings.first_to_end(self.target.namespace, self.environments[number].pod, not again)
+            case Cancel():
+                pass  # the start finds out by itself when it is about to begin
 
     def _start(self, number: int, *, own_pod: bool) -> None:
         """Begins a start, unless an environment comes back from who holds a lease of it for whoever waits."""

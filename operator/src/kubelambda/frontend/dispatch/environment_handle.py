@@ -62,7 +62,7 @@ class EnvironmentHandle:
     def send(self, invocation: Invocation) -> None:
         """Sends an invocation to the agent."""
         connection = self.connection
-        if connection is None or not connection.open or not connection.idle:
+        if connection is None or not connection.ready:
             self.events.rejected(self, invocation)
             return
         self.invocation = invocation

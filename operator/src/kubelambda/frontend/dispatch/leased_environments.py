@@ -78,7 +78,7 @@ class _Place:
     def usable(self) -> bool:
         """Whether an invocation can be sent."""
         connection = self.handle.connection
-        return connection is not None and connection.open and connection.idle
+        return connection is not None and connection.ready
 
 
 @dataclass(slots=True)

@@ -19,8 +19,6 @@ from kubelambda.wire.server import Request
 
 _INVOKE = re.compile(rb"^/2015-03-31/functions/([^/?]+)/invocations/?(?:\?(.*))?$")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{8,64}")
-PATH_END = b"/invocations"
-"""In the target of every Invoke request, and of no other operation."""
 _TRACE = b"x-amzn-trace-id"
 _COUNTED = b":counted"
 """No header that a caller could send."""

@@ -18,7 +18,7 @@ from kubelambda.frontend.account.passage import Passage
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cluster.unseen_functions import UnseenFunctions
 from kubelambda.frontend.cluster.unseen_qualifiers import Qualified, UnseenQualifiers
-from kubelambda.frontend.cluster.views import FunctionView
+from kubelambda.frontend.cluster.views import FunctionView, VersionView
 from kubelambda.frontend.cold_start.start import Target
 from kubelambda.frontend.dispatch.invocation import Invocation, refuse
 from kubelambda.frontend.dispatch.metrics import Metrics
@@ -107,7 +107,7 @@ class Reception:
         if qualifier != LATEST and self._is_unseen((function, qualifier)):
             self._look_up_qualifier((function, qualifier), request, request_id)
             return
-        version = resolve(caches.published, function, view, qualifier, arn=arn, chance=random.random)
+        version = view if qualifier == LATEST else self._published((function, qualifier), view, arn)
         if hop is None:  # whoever forwarded it has looked at it
             invoke_request.check_event(request, event=call.event)
             invoke_request.complete_trace(request)
@@ -119,15 +119,16 @@ class Reception:
             self._hand_over(request, request_id, function, arn, call.qualifier)
         else:
             self._advance_chain(request, hop, function, arn, view)
-            invoked = identity.function_arn(self._region, account, reference.name, call.qualifier)
-            target = Target(*function, view.uid, account, version.deployed)
+            invoked = f"{arn}:{call.qualifier}" if call.qualifier else arn
+            target = Target(namespace, function[1], view.uid, account, version.deployed)
             now, number = time.monotonic(), version.deployed.version
             self._run(target, Invocation(request, request_id, invoked, now, qualifier, number), hop)
 
     def _run(self, target: Target, invocation: Invocation, hop: Hop | None) -> None:
         """Runs an invocation here, or has the owner of its account run it."""
-        for away in hop.without if hop is not None else ():
-            self._owners.suspect(away)
+        if hop is not None:
+            for away in hop.without:
+                self._owners.suspect(away)
         if not self._owners.owns(target.namespace):
             # What a weighted alias chose is chosen again by the owner: leases of one version would shift the weights.
             may_lease = self._caches.published.plain((target.namespace, target.name), invocation.qualifier)
@@ -165,6 +166,10 @@ class Reception:
         except InvokeError:
             self._metrics.recursive_invocations_dropped.of(*function).value += 1
             raise
+
+    def _published(self, qualified: Qualified, view: FunctionView, arn: str) -> FunctionView | VersionView:
+        """What an alias or version means for one invocation. Raises `InvokeError` when there is none."""
+        return resolve(self._caches.published, *qualified, view=view, arn=arn, chance=random.random)
 
     def _is_unseen(self, qualified: Qualified) -> bool:
         """Whether the caches lack an alias or version that Kubernetes was not asked for a moment ago."""

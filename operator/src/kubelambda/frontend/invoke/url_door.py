@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, Protocol
 from urllib.parse import quote
 
@@ -15,7 +15,7 @@ from kubelambda.core.account.caller_refused import CallerRefused
 from kubelambda.core.account.identity import FunctionReference
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
-from kubelambda.core.invoke.url_address import UrlDomain
+from kubelambda.core.invoke.url_address import UrlDomain, id_in_host
 from kubelambda.core.invoke.url_cors import preflight, with_cors
 from kubelambda.core.invoke.url_event import UrlCaller, UrlRequest, url_event
 from kubelambda.core.invoke.url_response import FORBIDDEN, UNKNOWN, UrlResponse
@@ -33,6 +33,10 @@ from kubelambda.wire.request_reader import Admission, Whole
 
 _TRACE: Final = b"x-amzn-trace-id"
 _AUTHORIZATION: Final = "authorization"
+_REMEMBERED_MAX_BYTES: Final = 255
+
+_known_id_in_host = lru_cache(maxsize=4096)(id_in_host)
+"""Every request has a host, and they are the same few again and again."""
 
 
 class Invoke(Protocol):
@@ -58,7 +62,7 @@ class UrlDoor:
         urls = settings.function_urls
         self._caches = caches
         self._settings = settings
-        self._suffix = UrlDomain(settings.region, urls.domain).suffix.encode()
+        self._suffix = UrlDomain(settings.region, urls.domain).suffix
         self._proxies = urls.proxies
         self._gate = gate
         self._audit = audit
@@ -68,10 +72,8 @@ class UrlDoor:
     def id_of(self, request: Request) -> str | None:
         """The id of the URL that a request is for; None for one that is for none."""
         host = request.headers.get(b"host", b"")
-        if self._suffix not in host:
-            return None
-        name = host.lower().partition(b":")[0]
-        return name.removesuffix(self._suffix).decode("latin-1") if name.endswith(self._suffix) else None
+        find = _known_id_in_host if len(host) <= _REMEMBERED_MAX_BYTES else id_in_host
+        return find(host, self._suffix)
 
     def admit(self, request: Request, url_id: str, request_id: str) -> Admission:
         """What becomes of a request, at its head. Raises `InvokeError`."""

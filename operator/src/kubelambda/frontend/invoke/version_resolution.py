@@ -13,18 +13,16 @@ from kubelambda.kube.reflector import Name
 def resolve(
     published: Published,
     function: Name,
-    view: FunctionView,
     qualifier: str,
     *,
+    view: FunctionView,
     arn: str,
     chance: Callable[[], float],
 ) -> FunctionView | VersionView:
-    """What `qualifier` means for one invocation, by a `chance` in [0, 1) where its alias leads to two versions.
+    """What an alias or version means for one invocation, by a `chance` in [0, 1) where its alias leads to two versions.
 
     `arn` is that of the function, unqualified. Raises `InvokeError` when there is no such version or alias.
     """
-    if qualifier == LATEST:
-        return view
     route = published.route(function, qualifier)
     if route is None:
         missing = invoke_error.alias_not_found if is_alias(qualifier) else invoke_error.not_found
