@@ -34,7 +34,9 @@ def table() -> str:
             wrong[case.operation].append(case.column)
     recorded = Counter(answer.operation for answer in ANSWERS)
     names = sorted(operations.LAMBDA)
-    rows = [f"| {name} | {good[name]} | {recorded[name]} | {', '.join(wrong[name])} |\n" for name in names]
+    rows = [
+        f"| {name} | {good[name]} | {recorded[name]} | {', '.join(dict.fromkeys(wrong[name]))} |\n" for name in names
+    ]
     counted = sum(good.values()) + sum(map(len, wrong.values()))
     total = f"\n{len(operations.LAMBDA)} operations, {counted} calls of the matrix, {len(ANSWERS)} recorded answers.\n"
     return HEADER + "".join(rows) + total

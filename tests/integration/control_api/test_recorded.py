@@ -2,11 +2,13 @@
 
 import base64
 import json
+from collections.abc import Iterator
 
 import pytest
-from tests.integration.control_api.control_api import HELLO, Api
+from tests.integration.buckets import Buckets, serving_buckets
+from tests.integration.control_api.control_api import DOMAIN, HELLO, Api
 from tests.integration.control_api.recorded import ANSWERS, Recorded, filled
-from tests.integration.control_plane import ControlPlane
+from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
 from tests.integration.processes import Installation
 
 from kubelambda.awsapi.model.service_model import ServiceModel
@@ -16,9 +18,33 @@ MODEL = ServiceModel.load("lambda")
 
 
 @pytest.fixture(scope="module")
-def caller(serving: tuple[Installation, str], control_plane: ControlPlane) -> Api:
+def buckets() -> Iterator[Buckets]:
+    """With an object that can be had."""
+    with serving_buckets() as found:
+        found.put("code", "hello.zip", HELLO)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def serving(
+    tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane
+) -> Iterator[tuple[Installation, str]]:
+    """An installation with a code fetcher."""
+    folder = tmp_path_factory.mktemp("installation")
+    found = Installation(folder, control_plane, SYSTEM_NAMESPACE, endpointDomain=DOMAIN)
+    found.code_store()
+    found.code_fetcher()
+    found.operator()
+    _, address = found.control_api()
+    yield found, address
+    found.stop()
+
+
+@pytest.fixture(scope="module")
+def caller(serving: tuple[Installation, str], control_plane: ControlPlane, buckets: Buckets) -> Api:
     """A caller in an account with what `recorded.yaml` speaks of."""
     created = control_plane.kubectl("create", "namespace", "recorded", "--output", "json")
+    assert control_plane.apply([buckets.secret("recorded")]).returncode == 0
     found = Api(serving[1], "recorded", account_id(json.loads(created.stdout)["metadata"]["uid"]))
     found.active("hello")
     content = {"Content": {"ZipFile": base64.b64encode(HELLO).decode()}}
@@ -52,7 +78,8 @@ def test_the_answer_is_the_recorded_one(caller: Api, recorded: Recorded) -> None
             assert found.text.startswith(wanted[:-1])
         else:
             assert found.text == wanted
-        assert MODEL.error(recorded.error)[1] in found.body
+        in_front = recorded.error == "AccessDeniedException"  # of the service, whose model does not have it (§0.3)
+        assert ("Message" if in_front else MODEL.error(recorded.error)[1]) in found.body
 
 
 def test_every_recording_is_about_an_operation() -> None:
