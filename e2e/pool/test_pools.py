@@ -42,12 +42,18 @@ def milli(quantity: str) -> int:
 def free_cpu() -> int:
     """CPU that the node with the most of it can still give away, in thousandths of a core."""
     free = {node["metadata"]["name"]: milli(node["status"]["allocatable"]["cpu"]) for node in nodes()}
-    for pod in kubectl_json("get", "pods", "--all-namespaces")["items"]:
+    for pod in pods():
         if pod["spec"].get("nodeName") in free and pod["status"]["phase"] not in ("Succeeded", "Failed"):
             for container in pod["spec"]["containers"]:
                 requests = container.get("resources", {}).get("requests", {})
                 free[pod["spec"]["nodeName"]] -= milli(requests.get("cpu", "0"))
     return max(free.values())
+
+
+def pods() -> list[Any]:
+    """Every pod of the cluster."""
+    found: list[Any] = kubectl_json("get", "pods", "--all-namespaces")["items"]
+    return found
 
 
 def nodes() -> list[Any]:
@@ -61,6 +67,13 @@ def full_node(account: Account) -> Iterator[str]:
     """A pod that takes all CPU that is left on the only node but a few thousandths."""
     if len(nodes()) != 1:
         pytest.skip("needs a cluster of one node: others would have room")
+
+    def left() -> bool:
+        """Nothing of earlier tests goes any more: what they had would be room."""
+        namespaces = kubectl_json("get", "namespaces")["items"]
+        return not any("deletionTimestamp" in each["metadata"] for each in [*pods(), *namespaces])
+
+    eventually(left)
     container = {
         "name": "filler",
         "image": platform_image(),
