@@ -92,13 +92,14 @@ def queues(account: Account) -> Iterator[Queues]:
 
 
 def collected(queues: Queues, url: str, *, timeout: float = 60) -> list[Any]:
-    """The events until a queue is empty."""
+    """The events until a queue is empty, twice in a row: what is just received counts nowhere at times."""
     found: list[Any] = []
+    looks: list[bool] = []
 
     def done() -> bool:
-        empty = queues.empty(url)
+        looks.append(queues.empty(url))
         found.extend(queues.events())
-        return empty
+        return len(looks) > 1 and all(looks[-2:])
 
     eventually(done, timeout=timeout, interval=0.5)
     return found

@@ -53,6 +53,7 @@ def test_environments_killed_under_load_cost_only_their_own_invocations(account:
                     "--grace-period=0",
                     "--force",
                     "--wait=false",
+                    "--ignore-not-found",
                 )
                 kills += 1
         time.sleep(1)
@@ -69,7 +70,15 @@ def test_environments_deleted_gracefully_lose_nothing(account: Account, counted:
         for _ in range(4):
             time.sleep(1)
             for pod in account.environments(counted)[:1]:
-                kubectl("--namespace", account.namespace, "delete", "pod", pod["metadata"]["name"], "--wait=false")
+                kubectl(
+                    "--namespace",
+                    account.namespace,
+                    "delete",
+                    "pod",
+                    pod["metadata"]["name"],
+                    "--wait=false",
+                    "--ignore-not-found",
+                )
         time.sleep(1)
     assert not load.failed, load.summary()
     assert nothing_duplicated(load)

@@ -136,7 +136,17 @@ def kill_at_random(account: Account, seconds: float, pause: float, killed: Count
         kind, found = kinds.pop(), victims(account)
         if found[kind]:
             namespace, pod = random.choice(found[kind])
-            kubectl("--namespace", namespace, "delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
+            kubectl(
+                "--namespace",
+                namespace,
+                "delete",
+                "pod",
+                pod,
+                "--grace-period=0",
+                "--force",
+                "--wait=false",
+                "--ignore-not-found",
+            )
             killed[kind] += 1
         time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
 
