@@ -69,9 +69,8 @@ def full_node(account: Account) -> Iterator[str]:
         pytest.skip("needs a cluster of one node: others would have room")
 
     def left() -> bool:
-        """Nothing of earlier tests goes any more: what they had would be room."""
-        namespaces = kubectl_json("get", "namespaces")["items"]
-        return not any("deletionTimestamp" in each["metadata"] for each in [*pods(), *namespaces])
+        """No pod of earlier tests goes any more: what they had would be room."""
+        return not any("deletionTimestamp" in pod["metadata"] for pod in pods())
 
     eventually(left)
     container = {
