@@ -1,6 +1,6 @@
 """Conditions by the Kubernetes conventions: type, status, reason, message, observedGeneration, lastTransitionTime."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -9,6 +9,10 @@ from pydantic import Field
 from kubelambda.api.model import Model
 
 ConditionStatus = Literal["True", "False", "Unknown"]
+type Fact = tuple[str, ConditionStatus, str, str]
+"""Type, status, reason and message of a condition."""
+MESSAGE_MAX_CHARS = 1024
+"""What we write of a message: it may have been longer where it comes from."""
 
 
 class Condition(Model):
@@ -31,6 +35,21 @@ class Condition(Model):
 def timestamp(now: datetime) -> str:
     """RFC 3339 in UTC with whole seconds, as the API server writes times."""
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def conditions_of(facts: Iterable[Fact], now: datetime, *, generation: int | None = None) -> list[Condition]:
+    """Conditions that say `facts` since now. `generation`: of the spec that they speak of."""
+    return [
+        Condition(
+            type=kind,
+            status=status,
+            reason=reason,
+            message=message[:MESSAGE_MAX_CHARS],
+            observed_generation=generation,
+            last_transition_time=timestamp(now),
+        )
+        for kind, status, reason, message in facts
+    ]
 
 
 def merge(before: Sequence[Condition], after: Sequence[Condition]) -> list[Condition]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from kubelambda.api.conditions import Condition, merge, timestamp
+from kubelambda.api.conditions import conditions_of, merge, timestamp
 from kubelambda.api.kinds.alias import AliasSpec, AliasStatus, ScalingActivity
 from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyState
 from kubelambda.autoscaler.scaling_metrics import ScalingMetrics
@@ -82,17 +82,9 @@ class AliasScaler:
         await self._report(body, before, outcome, now)
 
     async def _report(self, body: Object, before: AliasStatus, outcome: ScalingOutcome, now: datetime) -> None:
-        status, reason, message = outcome.fact
-        condition = Condition(
-            type=_CONDITION,
-            status=status,
-            reason=reason,
-            message=message[:1024],
-            observed_generation=body["metadata"]["generation"],
-            last_transition_time=timestamp(now),
-        )
+        fact = (_CONDITION, *outcome.fact)
         known = [found for found in before.conditions if found.type == _CONDITION]
-        conditions = merge(known, [condition])
+        conditions = merge(known, conditions_of([fact], now, generation=body["metadata"]["generation"]))
         activity = before.last_scaling_activity
         if outcome.cause is not None:
             activity = ScalingActivity(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kubelambda.api.conditions import Condition, ConditionStatus, merge, timestamp
+from kubelambda.api.conditions import Fact, conditions_of, merge
 from kubelambda.api.kinds.layer import LayerSpec, LayerStatus, LayerVersionContent, LayerVersionSpec, LayerVersionStatus
 from kubelambda.api.reasons import Reason
 from kubelambda.core.code.layer_reference import layer_version_arn
@@ -67,7 +67,9 @@ def decide_layer(observed: LayerObservation, published: int | None, now: datetim
             layer_version_arn(observed.region, observed.account, observed.name, latest) if latest else None
         ),
         fingerprint=fingerprint,
-        conditions=merge(before.conditions, [_condition(observed, now, told) for told in _told(observed, latest)]),
+        conditions=merge(
+            before.conditions, conditions_of(_told(observed, latest), now, generation=observed.generation)
+        ),
     )
 
 
@@ -75,48 +77,23 @@ def decide_layer_version(
     before: LayerVersionStatus, arn: str, users: Sequence[str], now: datetime
 ) -> LayerVersionStatus:
     """The status of a version; `users` keep it from being deleted, when somebody wants that."""
-    conditions = []
+    facts: list[Fact] = []
     if users:
         text = f"in use by {', '.join(users)}: it goes when they name it no more"
-        conditions = [
-            Condition(
-                type="DeletionRefused",
-                status="True",
-                reason=Reason.IN_USE,
-                message=text[:1024],
-                last_transition_time=timestamp(now),
-            )
-        ]
-    return LayerVersionStatus(layer_version_arn=arn, conditions=merge(before.conditions, conditions))
+        facts = [("DeletionRefused", "True", Reason.IN_USE, text)]
+    return LayerVersionStatus(layer_version_arn=arn, conditions=merge(before.conditions, conditions_of(facts, now)))
 
 
-type LayerFact = tuple[str, ConditionStatus, Reason, str]
-"""Type, status, reason and message of a condition."""
-
-
-def _told(observed: LayerObservation, latest: int | None) -> list[LayerFact]:
+def _told(observed: LayerObservation, latest: int | None) -> list[Fact]:
     for found in (observed.spec, observed.content):
         if isinstance(found, Problem):
-            kind = "Stalled" if found.terminal else "Reconciling"
-            return [("Ready", "False", found.reason, found.message), (kind, "True", found.reason, found.message)]
+            return found.facts
     if observed.content is None:
         return [
             ("Ready", "False", Reason.IN_PROGRESS, FETCHING),
             ("Reconciling", "True", Reason.IN_PROGRESS, FETCHING),
         ]
     return [("Ready", "True", Reason.PUBLISHED, f"version {latest} is what this layer says")]
-
-
-def _condition(observed: LayerObservation, now: datetime, told: LayerFact) -> Condition:
-    kind, status, reason, message = told
-    return Condition(
-        type=kind,
-        status=status,
-        reason=reason,
-        message=message[:1024],
-        observed_generation=observed.generation,
-        last_transition_time=timestamp(now),
-    )
 
 
 def _fingerprint(spec: LayerSpec, content: LayerVersionContent) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from kubelambda.api.conditions import Condition, ConditionStatus, merge, timestamp
+from kubelambda.api.conditions import Fact, conditions_of, merge
 from kubelambda.api.kinds.access_point import AccessPointSpec, AccessPointStatus
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, FileSystemConfig
 from kubelambda.api.reasons import Reason
@@ -86,27 +86,10 @@ def decide_access_point(
     before: AccessPointStatus, generation: int, problem: Problem | None, now: datetime, holders: Sequence[str] = ()
 ) -> AccessPointStatus:
     """The status to report; `holders` keep it from being deleted, when somebody wants that."""
-    told: list[tuple[str, ConditionStatus, Reason, str]]
-    if problem is None:
-        told = [("Ready", "True", Reason.FILE_SYSTEM_READY, "functions can mount it")]
-    else:
-        kind = "Stalled" if problem.terminal else "Reconciling"
-        told = [
-            ("Ready", "False", problem.reason, problem.message),
-            (kind, "True", problem.reason, problem.message),
-        ]
+    ready: Fact = ("Ready", "True", Reason.FILE_SYSTEM_READY, "functions can mount it")
+    told = [ready] if problem is None else problem.facts
     if holders:
         text = f"in use by {', '.join(holders)}: it goes when they mount it no more"
         told.append(("DeletionRefused", "True", Reason.IN_USE, text))
-    conditions = [
-        Condition(
-            type=kind,
-            status=status,
-            reason=reason,
-            message=message[:1024],
-            observed_generation=generation,
-            last_transition_time=timestamp(now),
-        )
-        for kind, status, reason, message in told
-    ]
+    conditions = conditions_of(told, now, generation=generation)
     return AccessPointStatus(observed_generation=generation, conditions=merge(before.conditions, conditions))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from math import ceil
 
-from kubelambda.api.conditions import Condition, ConditionStatus, merge, timestamp
+from kubelambda.api.conditions import Fact, conditions_of, merge, timestamp
 from kubelambda.api.kinds.alias import AliasMove, AliasSpec, AliasStatus
 from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyState
 from kubelambda.api.reasons import Reason
@@ -32,9 +32,6 @@ OWN_CONDITIONS = frozenset({"Ready", "ProvisionedConcurrencyReady", "Reconciling
 LEAVE_S = 5.0
 """Frontends hear well within this long that an alias leads elsewhere, busy as the cluster may be; then the environments
 that it led to may go."""
-
-type Told = tuple[str, ConditionStatus, Reason, str]
-"""A condition's type, status, reason and message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +193,7 @@ def decide_alias(observed: AliasObservation, now: datetime) -> AliasDecision:
     told = _told(status, problem, late=late)
     own = [each for each in before.conditions if each.type in OWN_CONDITIONS]
     others = [each for each in before.conditions if each.type not in OWN_CONDITIONS]
-    conditions = merge(own, [_condition(observed, now, fact) for fact in told])
+    conditions = merge(own, conditions_of(told, now, generation=observed.generation))
     wait = -_late_by(observed, move, now) if move and not late else None
     if kept != wanted_replicas:
         wait = min(RELEASE_S - reduced_s, RELEASE_S if wait is None else wait)
@@ -287,11 +284,10 @@ def _provisioned(
     return status.model_copy(update={"provisioned_concurrency": found})
 
 
-def _told(status: AliasStatus, problem: Problem | None, *, late: bool) -> list[Told]:
-    facts: list[Told] = []
+def _told(status: AliasStatus, problem: Problem | None, *, late: bool) -> list[Fact]:
+    facts: list[Fact] = []
     if problem is not None:
-        facts.append(("Ready", "False", problem.reason, problem.message))
-        facts.append(("Stalled" if problem.terminal else "Reconciling", "True", problem.reason, problem.message))
+        facts += problem.facts
     elif status.move is not None:
         reason = Reason.PROGRESS_DEADLINE_EXCEEDED if late else Reason.IN_PROGRESS
         text = f"version {status.routed_version} serves until version {status.move.version} is provisioned"
@@ -305,15 +301,3 @@ def _told(status: AliasStatus, problem: Problem | None, *, late: bool) -> list[T
             told = ("False", Reason.PROGRESS_DEADLINE_EXCEEDED, told[2])
         facts.append(("ProvisionedConcurrencyReady", *told))
     return facts
-
-
-def _condition(observed: AliasObservation, now: datetime, fact: Told) -> Condition:
-    kind, status, reason, message = fact
-    return Condition(
-        type=kind,
-        status=status,
-        reason=reason,
-        message=message[:1024],
-        observed_generation=observed.generation,
-        last_transition_time=timestamp(now),
-    )

@@ -12,7 +12,7 @@ import base64
 from collections.abc import Sequence
 from datetime import datetime
 
-from kubelambda.api.conditions import Condition, merge, timestamp
+from kubelambda.api.conditions import Condition, conditions_of, merge
 from kubelambda.api.kinds.function import (
     DeployedCode,
     DeployedConfiguration,
@@ -31,7 +31,6 @@ from kubelambda.core.function.problems import Finding, findings, first_fault
 from kubelambda.core.function.revision import NOT_OF_ENVIRONMENTS, revision
 
 CREATING = "The function is being created."
-_MESSAGE_MAX_CHARS = 1024
 
 
 def deployed_configuration(
@@ -131,18 +130,8 @@ def _conditions(observed: Observation, found: list[Finding], now: datetime) -> l
     told = [ready, *found]
     if fault is not None:
         told.append(Finding("Stalled" if fault.hopeless else "Reconciling", "True", fault.reason, fault.message))
-    return [
-        Condition(
-            type=finding.condition,
-            status=finding.status,
-            reason=finding.reason,
-            message=finding.message[:_MESSAGE_MAX_CHARS],
-            observed_generation=observed.generation,
-            last_transition_time=timestamp(now),
-        )
-        for finding in told
-        if finding.condition is not None
-    ]
+    facts = ((each.condition, each.status, each.reason, each.message) for each in told if each.condition is not None)
+    return conditions_of(facts, now, generation=observed.generation)
 
 
 def code_sha256(code: DeployedCode) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from kubelambda.api.conditions import Fact
 from kubelambda.api.kinds.function import DeployedCode, FunctionSpec, FunctionStatus
 from kubelambda.api.kinds.function_image import DeployedImage
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer
@@ -20,6 +21,12 @@ class Problem:
     message: str
     terminal: bool = False
     """Whether nothing but a change of the spec can help; otherwise it is tried again."""
+
+    @property
+    def facts(self) -> list[Fact]:
+        """What conditions say of an object that cannot be used because of it."""
+        kind = "Stalled" if self.terminal else "Reconciling"
+        return [("Ready", "False", self.reason, self.message), (kind, "True", self.reason, self.message)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from kubelambda.api.conditions import Condition, ConditionStatus, merge, timestamp
+from kubelambda.api.conditions import Condition, Fact, conditions_of, merge
 from kubelambda.api.kinds.function import DeployedConfiguration, State
 from kubelambda.api.kinds.function_version import FunctionVersionStatus
 from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyStatus
@@ -81,10 +81,9 @@ def _code(state: State) -> str | None:
 
 
 def _conditions(observed: VersionObservation, problem: Problem | None, now: datetime) -> list[Condition]:
-    facts: list[tuple[str, ConditionStatus, Reason, str]] = []
+    facts: list[Fact] = []
     if problem is not None:
-        facts.append(("Ready", "False", problem.reason, problem.message))
-        facts.append(("Stalled" if problem.terminal else "Reconciling", "True", problem.reason, problem.message))
+        facts += problem.facts
     elif isinstance(observed.publication, SameVersion):
         text = f"nothing changed since version {observed.publication.number}: this is that version"
         facts.append(("Ready", "True", Reason.UNCHANGED, text))
@@ -98,14 +97,4 @@ def _conditions(observed: VersionObservation, problem: Problem | None, now: date
     if observed.holders:
         text = f"aliases use this version: {', '.join(sorted(observed.holders))}; point them elsewhere first"
         facts.append(("DeletionRefused", "True", Reason.IN_USE, text))
-    return [
-        Condition(
-            type=kind,
-            status=status,
-            reason=reason,
-            message=message[:1024],
-            observed_generation=observed.generation,
-            last_transition_time=timestamp(now),
-        )
-        for kind, status, reason, message in facts
-    ]
+    return conditions_of(facts, now, generation=observed.generation)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from kubelambda.api.conditions import Condition, ConditionStatus, merge, timestamp
+from kubelambda.api.conditions import ConditionStatus, conditions_of, merge, timestamp
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec, EventSourceMappingStatus, MappingState
 from kubelambda.api.reasons import Reason
 from kubelambda.core.mapping.event_pattern import InvalidPattern
@@ -67,14 +67,6 @@ def decide_mapping(observed: ObservedMapping, before: EventSourceMappingStatus, 
         ready = ("False", *problem)
     elif not observed.spec.enabled:
         ready = ("True", Reason.PAUSED, "the mapping is not enabled: nothing is read from the source")
-    condition = Condition(
-        type="Ready",
-        status=ready[0],
-        reason=ready[1],
-        message=ready[2][:1024],
-        observed_generation=observed.generation,
-        last_transition_time=timestamp(now),
-    )
     unchanged = before.observed_generation == observed.generation and before.last_modified
     known = [each for each in before.conditions if each.type == "Ready"]
     decided = EventSourceMappingStatus(
@@ -84,7 +76,7 @@ def decide_mapping(observed: ObservedMapping, before: EventSourceMappingStatus, 
         state=state,
         state_transition_reason=why,
         last_modified=before.last_modified if unchanged else timestamp(now),
-        conditions=merge(known, [condition]),
+        conditions=merge(known, conditions_of([("Ready", *ready)], now, generation=observed.generation)),
     )
     return decided.model_dump(mode="json", by_alias=True, exclude_none=True)
 

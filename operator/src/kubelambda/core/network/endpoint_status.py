@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from kubelambda.api.conditions import Condition, ConditionStatus, merge, timestamp
+from kubelambda.api.conditions import Fact, conditions_of, merge
 from kubelambda.api.kinds.invoke_endpoint import InvokeEndpointStatus
 from kubelambda.api.reasons import Reason
 from kubelambda.core.function.observation import Problem
@@ -25,26 +25,9 @@ class ObservedEndpoint:
 def decide_endpoint(observed: ObservedEndpoint, before: InvokeEndpointStatus, now: datetime) -> InvokeEndpointStatus:
     """The status to report."""
     problem, dns_name = observed.problem, f"{observed.name}.{observed.namespace}.svc"
-    told: list[tuple[str, ConditionStatus, str, str]]
-    if problem is None:
-        told = [("Ready", "True", Reason.SERVED, f"functions can be invoked at http://{dns_name}")]
-    else:
-        kind = "Stalled" if problem.terminal else "Reconciling"
-        told = [
-            ("Ready", "False", problem.reason, problem.message),
-            (kind, "True", problem.reason, problem.message),
-        ]
-    conditions = [
-        Condition(
-            type=kind,
-            status=status,
-            reason=reason,
-            message=message[:1024],
-            observed_generation=observed.generation,
-            last_transition_time=timestamp(now),
-        )
-        for kind, status, reason, message in told
-    ]
+    served: Fact = ("Ready", "True", Reason.SERVED, f"functions can be invoked at http://{dns_name}")
+    told = [served] if problem is None else problem.facts
+    conditions = conditions_of(told, now, generation=observed.generation)
     return InvokeEndpointStatus(
         observed_generation=observed.generation,
         address=observed.address,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from kubelambda.api.conditions import Condition, merge, timestamp
+from kubelambda.api.conditions import Condition, conditions_of, merge
 from kubelambda.api.reasons import Reason
 
 
@@ -14,11 +14,4 @@ def held_conditions(
     if not terminating or not users:
         return []
     text = f"in use by {', '.join(users)}: it goes when they name it no more, and holds until then"
-    refused = Condition(
-        type="DeletionRefused",
-        status="True",
-        reason=Reason.IN_USE,
-        message=text[:1024],
-        last_transition_time=timestamp(now),
-    )
-    return merge(before, [refused])
+    return merge(before, conditions_of([("DeletionRefused", "True", Reason.IN_USE, text)], now))

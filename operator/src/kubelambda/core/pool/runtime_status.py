@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kubelambda.api.conditions import Condition, ConditionStatus, merge, timestamp
+from kubelambda.api.conditions import ConditionStatus, conditions_of, merge
 from kubelambda.api.kinds.runtime import RuntimeStatus
 from kubelambda.api.reasons import Reason
 
@@ -32,18 +32,10 @@ def decide(
         more = f" and {len(failing) - _NAMED_POOLS} more" if len(failing) > _NAMED_POOLS else ""
         names = ", ".join(failing[:_NAMED_POOLS]) + more
         ready = ("False", Reason.POOL_FAILING, f"environments do not start in {names}: {first}")
-    condition = Condition(
-        type="Ready",
-        status=ready[0],
-        reason=ready[1],
-        message=ready[2][:1024],
-        observed_generation=generation,
-        last_transition_time=timestamp(now),
-    )
     return RuntimeStatus(
         observed_generation=generation,
         functions=functions,
         pools=len(pools),
         idle=sum(pool.idle for pool in pools),
-        conditions=merge(before.conditions, [condition]),
+        conditions=merge(before.conditions, conditions_of([("Ready", *ready)], now, generation=generation)),
     )
