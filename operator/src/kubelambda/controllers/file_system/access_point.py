@@ -8,17 +8,18 @@ from pydantic import ValidationError
 
 from kubelambda.api import labels
 from kubelambda.api.kinds.access_point import AccessPointSpec, AccessPointStatus
-from kubelambda.api.reasons import Reason
 from kubelambda.controllers.file_system.access_point_facts import WATCHED_ACCESS_POINTS
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
 from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.cluster import Cluster
-from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
+from kubelambda.controllers.machinery.finalizers import hold
+from kubelambda.controllers.machinery.object_status import apply_status, read_status
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.core.file_system.mounts import AccessPointFacts, claim_problem, decide_access_point
-from kubelambda.core.function.observation import Problem
+from kubelambda.core.function.observation import Problem, invalid_spec
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import ACCESS_POINTS, PERSISTENT_VOLUME_CLAIMS
 
@@ -38,19 +39,15 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     await changes.observe(context, WATCHED_ACCESS_POINTS, body, by=key)
     terminating = "deletionTimestamp" in body["metadata"]
     users = tuple(sorted(_users(context.cluster, key)))
-    body = await _hold(context, body, held=bool(users))
+    body = await hold(context, ACCESS_POINTS, body, labels.ACCESS_POINT_FINALIZER, held=bool(users))
     if terminating and not users:
         return None
-    before = _status(body)
+    before = read_status(AccessPointStatus, body)
     problem = await _problem(context, key, body)
     holders = users if terminating else ()
     status = decide_access_point(before, body["metadata"]["generation"], problem, datetime.now(UTC), holders)
     if status != before:
-        manifest = {
-            "metadata": {"name": key.name, "namespace": key.namespace},
-            "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
-        }
-        after = await context.client.apply(ACCESS_POINTS, manifest, manager=FIELD_MANAGER, subresource="status")
+        after = await apply_status(context, ACCESS_POINTS, body, status)
         await changes.observe(context, WATCHED_ACCESS_POINTS, after, by=key)
         await recorder.record_transition(context.client, ACCESS_POINTS, body, before.conditions, status.conditions)
     if problem is not None and problem.terminal:
@@ -68,34 +65,13 @@ def _users(cluster: Cluster, key: Key) -> Iterable[str]:
             yield f"FunctionVersion {name}"
 
 
-async def _hold(context: Context, body: Object, *, held: bool) -> Object:
-    """The object, with our finalizer for as long as somebody uses it: an unused one needs no operator to go."""
-    metadata = body["metadata"]
-    before: list[str] = metadata.get("finalizers") or []
-    rest = [each for each in before if each != labels.ACCESS_POINT_FINALIZER]
-    if (len(rest) < len(before)) == held or (held and "deletionTimestamp" in metadata):
-        return body
-    after = [*rest, labels.ACCESS_POINT_FINALIZER] if held else rest
-    patch = {"metadata": {"finalizers": after, "resourceVersion": metadata["resourceVersion"]}}
-    return await context.client.patch(ACCESS_POINTS, metadata["name"], patch, metadata["namespace"])
-
-
 async def _problem(context: Context, key: Key, body: Object) -> Problem | None:
     try:
         spec = AccessPointSpec.model_validate(body["spec"])
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in ("spec", *first["loc"]))
-        return Problem(Reason.INVALID_SPEC, f"{where}: {first['msg']}", terminal=True)
+        return invalid_spec(error)
     claim = await context.client.find(PERSISTENT_VOLUME_CLAIMS, spec.persistent_volume_claim, key.namespace)
     return claim_problem(spec.persistent_volume_claim, claim)
-
-
-def _status(body: Object) -> AccessPointStatus:
-    try:
-        return AccessPointStatus.model_validate(body.get("status") or {}, extra="ignore")
-    except ValidationError:
-        return AccessPointStatus()
 
 
 def _itself(change: Change[AccessPointFacts]) -> Iterable[Key]:

@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
 
-from pydantic import ValidationError
-
 from kubelambda.api.kinds.alias import AliasSpec, AliasStatus
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, account_of
 from kubelambda.controllers.function import provisioned_environments as provisioned
@@ -21,8 +19,9 @@ from kubelambda.controllers.function.provisioned_facts import (
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
 from kubelambda.controllers.function.version_memory import VersionMemory
 from kubelambda.controllers.machinery import changes, recorder
-from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
+from kubelambda.controllers.machinery.object_status import apply_status, read_status
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.core.account import identity
 from kubelambda.core.function.alias_routing import LATEST, OWN_CONDITIONS, AliasObservation, VersionState, decide_alias
@@ -74,7 +73,7 @@ async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcom
 
 def _observe(memory: VersionMemory, context: Context, key: Key, body: Object, facts: AliasFacts) -> AliasObservation:
     spec = AliasSpec.model_validate(body["spec"], extra="ignore")
-    before = _status(body)
+    before = read_status(AliasStatus, body)
     function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, facts.function)
     name = (function.lambda_name if function else None) or facts.function
     wanted = spec.provisioned_concurrency
@@ -91,14 +90,6 @@ def _observe(memory: VersionMemory, context: Context, key: Key, body: Object, fa
         grant=provisioned.granted(memory, context, key.namespace, facts.uid),
         provisions=provisioned.provisions(memory, context, key.namespace, facts.function, facts.name),
     )
-
-
-def _status(body: Object) -> AliasStatus:
-    """The status as far as this release understands it."""
-    try:
-        return AliasStatus.model_validate(body.get("status") or {}, extra="ignore")
-    except ValidationError:
-        return AliasStatus()
 
 
 def _elder(context: Context, key: Key, facts: AliasFacts) -> str | None:
@@ -126,11 +117,7 @@ def _versions(context: Context, namespace: str, function: str, known: FunctionFa
 async def _report(context: Context, key: Key, body: Object, before: AliasStatus, status: AliasStatus) -> None:
     own = [each for each in status.conditions if each.type in OWN_CONDITIONS]
     said = status.model_copy(update={"conditions": own})
-    manifest = {
-        "metadata": {"name": key.name, "namespace": key.namespace},
-        "status": said.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=_SCALERS),
-    }
-    after = await context.client.apply(ALIASES, manifest, manager=FIELD_MANAGER, subresource="status")
+    after = await apply_status(context, ALIASES, body, said, exclude=_SCALERS)
     await changes.observe(context, WATCHED_ALIASES, after, by=key)
     await recorder.record_transition(context.client, ALIASES, body, before.conditions, status.conditions)
 

@@ -28,8 +28,9 @@ from kubelambda.controllers.function.secret_questions import SecretsUnknown, key
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
 from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS, WATCHED_LAYERS
 from kubelambda.controllers.machinery import changes, recorder
-from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
+from kubelambda.controllers.machinery.object_status import apply_status, read_status
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.controllers.network.enforcement_facts import (
     WATCHED_ENFORCEMENT,
@@ -42,7 +43,7 @@ from kubelambda.core.account import identity
 from kubelambda.core.account.reserved_concurrency import Grant, ReservationRequest, allocate
 from kubelambda.core.function.function_status import decide
 from kubelambda.core.function.object_name import function_name_of
-from kubelambda.core.function.observation import Observation, Problem
+from kubelambda.core.function.observation import Observation, Problem, invalid_spec
 from kubelambda.core.function.problems import findings, first_fault
 from kubelambda.core.network.network_set import configured_set, missing_groups, missing_subnets
 from kubelambda.kube.kube_client import Object
@@ -79,7 +80,7 @@ async def reconcile(memory: FunctionMemory, context: Context, key: Key) -> Outco
     await changes.observe(context, WATCHED_FUNCTIONS, body, by=key)
     if "deletionTimestamp" in body["metadata"]:
         return None
-    before = _status(body)
+    before = read_status(FunctionStatus, body)
     try:
         observed = await _observe(memory, context, key, body, before)
     except SecretsUnknown as error:  # the status stays what it is until somebody can say
@@ -89,14 +90,6 @@ async def reconcile(memory: FunctionMemory, context: Context, key: Key) -> Outco
     if status != before:
         await _report(context, key, body, before, status)
     return _next_look(observed)
-
-
-def _status(body: Object) -> FunctionStatus:
-    """The status as far as this release understands it: another release may have written more."""
-    try:
-        return FunctionStatus.model_validate(body.get("status") or {}, extra="ignore")
-    except ValidationError:
-        return FunctionStatus()
 
 
 def _next_look(observed: Observation) -> Outcome:
@@ -164,9 +157,7 @@ def _spec(body: Object) -> FunctionSpec | Problem:
     try:
         return FunctionSpec.model_validate(body["spec"])
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in ("spec", *first["loc"]))
-        return Problem(Reason.INVALID_SPEC, f"{where}: {first['msg']}", terminal=True)
+        return invalid_spec(error)
 
 
 def _runtime(context: Context, spec: FunctionSpec | Problem) -> RuntimeSpec | Problem | None:
@@ -241,11 +232,7 @@ def _provisioned_by_function(context: Context, namespace: str) -> Counter[str]:
 
 
 async def _report(context: Context, key: Key, body: Object, before: FunctionStatus, status: FunctionStatus) -> None:
-    manifest = {
-        "metadata": {"name": key.name, "namespace": key.namespace},
-        "status": status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"last_published"}),
-    }
-    after = await context.client.apply(FUNCTIONS, manifest, manager=FIELD_MANAGER, subresource="status")
+    after = await apply_status(context, FUNCTIONS, body, status, exclude={"last_published"})
     await changes.observe(context, WATCHED_FUNCTIONS, after, by=key)
     await recorder.record_transition(context.client, FUNCTIONS, body, before.conditions, status.conditions)
     if status.state is not before.state:

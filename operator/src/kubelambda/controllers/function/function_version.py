@@ -25,8 +25,10 @@ from kubelambda.controllers.function.provisioned_facts import (
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
 from kubelambda.controllers.function.version_memory import VersionMemory
 from kubelambda.controllers.machinery import changes, recorder
-from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
+from kubelambda.controllers.machinery.finalizers import hold
+from kubelambda.controllers.machinery.object_status import apply_status, read_status
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES, RuntimeFacts
 from kubelambda.core.account import identity
@@ -74,7 +76,7 @@ async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcom
         await _publish(context, memory, key, body, spec)
         return None
     now = datetime.now(UTC)
-    before = _status(body)
+    before = read_status(FunctionVersionStatus, body)
     observed = _observation(context, key, body, spec, before.deployed)
     look_again_s: float | None = None
     if before.deployed is not None:
@@ -135,17 +137,9 @@ def _observation(
     return VersionObservation(
         generation=body["metadata"]["generation"],
         arn=identity.function_arn(context.settings.region, account_of(context, key.namespace), name),
-        before=_status(body),
+        before=read_status(FunctionVersionStatus, body),
         runtime=_runtime(context, deployed.runtime) if deployed else None,
     )
-
-
-def _status(body: Object) -> FunctionVersionStatus:
-    """The status as far as this release understands it."""
-    try:
-        return FunctionVersionStatus.model_validate(body.get("status") or {}, extra="ignore")
-    except ValidationError:
-        return FunctionVersionStatus()
 
 
 def _runtime(context: Context, name: str) -> RuntimeSpec | Problem:
@@ -199,14 +193,10 @@ async def _provisioned(
 
 
 async def _write(context: Context, key: Key, body: Object, decided: FunctionVersionStatus) -> None:
-    before = _status(body)
+    before = read_status(FunctionVersionStatus, body)
     if decided == before:
         return
-    manifest = {
-        "metadata": {"name": key.name, "namespace": key.namespace},
-        "status": decided.model_dump(mode="json", by_alias=True, exclude_none=True),
-    }
-    after = await context.client.apply(FUNCTION_VERSIONS, manifest, manager=FIELD_MANAGER, subresource="status")
+    after = await apply_status(context, FUNCTION_VERSIONS, body, decided)
     published = before.version is None and decided.version is not None
     await changes.observe(context, WATCHED_VERSIONS, after, by=None if published else key)
     await recorder.record_transition(context.client, FUNCTION_VERSIONS, body, before.conditions, decided.conditions)
@@ -226,19 +216,16 @@ async def _holders(context: Context, key: Key, facts: VersionFacts) -> tuple[str
 
 async def _let_go(context: Context, key: Key, body: Object, facts: VersionFacts) -> None:
     """Takes our finalizer away, once the Function remembers the number."""
-    finalizers = body["metadata"].get("finalizers") or []
-    if labels.VERSION_FINALIZER not in finalizers:
+    if labels.VERSION_FINALIZER not in (body["metadata"].get("finalizers") or []):
         return
-    deployed = _status(body).deployed
+    deployed = read_status(FunctionVersionStatus, body).deployed
     function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, facts.function)
     if function is not None and deployed is not None and facts.number is not None:
         last = await context.client.find(FUNCTIONS, facts.function, key.namespace)
         known = ((last or {}).get("status") or {}).get("lastPublished") or {}
         if last is not None and known.get("version", 0) < facts.number:
             await _remember(context, key.namespace, facts.function, NewVersion(facts.number, deployed))
-    rest = [each for each in finalizers if each != labels.VERSION_FINALIZER]
-    patch = {"metadata": {"finalizers": rest, "resourceVersion": body["metadata"]["resourceVersion"]}}
-    await context.client.patch(FUNCTION_VERSIONS, key.name, patch, key.namespace)
+    await hold(context, FUNCTION_VERSIONS, body, labels.VERSION_FINALIZER, held=False)
 
 
 def _itself(change: Change[VersionFacts]) -> Iterable[Key]:

@@ -19,14 +19,15 @@ from kubelambda.controllers.code.code_origin import wanted_archive
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS, WATCHED_LAYERS, LayerFacts
 from kubelambda.controllers.machinery import changes, recorder
-from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
+from kubelambda.controllers.machinery.object_status import apply_status, read_status
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.core.code.invalid_archive import InvalidArchive
 from kubelambda.core.code.layer_publication import LayerObservation, decide_layer, new_layer_version
 from kubelambda.core.code.layer_reference import layer_name_of, layer_version_name
 from kubelambda.core.code.layer_versions import LayerVersionFacts
-from kubelambda.core.function.observation import Problem
+from kubelambda.core.function.observation import Problem, invalid_spec
 from kubelambda.kube.errors import Forbidden
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import LAYER_VERSIONS, LAYERS
@@ -56,7 +57,8 @@ async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:
         await _publish(context, key, body, version)
     status = decide_layer(observed, version.version if version else None, datetime.now(UTC))
     if status != observed.before:
-        await _report(context, key, body, observed.before, status)
+        await apply_status(context, LAYERS, body, status)
+        await recorder.record_transition(context.client, LAYERS, body, observed.before.conditions, status.conditions)
     return _next_look(observed)
 
 
@@ -70,7 +72,7 @@ async def _observe(code: CodeState, context: Context, key: Key, body: Object) ->
         generation=body["metadata"]["generation"],
         region=context.settings.region,
         account=account_of(context, key.namespace),
-        before=_status(body),
+        before=read_status(LayerStatus, body),
         spec=spec,
         content=content,
         numbers=frozenset(
@@ -157,25 +159,7 @@ def _spec(body: Object) -> LayerSpec | Problem:
     try:
         return LayerSpec.model_validate(body["spec"])
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in ("spec", *first["loc"]))
-        return Problem(Reason.INVALID_SPEC, f"{where}: {first['msg']}", terminal=True)
-
-
-def _status(body: Object) -> LayerStatus:
-    try:
-        return LayerStatus.model_validate(body.get("status") or {}, extra="ignore")
-    except ValidationError:
-        return LayerStatus()
-
-
-async def _report(context: Context, key: Key, body: Object, before: LayerStatus, status: LayerStatus) -> None:
-    manifest = {
-        "metadata": {"name": key.name, "namespace": key.namespace},
-        "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
-    }
-    await context.client.apply(LAYERS, manifest, manager=FIELD_MANAGER, subresource="status")
-    await recorder.record_transition(context.client, LAYERS, body, before.conditions, status.conditions)
+        return invalid_spec(error)
 
 
 def _next_look(observed: LayerObservation) -> Outcome:

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from pydantic import ValidationError
-
 from kubelambda.api import labels
 from kubelambda.api.kinds.layer import LayerVersionStatus
 from kubelambda.controllers.account.namespace_facts import (
@@ -19,13 +17,14 @@ from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, Vers
 from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS
 from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.cluster import Cluster
-from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
+from kubelambda.controllers.machinery.finalizers import hold
+from kubelambda.controllers.machinery.object_status import apply_status, read_status
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.core.code.layer_publication import decide_layer_version
 from kubelambda.core.code.layer_reference import layer_version_arn, parse_layer
 from kubelambda.core.code.layer_versions import LayerVersionFacts
-from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import LAYER_VERSIONS
 
 KIND = "LayerVersion"
@@ -46,16 +45,12 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     if facts.terminating:
         users = (*sorted(_users(context.cluster, key, facts)), *_accounts(context.cluster, key, arn))
         if not users:
-            await _let_go(context, key, body)
+            await hold(context, LAYER_VERSIONS, body, labels.LAYER_VERSION_FINALIZER, held=False)
             return None
-    before = _status(body)
+    before = read_status(LayerVersionStatus, body)
     status = decide_layer_version(before, arn, users, datetime.now(UTC))
     if status != before:
-        manifest = {
-            "metadata": {"name": key.name, "namespace": key.namespace},
-            "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
-        }
-        await context.client.apply(LAYER_VERSIONS, manifest, manager=FIELD_MANAGER, subresource="status")
+        await apply_status(context, LAYER_VERSIONS, body, status)
     return None
 
 
@@ -77,22 +72,6 @@ def _accounts(cluster: Cluster, key: Key, arn: str) -> list[str]:
     users = {namespace for (namespace, _), facts in cluster[WATCHED_FUNCTIONS] if arn in facts.layer_arns}
     users |= {namespace for (namespace, _), facts in cluster[WATCHED_VERSIONS] if arn in facts.layer_arns}
     return sorted(f"account {account_in(cluster, user)}" for user in users - {key.namespace})
-
-
-async def _let_go(context: Context, key: Key, body: Object) -> None:
-    finalizers = body["metadata"].get("finalizers") or []
-    if labels.LAYER_VERSION_FINALIZER not in finalizers:
-        return
-    rest = [each for each in finalizers if each != labels.LAYER_VERSION_FINALIZER]
-    patch = {"metadata": {"finalizers": rest, "resourceVersion": body["metadata"]["resourceVersion"]}}
-    await context.client.patch(LAYER_VERSIONS, key.name, patch, key.namespace)
-
-
-def _status(body: Object) -> LayerVersionStatus:
-    try:
-        return LayerVersionStatus.model_validate(body.get("status") or {}, extra="ignore")
-    except ValidationError:
-        return LayerVersionStatus()
 
 
 def _itself(change: Change[LayerVersionFacts]) -> Iterable[Key]:

@@ -3,14 +3,13 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from pydantic import ValidationError
-
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec, EventSourceMappingStatus
 from kubelambda.controllers.account.namespace_facts import account_of
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
+from kubelambda.controllers.machinery.object_status import read_status
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.controllers.mapping.mapping_facts import WATCHED_MAPPINGS, MappingFacts, mapping_claim
 from kubelambda.core.account.identity import function_arn
@@ -31,7 +30,7 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     facts = await changes.observe(context, WATCHED_MAPPINGS, body, by=key)
     if facts is None:
         return None
-    before = _status(body)
+    before = read_status(EventSourceMappingStatus, body)
     name, _, qualifier = body["spec"]["functionName"].partition(":")
     account = account_of(context, key.namespace)
     functions = context.cluster[WATCHED_FUNCTIONS]
@@ -52,13 +51,6 @@ async def reconcile(context: Context, key: Key) -> Outcome:
         after = EventSourceMappingStatus.model_validate(status).conditions
         await recorder.record_transition(context.client, EVENT_SOURCE_MAPPINGS, body, before.conditions, after)
     return None
-
-
-def _status(body: Object) -> EventSourceMappingStatus:
-    try:
-        return EventSourceMappingStatus.model_validate(body.get("status") or {}, extra="ignore")
-    except ValidationError:
-        return EventSourceMappingStatus()
 
 
 _OWN = ("observedGeneration", "uuid", "functionArn", "state", "stateTransitionReason", "lastModified")

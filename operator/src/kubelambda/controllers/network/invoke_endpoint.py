@@ -15,6 +15,7 @@ from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, Fu
 from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
+from kubelambda.controllers.machinery.object_status import apply_status, read_status
 from kubelambda.controllers.machinery.watched import Name
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.controllers.network.invoke_endpoint_facts import (
@@ -24,7 +25,7 @@ from kubelambda.controllers.network.invoke_endpoint_facts import (
     EndpointPolicyFacts,
     InvokeEndpointFacts,
 )
-from kubelambda.core.function.observation import Problem
+from kubelambda.core.function.observation import Problem, invalid_spec
 from kubelambda.core.network.endpoint_ports import endpoint_port
 from kubelambda.core.network.endpoint_status import ObservedEndpoint, decide_endpoint
 from kubelambda.kube.errors import NotFound
@@ -92,7 +93,9 @@ async def reconcile(ports: GivenPorts, context: Context, key: Key) -> Outcome:
         spec = InvokeEndpointSpec.model_validate(body["spec"], extra="ignore")
         address, problem = await _serve(context, endpoint, spec, body, port)
     observed = ObservedEndpoint(key.name, key.namespace, facts.generation, port, address, problem)
-    await _report(context, key, body, decide_endpoint(observed, _status(body), datetime.now(UTC)))
+    await _report(
+        context, key, body, decide_endpoint(observed, read_status(InvokeEndpointStatus, body), datetime.now(UTC))
+    )
     waits = problem is not None and problem.reason is Reason.NAME_TAKEN
     return BackOff(LOOK_AGAIN_MAX_S) if waits else None
 
@@ -102,9 +105,7 @@ async def _problem(context: Context, endpoint: EndpointIdentity, body: Object, p
     try:
         InvokeEndpointSpec.model_validate(body["spec"], extra="ignore")
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in ("spec", *first["loc"]))
-        return Problem(Reason.INVALID_SPEC, f"{where}: {first['msg']}", terminal=True)
+        return invalid_spec(error)
     if not context.settings.network.policies:
         text = "this installation makes no NetworkPolicies: nothing would keep others away from the endpoint"
         return Problem(Reason.NETWORK_NOT_SERVED, text, terminal=True)
@@ -127,7 +128,7 @@ async def _serve(
     policy = endpoint_policy(endpoint, port, system, namespaces=spec.allowed_namespaces, groups=spec.security_group_ids)
     await apply(NETWORK_POLICIES, policy)
     if (body.get("status") or {}).get("frontendPort") != port:
-        before = _status(body)
+        before = read_status(InvokeEndpointStatus, body)
         await _report(
             context,
             Key(KIND, endpoint.namespace, endpoint.name),
@@ -153,14 +154,10 @@ async def _close(context: Context, endpoint: EndpointIdentity) -> None:
 
 
 async def _report(context: Context, key: Key, body: Object, status: InvokeEndpointStatus) -> None:
-    before = _status(body)
+    before = read_status(InvokeEndpointStatus, body)
     if status == before:
         return
-    manifest = {
-        "metadata": {"name": key.name, "namespace": key.namespace},
-        "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
-    }
-    after = await context.client.apply(INVOKE_ENDPOINTS, manifest, manager=FIELD_MANAGER, subresource="status")
+    after = await apply_status(context, INVOKE_ENDPOINTS, body, status)
     await changes.observe(context, WATCHED_ENDPOINTS, after, by=key)
     await recorder.record_transition(context.client, INVOKE_ENDPOINTS, body, before.conditions, status.conditions)
 
@@ -170,13 +167,6 @@ def _frontends(context: Context) -> list[FrontendAddress]:
     slices = context.cluster[WATCHED_FRONTENDS].within(context.settings.system_namespace)
     found = {(each.family, each.address): each for _, addresses in slices for each in addresses}
     return [found[name] for name in sorted(found)]
-
-
-def _status(body: Object) -> InvokeEndpointStatus:
-    try:
-        return InvokeEndpointStatus.model_validate(body.get("status") or {}, extra="ignore")
-    except ValidationError:
-        return InvokeEndpointStatus()
 
 
 def _itself(change: Change[InvokeEndpointFacts]) -> Iterable[Key]:

@@ -16,6 +16,7 @@ from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.cluster import Cluster
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
+from kubelambda.controllers.machinery.finalizers import hold
 from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.controllers.network.invoke_endpoint_facts import WATCHED_ENDPOINTS, InvokeEndpointFacts
@@ -74,10 +75,8 @@ async def reconcile(part: _Part, context: Context, key: Key) -> Outcome:
         changes.forget(context, part.watch, key.namespace, key.name, by=key)
         return None
     await changes.observe(context, part.watch, body, by=key)
-    metadata, terminating = body["metadata"], "deletionTimestamp" in body["metadata"]
+    terminating = "deletionTimestamp" in body["metadata"]
     users = part.users(context.cluster, key.namespace, key.name)
-    finalizers = metadata.get("finalizers") or []
-    held = labels.NETWORK_FINALIZER in finalizers
     before = _conditions(body)
     after = held_conditions(before, users, terminating=terminating, now=datetime.now(UTC))
     if after != before:
@@ -88,11 +87,7 @@ async def reconcile(part: _Part, context: Context, key: Key) -> Outcome:
             },
         }
         body = await context.client.apply(resource, manifest, manager=FIELD_MANAGER, subresource="status")
-    if held != bool(users) and not (terminating and users):
-        rest = [each for each in finalizers if each != labels.NETWORK_FINALIZER]
-        wanted = [*rest, labels.NETWORK_FINALIZER] if users else rest
-        patch = {"metadata": {"finalizers": wanted, "resourceVersion": body["metadata"]["resourceVersion"]}}
-        await context.client.patch(resource, key.name, patch, key.namespace)
+    await hold(context, resource, body, labels.NETWORK_FINALIZER, held=bool(users))
     return None
 
 

@@ -3,18 +3,16 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from pydantic import ValidationError
-
 from kubelambda.api.kinds.runtime import RuntimeStatus
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.machinery import changes, recorder
-from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
+from kubelambda.controllers.machinery.object_status import apply_status, read_status
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.controllers.pool.pool_facts import WATCHED_POOLS, PoolDeploymentFacts
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES, RuntimeFacts
 from kubelambda.core.pool.runtime_status import decide
-from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import RUNTIMES
 
 KIND = "Runtime"
@@ -29,7 +27,7 @@ async def reconcile(context: Context, key: Key) -> Outcome:
         changes.forget(context, WATCHED_RUNTIMES, "", key.name, by=key)
         return None
     await changes.observe(context, WATCHED_RUNTIMES, body, by=key)
-    before = _status(body)
+    before = read_status(RuntimeStatus, body)
     cluster = context.cluster
     status = decide(
         generation=body["metadata"]["generation"],
@@ -39,20 +37,9 @@ async def reconcile(context: Context, key: Key) -> Outcome:
         now=datetime.now(UTC),
     )
     if status != before:
-        manifest = {
-            "metadata": {"name": key.name},
-            "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
-        }
-        await context.client.apply(RUNTIMES, manifest, manager=FIELD_MANAGER, subresource="status")
+        await apply_status(context, RUNTIMES, body, status)
         await recorder.record_transition(context.client, RUNTIMES, body, before.conditions, status.conditions)
     return None
-
-
-def _status(body: Object) -> RuntimeStatus:
-    try:
-        return RuntimeStatus.model_validate(body.get("status") or {}, extra="ignore")
-    except ValidationError:
-        return RuntimeStatus()
 
 
 def _itself(change: Change[RuntimeFacts]) -> Iterable[Key]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from kubelambda.api.conditions import Fact
 from kubelambda.api.kinds.function import DeployedCode, FunctionSpec, FunctionStatus
 from kubelambda.api.kinds.function_image import DeployedImage
@@ -27,6 +29,13 @@ class Problem:
         """What conditions say of an object that cannot be used because of it."""
         kind = "Stalled" if self.terminal else "Reconciling"
         return [("Ready", "False", self.reason, self.message), (kind, "True", self.reason, self.message)]
+
+
+def invalid_spec(error: ValidationError) -> Problem:
+    """What is wrong with a spec that this release cannot read, by the first place that is."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in ("spec", *first["loc"]))
+    return Problem(Reason.INVALID_SPEC, f"{where}: {first['msg']}", terminal=True)
 
 
 @dataclass(frozen=True, slots=True)
