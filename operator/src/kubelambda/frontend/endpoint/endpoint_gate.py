@@ -1,10 +1,8 @@
 """Who may invoke what through an InvokeEndpoint: its policy says so, for callers who have proven who they are."""
 
-import hashlib
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 from kubelambda.api.settings import Settings
 from kubelambda.callers.audit_log import ANONYMOUS, AuditLog
@@ -12,7 +10,6 @@ from kubelambda.callers.authenticator import Authenticator, SignatureClaim, bear
 from kubelambda.core.account import caller_refused, identity
 from kubelambda.core.account.caller import Caller
 from kubelambda.core.account.caller_refused import CallerRefused
-from kubelambda.core.account.sigv4 import SignedHead
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.core.network.endpoint_policy import endpoint_denial, for_everybody
 from kubelambda.frontend.account.forwarder import NAMESPACE
@@ -21,10 +18,9 @@ from kubelambda.frontend.cluster.views import EndpointView
 from kubelambda.frontend.invoke.audited_answer import AuditedAnswer
 from kubelambda.frontend.invoke.caller_gate import Check, Then, invoke_refusal
 from kubelambda.frontend.invoke.invoke_request import InvokeCall
+from kubelambda.frontend.invoke.signed_request import claim_of, signer_of
 from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.request import Request
-
-_SERVICE: Final = "lambda"
 
 
 @dataclass(slots=True)
@@ -70,9 +66,7 @@ class EndpointGate:
         if token is not None:
             return partial(self._check_token, arrival, token)
         try:
-            claim = self._authenticator.claim(
-                SignedHead(request.method, request.target, request.headers), time.time(), _SERVICE
-            )
+            claim = claim_of(self._authenticator, request)
         except CallerRefused as refusal:
             error = self._decided(arrival, request, refusal)
             if error is not None:
@@ -85,9 +79,8 @@ class EndpointGate:
     def _check_signature(self, arrival: _Arrival, claim: SignatureClaim | None, request: Request, then: Then) -> None:
         found: Caller | CallerRefused | None = None
         if claim is not None:
-            digest = hashlib.sha256(request.body).hexdigest() if claim.needs_digest else ""
             try:
-                found = self._authenticator.prove(claim, digest, time.time())
+                found = signer_of(self._authenticator, claim, request)
             except CallerRefused as error:
                 found = error
         then(self._decided(arrival, request, found))

@@ -7,15 +7,16 @@ from typing import Final
 from kubelambda.callers.audit_log import AuditLog
 from kubelambda.core.account.access_decision import INVOKE
 from kubelambda.wire.flow import Flow
+from kubelambda.wire.passing_answer import PassingAnswer
 from kubelambda.wire.request import Answering, Request
 
 _ERROR: Final = re.compile(rb"^x-amzn-errortype: ([^\r\n]+)", re.IGNORECASE | re.MULTILINE)
 
 
-class AuditedAnswer:
+class AuditedAnswer(PassingAnswer):
     """Stands before the connection of one request."""
 
-    __slots__ = ("_action", "_audit", "_caller", "_connection", "_request_id", "_resource", "_started", "_told")
+    __slots__ = ("_action", "_audit", "_caller", "_request_id", "_resource", "_started", "_told")
 
     def __init__(
         self,
@@ -29,8 +30,8 @@ class AuditedAnswer:
         action: str = INVOKE,
     ) -> None:
         """`started` is on the monotonic clock."""
+        super().__init__(connection)
         self._action = action
-        self._connection = connection
         self._audit = audit
         self._request_id = request_id
         self._caller = caller
@@ -38,54 +39,20 @@ class AuditedAnswer:
         self._started = started
         self._told = False
 
-    @property
-    def lasting(self) -> bool:
-        """That of the connection."""
-        return self._connection.lasting
-
-    @lasting.setter
-    def lasting(self, value: bool) -> None:
-        self._connection.lasting = value
-
-    @property
-    def peer(self) -> str:
-        """As the connection knows it."""
-        return self._connection.peer
-
     def respond(self, request: Request, status: int, body: bytes, headers: bytes) -> None:
         """As the connection does."""
         self._tell(status, headers)
-        self._connection.respond(request, status, body, headers)
+        super().respond(request, status, body, headers)
 
     def begin(self, request: Request, status: int, headers: bytes, length: int | None, flow: Flow | None) -> None:
         """As the connection does."""
         self._tell(status, headers)
-        self._connection.begin(request, status, headers, length, flow)
-
-    def write(self, request: Request, data: bytes) -> None:
-        """As the connection does."""
-        self._connection.write(request, data)
-
-    def end(self, request: Request, trailers: bytes) -> None:
-        """As the connection does."""
-        self._connection.end(request, trailers)
+        super().begin(request, status, headers, length, flow)
 
     def abort(self, request: Request) -> None:
         """As the connection does."""
         self._tell(0, b"")
-        self._connection.abort(request)
-
-    def pause(self, request: Request) -> None:
-        """As the connection does."""
-        self._connection.pause(request)
-
-    def resume(self, request: Request) -> None:
-        """As the connection does."""
-        self._connection.resume(request)
-
-    def serves(self, request: Request) -> bool:
-        """As the connection does."""
-        return self._connection.serves(request)
+        super().abort(request)
 
     def _tell(self, status: int, headers: bytes) -> None:
         if self._told:

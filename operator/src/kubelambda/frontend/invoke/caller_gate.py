@@ -1,6 +1,5 @@
 """Who invokes, and whether it may: asked at the head of a request, and of the whole one where its body is signed."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from kubelambda.core.account.access_decision import INVOKE, AccessQuestion, deni
 from kubelambda.core.account.caller import AuthMode, Caller, CallerKind, account_mode, service
 from kubelambda.core.account.caller_refused import CallerRefused
 from kubelambda.core.account.kubernetes_access import invoke_access
-from kubelambda.core.account.sigv4 import SignedHead
 from kubelambda.core.environment.component_callers import CallerRole
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.frontend.account.forwarder import NAMESPACE
@@ -24,6 +22,7 @@ from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.invoke.audited_answer import AuditedAnswer
 from kubelambda.frontend.invoke.invoke_request import InvokeCall
 from kubelambda.frontend.invoke.request_accounts import RequestAccounts
+from kubelambda.frontend.invoke.signed_request import claim_of, signer_of
 from kubelambda.frontend.invoke.url_gate import UrlGate
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.wire.background_tasks import BackgroundTasks
@@ -33,7 +32,6 @@ PRINCIPAL: Final = b"x-kubelambda-principal"
 """The service that one of our components invokes as, and of which event source: policies decide for it."""
 _SOURCE_ARN: Final = b"x-kubelambda-source-arn"
 _SOURCE_ACCOUNT: Final = b"x-kubelambda-source-account"
-_SERVICE: Final = "lambda"
 
 type Then = Callable[[InvokeError | None], None]
 """Told why a request is refused, or None."""
@@ -84,7 +82,6 @@ class CallerGate:
         request.headers.pop(NAMESPACE, None)
         if brings_nothing(request.target, request.headers):
             return self._anonymous(request, call, request_id)
-        head = SignedHead(request.method, request.target, request.headers)
         incoming = _Incoming(call, request_id, time.monotonic())
         incoming.token = bearer_token(request.headers.get(b"authorization"))
         if incoming.token is not None and self._mode is AuthMode.SIGV4:  # Kubernetes is not asked for nothing
@@ -92,7 +89,7 @@ class CallerGate:
             raise invoke_refusal(caller_refused.missing_token())
         if incoming.token is None:
             try:
-                incoming.claim = self.authenticator.claim(head, time.time(), _SERVICE)
+                incoming.claim = claim_of(self.authenticator, request)
             except CallerRefused as error:
                 incoming.refusal = error
                 if self._mode is not AuthMode.NONE:
@@ -127,9 +124,8 @@ class CallerGate:
 
     def _check(self, incoming: _Incoming, request: Request, then: Then) -> None:
         if incoming.claim is not None:
-            digest = hashlib.sha256(request.body).hexdigest() if incoming.claim.needs_digest else ""
             try:
-                incoming.caller = self.authenticator.prove(incoming.claim, digest, time.time())
+                incoming.caller = signer_of(self.authenticator, incoming.claim, request)
             except CallerRefused as error:
                 incoming.refusal = error
         elif incoming.token is not None:

@@ -7,6 +7,7 @@ from kubelambda.core.invoke.url_cors import CorsRules, with_cors
 from kubelambda.core.invoke.url_response import INTERNAL_ERROR, NoResponse, UrlResponse, url_response
 from kubelambda.wire.flow import Flow
 from kubelambda.wire.header_lines import header_line
+from kubelambda.wire.passing_answer import PassingAnswer
 from kubelambda.wire.request import Answering, Request
 
 _FUNCTION_ERROR: Final = re.compile(rb"^x-amz-function-error:", re.IGNORECASE | re.MULTILINE)
@@ -14,12 +15,11 @@ _LINES: Final = re.compile(rb"([^:\r\n]+): ([^\r\n]*)\r\n")
 _OF_THE_BODY: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
-class UrlAnswer:
+class UrlAnswer(PassingAnswer):
     """Stands before the connection of one request, which was made an Invoke of its function."""
 
     __slots__ = (
         "_begun",
-        "_connection",
         "_cors",
         "_headers",
         "_method",
@@ -33,7 +33,7 @@ class UrlAnswer:
         self, connection: Answering, *, method: bytes, request_id: str, cors: CorsRules | None, origin: str | None
     ) -> None:
         """`method` is that of the HTTP request."""
-        self._connection = connection
+        super().__init__(connection)
         self._method = method
         self._request_id = request_id
         self._cors = cors
@@ -43,25 +43,11 @@ class UrlAnswer:
         self._headers = b""
         self._pieces: list[bytes] = []
 
-    @property
-    def lasting(self) -> bool:
-        """That of the connection."""
-        return self._connection.lasting
-
-    @lasting.setter
-    def lasting(self, value: bool) -> None:
-        self._connection.lasting = value
-
-    @property
-    def peer(self) -> str:
-        """As the connection knows it."""
-        return self._connection.peer
-
     def respond(self, request: Request, status: int, body: bytes, headers: bytes) -> None:
         """The whole answer of the function."""
         found = with_cors(self._cors, self._origin, _response(status, body, headers))
         request.method = self._method  # an answer to HEAD has no body
-        self._connection.respond(request, found.status, found.body, answer_lines(found, self._request_id))
+        super().respond(request, found.status, found.body, answer_lines(found, self._request_id))
 
     def begin(self, request: Request, status: int, headers: bytes, length: int | None, flow: Flow | None) -> None:  # noqa: ARG002
         """An answer that comes in pieces is kept until it is whole: it is none of HTTP before."""
@@ -81,19 +67,7 @@ class UrlAnswer:
         if self._begun:
             self.respond(request, 502, INTERNAL_ERROR.body, b"Content-Type: application/json\r\n")
         else:
-            self._connection.abort(request)
-
-    def pause(self, request: Request) -> None:
-        """As the connection does."""
-        self._connection.pause(request)
-
-    def resume(self, request: Request) -> None:
-        """As the connection does."""
-        self._connection.resume(request)
-
-    def serves(self, request: Request) -> bool:
-        """As the connection does."""
-        return self._connection.serves(request)
+            super().abort(request)
 
 
 def _response(status: int, body: bytes, headers: bytes) -> UrlResponse:

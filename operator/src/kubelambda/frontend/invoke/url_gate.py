@@ -1,7 +1,5 @@
 """Who calls a function URL, and whether it may: the resource policy decides, whatever `auth.mode` is (§2.5.5)."""
 
-import hashlib
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -13,12 +11,11 @@ from kubelambda.core.account.access_decision import INVOKE_URL, AccessQuestion, 
 from kubelambda.core.account.caller import ANYBODY, AuthMode, Caller, CallerKind
 from kubelambda.core.account.caller_refused import CallerRefused
 from kubelambda.core.account.kubernetes_access import invoke_access
-from kubelambda.core.account.sigv4 import SignedHead
 from kubelambda.frontend.cluster.url_directory import UrlEntry
+from kubelambda.frontend.invoke.signed_request import claim_of, signer_of
 from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.request import Request
 
-_SERVICE: Final = "lambda"
 NOBODY: Final = "NONE"
 """The type of a URL whose callers need not say who they are."""
 
@@ -70,8 +67,7 @@ class UrlGate:
         token = bearer_token(request.headers.get(b"authorization"))
         if token is not None and (call.mode is AuthMode.NONE or call.mode.tokens):
             return Proof(token=token)
-        head = SignedHead(request.method, request.target, request.headers)
-        claim = self._authenticator.claim(head, time.time(), _SERVICE) if token is None else None
+        claim = claim_of(self._authenticator, request) if token is None else None
         if claim is None or not (call.mode is AuthMode.NONE or call.mode.signatures):
             raise caller_refused.missing_token()
         return Proof(claim)
@@ -79,9 +75,8 @@ class UrlGate:
     def decide(self, proof: Proof, request: Request, call: UrlCall, then: Then) -> None:
         """Tells `then` of the whole request."""
         if proof.claim is not None:
-            digest = hashlib.sha256(request.body).hexdigest() if proof.claim.needs_digest else ""
             try:
-                caller = self._authenticator.prove(proof.claim, digest, time.time())
+                caller = signer_of(self._authenticator, proof.claim, request)
                 _let_in(call, caller)
             except CallerRefused as error:
                 then(error)

@@ -1,0 +1,23 @@
+"""Signatures of requests that a frontend reads: of the head at first, and of the whole once that is there."""
+
+import hashlib
+import time
+from typing import Final
+
+from kubelambda.callers.authenticator import Authenticator, SignatureClaim
+from kubelambda.core.account.caller import Caller
+from kubelambda.core.account.sigv4 import SignedHead
+from kubelambda.wire.request import Request
+
+_SERVICE: Final = "lambda"
+
+
+def claim_of(authenticator: Authenticator, request: Request) -> SignatureClaim | None:
+    """The signature of a request; None where it has none. Raises `CallerRefused` for one that cannot be good."""
+    return authenticator.claim(SignedHead(request.method, request.target, request.headers), time.time(), _SERVICE)
+
+
+def signer_of(authenticator: Authenticator, claim: SignatureClaim, request: Request) -> Caller:
+    """Who signed a whole request. Raises `CallerRefused`."""
+    digest = hashlib.sha256(request.body).hexdigest() if claim.needs_digest else ""
+    return authenticator.prove(claim, digest, time.time())
