@@ -18,13 +18,12 @@ from kubelambda.pollers.poller import Poller
 from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.sources.mq_queue import MqQueue
 from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.stream_delivery import NO_RECORDS, OK, PROBLEM
 from kubelambda.wire.background_tasks import BackgroundTasks
 
 _REPORT_S = 30.0
 _BACKOFF_FIRST_S = 0.1
 _BACKOFF_MAX_S = 5.0
-_OK = "OK"
-_FAILED = "PROBLEM: Function call failed"
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ class MqPoller(Poller):
         self._ended = asyncio.Event()
         self._lane_free = asyncio.Event()
         self._told = asyncio.Event()
-        self._result = "No records processed"
+        self._result = NO_RECORDS
         self._failures = 0
         self._fault: SourceUnreachable | None = None
 
@@ -151,7 +150,7 @@ class MqPoller(Poller):
             result = await self._invoke(batch)
             if result.outcome is InvokeOutcome.SUCCEEDED:
                 self._failures = 0
-                self._ended_as(_OK)
+                self._ended_as(OK)
                 await self._queue.done(batch.messages)
                 self._tell("deleted", len(batch.messages))
                 return
@@ -159,7 +158,7 @@ class MqPoller(Poller):
             self._tell("failed_invoke", len(batch.messages))
             if result.outcome is InvokeOutcome.FUNCTION_ERROR:
                 log.info("%s/%s: a batch failed: %r", self._view.namespace, self._view.name, result.payload[:200])
-                self._ended_as(_FAILED)
+                self._ended_as(PROBLEM)
             if self._ended.is_set():
                 return
             if retry < self._queue.redeliveries:

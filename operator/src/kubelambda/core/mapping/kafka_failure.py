@@ -10,7 +10,7 @@ from typing import Any, Final
 from kubelambda.core.event.destination import DestinationService, OutgoingRecord, parse_destination
 from kubelambda.core.event.destination_record import record_time
 from kubelambda.core.mapping.kafka_record import KafkaEnvelope
-from kubelambda.core.mapping.stream_failure import FailedBatch, context_of
+from kubelambda.core.mapping.stream_failure import FailedBatch, context_of, sent_as
 
 TOPIC_SCHEME: Final = "kafka://"
 
@@ -54,15 +54,7 @@ def outgoing_kafka_record(batch: FailedKafkaBatch, destination: str, now: dateti
     named = parse_destination(destination)
     if named is not None and named.service is DestinationService.BUCKET:
         body["payload"] = json.loads(event)
-    unique = failed.last.request_id
-    return OutgoingRecord(
-        body=json.dumps(body, separators=(",", ":"), ensure_ascii=False),
-        id=unique,
-        source=failed.function_arn,
-        kind="Failure",
-        at=now,
-        object_key=f"aws/lambda/{failed.mapping_uuid}/{failed.shard}/{now:%Y/%m/%d}/{now:%Y-%m-%dT%H.%M.%S}-{unique}",
-    )
+    return sent_as(failed, body, now)
 
 
 def topic_messages(batch: FailedKafkaBatch, now: datetime) -> list[KafkaMessage]:

@@ -40,6 +40,11 @@ def outgoing_record(failed: FailedBatch, destination: str, now: datetime) -> Out
     named = parse_destination(destination)
     if named is not None and named.service is DestinationService.BUCKET:
         body["payload"] = {"Records": [json.loads(record.encoded) for record in failed.batch.records]}
+    return sent_as(failed, body, now)
+
+
+def sent_as(failed: FailedBatch, body: dict[str, Any], now: datetime) -> OutgoingRecord:
+    """A record of a batch, with the names under which destinations keep it."""
     unique = failed.last.request_id
     return OutgoingRecord(
         body=json.dumps(body, separators=(",", ":"), ensure_ascii=False),
@@ -47,7 +52,7 @@ def outgoing_record(failed: FailedBatch, destination: str, now: datetime) -> Out
         source=failed.function_arn,
         kind="Failure",
         at=now,
-        object_key=(f"aws/lambda/{failed.mapping_uuid}/{failed.shard}/{now:%Y/%m/%d}/{now:%Y-%m-%dT%H.%M.%S}-{unique}"),
+        object_key=f"aws/lambda/{failed.mapping_uuid}/{failed.shard}/{now:%Y/%m/%d}/{now:%Y-%m-%dT%H.%M.%S}-{unique}",
     )
 
 
