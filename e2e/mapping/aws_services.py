@@ -14,7 +14,8 @@ from botocore.config import Config
 
 from installation.account import Account
 from installation.kubectl import kubectl
-from installation.release import forwarded, platform_image
+from installation.release import forwarded
+from mapping.server_pod import server_manifests
 
 PORT = 5000
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}
@@ -30,7 +31,6 @@ def tell(what):
     urllib.request.urlopen(request, timeout=10).read()
 """
 """Code of functions that `tell` the queue RESULTS at ENDPOINT what they see."""
-_LABELS = {"app": "aws"}
 
 
 def endpoint_url(account: Account) -> str:
@@ -59,34 +59,6 @@ def aws(account: Account) -> Iterator[Callable[[str], Any]]:
 
 
 def _manifests() -> list[dict[str, Any]]:
-    container = {
-        "name": "aws",
-        "image": platform_image().replace("/platform:", "/aws:"),
-        "imagePullPolicy": "Never",
-        "ports": [{"name": "http", "containerPort": PORT}],
-        # Names of Services have dots: moto would take the first part of one for a bucket.
-        "env": [{"name": "S3_IGNORE_SUBDOMAIN_BUCKETNAME", "value": "true"}],
-        "readinessProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 1},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    security = {"runAsNonRoot": True, "runAsUser": 993, "seccompProfile": {"type": "RuntimeDefault"}}
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "aws", "labels": _LABELS},
-            "spec": {
-                "automountServiceAccountToken": False,
-                "terminationGracePeriodSeconds": 1,
-                "securityContext": security,
-                "containers": [container],
-            },
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "aws"},
-            "spec": {"selector": _LABELS, "ports": [{"port": PORT, "targetPort": "http"}]},
-        },
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "aws"}, "stringData": CREDENTIALS},
-    ]
+    # Names of Services have dots: moto would take the first part of one for a bucket.
+    server = server_manifests("aws", {PORT}, entrance=PORT, environment={"S3_IGNORE_SUBDOMAIN_BUCKETNAME": "true"})
+    return [*server, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "aws"}, "stringData": CREDENTIALS}]

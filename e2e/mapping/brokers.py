@@ -13,7 +13,8 @@ from typing import Any
 
 from installation.account import Account
 from installation.kubectl import eventually, kubectl
-from installation.release import forwarded, platform_image
+from installation.release import forwarded
+from mapping.server_pod import server_manifests
 
 USER = PASSWORD = "tests"
 
@@ -23,7 +24,7 @@ def broker(account: Account, name: str, port: int, entrance: int) -> Iterator[st
     """The broker `name`, whose pollers' port is `port`; host and port that lead to its port `entrance` from here."""
     program = str(Path(__file__).parent.parent / "cluster")
     subprocess.run([sys.executable, program, "images", "--for-tests", name], check=True, timeout=900)
-    for manifest in _manifests(name, port, entrance):
+    for manifest in server_manifests(name, {port, entrance}, entrance=entrance):
         kubectl("--namespace", account.namespace, "apply", "--filename", "-", stdin=json.dumps(manifest))
     kubectl("--namespace", account.namespace, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=180s")
     with forwarded(name, entrance, account.namespace) as url:
@@ -97,35 +98,3 @@ def until_polled(account: Account, mapping: str) -> None:
         return True
 
     eventually(polled, timeout=120)
-
-
-def _manifests(name: str, port: int, entrance: int) -> list[dict[str, Any]]:
-    labels = {"app": name}
-    container = {
-        "name": name,
-        "image": platform_image().replace("/platform:", f"/{name}:"),
-        "imagePullPolicy": "Never",
-        "readinessProbe": {"tcpSocket": {"port": entrance}, "periodSeconds": 1},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    security = {"runAsNonRoot": True, "runAsUser": 993, "seccompProfile": {"type": "RuntimeDefault"}}
-    ports = [{"name": f"p{each}", "port": each, "targetPort": each} for each in {port, entrance}]
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name, "labels": labels},
-            "spec": {
-                "automountServiceAccountToken": False,
-                "terminationGracePeriodSeconds": 1,
-                "securityContext": security,
-                "containers": [container],
-            },
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": name},
-            "spec": {"selector": labels, "ports": ports},
-        },
-    ]

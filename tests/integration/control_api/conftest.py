@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.integration.control_api.control_api import DOMAIN, Api
-from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
+from tests.integration.control_api.control_api import Api
+from tests.integration.control_api.serving_api import serving_api
+from tests.integration.control_plane import ControlPlane
 from tests.integration.functions import eventually
 from tests.integration.processes import Installation
 
@@ -19,12 +20,8 @@ def serving(
 ) -> Iterator[tuple[Installation, str]]:
     """An installation whose code store, operator and control API run, and the address of the last."""
     folder = tmp_path_factory.mktemp("installation")
-    found = Installation(folder, control_plane, SYSTEM_NAMESPACE, endpointDomain=DOMAIN, codeRetentionSeconds=2)
-    found.code_store()
-    found.operator()
-    _, address = found.control_api()
-    yield found, address
-    found.stop()
+    with serving_api(folder, control_plane, codeRetentionSeconds=2) as found:
+        yield found
 
 
 @pytest.fixture

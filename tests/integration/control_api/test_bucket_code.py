@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from tests.integration.buckets import Buckets, serving_buckets
-from tests.integration.control_api.control_api import DOMAIN, HELLO, ROLE, Answered, Api, zipped
-from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
+from tests.integration.control_api.control_api import HELLO, ROLE, Answered, Api, zipped
+from tests.integration.control_api.serving_api import serving_api
+from tests.integration.control_plane import ControlPlane
 from tests.integration.functions import eventually
 from tests.integration.processes import Installation
 
@@ -37,15 +38,8 @@ def serving(
     tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane
 ) -> Iterator[tuple[Installation, str]]:
     """An installation with a code fetcher."""
-    found = Installation(
-        tmp_path_factory.mktemp("installation"), control_plane, SYSTEM_NAMESPACE, endpointDomain=DOMAIN
-    )
-    found.code_store()
-    found.code_fetcher()
-    found.operator()
-    _, address = found.control_api()
-    yield found, address
-    found.stop()
+    with serving_api(tmp_path_factory.mktemp("installation"), control_plane, fetcher=True) as found:
+        yield found
 
 
 @pytest.fixture

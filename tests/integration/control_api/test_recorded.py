@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 from tests.integration.buckets import Buckets, serving_buckets
-from tests.integration.control_api.control_api import DOMAIN, HELLO, Api
+from tests.integration.control_api.control_api import HELLO, Api
 from tests.integration.control_api.recorded import ANSWERS, Recorded, filled
-from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
+from tests.integration.control_api.serving_api import serving_api
+from tests.integration.control_plane import ControlPlane
 from tests.integration.processes import Installation
 
 from kubelambda.awsapi.model.service_model import ServiceModel
@@ -30,14 +31,8 @@ def serving(
     tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane
 ) -> Iterator[tuple[Installation, str]]:
     """An installation with a code fetcher."""
-    folder = tmp_path_factory.mktemp("installation")
-    found = Installation(folder, control_plane, SYSTEM_NAMESPACE, endpointDomain=DOMAIN)
-    found.code_store()
-    found.code_fetcher()
-    found.operator()
-    _, address = found.control_api()
-    yield found, address
-    found.stop()
+    with serving_api(tmp_path_factory.mktemp("installation"), control_plane, fetcher=True) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
