@@ -18,6 +18,9 @@ path = pathlib.Path("/mnt/data/counter")
 def handler(event, context):
     match event["do"]:
         case "count":
+            path.with_name(f"writer-{socket.gethostname()}").touch()
+            while len(list(path.parent.glob("writer-*"))) < event["writers"]:
+                time.sleep(0.01)
             for _ in range(event["times"]):
                 with open(path, "a+") as file:
                     fcntl.flock(file, fcntl.LOCK_EX)
@@ -68,7 +71,7 @@ def test_two_environments_write_one_file_with_locks(account: Account, claim: str
     answers: list[dict[str, object]] = []
 
     def count() -> None:
-        answers.append(account.invoke("counting", {"do": "count", "times": 100})["Payload"])
+        answers.append(account.invoke("counting", {"do": "count", "times": 100, "writers": 2})["Payload"])
 
     writers = [threading.Thread(target=count) for _ in range(2)]
     for writer in writers:
