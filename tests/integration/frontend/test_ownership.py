@@ -239,6 +239,33 @@ async def test_nodes_that_are_gone_without_a_word_cost_no_caller_the_timeout(clu
     assert (await asyncio.wait_for(cluster.invoke("slow", 0), 45)).json == 0
 
 
+async def test_a_call_that_comes_while_a_node_is_doubted_does_not_find_out_for_the_others(cluster: Cluster) -> None:
+    """It is given to an environment that is there, not to the one that ran last and may be gone."""
+    await cluster.function("slow", SLOW)
+    (first, second) = await cluster.pool(2)
+    frontend = await cluster.frontend()
+    await asyncio.gather(*cluster.calls("slow", 2, 0.5))
+    await eventually(lambda: claimed(cluster, 2))
+    (dispatcher,) = frontend.owned
+    await eventually(lambda: len(dispatcher.placement.idle) == 2)
+    number = dispatcher.placement.idle[-1].id
+    last = dispatcher.environments[number].pod
+    cluster.agents.freeze(last)
+    await cluster.agents.report(last, ready=False)
+
+    def doubted() -> bool:
+        """Before it is known whether the environment is there."""
+        return number in dispatcher.environments and len(dispatcher.placement.idle) == 1
+
+    await eventually(doubted)
+    assert (await asyncio.wait_for(cluster.invoke("slow", 0), 45)).json == 0
+
+    async def known() -> bool:
+        return await cluster.claimed_pods() == [first if last == second else second]
+
+    await eventually(known)
+
+
 async def test_a_namespace_whose_pods_find_no_place_is_in_nobody_elses_way(
     cluster: Cluster, client: KubeClient
 ) -> None:

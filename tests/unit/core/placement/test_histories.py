@@ -35,6 +35,8 @@ class Version:
     """Requests that wait, in order of arrival."""
     released: set[int] = field(default_factory=set)
     """Provisioned environments that may end at any moment."""
+    doubted: set[int] = field(default_factory=set)
+    """Environments that may be gone with their node."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Histories(RuleBasedStateMachine):
                 case Dispatch(request=request, environment=number):
                     assert number not in version.running, "two invocations in one environment"
                     assert number not in version.released, "an invocation in an environment that is about to end"
+                    assert number not in version.doubted, "an invocation in an environment that may be gone"
                     kept_for = version.provisioned.get(number, "")
                     assert kept_for in ("", self.open[request].qualifier), "a provisioned environment is not for all"
                     version.running[number] = request
@@ -95,6 +98,7 @@ class Histories(RuleBasedStateMachine):
                     version.starts.pop(number, None)
                     version.provisioned.pop(number, None)
                     version.released.discard(number)
+                    version.doubted.discard(number)
                 case Release(environment=number, again=again):
                     assert number not in version.running, "a busy environment was let go of"
                     (version.released.discard if again else version.released.add)(number)
@@ -188,7 +192,7 @@ class Histories(RuleBasedStateMachine):
         return [
             (number, kept_for)
             for number, kept_for in version.provisioned.items()
-            if not known[number].retiring and number not in version.released
+            if not known[number].retiring and number not in version.released and number not in version.doubted
         ]
 
     @precondition(lambda self: any(version.starts for version in self.all))
@@ -241,6 +245,29 @@ class Histories(RuleBasedStateMachine):
         if known:
             number = data.draw(st.sampled_from(sorted(known)))
             self.carry_out(version, version.placement.misplace(number, self.now))
+
+    @precondition(lambda self: any(version.placement.environments for version in self.all))
+    @rule(data=st.data())
+    def doubt(self, data: st.DataObject) -> None:
+        """The node of an environment that runs nothing is not ready."""
+        version = data.draw(st.sampled_from([version for version in self.all if version.placement.environments]))
+        number = data.draw(st.sampled_from(sorted(version.placement.environments)))
+        version.placement.doubt(number)
+        if number not in version.running and number not in version.starts and number not in version.released:
+            version.doubted.add(number)
+
+    @precondition(lambda self: any(version.doubted for version in self.all))
+    @rule(data=st.data(), there=st.booleans())
+    def know(self, data: st.DataObject, *, there: bool) -> None:
+        """A doubted environment answers, or does not."""
+        version = data.draw(st.sampled_from([version for version in self.all if version.doubted]))
+        number = data.draw(st.sampled_from(sorted(version.doubted)))
+        version.doubted.discard(number)
+        if there:
+            self.carry_out(version, version.placement.trust(number, self.now))
+        else:
+            version.provisioned.pop(number, None)
+            self.carry_out(version, version.placement.lost(number, self.now))
 
     @rule(function=st.sampled_from(FUNCTIONS), reserved=st.sampled_from([None, 0, 1, 3, 5]))
     def reserve_again(self, function: str, reserved: int | None) -> None:
@@ -356,6 +383,7 @@ class Histories(RuleBasedStateMachine):
         former, running, provisioned, starts = version.placement, version.running, version.provisioned, version.starts
         version.placement = VersionPlacement(share, former.revision)
         version.running, version.provisioned, version.starts, version.released = {}, {}, {}, set()
+        version.doubted = set()
         for number, found in former.environments.items():
             if number in former.coming and starts[number] and found.revision == former.revision:
                 version.starts[version.placement.expect(self.now)] = True

@@ -340,3 +340,35 @@ def test_provisioned_environments_that_were_let_go_of_serve_again_when_more_are_
     assert found.keep("live", 1, 6.0) == [Release(first, again=True), Dispatch("a", first), Cancel(start.environment)]  # type: ignore[union-attr]
     assert found.keep("live", None, 7.0) == [Release(second, again=True)]
     assert found.arrive("b", 8.0, "live") == [Dispatch("b", second)]
+
+
+def test_an_environment_that_may_be_gone_gets_nothing_until_it_is_known_to_be_there() -> None:
+    """A request would wait for the function's whole timeout; it starts another, and takes whichever is first."""
+    found = placement()
+    (number,) = warm(found)
+    found.doubt(number)
+    found.doubt(number)
+    assert found.arrive("a", 1.0) == [Start(2)]
+    assert found.trust(number, 1.1) == [Dispatch("a", number), Cancel(2)]
+    assert found.trust(number, 1.2) == []
+
+
+def test_an_environment_that_was_doubted_and_is_gone_is_forgotten() -> None:
+    """Who waits has a start of its own."""
+    found = placement()
+    (number,) = warm(found)
+    found.doubt(number)
+    assert found.arrive("a", 1.0) == [Start(2)]
+    assert found.lost(number, 1.1) == []
+    found.begun(2)
+    assert found.ready(2, 1.2) == [Dispatch("a", 2)]
+
+
+def test_an_environment_that_runs_something_is_not_doubted() -> None:
+    """Its answer shows that it is there."""
+    found = placement()
+    (number,) = warm(found)
+    found.arrive("a", 1.0)
+    found.doubt(number)
+    assert found.finished(number, 1.1) == []
+    assert found.arrive("b", 1.2) == [Dispatch("b", number)]

@@ -31,6 +31,8 @@ class PlacedEnvironment:
     retiring: str = ""
     released: bool = False
     """Whether it is one too many: idle until it ends."""
+    doubted: bool = False
+    """Whether nobody knows if its node is still there: idle, and given nothing until that is known."""
 
 
 @dataclass(slots=True)

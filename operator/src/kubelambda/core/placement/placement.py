@@ -5,7 +5,7 @@ an environment runs one invocation at a time; a request without an idle one star
 first; it never waits behind a busy one while the limits allow one more; whatever exceeds them is throttled at once.
 """
 
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from kubelambda.core.placement.actions import Action, Cancel, Dispatch, Fail, Release, Retire, Start, Throttle
 from kubelambda.core.placement.function_share import FunctionShare, ThrottleReason, Unit
 from kubelambda.core.placement.placed_environment import PlacedEnvironment, Status, Waiting
+from kubelambda.core.placement.recycling import oldest_to_go
 
 REPLACE_AGAIN_S = 300.0
 """After an environment could not be replaced: the cluster is full, and asking more often makes no room."""
@@ -173,6 +174,24 @@ class VersionPlacement:
             return [Retire(environment, why)]
         return []
 
+    def doubt(self, environment: int) -> None:
+        """Nobody knows whether the node of an environment is still there: it is given nothing until `trust` or `lost`.
+
+        One that runs something shows by its answer that it is there.
+        """
+        found = self.environments.get(environment)
+        if found is not None and found.status is Status.IDLE and not found.released and not found.doubted:
+            self._idle_list(found).remove(found)
+            found.doubted = True
+
+    def trust(self, environment: int, now: float) -> list[Action]:
+        """A doubted environment is there."""
+        found = self.environments.get(environment)
+        if found is None or not found.doubted:
+            return []
+        found.doubted = False
+        return self._freed(found, now)
+
     def configure(self, revision: str, now: float) -> list[Action]:
         """The version's deployment changed; environments of another revision go once they are idle.
 
@@ -208,30 +227,11 @@ class VersionPlacement:
             self._release(waiting.unit, now)
             actions.append(Throttle(waiting.request, ThrottleReason.ACCOUNT))
         if max_age < inf:
-            actions += self._recycle(now - max_age)
-        return actions + self._trim() + self._replace(now)
-
-    def _recycle(self, before: float) -> list[Action]:
-        """Retires the oldest environment of each kind that was born `before`, one after the other (§3.3.4).
-
-        A provisioned one goes only while all that were allocated are there: its successor comes first.
-        """
-        oldest: dict[str, PlacedEnvironment] = {}
-        count: Counter[str] = Counter()
-        for found in self.environments.values():
-            if found.retiring or found.released or found.id in self.coming or found.id in self.replacing:
-                continue
-            count[found.provisioned] += 1
-            if found.born < before:
-                known = oldest.get(found.provisioned)
-                if known is None or found.born < known.born:
-                    oldest[found.provisioned] = found
-        actions: list[Action] = []
-        for qualifier, found in oldest.items():
-            share = self.share.provisioned.get(qualifier)
-            if share is None or count[qualifier] >= share.allocated:
+            starting = self.coming.keys() | self.replacing.keys()
+            old = oldest_to_go(self.environments.values(), starting, self.share.provisioned, now - max_age)
+            for found in old:
                 actions += self.retire(found.id, "it reached its greatest age")
-        return actions
+        return actions + self._trim() + self._replace(now)
 
     def abandon(self, now: float) -> list[Any]:
         """The function is gone: the requests that still wait, for the caller to answer."""
@@ -363,7 +363,7 @@ class VersionPlacement:
     def _forget(self, environment: int) -> None:
         found = self.environments.pop(environment, None)
         self.coming.pop(environment, None)
-        if found is not None and found.status is Status.IDLE and not found.released:
+        if found is not None and found.status is Status.IDLE and not found.released and not found.doubted:
             self._idle_list(found).remove(found)
 
     def _yield_unit(self, found: PlacedEnvironment, now: float) -> None:

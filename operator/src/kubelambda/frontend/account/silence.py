@@ -22,7 +22,11 @@ log = logging.getLogger(__name__)
 
 
 class Silence:
-    """Asks environments that may be gone how they are, on a connection of its own; those that say nothing are."""
+    """Asks environments that may be gone how they are, on a connection of its own; those that say nothing are.
+
+    Those that Kubernetes or a first look doubts are given nothing meanwhile: a caller would wait for its function's
+    whole timeout. One that another's end made suspect is used until then: functions crash far oftener than nodes.
+    """
 
     def __init__(self, caches: Caches, key: bytes, dispatchers: Callable[[], Iterable[Dispatcher]]) -> None:
         self._caches = caches
@@ -36,6 +40,7 @@ class Silence:
         for dispatcher in self._dispatchers():
             for found in list(dispatcher.environments.values()):
                 if found.uid == uid:
+                    dispatcher.doubt(found.id)
                     self._ask(dispatcher, found)
 
     def suspect_node_of(self, namespace: str, pod: str) -> None:
@@ -59,8 +64,10 @@ class Silence:
             looks = 0
             while dispatcher.environments.get(environment.id) is environment:
                 if await self._answers(dispatcher.target.namespace, environment):
+                    dispatcher.trusted(environment.id)
                     return
                 looks += 1
+                dispatcher.doubt(environment.id)
                 if looks >= (_BUSY_LOOKS if environment.invocation else _IDLE_LOOKS):
                     log.warning("pod %s/%s does not answer any more", dispatcher.target.namespace, environment.pod)
                     dispatcher.silent(environment.id)

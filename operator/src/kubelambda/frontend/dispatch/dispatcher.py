@@ -207,6 +207,14 @@ class Dispatcher:
         for found in self.environments.of_pod(uid):
             self.misplaced(found.id)
 
+    def doubt(self, number: int) -> None:
+        """An environment may be gone with its node: nothing new for it until it is `trusted` or found `silent`."""
+        self.placement.doubt(number)
+
+    def trusted(self, number: int) -> None:
+        """An environment that was doubted is there."""
+        self._execute(self.placement.trust(number, time.monotonic()))
+
     def silent(self, number: int) -> None:
         """An environment does not answer when it is asked how it is."""
         if (found := self.environments.get(number)) is not None:
