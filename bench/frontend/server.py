@@ -93,7 +93,10 @@ async def main() -> None:
         port,
         backlog=1024,
     )
-    background = [loop.create_task(work) for work in frontend.background()[:2]]
+    work = frontend.background()
+    background = [loop.create_task(each) for each in work[:2]]
+    for each in work[2:]:  # they would look at a cluster, and there is none
+        each.close()
     gc.freeze()
     print("ready", flush=True)
     await asyncio.gather(*background)

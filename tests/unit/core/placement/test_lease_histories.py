@@ -24,12 +24,15 @@ from kubelambda.core.placement.granted_leases import (
     LeaseState,
 )
 from kubelambda.core.placement.held_leases import HeldLease, HeldLeases, LeasedFunction, Recalled
+from kubelambda.core.placement.lease_use import LeaseUse
 from kubelambda.core.placement.ledger_drift import ledger_drift
 from kubelambda.core.placement.placed_environment import Status
 from kubelambda.core.placement.placement import VersionPlacement
 
 QUOTA = 5
 FUNCTIONS = ("f", "g")
+CALLED = (("f", ""), ("g", ""), ("f", "live"))
+"""Functions, and the qualifier that their callers name."""
 HOLDERS = ("b", "c")
 RATES = (ThrottleReason.RATE, ThrottleReason.RESERVED_RATE)
 
@@ -41,6 +44,7 @@ class Call:
     function: str
     holder: str = ""
     open: bool = True
+    qualifier: str = ""
 
 
 @dataclass(eq=False)
@@ -53,6 +57,7 @@ class Agent:
     running: Call | None = None
     lease: HeldLease | None = None
     gone: bool = False
+    provisioned: str = ""
 
 
 @dataclass(eq=False)
@@ -87,6 +92,8 @@ class LeaseHistories(RuleBasedStateMachine):
         super().__init__()
         self.now, self.terms = 0.0, 0
         self.reserved: dict[str, int | None] = dict.fromkeys(FUNCTIONS)
+        self.allocated = 0
+        """Provisioned concurrency of the alias `live` of `f`."""
         self.revision = dict.fromkeys(FUNCTIONS, 1)
         self.agents: list[Agent] = []
         self.calls: list[Call] = []
@@ -96,17 +103,21 @@ class LeaseHistories(RuleBasedStateMachine):
         """The owner that each of them sees."""
         self.lossless = True
 
-    @initialize(reserved=st.sampled_from([1, 2, 3]))
-    def begin(self, reserved: int) -> None:
-        """One function has a reservation, the other shares what is left."""
+    @initialize(reserved=st.sampled_from([1, 2, 3]), allocated=st.sampled_from([0, 1, 2]))
+    def begin(self, reserved: int, allocated: int) -> None:
+        """One function has a reservation, and provisioned concurrency; the other shares what is left."""
         self.reserved["f"] = reserved
+        self.allocated = min(reserved, allocated)
         self.take_over()
+        for _ in range(self.allocated):
+            self.provisioned_environment_appears()
 
     def take_over(self) -> None:
         """A frontend becomes the owner: it goes by what every environment says."""
         self.terms += 1
         account = Account(QUOTA)
         shares = {name: function_share(account, name, self.reserved[name], self.now) for name in FUNCTIONS}
+        shares["f"].provision({"live": self.allocated}, self.now)
         versions = {name: VersionPlacement(shares[name], f"r{self.revision[name]}") for name in FUNCTIONS}
         self.owner = Owner(self.terms, account, shares, versions, GrantedLeases(str(self.terms)))
         self.rates = {name: self.full_rate(name) for name in FUNCTIONS}
@@ -115,7 +126,7 @@ class LeaseHistories(RuleBasedStateMachine):
             if not agent.gone:
                 agent.term = self.terms
                 version, busy = versions[agent.function], agent.running is not None
-                number, actions = version.adopt(agent.revision, self.now, busy=busy)
+                number, actions = version.adopt(agent.revision, self.now, busy=busy, provisioned=agent.provisioned)
                 self.owner.agents[agent.function, number] = agent
                 self.carry_out(agent.function, actions)
 
@@ -151,6 +162,7 @@ class LeaseHistories(RuleBasedStateMachine):
         """An agent takes a call."""
         assert agent.running is None, "two invocations in one environment"
         assert not agent.gone
+        assert agent.provisioned in ("", call.qualifier), "a provisioned environment is not for all"
         agent.running, agent.lease = call, lease
         reserved = self.reserved[call.function]
         running = [one for one in self.agents if one.running is not None]
@@ -164,20 +176,38 @@ class LeaseHistories(RuleBasedStateMachine):
             call.open = False
             return
         rated = reason is not None and reason not in RATES
-        actions = owner.versions[call.function].arrive(call, self.now, rated=rated)
+        version = owner.versions[call.function]
+        if reason is None and (leases := owner.book.before_spilling(version, call.qualifier)):
+            self.call_back(leases, 1, lambda: self.look_again(owner, call, ThrottleReason.RATE))
+            owner.asked_first.append(call)
+            return
+        provisioned = version.share.provisioned.get(call.qualifier)
+        before = provisioned.in_flight if provisioned else 0
+        actions = version.arrive(call, self.now, call.qualifier, rated=rated)
         found = actions[0].reason if actions and isinstance(actions[0], Throttle) else None
+        if provisioned is not None and provisioned.in_flight == before and self.lossless and not self.messages:
+            assert found in RATES or self.in_flight(owner, "live") >= self.allocated, "on demand beside a free unit"
         if found not in RATES and not rated:
-            assert self.rates[call.function].take(self.now), "more requests than the rate allows"
+            self.count_request(call.function)
         if found is not None:
-            version = owner.versions[call.function]
             if self.recall(version, found, lambda: self.look_again(owner, call, found)):
                 owner.asked_first.append(call)
                 return
-            if self.lossless and found is ThrottleReason.RESERVED:
+            if self.lossless and found is ThrottleReason.RESERVED and not self.allocated:
                 in_flight = sum(one.open and one.function == call.function for one in self.calls) - 1
                 waiting = sum(one.function == call.function for one in owner.asked_first)
                 assert in_flight - waiting >= (self.reserved[call.function] or 0), "throttled beside a free unit"
         self.carry_out(call.function, actions)
+
+    def in_flight(self, owner: Owner, qualifier: str) -> int:
+        """Calls of a qualifier that run, or wait for an environment, beside the one that is looked at."""
+        waiting = sum(one.qualifier == qualifier for one in owner.asked_first)
+        return sum(one.open and one.qualifier == qualifier for one in self.calls) - 1 - waiting
+
+    def count_request(self, function: str) -> None:
+        """One request of the rate. What a qualifier has beyond it is not told apart here."""
+        if function != "f" or not self.allocated:
+            assert self.rates[function].take(self.now), "more requests than the rate allows"
 
     def look_again(self, owner: Owner, call: Call, reason: ThrottleReason) -> None:
         """What was in the way is back, or in use."""
@@ -191,7 +221,12 @@ class LeaseHistories(RuleBasedStateMachine):
             return False
         if reason is not None:
             owner.book.pause(version.share, self.now)
-        wanted = None if reason is not None else max(1, len(version.waiting))
+        self.call_back(leases, None if reason is not None else max(1, len(version.waiting)), then)
+        return True
+
+    def call_back(self, leases: list[GrantedLease], wanted: int | None, then: Callable[[], None]) -> None:
+        """Leases are asked for; `then` follows when it is known what becomes of them."""
+        owner = self.owner
         names = {lease.id for lease in leases}
         left = set(names)
 
@@ -205,7 +240,6 @@ class LeaseHistories(RuleBasedStateMachine):
             self.ask(owner, holder, ids, wanted)
         for name in names:
             owner.asks.setdefault(name, []).append(lambda name=name: known(name))  # type: ignore[misc]
-        return True
 
     def ask(self, owner: Owner, holder: str, ids: list[str], wanted: int | None) -> None:
         """A recall goes to a holder, and its answer comes back."""
@@ -216,10 +250,10 @@ class LeaseHistories(RuleBasedStateMachine):
 
         def answered(found: Recalled) -> None:
             for lease in found.returned:
-                self.end(owner, lease.id, lease.used)
-            kept = {lease.id: lease.used for lease in found.kept}
+                self.end(owner, lease.id, lease.use)
+            kept = {lease.id: lease.use for lease in found.kept}
             if not found.recalled:
-                kept |= dict.fromkeys(found.missing, 0)
+                kept |= dict.fromkeys(found.missing, LeaseUse())
             owner.book.kept(kept, self.now, recalled=found.recalled)
             owner.book.unanswered(ids)
             self.settled(owner, ids)
@@ -236,7 +270,7 @@ class LeaseHistories(RuleBasedStateMachine):
             for tell in owner.asks.pop(name, ()):
                 tell()
 
-    def end(self, owner: Owner, name: str, used: int) -> None:
+    def end(self, owner: Owner, name: str, used: LeaseUse) -> None:
         """A lease came back."""
         lease = owner.book.end(name, used, self.now)
         if lease is not None and owner is self.owner:
@@ -268,35 +302,35 @@ class LeaseHistories(RuleBasedStateMachine):
 
     # -- what happens -----------------------------------------------------------------------------------------------
 
-    @rule(function=st.sampled_from(FUNCTIONS), count=st.integers(1, 3))
-    def call_owner(self, function: str, count: int) -> None:
+    @rule(function=st.sampled_from(CALLED), count=st.integers(1, 3))
+    def call_owner(self, function: tuple[str, str], count: int) -> None:
         """Callers reach the owner."""
         for _ in range(count):
-            call = Call(function)
+            call = Call(function[0], qualifier=function[1])
             self.calls.append(call)
             self.arrive(self.owner, call)
 
-    @rule(function=st.sampled_from(FUNCTIONS), holder=st.sampled_from(HOLDERS), count=st.integers(1, 3))
-    def call_holder(self, function: str, holder: str, count: int) -> None:
+    @rule(function=st.sampled_from(CALLED), holder=st.sampled_from(HOLDERS), count=st.integers(1, 3))
+    def call_holder(self, function: tuple[str, str], holder: str, count: int) -> None:
         """Callers reach another frontend: it runs their calls on a lease, or forwards them."""
         for _ in range(count):
-            call = Call(function, holder)
+            call = Call(function[0], holder, qualifier=function[1])
             self.calls.append(call)
             self.dispatch_or_forward(call)
 
     @rule(
-        function=st.sampled_from(FUNCTIONS),
+        function=st.sampled_from(CALLED),
         holder=st.sampled_from(HOLDERS),
         times=st.integers(2, 4),
         more=st.integers(0, 2),
         rested=st.booleans(),
     )
-    def keep_calling(self, function: str, holder: str, times: int, more: int, rested: bool) -> None:
+    def keep_calling(self, function: tuple[str, str], holder: str, times: int, more: int, rested: bool) -> None:
         """A caller that calls again as soon as it has an answer: this is what leases are for. The last ones go on."""
         if rested:
             self.wait(PAUSE_S + 0.1)
         for _ in range(times):
-            call = Call(function, holder)
+            call = Call(function[0], holder, qualifier=function[1])
             self.calls.append(call)
             self.dispatch_or_forward(call)
             for _ in range(10):
@@ -310,7 +344,7 @@ class LeaseHistories(RuleBasedStateMachine):
                 if agent is not None:
                     self.finished(agent)
         for _ in range(more):
-            self.calls.append(Call(function, holder))
+            self.calls.append(Call(function[0], holder, qualifier=function[1]))
             self.dispatch_or_forward(self.calls[-1])
 
     def settle_messages(self) -> None:
@@ -321,18 +355,19 @@ class LeaseHistories(RuleBasedStateMachine):
     def dispatch_or_forward(self, call: Call) -> None:
         """What a frontend does that is not the owner."""
         held, sees = self.held[call.holder], str(self.sees[call.holder] or self.terms)
-        function = LeasedFunction("ns", call.function, "uid", "1", f"r{self.revision[call.function]}")
+        qualifier = call.qualifier if self.allocated else ""
+        function = LeasedFunction("ns", call.function, "uid", "1", f"r{self.revision[call.function]}", qualifier)
         lease = held.take(function, sees, self.now)
         if lease is not None:
             agent = self.agents[int(lease.pod)]
             if agent.term == int(lease.term) and agent.running is None and not agent.gone:
                 if agent.term == self.terms:
-                    assert self.rates[call.function].take(self.now), "more requests than the rate allows"
+                    self.count_request(call.function)
                 self.run(agent, call, lease)
                 return
             assert agent.term != int(lease.term) or agent.gone, "two invocations in one environment"
             held.done(lease, self.now, usable=False)
-        back = {each.id: each.used for each in held.used_up(sees, function, self.now)}
+        back = {each.id: each.use for each in held.used_up(sees, function, self.now)}
         owner, sent = self.owner, self.now
 
         def forwarded() -> None:
@@ -374,7 +409,7 @@ class LeaseHistories(RuleBasedStateMachine):
             if lease is None or int(lease.term) != self.terms or lease.id not in self.owner.book.leases:
                 self.carry_out(place[0], version.finished(place[1], self.now))
         elif found.state is LeaseState.LAPSED:
-            self.owner.book.forget(found)
+            self.owner.book.forget(found, self.now)
             self.free(found)
 
     def answer(self, place: tuple[str, int], call: Call) -> None:
@@ -382,7 +417,7 @@ class LeaseHistories(RuleBasedStateMachine):
         owner, (function, number) = self.owner, place
         version = owner.versions[function]
         if call.holder and owner.book.forwarded(version, call.holder, self.now):
-            lease = owner.book.grant(version, number, call.holder, self.now)
+            lease = owner.book.grant(version, number, call.holder, self.now, call.qualifier)
             if lease is not None:
                 assert lease.requests >= REQUESTS_MIN
                 self.send(lambda: self.granted(owner, lease, call), lambda: setattr(call, "open", False))
@@ -393,13 +428,12 @@ class LeaseHistories(RuleBasedStateMachine):
     def granted(self, owner: Owner, lease: GrantedLease, call: Call) -> None:
         """An answer with a lease arrives."""
         held, name = self.held[call.holder], call.function
+        known = lease.version.environments.get(lease.environment)
         found = HeldLease(
             id=lease.id,
             owner=str(owner.term),
             term=str(owner.term),
-            function=LeasedFunction("ns", name, "uid", "1", lease.version.environments[lease.environment].revision)
-            if lease.environment in lease.version.environments
-            else LeasedFunction("ns", name, "uid", "1", "gone"),
+            function=LeasedFunction("ns", name, "uid", "1", known.revision if known else "gone", lease.qualifier),
             pod=str(self.agents.index(owner.agents[name, lease.environment]))
             if (name, lease.environment) in owner.agents
             else "0",
@@ -410,7 +444,7 @@ class LeaseHistories(RuleBasedStateMachine):
             connected=True,
         )
         if not held.add(found, self.now):
-            self.send(lambda: self.end(owner, lease.id, 0), lambda: None)
+            self.send(lambda: self.end(owner, lease.id, LeaseUse()), lambda: None)
         call.open = False
 
     def give_back(self, lease: HeldLease, call: Call | None) -> None:
@@ -423,7 +457,7 @@ class LeaseHistories(RuleBasedStateMachine):
 
         def back() -> None:
             if owner.term == int(lease.term):
-                self.end(owner, lease.id, lease.used)
+                self.end(owner, lease.id, lease.use)
             close()
 
         self.send(back, close)
@@ -445,6 +479,15 @@ class LeaseHistories(RuleBasedStateMachine):
         self.owner.agents[function, number] = agent
         self.carry_out(function, version.ready(number, self.now))
 
+    def provisioned_environment_appears(self) -> None:
+        """One that Kubernetes keeps is initialized."""
+        version = self.owner.versions["f"]
+        agent = Agent("f", version.revision, self.terms, provisioned="live")
+        self.agents.append(agent)
+        number, actions = version.adopt(version.revision, self.now, busy=False, provisioned="live")
+        self.owner.agents["f", number] = agent
+        self.carry_out("f", actions)
+
     @rule(gap=st.sampled_from([0.0, 0.1, 0.1, 0.4, 1.0, 3.0]))
     def wait(self, gap: float) -> None:
         """Time passes."""
@@ -459,7 +502,7 @@ class LeaseHistories(RuleBasedStateMachine):
             )
             agent = self.owner.agents.get(place)
             if agent is None or agent.running is None:
-                self.owner.book.forget(lapsed)
+                self.owner.book.forget(lapsed, self.now)
                 self.free(lapsed)
         for name, version in self.owner.versions.items():
             self.carry_out(name, version.tick(self.now, idle_timeout=100.0, start_timeout=50.0))
@@ -528,6 +571,8 @@ class LeaseHistories(RuleBasedStateMachine):
         assert not self.owner.book.leases
         for share in self.owner.shares.values():
             assert share.request_bucket.lent == 0
+            for provisioned in share.provisioned.values():
+                assert provisioned.requests.lent == 0
 
 
 TestLeaseHistories = LeaseHistories.TestCase

@@ -14,6 +14,7 @@ from kubelambda.core.placement.granted_leases import (
     LeaseState,
 )
 from kubelambda.core.placement.held_leases import IDLE_S, HeldLease, HeldLeases, LeasedFunction
+from kubelambda.core.placement.lease_use import LeaseUse
 from kubelambda.core.placement.placed_environment import Status
 from kubelambda.core.placement.placement import VersionPlacement
 
@@ -59,10 +60,10 @@ def test_a_lent_environment_is_busy_and_its_unit_in_flight() -> None:
     assert (found.share.in_flight, found.in_flight) == (1, 1)
     assert found.arrive("b", 0.0) == [Start(2)]
     assert found.arrive("c", 0.0) == [Throttle("c", ThrottleReason.RESERVED)]
-    ended = book.end(lease.id, 3, 1.0)
+    ended = book.end(lease.id, LeaseUse(3), 1.0)
     assert ended is lease
     assert found.finished(1, 1.0)[0] == Dispatch("b", 1)
-    assert book.end(lease.id, 3, 1.0) is None, "it came back twice"
+    assert book.end(lease.id, LeaseUse(3), 1.0) is None, "it came back twice"
 
 
 def test_what_is_waited_for_or_outdated_is_not_lent() -> None:
@@ -85,7 +86,7 @@ def test_a_lease_counts_against_the_request_rate_in_advance() -> None:
     bucket = found.share.account.requests
     assert (lease.requests, bucket.lent) == (REQUESTS_MAX, REQUESTS_MAX)
     before = bucket.tokens
-    book.end(lease.id, 10, 0.0)
+    book.end(lease.id, LeaseUse(10), 0.0)
     assert (bucket.tokens, bucket.lent) == (before + REQUESTS_MAX - 10, 0)
 
 
@@ -106,10 +107,10 @@ def test_a_lease_that_was_called_back_in_use_is_not_asked_for_again() -> None:
     assert book.in_the_way(found, ThrottleReason.RESERVED) == [lease]
     assert book.ask([lease]) == {"b": [lease.id]}
     assert book.ask([lease]) == {}
-    book.kept({lease.id: 2}, 0.5, recalled=True)
+    book.kept({lease.id: LeaseUse(2)}, 0.5, recalled=True)
     assert book.in_the_way(found, ThrottleReason.RESERVED) == []
     assert found.share.request_bucket.lent == 0
-    assert book.end(lease.id, 2, 1.0) is lease
+    assert book.end(lease.id, LeaseUse(2), 1.0) is lease
 
 
 def test_another_functions_lease_is_in_the_way_of_the_account_alone() -> None:
@@ -132,8 +133,8 @@ def test_a_lease_that_does_not_come_back_is_settled_by_its_environment() -> None
     assert book.lapsed(LEASE_S + MARGIN_S + 0.1) == [lease]
     assert book.lapsed(9.0) == []
     assert lease.state is LeaseState.LAPSED
-    assert book.end(lease.id, 1, 9.0) is None
-    book.forget(lease)
+    assert book.end(lease.id, LeaseUse(1), 9.0) is None
+    book.forget(lease, 9.0)
     assert not book.leases
 
 
@@ -198,3 +199,92 @@ def test_what_is_not_needed_goes_back() -> None:
     found.add(held("2"), 0.0)
     assert [lease.id for lease in found.over(0.0, lambda _: None)] == ["2"]
     assert not found.leases
+
+
+def provisioned(units: int = 1) -> VersionPlacement:
+    """A version whose alias has provisioned environments, the first of which runs an invocation."""
+    found = VersionPlacement(function_share(Account(1000), "f", None, 0.0), "r1")
+    found.share.provision({"live": units}, 0.0)
+    for _ in range(units):
+        found.adopt("r1", 0.0, busy=False, provisioned="live")
+    assert found.arrive("a", 0.0, "live") == [Dispatch("a", units)]
+    return found
+
+
+def test_a_provisioned_environment_is_lent_for_its_qualifier_alone() -> None:
+    """Its requests are of the rate that the qualifier has."""
+    book, found = GrantedLeases("x"), provisioned()
+    assert book.grant(found, 1, "b", 0.0) is None
+    lease = book.grant(found, 1, "b", 0.0, "live")
+    assert lease is not None
+    assert lease.qualifier == "live"
+    assert found.share.provisioned["live"].requests.lent == lease.requests > 0
+    assert found.share.request_bucket.lent == 0
+    assert book.end(lease.id, LeaseUse(1, 5), 1.0) is lease
+    assert found.share.provisioned["live"].requests.lent == 0
+
+
+def test_what_runs_on_demand_for_a_qualifier_is_not_lent() -> None:
+    """The next invocation may get what is provisioned."""
+    book, found = GrantedLeases("x"), provisioned()
+    assert found.arrive("b", 0.0, "live") == [Start(2)]
+    found.begun(2)
+    assert found.ready(2, 0.0) == [Dispatch("b", 2)]
+    assert book.grant(found, 2, "c", 0.0, "live") is None
+
+
+def test_one_that_is_to_be_let_go_of_is_not_lent() -> None:
+    """Its Deployment shrinks."""
+    book, found = GrantedLeases("x"), provisioned()
+    found.keep("live", 0, 0.0)
+    assert book.grant(found, 1, "b", 0.0, "live") is None
+
+
+def test_nothing_spills_over_while_a_lease_may_be_idle() -> None:
+    """A request that would run on demand for want of the unit has it called back first."""
+    book, found = GrantedLeases("x"), provisioned()
+    lease = book.grant(found, 1, "b", 0.0, "live")
+    assert lease is not None
+    assert book.before_spilling(found, "live") == [lease]
+    assert book.before_spilling(found, "") == []
+    other = VersionPlacement(found.share, "r2")
+    assert book.before_spilling(other, "live") == [lease], "while an alias moves"
+    book.end(lease.id, LeaseUse(), 0.1)
+    found.finished(1, 0.1)
+    assert book.before_spilling(found, "live") == []
+
+
+def test_a_provisioned_environment_is_not_called_back_for_who_may_not_have_it() -> None:
+    """A start on demand goes on without it."""
+    book, found = GrantedLeases("x"), provisioned()
+    lease = book.grant(found, 1, "b", 0.0, "live")
+    found.arrive("b", 0.1)
+    assert book.in_the_way(found) == []
+    found.arrive("c", 0.1, "live")
+    assert book.in_the_way(found) == [lease]
+
+
+def test_utilization_counts_what_a_lease_executed_not_how_long_it_was_held() -> None:
+    """Over the looks of a minute; and none shows more than there is."""
+    book, found = GrantedLeases("x"), provisioned()
+    share = found.share.provisioned["live"]
+    looks = []
+    for second in range(60):
+        lease = book.grant(found, 1, "b", float(second), "live")
+        assert lease is not None
+        book.end(lease.id, LeaseUse(4, 250), second + 1.0)
+        looks.append(share.executing(second + 1.0))
+    assert abs(sum(looks) / 60 - 0.25) < 0.001
+    assert max(looks) <= 1.0
+    assert looks[-1] == 0.25
+
+
+def test_a_lease_that_lapses_counts_as_used() -> None:
+    """Nobody knows what ran; more environments are the safer mistake."""
+    book, found = GrantedLeases("x"), provisioned()
+    book.grant(found, 1, "b", 0.0, "live")
+    share = found.share.provisioned["live"]
+    assert share.executing(1.0) == 1.0
+    assert len(book.lapsed(LEASE_S + MARGIN_S + 1.0)) == 1
+    assert share.executing(LEASE_S + MARGIN_S + 1.0) == 1.0
+    assert share.executing(9.0) == 1.0, "the environment is still busy"

@@ -51,22 +51,49 @@ class ProvisionedShare:
     allocated: int
     requests: TokenBucket
     in_flight: int = 0
+    lease_use: float = 1.0
+    """Share of its time that a lease of a unit is used for, by the last one that came back."""
+    _lent: float = 0.0
+    """Units that are in flight and, as far as is known, execute nothing."""
     _busy_s: float = 0.0
     _counted: float = 0.0
     _looked: float = 0.0
 
+    @property
+    def free(self) -> bool:
+        """Whether another invocation gets a unit."""
+        return self.in_flight < self.allocated
+
     def count(self, change: int, now: float) -> None:
         """Units are taken or given back."""
-        self._busy_s += self.in_flight * max(0.0, now - self._counted)
+        self._busy_s += (self.in_flight - self._lent) * max(0.0, now - self._counted)
         self._counted = max(self._counted, now)
         self.in_flight += change
 
+    def lend(self, use: float, now: float) -> None:
+        """A unit in flight goes out on a lease: it executes something for the share `use` of the time, it seems."""
+        self.count(0, now)
+        self._lent += 1.0 - use
+
+    def settle(self, use: float, lent_s: float, busy_s: float, now: float) -> None:
+        """What a lease of `lent_s` seconds was really used for; `use` as when it was lent."""
+        self.count(0, now)
+        self._lent -= 1.0 - use
+        self._busy_s += busy_s - use * lent_s
+        if lent_s > 0.0:
+            self.lease_use = min(1.0, busy_s / lent_s)
+
     def executing(self, now: float) -> float:
-        """Invocations in flight, on the average since the last look: a moment says little of short ones."""
+        """Invocations in flight, on the average since the last look: a moment says little of short ones.
+
+        What leases turn out to have executed beyond that, or less than it seemed, is left for the next looks.
+        """
         self.count(0, now)
         passed = now - self._looked
-        found = self._busy_s / passed if passed > 0 else float(self.in_flight)
-        self._busy_s, self._looked = 0.0, now
+        if passed <= 0:
+            return float(self.in_flight)
+        found = min(max(0.0, self._busy_s / passed), float(max(self.allocated, self.in_flight)))
+        self._busy_s, self._looked = self._busy_s - found * passed, now
         return found
 
 
@@ -101,7 +128,7 @@ class FunctionShare:
         reserved = self.reserved
         if reserved is not None and self.in_flight >= reserved:
             return ThrottleReason.RESERVED
-        if provisioned is not None and provisioned.in_flight < provisioned.allocated:
+        if provisioned is not None and provisioned.free:
             provisioned.count(1, now)
             self.in_flight += 1
             return provisioned.unit

@@ -10,10 +10,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 
 from kubelambda.core.account.ledger import Account
 from kubelambda.core.account.token_bucket import TokenBucket
-from kubelambda.core.placement.function_share import FunctionShare, ThrottleReason, Unit, UnitSource
+from kubelambda.core.placement.function_share import (
+    FunctionShare,
+    ProvisionedShare,
+    ThrottleReason,
+    Unit,
+    UnitSource,
+)
+from kubelambda.core.placement.lease_use import LeaseUse
 from kubelambda.core.placement.placed_environment import PlacedEnvironment, Status
 from kubelambda.core.placement.placement import VersionPlacement
 
@@ -57,7 +65,14 @@ class GrantedLease:
     bucket: TokenBucket
     requests: int
     """Invocations that were taken out of the rate for it, as far as they are not accounted for."""
+    since: float
+    qualifier: str = ""
+    """The qualifier that its environment is provisioned for: its holder runs no others there."""
     state: LeaseState = LeaseState.HELD
+    provisioned: ProvisionedShare | None = None
+    """Where what it executes is counted, as far as that is not settled; None when on demand."""
+    use: float = 1.0
+    """Share of its time that it seemed to be used for when it was lent."""
 
     @property
     def unit(self) -> Unit | None:
@@ -69,6 +84,13 @@ class GrantedLease:
         """Gives the requests back that it did not use."""
         requests, self.requests = self.requests, 0
         self.bucket.settle(requests, min(used, requests))
+
+    def executed(self, busy_s: float, now: float) -> None:
+        """How long it executed something."""
+        share, self.provisioned = self.provisioned, None
+        if share is not None:
+            lent_s = now - self.since
+            share.settle(self.use, lent_s, min(busy_s, lent_s), now)
 
 
 type Scope = VersionPlacement | FunctionShare | Account
@@ -94,23 +116,28 @@ class GrantedLeases:
         self._forwarded[key] = (version, now)
         return found is not None and now - found[1] <= KEEPS_FORWARDING_S
 
-    def grant(self, version: VersionPlacement, environment: int, holder: str, now: float) -> GrantedLease | None:
+    def grant(
+        self, version: VersionPlacement, environment: int, holder: str, now: float, qualifier: str = ""
+    ) -> GrantedLease | None:
         """Leaves an environment that has just finished an invocation to `holder`, with the unit of that invocation.
 
-        Until `end` or `forget` it is as busy as before. None when it is needed here, or was lately.
+        `qualifier`: what its caller named. Until `end` or `forget` it is as busy as before. None when it is needed here,
+        or was lately.
         """
-        found = version.environments.get(environment)
-        if found is None or version.waiting or not _leasable(found, version) or self._is_paused(version.share, now):
+        found, share = version.environments.get(environment), version.share
+        if found is None or version.waiting or self._is_paused(share, now) or not _leasable(found, version, qualifier):
             return None
-        share = version.share
-        bucket = share.request_bucket
+        provisioned = share.provisioned[qualifier] if found.provisioned else None
+        bucket = provisioned.requests if provisioned is not None else share.request_bucket
         requests = bucket.lend(REQUESTS_MAX, REQUESTS_MIN, now)
         if requests == 0:
             return None
         self._last += 1
-        lease = GrantedLease(
-            f"{self.prefix}.{self._last}", holder, version, environment, now + LEASE_S, bucket, requests
-        )
+        name, until = f"{self.prefix}.{self._last}", now + LEASE_S
+        lease = GrantedLease(name, holder, version, environment, until, bucket, requests, now, found.provisioned)
+        if provisioned is not None:
+            lease.provisioned, lease.use = provisioned, provisioned.lease_use
+            provisioned.lend(lease.use, now)
         self.leases[lease.id] = self._held[lease.id] = lease
         return lease
 
@@ -135,6 +162,17 @@ class GrantedLeases:
             return []
         return [lease for lease in self._held.values() if _concerns(lease, version, reason)]
 
+    def before_spilling(self, version: VersionPlacement, qualifier: str) -> list[GrantedLease]:
+        """Leases for whose units a request of `qualifier` would run on demand: of any version, while an alias moves."""
+        provisioned = version.share.provisioned.get(qualifier)
+        if provisioned is None or provisioned.free or not self._held:
+            return []
+        return [
+            lease
+            for lease in self._held.values()
+            if lease.qualifier == qualifier and lease.version.share is version.share
+        ]
+
     def of(self, version: VersionPlacement) -> list[GrantedLease]:
         """Every lease of a version."""
         return [lease for lease in self.leases.values() if lease.version is version]
@@ -148,7 +186,7 @@ class GrantedLeases:
                 asked[lease.holder].append(lease.id)
         return asked
 
-    def kept(self, used: Mapping[str, int], now: float, *, recalled: bool) -> None:
+    def kept(self, used: Mapping[str, LeaseUse], now: float, *, recalled: bool) -> None:
         """What their holder says of leases that it was asked for and does not give back now.
 
         `recalled`: each comes back when its present invocation ends, and begins no other: its requests are settled.
@@ -159,7 +197,7 @@ class GrantedLeases:
                 continue
             if recalled:
                 self.pause(lease.version.share, now)
-                lease.settle(count)
+                lease.settle(count.invocations)
                 self._no_longer_held(lease, LeaseState.RECALLED)
             else:
                 lease.state = LeaseState.HELD
@@ -173,20 +211,21 @@ class GrantedLeases:
 
     # -- ending -----------------------------------------------------------------------------------------------------
 
-    def end(self, name: str, used: int, now: float) -> GrantedLease | None:
-        """A lease was given back after `used` invocations: its environment may be freed.
+    def end(self, name: str, used: LeaseUse, now: float) -> GrantedLease | None:
+        """A lease was given back after it was `used`: its environment may be freed.
 
         None when it is not known any more, or when its environment is being asked already, and freed by its own word.
         """
         lease = self.leases.get(name)
         if lease is None:
             return None
-        lease.settle(used)
+        lease.settle(used.invocations)
+        lease.executed(used.busy_s, now)
         if lease.state is LeaseState.LAPSED:
             return None
-        if lease.state is not LeaseState.HELD and used < WORTH:
+        if lease.state is not LeaseState.HELD and used.invocations < WORTH:
             self.pause(lease.version.share, now)
-        self.forget(lease)
+        self.forget(lease, now)
         return lease
 
     def lapsed(self, now: float) -> list[GrantedLease]:
@@ -198,6 +237,7 @@ class GrantedLeases:
         ]
         for lease in found:
             lease.settle(lease.requests)
+            lease.executed(inf, now)
             self._no_longer_held(lease, LeaseState.LAPSED)
         self._forwarded = {
             key: (version, last) for key, (version, last) in self._forwarded.items() if now - last <= KEEPS_FORWARDING_S
@@ -205,9 +245,10 @@ class GrantedLeases:
         self._paused = {key: (scope, end) for key, (scope, end) in self._paused.items() if end > now}
         return found
 
-    def forget(self, lease: GrantedLease) -> None:
-        """A lease is over."""
+    def forget(self, lease: GrantedLease, now: float) -> None:
+        """A lease is over. What is not known of it counts as used."""
         lease.settle(lease.requests)
+        lease.executed(inf, now)
         self.leases.pop(lease.id, None)
         self._held.pop(lease.id, None)
 
@@ -216,22 +257,22 @@ class GrantedLeases:
         self._held.pop(lease.id, None)
 
 
-def _leasable(found: PlacedEnvironment, version: VersionPlacement) -> bool:
-    """Whether an environment has just run an invocation on demand, and would take another."""
-    return (
-        found.status is Status.BUSY
-        and found.unit is not None
-        and found.unit.source is not UnitSource.PROVISIONED
-        and not found.provisioned
-        and not found.retiring
-        and found.revision == version.revision
-        and found.id not in version.misplaced
-    )
+def _leasable(found: PlacedEnvironment, version: VersionPlacement, qualifier: str) -> bool:
+    """Whether an environment has just run an invocation of the kind that it is for, and would take another."""
+    unit = found.unit
+    if found.status is not Status.BUSY or unit is None or found.retiring or found.id in version.misplaced:
+        return False
+    if found.provisioned:  # one that is about to be let go of is not lent
+        return found.provisioned == qualifier == unit.qualifier and qualifier not in version.kept
+    plain = unit.source is not UnitSource.PROVISIONED and qualifier not in version.share.provisioned
+    return plain and found.revision == version.revision
 
 
 def _concerns(lease: GrantedLease, version: VersionPlacement, reason: ThrottleReason | None) -> bool:
     if lease.version is version:
-        return True
+        # For want of an environment: one that is provisioned takes invocations of its qualifier alone.
+        wanted = (waiting.qualifier for waiting in version.waiting)
+        return reason is not None or not lease.qualifier or lease.qualifier in wanted
     share = version.share
     if reason in (ThrottleReason.RESERVED, ThrottleReason.RESERVED_RATE):
         return lease.version.share is share

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from kubelambda.core.placement.lease_use import LeaseUse
+
 IDLE_S = 0.3
 """A lease that was not used for so long is given back."""
 EARLY_S = 5.0
@@ -23,6 +25,8 @@ class LeasedFunction(NamedTuple):
     uid: str
     version: str
     revision: str
+    qualifier: str = ""
+    """The only qualifier that it runs, where that has provisioned concurrency."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +49,14 @@ class HeldLease:
     used: int = 0
     busy: bool = False
     recalled: bool = False
+    began: float = 0.0
+    """When its present invocation began."""
+    busy_s: float = 0.0
+
+    @property
+    def use(self) -> LeaseUse:
+        """What its owner is told when it comes back. How long it ran is of interest where it is provisioned."""
+        return LeaseUse(self.used, round(1000 * self.busy_s) if self.function.qualifier else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +102,7 @@ class HeldLeases:
                     break
         if found is not None:
             self._idle[function].remove(found)
-            found.busy = True
+            found.busy, found.began = True, now
             found.used += 1
         return found
 
@@ -100,6 +112,7 @@ class HeldLeases:
         Whoever has its answer may call again at once, elsewhere, and must find the concurrency free.
         """
         lease.busy = False
+        lease.busy_s += now - lease.began
         if not usable or lease.recalled or now >= lease.until:
             self.leases.pop(lease.id, None)
             return False

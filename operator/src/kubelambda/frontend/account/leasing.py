@@ -44,11 +44,14 @@ class Leasing:
 
     # -- whoever would forward --------------------------------------------------------------------------------------
 
-    def dispatch(self, target: Target, invocation: Invocation) -> bool:
-        """Runs an invocation here on a lease; False when it has to be forwarded."""
-        return self.held.dispatch(target, invocation)
+    def dispatch(self, target: Target, invocation: Invocation, qualifier: str) -> bool:
+        """Runs an invocation here on a lease; False when it has to be forwarded.
 
-    def exchange(self, target: Target, owner: str) -> LeaseExchange | None:
+        `qualifier`: its own where that has provisioned concurrency, else empty.
+        """
+        return self.held.dispatch(target, invocation, qualifier)
+
+    def exchange(self, target: Target, owner: str, qualifier: str) -> LeaseExchange | None:
         """What to say to the owner beside a request, and to hear with its answer; None when no lease is wanted."""
         if not self._enabled or not self.held.willing:
             return None
@@ -62,7 +65,7 @@ class Leasing:
             return {name: value for name, value in headers.items() if name != lease_messages.LEASE}
 
         lines = lease_messages.HOLDER + b": " + self._address.encode() + b"\r\n"
-        return LeaseExchange(lines + self.held.giving_back(target, owner), answered)
+        return LeaseExchange(lines + self.held.giving_back(target, owner, qualifier), answered)
 
     # -- whoever owns -----------------------------------------------------------------------------------------------
 
@@ -70,8 +73,8 @@ class Leasing:
         """The frontend that a forwarded request came from, if that takes leases. Takes those back that came along."""
         given = request.headers.get(lease_messages.RETURNED)
         if given is not None:
-            for name, used in lease_messages.parse_returned(given):
-                self.grants.end(GivenBack(name, used))
+            for name, use in lease_messages.parse_returned(given):
+                self.grants.end(GivenBack(name, use))
         return request.headers.get(lease_messages.HOLDER, b"").decode(errors="replace")
 
     @property

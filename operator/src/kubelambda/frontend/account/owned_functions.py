@@ -137,13 +137,13 @@ class OwnedFunctions:
 
     def _show_held(self) -> set[str]:
         """What runs on leases is in flight here; the namespaces of those that are held."""
-        held = self._leasing.held.in_flight()
+        held, on_demand = self._leasing.held.in_flight(), self._leasing.held.on_demand()
         unreserved: Counter[str] = Counter()
         for name, running in held.items():
             self.metrics_of(name).show_in_flight(running)
             view = self._caches.functions.items.get(name)
             if view is None or view.reserved is None:
-                unreserved[name[0]] += running
+                unreserved[name[0]] += on_demand[name]
         for name in self._shown_held - held.keys() - self._dispatchers.keys():
             self._metrics.forget_gauges(*name)
         self._shown_held = set(held)

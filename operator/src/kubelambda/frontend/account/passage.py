@@ -37,28 +37,30 @@ class Passage:
         self._handle = handle
         self._counted = counted
 
-    def take(self, target: Target, invocation: Invocation, hop: Hop | None, *, may_lease: bool) -> None:
+    def take(self, target: Target, invocation: Invocation, hop: Hop | None, *, leased_by: str | None) -> None:
         """Has the owner answer, or an environment of which there is a lease. Raises `InvokeError`.
 
+        `leased_by`: the qualifier that leases for the invocation are for, empty when any will do; None when none will.
         There is a pause once the request has been to several who did not own it.
         """
         hops = hop.count if hop else 0
-        if may_lease and hop is None and self._leasing.dispatch(target, invocation):
+        leased_by = leased_by if hop is None else None
+        if leased_by is not None and self._leasing.dispatch(target, invocation, leased_by):
             return
         if hops >= _HOPS_MAX:
             raise invoke_error.service("the frontends do not agree on who runs the function; try again")
         if hops >= _QUICK_HOPS:
             asyncio.get_running_loop().call_later(_SETTLE_S, self._forward_or_handle, target, invocation, hops)
         else:
-            self._forward(target, invocation, hops, may_lease=may_lease and hop is None)
+            self._forward(target, invocation, hops, leased_by)
 
     def _forward_or_handle(self, target: Target, invocation: Invocation, hops: int) -> None:
         if self._owners.owns(target.namespace):
             self._handle(invocation)
         else:
-            self._forward(target, invocation, hops, may_lease=False)
+            self._forward(target, invocation, hops, None)
 
-    def _forward(self, target: Target, invocation: Invocation, hops: int, *, may_lease: bool) -> None:
+    def _forward(self, target: Target, invocation: Invocation, hops: int, leased_by: str | None) -> None:
         owner = self._owners.ranked(target.namespace)[0]
 
         def fail(why: str) -> None:
@@ -71,7 +73,8 @@ class Passage:
                 self._handle(invocation)
 
         self._counted()
-        lease = self._leasing.exchange(target, owner) if may_lease and not self._owners.leaving else None
+        may_lease = leased_by is not None and not self._owners.leaving
+        lease = self._leasing.exchange(target, owner, leased_by or "") if may_lease else None
         self._forwarder.forward(
             Forward(
                 invocation.request,

@@ -88,12 +88,18 @@ class Published:
         aliases = {name: view.provisioned for name, view in self._by_alias.get(function, {}).items()}
         return {qualifier: units for qualifier, units in (versions | aliases).items() if units}
 
-    def plain(self, function: Name, qualifier: str) -> bool:
-        """Whether a qualifier leads to one version, and has no provisioned concurrency."""
+    def leased_by(self, function: Name, qualifier: str) -> str | None:
+        """The qualifier that leases for its invocations are for; empty when any of its version will do.
+
+        None when there must be none: what a weighted alias chose is chosen again by the owner of the account, and
+        leases of one version would shift the weights.
+        """
         if qualifier == LATEST:
-            return True
+            return ""
         route = self.route(function, qualifier)
-        return route is not None and not route.weights and qualifier not in self.provisioned(function)
+        if route is None or route.weights:
+            return None
+        return qualifier if qualifier in self.provisioned(function) else ""
 
     def qualifiers(self, function: Name) -> set[str]:
         """Every alias and version number of a function."""

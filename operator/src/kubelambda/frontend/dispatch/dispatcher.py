@@ -66,25 +66,32 @@ class Dispatcher:
         if self._held is not None:
             self._held.append(invocation)
             return
+        share = self.placement.share
+        if share.provisioned and invocation.qualifier in share.provisioned:
+            again = partial(self._again, invocation, rated=False)
+            if self._surroundings.leases.recall_before_spilling(self.placement, invocation.qualifier, again):
+                self._recalling += 1
+                return
         self._place(invocation, self.placement.arrive(invocation, invocation.started, invocation.qualifier))
 
     def _place(self, invocation: Invocation, actions: list[Action]) -> None:
         """Carries out what was decided; but nobody is throttled while leases keep what the account has."""
         if len(actions) == 1 and isinstance(actions[0], Throttle):
-            again = partial(self._again, invocation, actions[0].reason)
-            if self._surroundings.leases.recall(self.placement, again, actions[0].reason):
+            reason = actions[0].reason
+            again = partial(self._again, invocation, rated=reason not in _RATES)
+            if self._surroundings.leases.recall(self.placement, again, reason):
                 self._recalling += 1
                 return
         self._execute(actions)
 
-    def _again(self, invocation: Invocation, reason: ThrottleReason) -> None:
+    def _again(self, invocation: Invocation, *, rated: bool) -> None:
         """The leases that may have been in the way are back, or known to be in use."""
         self._recalling -= 1
         if self._parting:
             self._turn_away(invocation)
         else:
-            qualifier, rated = invocation.qualifier, reason not in _RATES
-            self._place(invocation, self.placement.arrive(invocation, time.monotonic(), qualifier, rated=rated))
+            now, qualifier = time.monotonic(), invocation.qualifier
+            self._place(invocation, self.placement.arrive(invocation, now, qualifier, rated=rated))
 
     def hold(self) -> None:
         """Keeps what arrives until `let_go`: environments are being adopted."""
@@ -141,6 +148,10 @@ class Dispatcher:
         """An expected environment did not become one."""
         self._retire(number, "its INIT failed")
         self._execute(self.placement.start_failed(number, time.monotonic()))
+
+    def ran_elsewhere(self, qualifier: str, invocations: int) -> None:
+        """Invocations of a qualifier ran on a lease of an environment that is provisioned for it."""
+        self._metrics.dispatched(qualifier, provisioned=True, count=invocations)
 
     def freed(self, number: int, retire: str = "") -> None:
         """An environment finished what it ran for its former owner, or comes back from who held a lease of it."""

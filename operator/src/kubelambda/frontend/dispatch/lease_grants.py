@@ -56,6 +56,9 @@ class Lessor(Protocol):
     def released(self) -> bool:
         """Whether this frontend does not run the function any more."""
 
+    def ran_elsewhere(self, qualifier: str, invocations: int) -> None:
+        """Invocations of a qualifier ran on a lease of an environment that is provisioned for it."""
+
     def freed(self, number: int, retire: str = "") -> None:
         """An environment runs nothing any more; `retire` says why it must take nothing new."""
 
@@ -83,9 +86,9 @@ class LeaseGrants:
         placement, now = lessor.placement, time.monotonic()
         if not self._book.forwarded(placement, invocation.holder, now):
             return b""
-        if lessor.released or not invocation.request.alive or invocation.qualifier in placement.share.provisioned:
+        if lessor.released or not invocation.request.alive:
             return b""
-        lease = self._book.grant(placement, environment.id, invocation.holder, now)
+        lease = self._book.grant(placement, environment.id, invocation.holder, now, invocation.qualifier)
         if lease is None:
             return b""
         self._lessors[lease.id] = lessor
@@ -101,6 +104,7 @@ class LeaseGrants:
             # Its holder counts from when it sent the request, which was before the request came here.
             seconds=LEASE_S + now - invocation.started,
             requests=lease.requests,
+            qualifier=lease.qualifier,
         ).header()
 
     # -- calling back -----------------------------------------------------------------------------------------------
@@ -120,6 +124,13 @@ class LeaseGrants:
             self._book.pause(share.account if _leases_of_others(leases, share) else share, time.monotonic())
         self._tasks.start(self._recall(leases, None if reason is not None else max(1, len(placement.waiting)), then))
         return True
+
+    def recall_before_spilling(self, placement: VersionPlacement, qualifier: str, then: Callable[[], None]) -> bool:
+        """Calls back what keeps a request from the provisioned concurrency of its qualifier; else as `recall`."""
+        leases = self._book.before_spilling(placement, qualifier)
+        if leases:
+            self._tasks.start(self._recall(leases, 1, then))
+        return bool(leases)
 
     def recall_all(self, placement: VersionPlacement) -> None:
         """The version, or what it may use, has changed."""
@@ -148,8 +159,8 @@ class LeaseGrants:
         if answer is None:
             self._book.unanswered(ids)
             return
-        for name, used in answer.returned.items():
-            self.end(GivenBack(name, used))
+        for name, use in answer.returned.items():
+            self.end(GivenBack(name, use))
         self._book.kept(answer.kept, time.monotonic(), recalled=answer.recalled)
         self._book.unanswered(ids)  # what the answer did not mention
 
@@ -166,10 +177,12 @@ class LeaseGrants:
 
     def end(self, given: GivenBack) -> None:
         """A lease came back."""
-        lease = self._book.end(given.id, given.used, time.monotonic())
+        lease = self._book.end(given.id, given.use, time.monotonic())
         if lease is None:
             return
         lessor = self._lessors.pop(given.id)
+        if lease.qualifier:
+            lessor.ran_elsewhere(lease.qualifier, given.use.invocations)
         if given.outcome is Outcome.FREE:
             lessor.freed(lease.environment)
         elif given.outcome is Outcome.RETIRING:
@@ -211,7 +224,7 @@ class LeaseGrants:
         self._over(lease)
 
     def _over(self, lease: GrantedLease) -> None:
-        self._book.forget(lease)
+        self._book.forget(lease, time.monotonic())
         self._lessors.pop(lease.id, None)
 
     # -- counting ---------------------------------------------------------------------------------------------------

@@ -6,10 +6,12 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any, Final
 
+from kubelambda.core.placement.lease_use import LeaseUse
+
 HOLDER: Final = b"x-kubelambda-holder"
 """Of a forwarded request: the address of the frontend that forwards it, and would take a lease."""
 RETURNED: Final = b"x-kubelambda-returned"
-"""Of a forwarded request: leases that come back with it, as `id=used`, divided by commas."""
+"""Of a forwarded request: leases that come back with it, divided by commas: `id=used`, and `/ms` that they ran for."""
 LEASE: Final = b"x-kubelambda-lease"
 """Of the answer: a lease of the environment that gave it."""
 RECALL_PATH: Final = b"/internal/leases/recall"
@@ -46,6 +48,8 @@ class LeaseTerms:
     seconds: float
     """How long it holds, counted from when its holder sent the request that it comes with the answer to."""
     requests: int
+    qualifier: str = ""
+    """The only one that it may be used for; empty for those without provisioned concurrency."""
 
     def header(self) -> bytes:
         """The header line of the answer."""
@@ -56,26 +60,34 @@ def parse_terms(value: bytes) -> LeaseTerms:
     """A lease out of the header. Raises `UnusableLease`."""
     try:
         found = json.loads(value)
-        known = {name: found[name] for name in LeaseTerms.__dataclass_fields__}
+        # A frontend of an earlier release knows of no qualifier.
+        known = {name: found[name] for name in LeaseTerms.__dataclass_fields__ if name != "qualifier"}
+        known["qualifier"] = found.get("qualifier", "")
         seconds, requests = float(known.pop("seconds")), int(known.pop("requests"))
         return LeaseTerms(**{name: str(each) for name, each in known.items()}, seconds=seconds, requests=requests)
     except (ValueError, TypeError, KeyError) as error:
         raise UnusableLease(str(error)) from error
 
 
-def returned(leases: Mapping[str, int]) -> bytes:
+def returned(leases: Mapping[str, LeaseUse]) -> bytes:
     """The header line of a request that leases come back with; nothing for none."""
     if not leases:
         return b""
-    return RETURNED + b": " + ",".join(f"{name}={used}" for name, used in leases.items()).encode() + b"\r\n"
+    words = [f"{name}={use.invocations}" + (f"/{use.busy_ms}" if use.busy_ms else "") for name, use in leases.items()]
+    return RETURNED + b": " + ",".join(words).encode() + b"\r\n"
 
 
-def parse_returned(value: bytes) -> Iterable[tuple[str, int]]:
+def parse_returned(value: bytes) -> Iterable[tuple[str, LeaseUse]]:
     """Ids and uses out of the header; what cannot be read is passed over: such a lease lapses."""
     for part in value.decode(errors="replace").split(","):
-        name, _, used = part.partition("=")
-        if used.isdecimal() and len(used) < 10:
-            yield name, int(used)
+        name, _, use = part.partition("=")
+        used, _, busy = use.partition("/")
+        if _is_count(used) and (not busy or _is_count(busy)):
+            yield name, LeaseUse(int(used), int(busy or 0))
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and len(text) < 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +116,23 @@ def parse_recall(data: bytes) -> Recall:
 class RecallAnswer:
     """Uses of the leases that come back with the answer, and of those that do not; whether these come back soon."""
 
-    returned: Mapping[str, int]
-    kept: Mapping[str, int]
+    returned: Mapping[str, LeaseUse]
+    kept: Mapping[str, LeaseUse]
     recalled: bool
 
     def encode(self) -> bytes:
         """The message as it is sent."""
-        return json.dumps(
-            {"returned": dict(self.returned), "kept": dict(self.kept), "recalled": self.recalled}
-        ).encode()
+        returned, kept = ({name: use.invocations for name, use in uses.items()} for uses in (self.returned, self.kept))
+        busy = {name: use.busy_ms for name, use in self.returned.items() if use.busy_ms}
+        return json.dumps({"returned": returned, "kept": kept, "busy_ms": busy, "recalled": self.recalled}).encode()
 
 
 def parse_recall_answer(data: bytes) -> RecallAnswer:
     """The message out of what was sent. Raises `UnusableLease`."""
     found = _parsed(data)
     try:
-        return RecallAnswer(_uses(found["returned"]), _uses(found["kept"]), bool(found["recalled"]))
+        busy = found.get("busy_ms", {})
+        return RecallAnswer(_uses(found["returned"], busy), _uses(found["kept"], {}), bool(found["recalled"]))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnusableLease(str(error)) from error
 
@@ -129,20 +142,29 @@ class GivenBack:
     """A lease that comes back by itself."""
 
     id: str
-    used: int
+    use: LeaseUse
     outcome: Outcome = Outcome.FREE
 
 
 def encode_given_back(leases: Iterable[GivenBack]) -> bytes:
     """The message as it is sent."""
-    return json.dumps([{"id": one.id, "used": one.used, "outcome": one.outcome.value} for one in leases]).encode()
+    found = [
+        {"id": one.id, "used": one.use.invocations, "busy_ms": one.use.busy_ms, "outcome": one.outcome.value}
+        for one in leases
+    ]
+    return json.dumps(found).encode()
 
 
 def parse_given_back(data: bytes) -> list[GivenBack]:
     """The message out of what was sent. Raises `UnusableLease`."""
     try:
-        return [GivenBack(str(each["id"]), int(each["used"]), Outcome(each["outcome"])) for each in json.loads(data)]
-    except (ValueError, TypeError, KeyError) as error:
+        return [
+            GivenBack(
+                str(each["id"]), LeaseUse(int(each["used"]), int(each.get("busy_ms", 0))), Outcome(each["outcome"])
+            )
+            for each in json.loads(data)
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnusableLease(str(error)) from error
 
 
@@ -156,5 +178,5 @@ def _parsed(data: bytes) -> dict[str, Any]:
     return found
 
 
-def _uses(found: dict[str, Any]) -> dict[str, int]:
-    return {str(name): int(used) for name, used in found.items()}
+def _uses(used: dict[str, Any], busy_ms: dict[str, Any]) -> dict[str, LeaseUse]:
+    return {str(name): LeaseUse(int(count), int(busy_ms.get(name, 0))) for name, count in used.items()}

@@ -12,6 +12,7 @@ from functools import partial
 from kubelambda.api import environment_protocol
 from kubelambda.core.environment import tokens
 from kubelambda.core.placement.held_leases import HeldLease, HeldLeases, LeasedFunction
+from kubelambda.core.placement.lease_use import LeaseUse
 from kubelambda.frontend.cluster.views import PodView
 from kubelambda.frontend.cold_start.start import Target
 from kubelambda.frontend.dispatch import lease_messages, sudden_end
@@ -97,12 +98,15 @@ class LeasedEnvironments:
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
-    def dispatch(self, target: Target, invocation: Invocation) -> bool:
-        """Runs an invocation in an environment of which there is a lease; False when there is none."""
+    def dispatch(self, target: Target, invocation: Invocation, qualifier: str) -> bool:
+        """Runs an invocation in an environment of which there is a lease; False when there is none.
+
+        `qualifier`: its own where that has provisioned concurrency, else empty.
+        """
         owner = self.around.owner_of(target.namespace)
         if owner is None:
             return False
-        lease = self._leases.take(_function(target), owner, time.monotonic())
+        lease = self._leases.take(_function(target, qualifier), owner, time.monotonic())
         if lease is None:
             return False
         place = self._places[lease.uid]
@@ -122,11 +126,11 @@ class LeasedEnvironments:
         """Whether another lease would be of use."""
         return time.monotonic() >= self._shy_until
 
-    def giving_back(self, target: Target, owner: str) -> bytes:
+    def giving_back(self, target: Target, owner: str, qualifier: str) -> bytes:
         """The header line of a request to the owner: leases that are used up go back with it."""
-        found = self._leases.used_up(owner, _function(target), time.monotonic())
+        found = self._leases.used_up(owner, _function(target, qualifier), time.monotonic())
         self._let_go(found)
-        return lease_messages.returned({lease.id: lease.used for lease in found})
+        return lease_messages.returned({lease.id: lease.use for lease in found})
 
     def granted(self, value: bytes, target: Target, owner: str, sent: float) -> None:
         """A lease came with the answer to a request that was `sent` to the owner."""
@@ -142,10 +146,10 @@ class LeasedEnvironments:
             if missing is not None:
                 missing.set_result(None)  # it goes back with the answer to who called it back
             else:
-                self._give_back([GivenBack(lease.id, 0)], owner)
+                self._give_back([GivenBack(lease.id, LeaseUse())], owner)
         elif pod is None or pod.uid != terms.pod_uid or pod.ending or not pod.ip:
             self._leases.drop(lease)
-            self._give_back([GivenBack(lease.id, 0)], owner)
+            self._give_back([GivenBack(lease.id, LeaseUse())], owner)
         else:
             self._connect(lease, target, pod)
 
@@ -155,17 +159,17 @@ class LeasedEnvironments:
         """Gives leases back. One that has not come yet is waited for: it is on its way, or will never come."""
         found = self._leases.recall(recall.ids, recall.wanted, time.monotonic())
         self._let_go(found.returned)
-        returned = {lease.id: lease.used for lease in found.returned}
-        kept = {lease.id: lease.used for lease in found.kept}
+        returned = {lease.id: lease.use for lease in found.returned}
+        kept = {lease.id: lease.use for lease in found.kept}
         if not found.recalled:
-            kept |= dict.fromkeys(found.missing, 0)
+            kept |= dict.fromkeys(found.missing, LeaseUse())
         elif found.missing:  # what never comes is not mentioned: nobody knows what became of it
             loop = asyncio.get_running_loop()
             coming = {name: self._missing.setdefault(name, loop.create_future()) for name in found.missing}
             await asyncio.wait(coming.values(), timeout=_MISSING_S)
             for name, future in coming.items():
                 if future.done():
-                    returned[name] = 0
+                    returned[name] = LeaseUse()
                 self._missing.pop(name, None)
         return RecallAnswer(returned, kept, found.recalled)
 
@@ -215,7 +219,7 @@ class LeasedEnvironments:
         over: dict[str, list[GivenBack]] = {}
         found = self._leases.over(now, self.around.owner_of)
         for lease in found:
-            over.setdefault(lease.owner, []).append(GivenBack(lease.id, lease.used))
+            over.setdefault(lease.owner, []).append(GivenBack(lease.id, lease.use))
         self._let_go(found)
         for owner, leases in over.items():
             self._give_back(leases, owner)
@@ -229,6 +233,13 @@ class LeasedEnvironments:
         found: Counter[Name] = Counter()
         for lease in self._leases.leases.values():
             found[lease.function.namespace, lease.function.name] += lease.busy
+        return found
+
+    def on_demand(self) -> Counter[Name]:
+        """Of those, the ones that do not run on provisioned environments."""
+        found: Counter[Name] = Counter()
+        for lease in self._leases.leases.values():
+            found[lease.function.namespace, lease.function.name] += lease.busy and not lease.function.qualifier
         return found
 
     def close(self) -> None:
@@ -310,7 +321,7 @@ class LeasedEnvironments:
         self._let_go([lease])
         self._leases.drop(lease)
         place.running = None
-        self._give_back([GivenBack(lease.id, lease.used, outcome)], lease.owner, then)
+        self._give_back([GivenBack(lease.id, lease.use, outcome)], lease.owner, then)
 
     def _give_back(self, leases: list[GivenBack], owner: str, then: Callable[[], None] = lambda: None) -> None:
         self._tasks.start(self._tell(leases, owner, then))
@@ -326,18 +337,18 @@ class LeasedEnvironments:
             then()
 
 
-def _function(target: Target) -> LeasedFunction:
+def _function(target: Target, qualifier: str) -> LeasedFunction:
     found = target.configuration
-    return LeasedFunction(target.namespace, target.name, target.uid, found.version, found.revision)
+    return LeasedFunction(target.namespace, target.name, target.uid, found.version, found.revision, qualifier)
 
 
 def _lease(terms: LeaseTerms, target: Target, owner: str, sent: float) -> HeldLease:
-    function = LeasedFunction(target.namespace, target.name, terms.function_uid, terms.version, terms.revision)
+    names = (target.namespace, target.name, terms.function_uid, terms.version, terms.revision)
     return HeldLease(
         id=terms.id,
         owner=owner,
         term=terms.term,
-        function=function,
+        function=LeasedFunction(*names, terms.qualifier),
         pod=terms.pod,
         uid=terms.pod_uid,
         until=sent + terms.seconds,

@@ -64,10 +64,10 @@ class ProvisionedMetrics:
         self._gauges = (self.utilization, self.allocated, self.available, self.executing)
         self._shown: set[Series] = set()
 
-    def dispatched(self, series: Series, *, provisioned: bool) -> None:
-        """An invocation was given an environment, a provisioned one or one on demand."""
+    def dispatched(self, series: Series, *, provisioned: bool, count: int) -> None:
+        """Invocations were given environments, provisioned ones or ones on demand."""
         self._shown.add(series)
-        (self.invocations if provisioned else self.spillovers).of(*series).value += 1
+        (self.invocations if provisioned else self.spillovers).of(*series).value += count
 
     def show(self, series: Series, look: ProvisionedLook) -> None:
         """What a look found."""

@@ -130,9 +130,8 @@ class Reception:
             for away in hop.without:
                 self._owners.suspect(away)
         if not self._owners.owns(target.namespace):
-            # What a weighted alias chose is chosen again by the owner: leases of one version would shift the weights.
-            may_lease = self._caches.published.plain((target.namespace, target.name), invocation.qualifier)
-            self._passage.take(target, invocation, hop, may_lease=may_lease)
+            leased_by = self._caches.published.leased_by((target.namespace, target.name), invocation.qualifier)
+            self._passage.take(target, invocation, hop, leased_by=leased_by)
             return
         if hop is not None:
             invocation.holder = self._leasing.holder(invocation.request)
