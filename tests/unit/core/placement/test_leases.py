@@ -220,8 +220,19 @@ def test_a_provisioned_environment_is_lent_for_its_qualifier_alone() -> None:
     assert lease.qualifier == "live"
     assert found.share.provisioned["live"].requests.lent == lease.requests > 0
     assert found.share.request_bucket.lent == 0
+    assert book.in_the_way(found, ThrottleReason.RATE) == [lease]
     assert book.end(lease.id, LeaseUse(1, 5), 1.0) is lease
     assert found.share.provisioned["live"].requests.lent == 0
+
+
+def test_beyond_its_own_rate_a_qualifiers_lease_takes_requests_of_those_on_demand() -> None:
+    """As its invocations do."""
+    book, found = GrantedLeases("x"), provisioned()
+    while found.share.provisioned["live"].requests.take(0.0):
+        pass
+    lease = book.grant(found, 1, "b", 0.0, "live")
+    assert lease is not None
+    assert found.share.request_bucket.lent == lease.requests
 
 
 def test_what_runs_on_demand_for_a_qualifier_is_not_lent() -> None:

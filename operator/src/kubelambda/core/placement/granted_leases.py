@@ -121,16 +121,19 @@ class GrantedLeases:
     ) -> GrantedLease | None:
         """Leaves an environment that has just finished an invocation to `holder`, with the unit of that invocation.
 
-        `qualifier`: what its caller named. Until `end` or `forget` it is as busy as before. None when it is needed here,
-        or was lately.
+        `qualifier`: what its caller named. Until `end` or `forget` it is as busy as before. None when it is needed
+        here, or was lately.
         """
         found, share = version.environments.get(environment), version.share
         if found is None or version.waiting or self._is_paused(share, now) or not _leasable(found, version, qualifier):
             return None
         provisioned = share.provisioned[qualifier] if found.provisioned else None
-        bucket = provisioned.requests if provisioned is not None else share.request_bucket
-        requests = bucket.lend(REQUESTS_MAX, REQUESTS_MIN, now)
-        if requests == 0:
+        # What exceeds the rate of the provisioned concurrency is taken from the rate of what runs on demand.
+        for bucket in (provisioned.requests, share.request_bucket) if provisioned else (share.request_bucket,):
+            requests = bucket.lend(REQUESTS_MAX, REQUESTS_MIN, now)
+            if requests:
+                break
+        else:
             return None
         self._last += 1
         name, until = f"{self.prefix}.{self._last}", now + LEASE_S
