@@ -75,6 +75,7 @@ def test_layers_of_other_accounts_are_those_that_are_shared() -> None:
     chosen = chosen_layers([theirs, "b:1"], known(version("a"), version("b")), SCOPE, shared)
     assert isinstance(chosen, tuple)
     assert [each.deployed.arn for each in chosen] == [theirs, f"{ARN}:b:1"]
+    assert isinstance(chosen_layers([theirs, "a:1"], known(version("a")), SCOPE, shared), tuple)  # another layer's name
     unfit = chosen_layers([f"{theirs}0"], {}, SCOPE, shared)
     assert isinstance(unfit, Problem)
     assert unfit.message == f"Layer version {theirs}0 is compatible with arm64, not with x86_64."

@@ -73,10 +73,11 @@ def chosen_layers(
         arn = layer_version_arn(
             reference.region or scope.region, reference.account or scope.account, reference.layer, reference.number
         )
-        if (known := named.get(reference.layer)) is not None:
+        layer_arn = arn.rpartition(":")[0]  # two accounts may have layers of one name
+        if (known := named.get(layer_arn)) is not None:
             text = "Two different versions of the same layer are not allowed to be referenced in the same function."
             return _refused(f"{text} {known[1]} and {arn} are versions of the same layer.")
-        named[reference.layer] = (reference, arn)
+        named[layer_arn] = (reference, arn)
     found: list[ChosenLayer] = []
     for reference, arn in named.values():
         out_of_reach = _out_of_reach(reference, scope)
