@@ -49,7 +49,8 @@ def test_the_example_runs(account: Account) -> None:
 
 def test_later_layers_win_and_versions_keep_theirs(account: Account) -> None:
     """A new version of a layer changes nothing until the function names it."""
-    first = layer(account, "first", {"python/shared.py": "name = 'first'", "python/only.py": "name = 'only'"})
+    site = "python/lib/python3.13/site-packages/only.py"
+    first = layer(account, "first", {"python/shared.py": "name = 'first'", site: "name = 'only'"})
     layer(account, "second", {"python/shared.py": "name = 'second'"})
     account.function("ordered", NAMES, layers=[first, "second:1"])
     assert account.invoke("ordered")["Payload"] == ["second", "only"]
@@ -60,16 +61,17 @@ def test_later_layers_win_and_versions_keep_theirs(account: Account) -> None:
 
 
 def test_node_modules_and_programs_of_layers_are_found(account: Account) -> None:
-    """`/opt/nodejs/node_modules` for Node.js; `/opt/bin` for whatever a function starts."""
+    """Both folders of modules for Node.js; `/opt/bin` for whatever a function starts."""
     module = {"nodejs/node_modules/shared/index.js": "exports.name = 'node';", "bin/tool": "#!/bin/sh\necho tool"}
+    module["nodejs/node20/node_modules/versioned/index.js"] = "exports.name = 'node20';"
     layer(account, "tools", module)
     source = """
 const shared = require("shared");
 exports.handler = async () =>
-    [shared.name, require("child_process").execFileSync("tool").toString().trim()];
+    [shared.name, require("versioned").name, require("child_process").execFileSync("tool").toString().trim()];
 """
     account.function("node", runtime="nodejs20.x", layers=["tools:1"], code={"zipFile": zipped({"index.js": source})})
-    assert account.invoke("node")["Payload"] == ["node", "tool"]
+    assert account.invoke("node")["Payload"] == ["node", "node20", "tool"]
 
 
 def test_five_layers_are_there_together(account: Account) -> None:

@@ -119,9 +119,10 @@ class Environment:
     def specialize(
         self, files: dict[str, str] | bytes, *, token: str = POOL_TOKEN, sha256: str | None = None, **function: Any
     ) -> Answer:
-        """Turns the environment into one of a function."""
+        """Turns the environment into one of a function. Layers are archives that come along, or have addresses."""
         archive = files if isinstance(files, bytes) else zipped(files)
-        layers: list[bytes] = function.pop("layers", [])
+        given: list[bytes | ArchiveReference] = function.pop("layers", [])
+        layers = [layer for layer in given if isinstance(layer, bytes)]
         variables = function.pop("variables", {})
         found = {
             "name": "hello",
@@ -137,7 +138,10 @@ class Environment:
             "log_group": "/aws/lambda/hello",
             "region": "us-east-1",
             "code": ArchiveReference(sha256 or hashlib.sha256(archive).hexdigest(), len(archive)),
-            "layers": tuple(ArchiveReference(hashlib.sha256(layer).hexdigest(), len(layer)) for layer in layers),
+            "layers": tuple(
+                ArchiveReference(hashlib.sha256(layer).hexdigest(), len(layer)) if isinstance(layer, bytes) else layer
+                for layer in given
+            ),
             **function,
         }
         message = Specialization(token=TOKEN, variables=variables, **found)

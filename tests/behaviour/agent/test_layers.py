@@ -168,3 +168,48 @@ def test_an_archive_that_cannot_be_fetched_is_worth_another_try(unclaimed: Any, 
     answer = unclaimed.specialize(archive, code=_at(archive, "http://127.0.0.1:9/nobody"))
     assert answer.status == 502
     assert "could not be fetched" in answer.json["message"]
+
+
+BOOTSTRAP = """#!/bin/sh
+api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation"
+while true; do
+  curl -sS -o /dev/null -D headers "$api/next"
+  id=$(grep -i '^lambda-runtime-aws-request-id:' headers | tr -d '[:space:]' | cut -d: -f2)
+  curl -sS -o /dev/null -d "\\"{} $WRAPPED\\"" "$api/$id/response"
+done
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "layers", "answers"),
+    [
+        ({"data": ""}, [{"bootstrap": BOOTSTRAP.format("of the layer")}], "of the layer"),
+        ({"data": ""}, [{"bootstrap": "x"}, {"bootstrap": BOOTSTRAP.format("of the last layer")}], "of the last layer"),
+        ({"bootstrap": BOOTSTRAP.format("of the code")}, [{"bootstrap": "x"}], "of the code"),
+    ],
+)
+def test_a_layer_may_be_the_runtime(
+    provided: Any, zipped: Callable[..., bytes], code: dict[str, str], layers: list[dict[str, str]], answers: str
+) -> None:
+    """Its `bootstrap` runs where the code has none (§3.4.1)."""
+    packed = [zipped(files) for files in layers]
+    assert provided.specialize(code, layers=packed, runtime="provided.al2023").json["status"] == "ready"
+    assert provided.invoke({}).json.strip() == answers
+
+
+def test_a_wrapper_may_come_with_a_layer(provided: Any, zipped: Callable[..., bytes]) -> None:
+    """`AWS_LAMBDA_EXEC_WRAPPER` names a program in `/opt`, as extensions of tracing tools do."""
+    wrapper = '#!/bin/sh\nexport WRAPPED=wrapped\nexec "$@"\n'
+    variables = {"AWS_LAMBDA_EXEC_WRAPPER": str(provided.root / "opt/tool/bootstrap")}
+    layers = [zipped({"tool/bootstrap": wrapper, "bootstrap": BOOTSTRAP.format("by a layer,")})]
+    answer = provided.specialize({"data": ""}, layers=layers, variables=variables, runtime="provided.al2023")
+    assert answer.json["status"] == "ready"
+    assert provided.invoke({}).json == "by a layer, wrapped"
+
+
+def test_extensions_of_layers_are_seen(unclaimed: Any) -> None:
+    """None is started, since nothing serves them, and the log says so; the function runs."""
+    layer = _archive(("extensions/tracer", 0o100755, b"#!/bin/sh\n"), ("extensions/readme", 0o100644, b"text"))
+    assert unclaimed.specialize({"index.py": "handler = print"}, layers=[layer]).json["status"] == "ready"
+    assert unclaimed.logged("EXTENSION\tName: tracer\tState: LaunchError")
+    assert "Name: readme" not in unclaimed.log_file.read_text()

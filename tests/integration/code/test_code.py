@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from tests.integration.functions import Functions, condition, eventually
 from tests.integration.processes import Installation
+from tests.lying_archives import LIES
 from tests.ports import free_port
 
 from kubelambda.kube.resources import FUNCTIONS
@@ -281,3 +282,19 @@ async def test_a_store_that_is_away_is_waited_for(running: Installation, functio
     running.code_store()
     assert (await functions.ready("waits"))["state"] == "Active"
     await functions.ready("changes")
+
+
+async def test_archives_that_lie_are_refused_and_leave_nothing(
+    running: Installation, functions: Functions, site: Site
+) -> None:
+    """Each with its reason in the status; what only looks odd is deployed. The store has nothing of what is refused."""
+    for lie in LIES:
+        site.files[lie.name] = await asyncio.to_thread(lie.make)
+    functions.control_plane.apply([functions.manifest(lie.name, code=site.code(lie.name)) for lie in LIES])
+    for lie in LIES:
+        wanted = "Failed" if lie.said else "Active"
+        status = await functions.until(lie.name, lambda status, wanted=wanted: status["state"] == wanted)  # type: ignore[misc]
+        assert lie.said in status.get("stateReason", ""), lie.name
+    stored = {path.name for path in running.blobs.iterdir()}
+    for lie in LIES:
+        assert (hashlib.sha256(site.files[lie.name]).hexdigest() in stored) is not bool(lie.said), lie.name

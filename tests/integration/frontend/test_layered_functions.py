@@ -5,6 +5,7 @@ import io
 import zipfile
 from typing import Any
 
+from tests.eventually import eventually
 from tests.integration.loopback import Cluster
 
 SOURCE = """
@@ -41,3 +42,68 @@ async def test_layers_are_unpacked_in_their_order(cluster: Cluster) -> None:
     await cluster.frontend()
     answer = await cluster.invoke("layered")
     assert (answer.status, answer.json) == (200, ["last", "only", 1_500_000])
+
+
+LARGE = f"data = '{'x' * 1_500_000}'"
+READS = """
+import os, sys
+sys.path[:0] = [os.environ["PATH"].rpartition(":")[2].removesuffix("/bin") + "/python"]
+import large, time
+
+def handler(event, context):
+    time.sleep(event or 0)
+    return large.name if hasattr(large, "name") else len(large.data)
+"""
+
+
+def holds(cluster: Cluster, pod: str, text: str = "data") -> bool:
+    """Whether a pod has a layer's module."""
+    module = cluster.agents.folder / pod / "opt/python/large.py"
+    return module.exists() and module.stat().st_size > 1_000_000 and module.read_text().startswith(text)
+
+
+async def test_the_next_environment_has_its_layers_already(cluster: Cluster) -> None:
+    """Once a function with large layers was started, an idle environment unpacks them, and is taken for the next."""
+    layers = [await layer(cluster, "large", large=LARGE)]
+    await cluster.function("layered", READS, layers=layers)
+    await cluster.function("plain", "def handler(event, context):\n    return 'plain'", revision="b" * 16)
+    pods = await cluster.pool(3)
+    await cluster.frontend()
+    assert (await cluster.invoke("layered")).json == 1_500_000
+
+    async def held() -> str:
+        idle = await cluster.pool_pods()
+        found = [pod for pod in idle if holds(cluster, pod)]
+        return found[0] if len(idle) == 2 and found else ""
+
+    ahead = await eventually(held)
+    assert (await cluster.invoke("plain")).json == "plain"  # leaves it alone
+    first = cluster.calls("layered", 2, 1.0)
+    assert [(await call).json for call in first] == [1_500_000] * 2
+
+    async def claimed() -> bool:
+        return sorted(await cluster.claimed_pods()) == sorted(pods)
+
+    await eventually(claimed)
+    assert ahead in pods
+
+
+async def test_an_environment_lets_go_of_layers_that_are_not_its_functions(cluster: Cluster) -> None:
+    """The only one that is left holds those of another function."""
+    await cluster.function("one", READS, layers=[await layer(cluster, "one", large=f"name = 'one'\n{LARGE}")])
+    other = await layer(cluster, "other", large=f"name = 'other'\n{LARGE}")
+    await cluster.function("other", READS, layers=[other], revision="b" * 16)
+    pods = await cluster.pool(2)
+    await cluster.frontend()
+    assert (await cluster.invoke("one")).json == "one"
+
+    async def held() -> bool:
+        return any(holds(cluster, pod, "name = 'one'") for pod in await cluster.pool_pods())
+
+    await eventually(held)
+    assert (await cluster.invoke("other")).json == "other"
+
+    async def claimed() -> bool:
+        return sorted(await cluster.claimed_pods()) == sorted(pods)
+
+    await eventually(claimed)

@@ -12,6 +12,8 @@ from kubelambda.api.environment_protocol import (
     EnvironmentState,
     Specialization,
     UnusableMessage,
+    encode_layers,
+    parse_layers,
     parse_specialization,
     parse_state,
 )
@@ -40,6 +42,12 @@ def test_a_state_arrives_as_it_was_sent(state: EnvironmentState) -> None:
     """Under the wire's names."""
     assert parse_state(state.encode()) == state
     assert {"functionUid", "requestId", "initializationType"} <= json.loads(state.encode()).keys()
+
+
+@given(st.lists(_ARCHIVES, max_size=5))
+def test_layers_to_hold_arrive_as_they_were_sent(layers: list[ArchiveReference]) -> None:
+    """In their order."""
+    assert list(parse_layers(encode_layers(layers))) == layers
 
 
 def _example() -> Specialization:

@@ -4,6 +4,7 @@ Once for both sides, and of the standard library only: every idle environment pa
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
@@ -46,6 +47,8 @@ CLAIMABLE: Final = "/claimable"
 """Answers 200 once a function may be handed over: an environment that is born closed has found that it is, and the
 container of a function's own image is there."""
 SPECIALIZE: Final = "/specialize"
+HOLD: Final = "/hold"
+"""Makes an idle environment unpack layers ahead of a function that has them."""
 INVOKE: Final = "/invoke"
 STATE: Final = "/state"
 
@@ -211,6 +214,19 @@ def parse_specialization(data: bytes) -> Specialization:
         raise UnusableMessage(f"the message lacks {error}") from error
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UnusableMessage(f"the message is no configuration: {error}") from error
+
+
+def encode_layers(layers: Sequence[ArchiveReference]) -> bytes:
+    """The message of `/hold`: layers that are fetched from their addresses, in their order."""
+    return json.dumps({"layers": [_written(layer) for layer in layers]}).encode()
+
+
+def parse_layers(data: bytes) -> tuple[ArchiveReference, ...]:
+    """The layers out of what was sent. Raises `UnusableMessage`."""
+    try:
+        return tuple(_archive(layer) for layer in json.loads(data)["layers"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UnusableMessage(f"the message lists no layers: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,6 +252,7 @@ class Frontend:
 
     async def _size_pools(self) -> None:
         if self.ready:
+            self._starter.held.look()
             await self._pools.resize()
 
     async def _check_ledger(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from kubelambda.agent.process.configuration import Unusable
 from kubelambda.agent.sandbox.archives import NotFetched
+from kubelambda.agent.sandbox.held_layers import Occupied
 from kubelambda.agent.sandbox.sandbox import Sandbox
 from kubelambda.api import environment_protocol, limits
 from kubelambda.api.environment_protocol import UnusableMessage
@@ -18,12 +19,14 @@ _HEALTH = environment_protocol.HEALTH.encode()
 _CLAIMABLE = environment_protocol.CLAIMABLE.encode()
 _SPECIALIZE = environment_protocol.SPECIALIZE.encode()
 _INVOKE = environment_protocol.INVOKE.encode()
+_HOLD = environment_protocol.HOLD.encode()
 _STATE = environment_protocol.STATE.encode()
 _CONFIG_LENGTH = environment_protocol.CONFIG_LENGTH.lower().encode()
 _REQUEST_ID_FIELD = environment_protocol.REQUEST_ID.lower().encode()
 _TERM = environment_protocol.TERM.lower().encode()
 _JSON = b"Content-Type: application/json\r\n"
 _EVENT_MAX_BYTES = limits.SYNC_REQUEST_MAX_BYTES
+_LAYERS_MAX_BYTES = 65_536
 _SPECIALIZATION_MAX_BYTES = limits.ZIP_MAX_BYTES + limits.HEADERS_MAX_BYTES
 _PREFER_WAIT = re.compile(rb"wait=(\d{1,3})")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
@@ -51,10 +54,10 @@ class Control:
                 return _EVENT_MAX_BYTES
             request.respond(401)
             return None
-        if request.method == b"POST" and request.target == _SPECIALIZE:
+        if request.method == b"POST" and request.target in (_SPECIALIZE, _HOLD):
             if self._knows_pool_token(request):
                 request.connection.lasting = True
-                return _SPECIALIZATION_MAX_BYTES
+                return _LAYERS_MAX_BYTES if request.target == _HOLD else _SPECIALIZATION_MAX_BYTES
             request.respond(401)
             return None
         return 0
@@ -76,6 +79,8 @@ class Control:
             self._specialize(request)
         elif request.target == _STATE:
             self._state(request)
+        elif request.target == _HOLD and request.method == b"POST":
+            self._hold(request)
         else:
             request.respond(404)
 
@@ -106,6 +111,19 @@ class Control:
         except (UnusableMessage, Unusable, ValueError) as error:
             _specialized(request, error)
 
+    def _hold(self, request: Request) -> None:
+        if request.size > _LAYERS_MAX_BYTES:
+            _reply(request, 413, {"message": "the message is too large"})
+        elif self._sandbox.specialized or self._sandbox.draining:
+            _reply(request, 409, {"message": "the environment is specialized already, or draining"})
+        else:
+            try:
+                layers = environment_protocol.parse_layers(request.body)
+            except UnusableMessage as error:
+                _reply(request, 400, {"message": str(error)})
+                return
+            self._sandbox.layers.hold(layers, lambda error: _held(request, error))
+
     def _state(self, request: Request) -> None:
         given = request.headers.get(b"authorization", b"")
         ours = bool(self._authorization) and hmac.compare_digest(given, self._authorization)
@@ -128,6 +146,14 @@ def _specialized(request: Request, outcome: dict[str, Any] | Exception) -> None:
         _reply(request, 502 if isinstance(outcome, NotFetched) else 400, {"message": str(outcome)})
     else:
         _reply(request, 200, outcome)
+
+
+def _held(request: Request, error: Exception | None) -> None:
+    if error is None:
+        _reply(request, 200, {"status": "held"})
+    else:
+        status = 409 if isinstance(error, Occupied) else 502 if isinstance(error, NotFetched) else 400
+        _reply(request, status, {"message": str(error)})
 
 
 def _reply(request: Request, status: int, body: dict[str, Any]) -> None:

@@ -21,6 +21,12 @@ def init_start_line(runtime: str, region: str) -> bytes:
     return f"INIT_START Runtime Version: {version}\tRuntime Version ARN: {arn}\n".encode()
 
 
+def extension_line(name: str) -> bytes:
+    """Says of an external extension that it does not run: Lambda's line for one that could not be launched, and why."""
+    line = f"EXTENSION\tName: {name}\tState: LaunchError\tEvents: []\tError Type: Extension.LaunchError"
+    return f"{line}\tReason: the Extensions API is not served here\n".encode("utf-8", "surrogateescape")
+
+
 def start_line(request_id: bytes, version: bytes) -> bytes:
     """Begins an invocation."""
     return b"START RequestId: %b Version: %b\n" % (request_id, version)

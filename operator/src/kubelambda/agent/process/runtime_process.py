@@ -1,5 +1,6 @@
 """The runtime process of an environment: the pre-started one or a new one, watched until it ends, and started again."""
 
+import os
 import signal
 from collections.abc import Callable
 from typing import Protocol
@@ -20,6 +21,10 @@ class FunctionProcess(Protocol):
     @property
     def running(self) -> bool:
         """Whether there is a process."""
+
+    @property
+    def extensions(self) -> list[str]:
+        """Names of the external extensions that Lambda would start before the function (§4.1.5)."""
 
     def start(self, wanted: Specialization, variables: dict[str, str]) -> None:
         """Starts the process with `variables`. Raises `Unusable`."""
@@ -62,6 +67,14 @@ class RuntimeProcess:
     def running(self) -> bool:
         """Whether there is a process."""
         return self._process is not None
+
+    @property
+    def extensions(self) -> list[str]:
+        """Names of the programs in `/opt/extensions`."""
+        found = self._paths.opt / "extensions"
+        if not found.is_dir():
+            return []
+        return sorted(each.name for each in found.iterdir() if each.is_file() and os.access(each, os.X_OK))
 
     def start(self, wanted: Specialization, variables: dict[str, str]) -> None:
         """Starts the process, or hands the variables to the pre-started one where it can serve. Raises `Unusable`."""

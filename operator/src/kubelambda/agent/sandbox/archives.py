@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -20,42 +20,58 @@ class NotFetched(Exception):
     """An archive could not be fetched; it may be possible a moment later, or elsewhere."""
 
 
-def unpack(wanted: Specialization, along: bytes, paths: Paths) -> None:
+def unpack(wanted: Specialization, along: bytes, paths: Paths, *, held_bytes: int | None = None) -> None:
     """Code to `/var/task`, then layers in their order to `/opt`; what is there cannot be written to afterwards.
 
-    `along` are the archives that came along. Raises `Unusable` for what no environment could use, and `NotFetched`.
+    `along` are the archives that came along. `held_bytes`: `/opt` has the layers already, and in them so many.
+    Raises `Unusable` for what no environment could use, and `NotFetched`.
     """
     if sum(archive.size for archive in wanted.inline) != len(along):
         raise Unusable(f"{len(along)} bytes of archives came along, not those that the message lists")
     if wanted.code is None and not wanted.layers:
         return  # a container image brings its own, and the folders here are none of it
-    remaining = limits.UNZIPPED_MAX_BYTES
+    remaining = limits.UNZIPPED_MAX_BYTES - (held_bytes or 0)
     if wanted.code is not None:
         remaining, along = _unpack_one(wanted.code, along, paths.task, remaining)
-    for layer in wanted.layers:
-        remaining, along = _unpack_one(layer, along, paths.opt, remaining)
-    for unpacked in (paths.task, paths.opt):
-        folder.seal(unpacked)
+    folder.seal(paths.task)
+    if held_bytes is None:
+        for layer in wanted.layers:
+            remaining, along = _unpack_one(layer, along, paths.opt, remaining)
+        folder.seal(paths.opt)
 
 
-def _unpack_one(archive: ArchiveReference, along: bytes, target: Path, remaining: int) -> tuple[int, bytes]:
+def unpack_layers(layers: Sequence[ArchiveReference], opt: Path, proceed: Callable[[], None]) -> int:
+    """Layers that have addresses, as `unpack` does; returns how many bytes they have.
+
+    `proceed` is called again and again, and raises to end it. Raises as `unpack`.
+    """
+    remaining = limits.UNZIPPED_MAX_BYTES
+    for layer in layers:
+        remaining, _ = _unpack_one(layer, b"", opt, remaining, proceed)
+    folder.seal(opt)
+    return limits.UNZIPPED_MAX_BYTES - remaining
+
+
+def _unpack_one(
+    archive: ArchiveReference, along: bytes, target: Path, remaining: int, proceed: Callable[[], None] = lambda: None
+) -> tuple[int, bytes]:
     """Returns how many bytes may still be unpacked, and what came along after this one."""
     if archive.url is None:
         data, along = along[: archive.size], along[archive.size :]
         _verify(archive, [data])
         file: IO[bytes] = io.BytesIO(data)
     else:
-        file = _fetch(archive, archive.url, target)
+        file = _fetch(archive, archive.url, target, proceed)
     with file:
         try:
             plan = unpacking.plan(file, max_bytes=remaining)
-            folder.unpack(file, plan, target)
+            folder.unpack(file, plan, target, proceed)
         except (InvalidArchive, OSError) as error:
             raise Unusable(f"the archive cannot be unpacked: {error}") from error
     return remaining - plan.size, along
 
 
-def _fetch(archive: ArchiveReference, url: str, target: Path) -> IO[bytes]:
+def _fetch(archive: ArchiveReference, url: str, target: Path, proceed: Callable[[], None]) -> IO[bytes]:
     """Into a file without a name, on the volume that it is unpacked to: nothing of it stays in memory."""
     import urllib.request  # noqa: PLC0415 - megabytes that only large archives need
 
@@ -68,6 +84,7 @@ def _fetch(archive: ArchiveReference, url: str, target: Path) -> IO[bytes]:
             def pieces() -> Iterable[bytes]:
                 size = 0
                 while size <= archive.size and (piece := response.read(_PIECE_BYTES)):
+                    proceed()
                     size += len(piece)
                     file.write(piece)
                     yield piece
@@ -76,7 +93,7 @@ def _fetch(archive: ArchiveReference, url: str, target: Path) -> IO[bytes]:
     except OSError as error:
         file.close()
         raise NotFetched(f"the archive could not be fetched: {error}") from error
-    except Unusable:
+    except BaseException:
         file.close()
         raise
     return file

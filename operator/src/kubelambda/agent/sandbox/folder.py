@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -13,11 +14,12 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
-def unpack(file: IO[bytes], plan: UnpackingPlan, folder: Path) -> None:
+def unpack(file: IO[bytes], plan: UnpackingPlan, folder: Path, proceed: Callable[[], None] = lambda: None) -> None:
     """Folders, files, then links; what an earlier archive has at one of their paths makes way.
 
-    Nothing is written through a link: one that is where a folder must be makes way too, and files are always new.
-    No code of the function runs yet. Raises `OSError`, or `InvalidArchive` for damaged content.
+    `proceed` is called before every file, and raises to end it. Nothing is written through a link: one that is where a
+    folder must be makes way too, and files are always new. No code of the function runs yet. Raises `OSError`, or
+    `InvalidArchive` for damaged content.
     """
     for directory in plan.directories:
         path = folder / directory
@@ -25,6 +27,7 @@ def unpack(file: IO[bytes], plan: UnpackingPlan, folder: Path) -> None:
             _make_way(path)
             path.mkdir()
     for packed in plan.files:
+        proceed()
         path = folder / packed.path
         _make_way(path)
         with os.fdopen(os.open(path, _NEW_FILE, packed.mode & ~_WRITABLE), "wb", buffering=0) as target:
@@ -45,6 +48,15 @@ def seal(folder: Path) -> None:
     for path, _, _ in os.walk(folder, topdown=False):
         with suppress(PermissionError):
             Path(path).chmod(0o555)
+
+
+def clear(folder: Path) -> None:
+    """Removes everything below the folder, sealed or not. Raises `OSError`."""
+    for path, _, _ in os.walk(folder):
+        with suppress(PermissionError):
+            Path(path).chmod(0o755)
+    for each in folder.iterdir():
+        _make_way(each)
 
 
 def _make_way(path: Path) -> None:

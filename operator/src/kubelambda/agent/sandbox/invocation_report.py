@@ -1,5 +1,6 @@
 """What an environment writes to its log when an invocation is over."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from kubelambda.agent.log import logs
@@ -17,11 +18,13 @@ class InvocationReport:
         self._log = log
         self._memory = memory
 
-    def init_started(self, wanted: Specialization) -> None:
+    def init_started(self, wanted: Specialization, extensions: Sequence[str]) -> None:
         """INIT begins. An image has no runtime of ours whose version could be told."""
         self._log.begin(tail=True)
         if not wanted.command:
             self._log.write(logs.init_start_line(wanted.runtime, wanted.region))
+        for name in extensions:
+            self._log.write(logs.extension_line(name))
 
     def ended_early(self, invocation: RunningInvocation, error_type: str, reason: str) -> None:
         """The process ended, or was ended, in the middle of it."""

@@ -14,7 +14,7 @@ from kubelambda.agent.process.configuration import Paths, Unusable
 from kubelambda.agent.process.memory import Memory
 from kubelambda.agent.process.process import Ended
 from kubelambda.agent.process.runtime_process import FunctionProcess
-from kubelambda.agent.sandbox import archives
+from kubelambda.agent.sandbox.held_layers import HeldLayers
 from kubelambda.agent.sandbox.idle_waiters import IdleWaiters
 from kubelambda.agent.sandbox.initialization import Initialization, Initialized
 from kubelambda.agent.sandbox.invocation_report import InvocationReport
@@ -61,6 +61,7 @@ class Sandbox:
         self._log = log
         self._finished = finished
         self._loop = loop
+        self.layers = HeldLayers(paths, loop)
         self.runtime = runtime
         runtime.on_end = self._runtime_ended
         self.configuration: Specialization | None = None
@@ -112,7 +113,7 @@ class Sandbox:
                 self._failed = True
                 found.unusable(error)
 
-        self._loop.in_thread(lambda: archives.unpack(wanted, along, self._paths), unpacked)
+        self.layers.bring(wanted, along, unpacked)
 
     def _begin_init(self, initialization: Initialization) -> None:
         wanted = self._wanted
@@ -123,7 +124,7 @@ class Sandbox:
             task=self._paths.task,
             opt=self._paths.opt,
         )
-        self._reports.init_started(wanted)
+        self._reports.init_started(wanted, self.runtime.extensions)
         self._memory.initializing()
         self._space.watch(self._space_exceeded)
         initialization.begin(wanted.init_timeout, self._init_timed_out)

@@ -16,6 +16,8 @@ from kubelambda.core.invoke.url_address import url_id
 from kubelambda.core.invoke.url_cors import CorsRules, cors_rules
 from kubelambda.core.network.endpoint_policy import EndpointRule, endpoint_rules
 
+_IMAGE_REFUSED = ("ImagePullBackOff", "InvalidImageName")
+
 
 @dataclass(frozen=True, slots=True)
 class UrlView:
@@ -151,6 +153,8 @@ class PodView:
     """The alias or version number that it is kept for."""
     init_failure: str = ""
     """Why it is not initialized, where that was tried."""
+    image_refused: str = ""
+    """Why its node has not got the image of its container, and waits before it asks again."""
 
 
 def function_view(body: dict[str, Any]) -> FunctionView | None:
@@ -268,6 +272,7 @@ def pod_view(body: dict[str, Any]) -> PodView | None:
     environment = _environment_container(status)
     last = (environment.get("lastState") or {}).get("terminated") or {}
     now = (environment.get("state") or {}).get("terminated") or {}
+    waiting = (environment.get("state") or {}).get("waiting") or {}
     in_force = environment.get("resources") or {}
     conditions = status.get("conditions") or []
     return PodView(
@@ -289,6 +294,7 @@ def pod_view(body: dict[str, Any]) -> PodView | None:
         version=_version(found.get(labels.FUNCTION_VERSION, labels.VERSION_LATEST)),
         provisioned=annotations.get(labels.PROVISIONED) or found.get(labels.PROVISIONED, ""),
         init_failure=annotations.get(labels.INIT_FAILURE_MESSAGE, ""),
+        image_refused=waiting.get("message", "") if waiting.get("reason") in _IMAGE_REFUSED else "",
     )
 
 

@@ -44,6 +44,10 @@ class Archives:
             return known[1], None
         return await asyncio.shield(self._fetch(namespace, code.sha256)), None
 
+    def address(self, code: DeployedCode | DeployedLayer) -> str:
+        """Where an environment can fetch an archive itself, for a quarter of an hour."""
+        return self._store.address(code.sha256)
+
     def prefetch(self, namespace: str, code: DeployedCode | DeployedLayer) -> None:
         """Fetches a small archive in the background."""
         if code.size <= INLINE_MAX_BYTES and code.sha256 not in self._cache:

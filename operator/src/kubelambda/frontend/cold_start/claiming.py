@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from kubelambda.core.environment.start_plan import StartPlan
@@ -58,12 +59,20 @@ class Claiming:
         self._refused: dict[str, float] = {}
         self._tasks = BackgroundTasks()
 
-    def take(self, namespace: str, pool_id: str) -> TakenPod | None:
-        """A pod of a pool that nobody else on this frontend gets any more."""
-        found = self._candidate(namespace, pool_id)
+    def take(self, namespace: str, pool_id: str, rank: Callable[[PodView], int]) -> TakenPod | None:
+        """The pod of a pool with the lowest rank; nobody else on this frontend gets it any more."""
+        found = min(self.idle(namespace, pool_id), key=lambda found: rank(found[1]), default=None)
         if found is not None:
             self._taken[found[1].uid] = (namespace, found[0])
         return found
+
+    def idle(self, namespace: str, pool_id: str) -> Iterator[TakenPod]:
+        """The pods of a pool that can be taken."""
+        for name in self._caches.pool(namespace, pool_id):
+            pod = self._caches.pods.items[namespace, name]
+            usable = pod.ready and not pod.ending and pod.restarts == 0
+            if usable and pod.uid not in self._taken and not self._deletions.pending(pod.uid):
+                yield name, pod
 
     def put_back(self, pod: PodView) -> None:
         """What was taken is not needed."""
@@ -161,11 +170,3 @@ class Claiming:
             owner=rendering.owner_reference(target.name, target.uid),
             now=datetime.now(UTC),
         )
-
-    def _candidate(self, namespace: str, pool_id: str) -> TakenPod | None:
-        for name in self._caches.pool(namespace, pool_id):
-            pod = self._caches.pods.items[namespace, name]
-            usable = pod.ready and not pod.ending and pod.restarts == 0
-            if usable and pod.uid not in self._taken and not self._deletions.pending(pod.uid):
-                return name, pod
-        return None

@@ -11,6 +11,7 @@ from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cold_start.archive_cache import Archives
 from kubelambda.frontend.cold_start.claiming import Claiming, TakenPod
 from kubelambda.frontend.cold_start.creation import Creation
+from kubelambda.frontend.cold_start.held_pods import HeldPods
 from kubelambda.frontend.cold_start.network_joining import NetworkJoining
 from kubelambda.frontend.cold_start.pod_deletion import PodDeletions
 from kubelambda.frontend.cold_start.resizer import Resizer
@@ -54,6 +55,7 @@ class Starter:
             unclaimed=self.unclaimed,
             opening_s=settings.network.opening_seconds,
         )
+        self.held = HeldPods(archives, key, self._claiming.idle)
         self._creation = Creation(client, caches, settings, key)
         self._network = NetworkJoining(client, settings.network)
         self._under_way: set[str] = set()
@@ -117,11 +119,13 @@ class Starter:
     def pod_gone(self, uid: str) -> None:
         """A pod is not there any more."""
         self._claiming.forget(uid)
+        self.held.forget(uid)
         self.deletions.gone(uid)
 
     def pod_claimed(self, uid: str) -> None:
         """A pod is in no pool any more, and everybody sees it."""
         self._claiming.forget(uid)
+        self.held.forget(uid)
 
     def purge_pools(self) -> None:
         """Deletes what is in a pool and can never be taken."""
@@ -154,12 +158,17 @@ class Starter:
             if wanted and uncounted:
                 uncounted = False
                 self._on_claim(target.namespace, plan.pool.id)
+                self.held.claimed(target.namespace, plan.pool.id, target.configuration)
             return wanted
 
         return replace(watcher, begin=begin)
 
     def _take(self, target: Target, plan: StartPlan) -> TakenPod | None:
-        return self._claiming.take(target.namespace, plan.pool.id) if plan.source is PodSource.POOL else None
+        if plan.source is not PodSource.POOL:
+            return None
+        return self._claiming.take(
+            target.namespace, plan.pool.id, lambda pod: self.held.rank(pod.uid, target.configuration)
+        )
 
     async def _claim(
         self, target: Target, plan: StartPlan, prepared: Prepared, pod: TakenPod, watcher: Watcher
@@ -200,7 +209,8 @@ class Starter:
         try:
             pod = AgentAddress(name, uid, ip)
             await self._specializer.dial(ip, self._settings.environments.start_timeout_seconds)
-            await self._network.join(target, pod, self._settings.environments.start_timeout_seconds)
+            seconds = self._settings.environments.start_timeout_seconds
+            await self._network.join(target, pod, seconds, lambda: self._image_refused(target, name))
             started = await self._specializer.specialize(target, prepared, pod, watcher)
         except Taken as error:  # it was made for this function: nobody else can have it
             self._discard(target, name, uid)
@@ -213,6 +223,10 @@ class Starter:
             raise
         self._under_way.discard(uid)
         return started
+
+    def _image_refused(self, target: Target, pod: str) -> str:
+        found = self._caches.pods.items.get((target.namespace, pod))
+        return found.image_refused if found is not None else ""
 
     def _discard(self, target: Target, name: str, uid: str) -> None:
         self._under_way.discard(uid)

@@ -1,0 +1,133 @@
+"""Pool pods that unpack layers ahead of the functions that have them (`docs/decisions/0033`)."""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from kubelambda.api import environment_protocol
+from kubelambda.api.environment_protocol import ArchiveReference
+from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.function_mounts import DeployedLayer
+from kubelambda.core.environment import tokens
+from kubelambda.core.pool import layers_ahead
+from kubelambda.core.pool.layers_ahead import Digests
+from kubelambda.core.pool.pool_size import PoolDemand, PoolRange
+from kubelambda.frontend.cluster.views import PodView
+from kubelambda.frontend.cold_start.archive_cache import Archives
+from kubelambda.kube.fair_slots import FairSlots
+from kubelambda.kube.reflector import Name
+from kubelambda.wire.background_tasks import BackgroundTasks
+from kubelambda.wire.client import connect, request_head
+
+_UNPACKING_S = 130.0
+_RETRY_S = 30.0
+"""For so long a pod that could not hold something is told nothing more."""
+_AT_ONCE = 8
+_AT_ONCE_PER_NAMESPACE = 4
+_RANGE = PoolRange(0, 1000)
+
+log = logging.getLogger(__name__)
+
+type Idle = Callable[[str, str], Iterable[tuple[str, PodView]]]
+"""Names and views of the pods of a pool that can be taken."""
+
+
+@dataclass(slots=True)
+class _Hold:
+    """What a pod was told to hold, and whether it does."""
+
+    digests: Digests
+    whole: bool = False
+    failed: float | None = None
+
+
+class HeldPods:
+    """What the pods of all pools hold. It is only known here: an agent that holds something else says nothing of it."""
+
+    def __init__(self, archives: Archives, key: bytes, idle: Idle) -> None:
+        self._archives = archives
+        self._key = key
+        self._idle = idle
+        self._demand: defaultdict[Name, dict[Digests, PoolDemand]] = defaultdict(dict)
+        self._layers: dict[Digests, list[DeployedLayer]] = {}
+        self._held: dict[str, _Hold] = {}
+        self._slots: FairSlots[str] = FairSlots(_AT_ONCE_PER_NAMESPACE, _AT_ONCE)
+        self._tasks = BackgroundTasks()
+
+    def claimed(self, namespace: str, pool_id: str, configuration: DeployedConfiguration) -> None:
+        """A function wanted an environment out of a pool, whether or not there was one."""
+        digests = layers_ahead.worth_holding(configuration.layers)
+        if digests:
+            self._layers[digests] = configuration.layers
+            self._demand[namespace, pool_id].setdefault(digests, PoolDemand()).claimed(time.monotonic())
+
+    def rank(self, uid: str, configuration: DeployedConfiguration) -> int:
+        """How well a pod suits a function: the lower, the better."""
+        wanted, found = layers_ahead.worth_holding(configuration.layers), self._held.get(uid)
+        if found is None or found.failed is not None:
+            return layers_ahead.rank((), wanted, whole=True)
+        return layers_ahead.rank(found.digests, wanted, whole=found.whole)
+
+    def forget(self, uid: str) -> None:
+        """A pod is gone, or in no pool any more."""
+        self._held.pop(uid, None)
+
+    def look(self) -> None:
+        """Tells idle pods what to hold, in the background: as many as were claimed while a pool is refilled."""
+        now = time.monotonic()
+        for pool, demand in list(self._demand.items()):
+            wanted = {digests: each.wanted(_RANGE, now) for digests, each in demand.items()}
+            for digests in [digests for digests, count in wanted.items() if not count]:
+                del demand[digests]
+            if demand:
+                self._tell(pool, wanted, now)
+            else:
+                del self._demand[pool]
+        known = {digests for demand in self._demand.values() for digests in demand}
+        self._layers = {digests: layers for digests, layers in self._layers.items() if digests in known}
+
+    def _tell(self, pool: Name, wanted: dict[Digests, int], now: float) -> None:
+        pods = {pod.uid: pod for _, pod in self._idle(*pool) if self._willing(pod.uid, now)}
+        idle = {uid: self._held[uid].digests if uid in self._held else () for uid in pods}
+        for uid, digests in layers_ahead.to_hold(idle, wanted).items():
+            hold = self._held[uid] = _Hold(digests)
+            self._tasks.start(self._hold(pool[0], pods[uid], hold, self._layers[digests]))
+
+    def _willing(self, uid: str, now: float) -> bool:
+        found = self._held.get(uid)
+        if found is not None and found.failed is not None:
+            if now - found.failed < _RETRY_S:
+                return False
+            del self._held[uid]
+        return True
+
+    async def _hold(self, namespace: str, pod: PodView, hold: _Hold, layers: list[DeployedLayer]) -> None:
+        async with self._slots.hold(namespace):
+            if self._held.get(pod.uid) is not hold:
+                return  # it was taken meanwhile
+            why = await self._said(namespace, pod, layers)
+        if why:
+            hold.failed = time.monotonic()
+            log.info("pod %s of %s does not hold layers: %s", pod.uid, namespace, why)
+        else:
+            hold.whole = True
+
+    async def _said(self, namespace: str, pod: PodView, layers: list[DeployedLayer]) -> str:
+        """Why a pod does not hold the layers that it was told to; empty once it does."""
+        addressed = [ArchiveReference(each.sha256, each.size, self._archives.address(each)) for each in layers]
+        body = environment_protocol.encode_layers(addressed)
+        headers = {"Authorization": f"Bearer {tokens.pool_token(self._key, namespace)}"}
+        head = request_head("POST", environment_protocol.HOLD, pod.ip, headers, len(body))
+        try:
+            connection = await connect(pod.ip, environment_protocol.CONTROL_PORT, lambda _: None)
+            try:
+                async with asyncio.timeout(_UNPACKING_S):
+                    status, _, answer = await connection.call(head, body)
+            finally:
+                connection.close()
+        except (OSError, TimeoutError) as error:
+            return str(error) or type(error).__name__
+        return "" if status == 200 else f"{status} {answer[:300].decode(errors='replace')}"
