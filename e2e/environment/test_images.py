@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ def handler(event, context):
     if event.get("exit"):
         os._exit(3)
     time.sleep(event.get("sleep", 0))
+    bytearray(event.get("megabytes", 0) << 20)
     files = os.listdir("/tmp")
     open("/tmp/kept", "w").close()
     return {"event": event, "files": files, "cwd": os.getcwd(), "pid": os.getpid(), "handler": os.environ["_HANDLER"]}
@@ -95,8 +97,16 @@ def test_the_official_client_runs_behind_its_entry_point(account: Account, pytho
         assert answer["Payload"]["errorType"] == kind, answer
         assert account.invoke("client", {})["Payload"]["files"] == ["kept"]
     assert len(account.environments("client")) == 1
-    log = account.invoke("client", {}, LogType="Tail")
-    assert "REPORT RequestId" in base64.b64decode(log["LogResult"]).decode()
+    assert 10 < used_mb(account, "client", {}) < 100
+    assert 100 < used_mb(account, "client", {"megabytes": 100}) < 256
+
+
+def used_mb(account: Account, name: str, event: Any) -> int:
+    """What the REPORT of an invocation says of its memory."""
+    log = base64.b64decode(account.invoke(name, event, LogType="Tail")["LogResult"]).decode()
+    found = re.search(r"REPORT RequestId.*Max Memory Used: (\d+) MB", log)
+    assert found is not None, log
+    return int(found[1])
 
 
 def test_what_is_no_lambda_image_is_said(account: Account, python_image: str) -> None:

@@ -3,14 +3,18 @@
  * all that it started when the agent says so, and tells how it ended. It is linked statically: the image may have no library,
  * no shell and no file but its program.
  *
- * usage: launcher SOCKET FIFO
+ * usage: launcher SOCKET FIFO [CGROUPS EXTENSIONS]
  *
  * SOCKET is the agent's. It sends "start SIZE\n" and SIZE bytes of strings that each end with a zero byte: the working
  * directory, the number of arguments, the arguments, and variables (NAME=value) that are added to those of the image; or
  * "kill\n". It gets "ended STATUS KILOBYTES\n", the wait status and the most that was resident, or "term\n" when the
- * container was asked to end. What the program prints goes to FIFO. Without an agent there is nothing to do: we end.
+ * container was asked to end. First of all it gets "extension NAME\n" for each extension that the image has, and "memory\n"
+ * with two open files of our control group, where the node shows them, since only we see it: the most memory that the
+ * container ever used, and what it uses now. What the program prints goes to FIFO. Without an agent there is nothing to do:
+ * we end.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -21,6 +25,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -132,6 +137,58 @@ static int connected(const char *path) {
   }
 }
 
+static void tell_extensions(const char *folder) {
+  DIR *opened = opendir(folder);
+  struct dirent *found;
+  while (opened != NULL && (found = readdir(opened)) != NULL) {
+    struct stat about;
+    char text[sizeof found->d_name + 16];
+    if (fstatat(dirfd(opened), found->d_name, &about, 0) != 0 || !S_ISREG(about.st_mode)) continue;
+    if ((about.st_mode & 0111) == 0 || strchr(found->d_name, '\n') != NULL) continue;
+    snprintf(text, sizeof text, "extension %s\n", found->d_name);
+    tell(text);
+  }
+  if (opened != NULL) closedir(opened);
+}
+
+/* Opens the marks of our control group, of version 2 or 1; whether they are there. */
+static int open_marks(const char *folder, int *files) {
+  static const char *const names[2][2] = {
+      {"memory.peak", "memory.current"}, {"memory/memory.max_usage_in_bytes", "memory/memory.usage_in_bytes"}};
+  int groups = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = 0;
+  for (int version = 0; groups >= 0 && !found && version < 2; version++) {
+    for (int i = 0; i < 2; i++) files[i] = openat(groups, names[version][i], O_RDONLY | O_CLOEXEC);
+    found = files[0] >= 0 && files[1] >= 0;
+    for (int i = 0; !found && i < 2; i++)
+      if (files[i] >= 0) close(files[i]);
+  }
+  if (groups >= 0) close(groups);
+  return found;
+}
+
+static void show_memory(const char *folder) {
+  int files[2];
+  if (!open_marks(folder, files)) {
+    tell("memory\n");
+    return;
+  }
+  char text[] = "memory\n";
+  union {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(sizeof files)];
+  } control = {0};
+  struct iovec part = {.iov_base = text, .iov_len = sizeof text - 1};
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+  struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof files);
+  memcpy(CMSG_DATA(rights), files, sizeof files);
+  if (sendmsg(agent, &message, MSG_NOSIGNAL) < 0) exit(0);
+  for (int i = 0; i < 2; i++) close(files[i]);
+}
+
 /* What is ours, or Kubernetes', is nothing for the function. */
 static void forget_variables(void) {
   for (char **at = environ; *at != NULL;) {
@@ -163,7 +220,7 @@ static size_t obey(char *received, size_t size) {
 int main(int count, char **arguments) {
   static char received[PAYLOAD_MAX + 64];
   size_t size = 0;
-  if (count != 3) return 2;
+  if (count != 3 && count != 5) return 2;
   sigset_t handled, before;
   struct sigaction action = {.sa_handler = on_signal};
   sigaction(SIGTERM, &action, NULL);
@@ -173,6 +230,8 @@ int main(int count, char **arguments) {
   agent = connected(arguments[1]);
   output = open(arguments[2], O_WRONLY | O_CLOEXEC);
   if (output < 0) return 1;
+  tell_extensions(count == 5 ? arguments[4] : "/opt/extensions");
+  show_memory(count == 5 ? arguments[3] : "/sys/fs/cgroup");
   sigemptyset(&handled);
   sigaddset(&handled, SIGTERM);
   sigaddset(&handled, SIGCHLD);

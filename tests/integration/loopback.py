@@ -66,6 +66,8 @@ class Agents:
         """Those of functions' own images; each ends with its agent."""
         self.launcher: Path | None = None
         """The program that becomes process 1 there."""
+        self.unpulled = ""
+        """Why the node gets no image of a function; empty when it does."""
         self._unready: dict[str, str] = {}
         self.schedules: Callable[[Object], bool] = lambda _: True
         """Whether a pod finds a place."""
@@ -127,11 +129,12 @@ class Agents:
                             break
                 assert self.processes[name].poll() is None, (root / "agent.log").read_text()
                 await asyncio.sleep(0.02)
-        if shared is not None:
+        unpulled = self.unpulled if shared is not None else ""
+        if shared is not None and not unpulled:
             self.containers.append(_container(shared))
         probe = container["readinessProbe"]["httpGet"]["path"]
         ready = probe == environment_protocol.HEALTH
-        await self.report(name, ready=ready, ip=ip)
+        await self.report(name, ready=ready, ip=ip, unpulled=unpulled)
         if not ready:
             self._unready[name] = f"http://{ip}:{environment_protocol.CONTROL_PORT}{probe}"
 
@@ -145,13 +148,14 @@ class Agents:
                             del self._unready[name]
                             await self.report(name, ready=True)
 
-    async def report(self, name: str, *, ready: bool, ip: str | None = None) -> None:
+    async def report(self, name: str, *, ready: bool, ip: str | None = None, unpulled: str = "") -> None:
         """A status as a kubelet, or the node controller in its place, writes it."""
+        waiting = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": unpulled}}} if unpulled else {}
         status: Object = {
             "phase": "Running",
             "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
             "containerStatuses": [
-                {"name": labels.CONTAINER, "ready": ready, "restartCount": 0, "image": "", "imageID": ""}
+                {"name": labels.CONTAINER, "ready": ready, "restartCount": 0, "image": "", "imageID": "", **waiting}
             ],
         }
         if ip is not None:

@@ -39,6 +39,12 @@ class Pod:
     agent: Any
     launcher: subprocess.Popen[bytes]
     program: Path
+    cgroups: Path
+
+    def uses(self, megabytes: int, peak: int) -> None:
+        """What the kernel says of its container's memory."""
+        for name, value in (("memory.current", megabytes), ("memory.peak", peak)):
+            (self.cgroups / name).write_text(f"{value << 20}\n")
 
     def specialize(self, **function: Any) -> Any:
         """Hands a function over whose image runs the program."""
@@ -67,13 +73,21 @@ def pod(start: Callable[..., Any], launcher: Path, tmp_path: Path) -> Iterator[P
     program.write_text(PROGRAM)
     image = {"PATH": os.environ["PATH"], "FROM_IMAGE": "1", "OVERRIDDEN": "image"}
     image |= {"KUBELAMBDA_SECRET": "ours", "KUBERNETES_PORT": "1"}
-    command = [shared / "launcher", shared / "agent.sock", shared / "output"]
+    cgroups = tmp_path / "cgroups"
+    cgroups.mkdir()
+    for name in ("memory.current", "memory.peak"):
+        (cgroups / name).write_text("1048576\n")
+    extensions = tmp_path / "extensions"
+    extensions.mkdir()
+    (extensions / "data").touch(mode=0o644)
+    (extensions / "the tracer").touch(mode=0o755)
+    command = [shared / "launcher", shared / "agent.sock", shared / "output", cgroups, extensions]
     with subprocess.Popen(command, env=image) as process:
         deadline = time.monotonic() + 90
         while agent.call("GET", "/claimable").status != 200:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        yield Pod(agent, process, program)
+        yield Pod(agent, process, program, cgroups)
         process.kill()
 
 
@@ -103,6 +117,24 @@ def test_what_it_prints_is_in_the_log_of_the_invocation(pod: Pod) -> None:
     assert "INIT_START" not in pod.agent.log_file.read_text()  # of a runtime of ours
     log = pod.agent.invoke({"a": 1}, tail=True).log
     assert "handled {'a': 1}\nEND" in log
+
+
+def test_extensions_of_the_image_are_seen(pod: Pod) -> None:
+    """None is started, since nothing serves them, and the log says so."""
+    assert pod.specialize().json["status"] == "ready"
+    assert pod.agent.logged("EXTENSION\tName: the tracer\tState: LaunchError")
+    assert "Name: data" not in pod.agent.log_file.read_text()
+
+
+def test_its_memory_is_what_the_kernel_says_of_its_container(pod: Pod) -> None:
+    """Less what was used before it began; the most there ever was, also after a reset (§9)."""
+    pod.uses(2, 2)
+    pod.specialize()
+    pod.uses(32, 32)
+    assert "Max Memory Used: 30 MB" in pod.agent.invoke({}, tail=True).log
+    pod.uses(12, 52)
+    assert "Max Memory Used: 50 MB" in pod.agent.invoke({"exit": 1}, tail=True).log
+    assert "Max Memory Used: 50 MB" in pod.agent.invoke({}, tail=True).log
 
 
 @pytest.mark.parametrize(
@@ -136,6 +168,15 @@ def test_what_is_no_lambda_image_is_said(pod: Pod, command: tuple[str, ...]) -> 
     answer = pod.agent.invoke({}, tail=True)
     assert answer.json["errorType"] == "Runtime.ExitError"
     assert "/no/such/program: No such file" in answer.log or "without providing a reason" in answer.log
+
+
+def test_an_image_that_waits_for_nothing_times_out(pod: Pod) -> None:
+    """It runs, and never asks for an event: INIT ends at its limit, and so does the first invocation (§3.3.1)."""
+    assert pod.specialize(command=("/bin/sleep", "600"), init_timeout=0.5, timeout=1).json["status"] == "init-timeout"
+    answer = pod.agent.invoke({}, tail=True)
+    assert answer.json["errorType"] == "Sandbox.Timedout"
+    assert answer.json["errorMessage"].endswith("Error: Task timed out after 1.00 seconds")
+    assert "Status: timeout" in answer.log
 
 
 def test_an_end_is_passed_on(pod: Pod) -> None:

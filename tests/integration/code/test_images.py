@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from aiohttp import web
+from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
 from tests.integration.functions import Functions, condition, eventually
 from tests.integration.processes import Installation
 
@@ -67,6 +68,15 @@ class Registry:
         if digest not in self.documents:
             raise web.HTTPNotFound
         return web.Response(body=self.documents[digest], content_type=INDEX)
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane) -> Iterator[Installation]:
+    """An installation that asks registries every second whether they still have what is deployed."""
+    folder = tmp_path_factory.mktemp("installation")
+    found = Installation(folder, control_plane, SYSTEM_NAMESPACE, images={"recheckSeconds": 1})
+    yield found
+    found.stop()
 
 
 @pytest.fixture
@@ -165,3 +175,22 @@ async def test_a_version_keeps_its_image(running: Installation, functions: Funct
     assert await eventually(lambda: versions(1)) == [first]
     image(functions, "app", registry.uri("team/next"), publish=True)
     assert sorted(await eventually(lambda: versions(2))) == sorted([first, second])
+
+
+async def test_a_deployed_image_that_is_gone_is_said(
+    running: Installation, functions: Functions, registry: Registry
+) -> None:
+    """Deleted or denied: it stays deployed, for the nodes that have it, and its function says so until it is back."""
+    digest = registry.push("team/app", Entrypoint=["/entry"])
+    image(functions, "app", registry.uri("team/app"))
+    deployed = (await functions.ready("app"))["deployed"]
+    document = registry.documents.pop(digest)
+    status = await functions.until("app", lambda found: found.get("lastUpdateStatusReasonCode") == "ImageDeleted")
+    assert (status["state"], status["lastUpdateStatus"], status["deployed"]) == ("Active", "Failed", deployed)
+    assert condition(status, "CodeReady")["reason"] == "ImageDeleted"
+    registry.documents[digest] = document
+    await functions.ready("app")
+    registry.denied.add("team/app")
+    await functions.until("app", lambda found: found.get("lastUpdateStatusReasonCode") == "ImageAccessDenied")
+    registry.denied.clear()
+    assert (await functions.ready("app"))["deployed"] == deployed

@@ -72,3 +72,24 @@ async def test_an_image_is_taken_from_the_pool_of_its_digest(cluster: Cluster, i
         return await cluster.claimed_pods() == [pooled]
 
     await eventually(claimed)
+
+
+async def test_an_image_that_its_node_cannot_pull_is_said_at_once(cluster: Cluster, image: dict[str, Any]) -> None:
+    """And not after the two minutes that a start may take; when it can, the function answers."""
+    await cluster.function("app", "", **image)
+    cluster.agents.unpulled = "Back-off pulling image: not found"
+    await cluster.frontend()
+    answer = await cluster.invoke("app")
+    assert answer.status == 502, answer
+    assert "registry.example/team/app:v1 cannot be pulled: Back-off pulling image: not found" in answer.json["Message"]
+
+    async def gone() -> bool:
+        return await cluster.pods() == []
+
+    await eventually(gone)
+    cluster.agents.unpulled = ""
+
+    async def answers() -> bool:
+        return (await cluster.invoke("app", 3)).status == 200
+
+    await eventually(answers)

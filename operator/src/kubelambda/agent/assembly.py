@@ -69,11 +69,13 @@ def _serve_container(loop: EventLoop, shared: Path, api_port: int) -> None:
     launcher = os.environ.get(environment_protocol.ENV_LAUNCHER) or environment_protocol.LAUNCHER
     source, _ = container_process.prepare(shared, Path(launcher))
     runtime = container_process.ContainerProcess(shared, loop)
+    memory = Memory(loop, lambda: None, root / "nobody's")  # the control group that we see is our own
+    runtime.on_memory = memory.marked
     sandbox = Sandbox(
         paths=Paths(root / "var/task", root / "opt", root / "var/runtime", f"127.0.0.1:{api_port}"),
         runtime=runtime,
         log=EnvironmentLog(sys.stdout.fileno(), source, loop),
-        memory=Memory(loop, lambda: None, root / "nobody's"),  # the control group that we see is our own
+        memory=memory,
         space=_space(root, loop),
         loop=loop,
         finished=loop.stop,

@@ -214,6 +214,8 @@ class ImageSettings(Model):
     """Registries, as `host:port`, that are spoken to without TLS."""
     credentials_file: str | None = None
     """File that `docker login` writes: credentials of registries, for the operator."""
+    recheck_seconds: Annotated[float, Field(gt=0)] = 600
+    """How often a registry is asked whether it still has a deployed image."""
 
 
 class S3Settings(Model):

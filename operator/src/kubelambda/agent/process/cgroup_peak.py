@@ -1,4 +1,4 @@
-"""The most memory that our container ever used, by the kernel's own mark."""
+"""The most memory that a container ever used, by the kernel's own mark."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,8 @@ class CgroupPeak:
     The mark counts cached files too, as Lambda's does. It stays open: we ask after every invocation.
     """
 
-    def __init__(self, peak: int, current: Path) -> None:
+    def __init__(self, peak: int, current: int) -> None:
+        """Descriptors of the mark, and of what is used now."""
         self._peak = peak
         self._current = current
         self._platform_kb = 0
@@ -26,23 +27,21 @@ class CgroupPeak:
     def find(cls, folder: Path) -> Self | None:
         """The mark of the container whose control groups are mounted at `folder`; None where a pod cannot read it."""
         for peak, current in _FILES:
+            opened: list[int] = []
             try:
-                descriptor = os.open(folder / peak, os.O_RDONLY | os.O_CLOEXEC)
+                opened += (os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC) for name in (peak, current))
+                found = cls(*opened)
+                if found.mark_kb() > 0:
+                    return found
             except OSError:
-                continue
-            found = cls(descriptor, folder / current)
-            if found.mark_kb() > 0:
-                return found
-            os.close(descriptor)
+                pass
+            for descriptor in opened:
+                os.close(descriptor)
         return None
 
     def begin(self, runtime_kb: int) -> None:
         """The function begins, in a process that has `runtime_kb` resident: the rest of what is used is ours."""
-        try:
-            used_kb = int(self._current.read_bytes()) // 1024
-        except (OSError, ValueError):
-            used_kb = 0
-        self._platform_kb = max(0, used_kb - runtime_kb)
+        self._platform_kb = max(0, _kilobytes(self._current) - runtime_kb)
 
     def used_kb(self) -> int:
         """The most that the function used."""
@@ -50,7 +49,11 @@ class CgroupPeak:
 
     def mark_kb(self) -> int:
         """The kernel's mark; 0 when it cannot be read."""
-        try:
-            return int(os.pread(self._peak, 32, 0)) // 1024
-        except (OSError, ValueError):
-            return 0
+        return _kilobytes(self._peak)
+
+
+def _kilobytes(descriptor: int) -> int:
+    try:
+        return int(os.pread(descriptor, 32, 0)) // 1024
+    except (OSError, ValueError):
+        return 0

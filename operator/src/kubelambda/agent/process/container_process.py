@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from kubelambda.agent.process.cgroup_peak import CgroupPeak
 from kubelambda.agent.process.configuration import Unusable
 from kubelambda.agent.process.process import Ended
 from kubelambda.api.environment_protocol import Specialization
@@ -15,6 +16,7 @@ SOCKET = "agent.sock"
 FIFO = "output"
 LAUNCHER = "launcher"
 _READ_BYTES = 4096
+_DESCRIPTORS = 2
 
 
 def prepare(shared: Path, launcher: Path) -> tuple[int, int]:
@@ -37,11 +39,15 @@ class ContainerProcess:
         self._loop = loop
         self._launcher: socket.socket | None = None
         self._received = b""
+        self._introduced = False
+        self.extensions: list[str] = []
         self.running = False
         self.on_end: Callable[[Ended], None] = lambda _: None
         """Called with a program that ended."""
         self.on_term: Callable[[], None] = lambda: None
         """Called when the container is asked to end, which Kubernetes does before it asks us."""
+        self.on_memory: Callable[[CgroupPeak], None] = lambda _: None
+        """Called with the mark of the container's memory, where its node shows one."""
         address = shared / SOCKET
         address.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX)
@@ -53,12 +59,12 @@ class ContainerProcess:
     @property
     def absence(self) -> str:
         """Why nothing can be started; empty once it can."""
-        return "" if self._launcher is not None else "the container of the function's image has not started"
+        return "" if self._introduced else "the container of the function's image has not started"
 
     def start(self, wanted: Specialization, variables: dict[str, str]) -> None:
         """Starts the program. Raises `Unusable`."""
         if self._launcher is None:
-            raise Unusable(self.absence)
+            raise Unusable("the container of the function's image has ended, or not started")
         if not wanted.command:
             raise Unusable("the image has no entry point and no command, and neither has imageConfig")
         given = [f"{name}={value}" for name, value in variables.items()]
@@ -96,21 +102,28 @@ class ContainerProcess:
         if launcher is None:
             return
         try:
-            data = launcher.recv(_READ_BYTES)
+            data, descriptors, _, _ = socket.recv_fds(launcher, _READ_BYTES, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
         except OSError:
-            data = b""
+            data, descriptors = b"", []
         if not data:
             self._lost()
             return
+        if len(descriptors) == _DESCRIPTORS:
+            self.on_memory(CgroupPeak(*descriptors))
         *lines, self._received = (self._received + data).split(b"\n")
         for line in lines:
-            self._hear(line.split())
+            self._hear(line)
 
-    def _hear(self, words: list[bytes]) -> None:
-        if words[:1] == [b"term"]:
+    def _hear(self, line: bytes) -> None:
+        word, _, rest = line.partition(b" ")
+        if word == b"extension":
+            self.extensions.append(os.fsdecode(rest))
+        elif word == b"memory":
+            self._introduced = True
+        elif word == b"term":
             self.on_term()
-        elif words[:1] == [b"ended"]:
-            self._ended(int(words[1]), int(words[2]))
+        elif word == b"ended":
+            self._ended(*map(int, rest.split()))
 
     def _ended(self, status: int, peak_kb: int) -> None:
         if self.running:
@@ -119,7 +132,7 @@ class ContainerProcess:
 
     def _lost(self) -> None:
         """The container ended, and all that was in it: memory ran out, as a rule. It is never used again."""
-        launcher, self._launcher = self._launcher, None
+        launcher, self._launcher, self._introduced = self._launcher, None, False
         if launcher is not None:
             self._loop.remove_reader(launcher.fileno())
             launcher.close()

@@ -40,6 +40,10 @@ class Memory:
             self._peak_kb = max(self._peak_kb, self._cgroup.used_kb())
         return max(1, -(-self._peak_kb // 1024))
 
+    def marked(self, cgroup: CgroupPeak) -> None:
+        """The function runs in another container, and this is the kernel's mark of it."""
+        self._cgroup = cgroup
+
     def initializing(self) -> None:
         """The function begins."""
         pid = self._runtime_pid()

@@ -1,6 +1,7 @@
 """The container image of a function: looked up once for each name that its spec gives, and pinned by its digest."""
 
 import logging
+import random
 from functools import partial
 
 from pydantic import ValidationError
@@ -18,10 +19,12 @@ from kubelambda.core.code.image_manifest import UnusableImage
 from kubelambda.core.code.image_reference import parse_image
 from kubelambda.core.function.observation import Problem
 from kubelambda.kube.errors import NotFound
+from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS
 
 KIND = "ImageLookup"
 WORKERS = 4
+_REFUSALS = (Reason.IMAGE_DELETED, Reason.IMAGE_ACCESS_DENIED)
 
 log = logging.getLogger(__name__)
 
@@ -36,18 +39,19 @@ def resolve(
 ) -> DeployedImage | Problem | None:
     """The image to deploy; or the problem; or None while it is looked up.
 
-    What a tag names is looked up when the function names it, and kept: a tag that moves changes nothing (§1.3).
+    What a tag names is looked up when the function names it, and kept: a tag that moves changes nothing (§1.3). Of a
+    deployed image its registry is asked again and again: one that is gone is a problem before a node needs it.
     """
     uri = spec.code.image_uri or ""
-    found: DeployedImage | Problem | None = deployed
-    if deployed is None or deployed.uri != uri:
-        known = state.images.get(key)
-        if known is None or known.uri != uri:
-            lookup = Key(KIND, key.namespace, key.name)
-            if not context.queues.of(KIND).is_running(lookup):
-                context.queues.add(lookup)
-            return None
-        found = known.outcome
+    pinned = deployed if deployed is not None and deployed.uri == uri else None
+    known = state.images.get(key)
+    if known is None or known.uri != uri:
+        lookup = Key(KIND, key.namespace, key.name)
+        if not context.queues.of(KIND).is_running(lookup):
+            context.queues.add(lookup)
+    found = known.outcome if known is not None and known.uri == uri else None
+    if pinned is not None and not (isinstance(found, Problem) and found.reason in _REFUSALS):
+        found = pinned
     if not isinstance(found, DeployedImage):
         return found
     image = found.model_copy(update={"config": spec.image_config or ImageConfig()})
@@ -68,17 +72,25 @@ async def reconcile(state: CodeState, context: Context, key: Key) -> Outcome:
     if uri is None:
         state.images.pop(asker, None)
         return None
-    outcome = await _looked_up(context, uri)
-    state.images[asker] = ImageLookup(uri, outcome)
-    context.queues.add(asker)
+    outcome = await _looked_up(context, uri, _pinned(body, uri))
+    before, after = state.images.get(asker), ImageLookup(uri, outcome)
+    if after != before:
+        state.images[asker] = after
+        context.queues.add(asker)
     if isinstance(outcome, Problem):
         log.info("function %s/%s: %s", key.namespace, key.name, outcome.message)
         return None if outcome.terminal else BackOff()
-    return None
+    return context.settings.images.recheck_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
 
 
-async def _looked_up(context: Context, uri: str) -> DeployedImage | Problem:
-    reference = parse_image(uri)
+def _pinned(body: Object, uri: str) -> str:
+    """The deployed image by its digest; empty when the function names another one."""
+    image = ((body.get("status") or {}).get("deployed") or {}).get("image") or {}
+    return str(image.get("reference", "")) if image.get("uri") == uri else ""
+
+
+async def _looked_up(context: Context, uri: str, pinned: str) -> DeployedImage | Problem:
+    reference = parse_image(pinned or uri)
     if isinstance(reference, Problem):
         return reference
     try:
