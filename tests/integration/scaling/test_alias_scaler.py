@@ -93,6 +93,50 @@ async def test_a_source_that_is_away_freezes_every_alias_and_one_sentence_says_s
     assert (found["scaling"]["capacity"], found["conditions"][0]["status"]) == (8, "True")
 
 
+async def test_schedules_that_cannot_be_used_are_named_and_stop_nobody_else(client: KubeClient, namespace: str) -> None:
+    """Never due, in no time zone, or before there are times: their aliases say so, and keep what they have."""
+    never = {"name": "leap", "schedule": "cron(0 0 29 2 ? 2100)", "minCapacity": 9}
+    nowhere = {
+        "name": "morning",
+        "schedule": "cron(0 8 ? * MON-FRI *)",
+        "timezone": "Europe/Atlantis",
+        "minCapacity": 9,
+    }
+    ancient = {"name": "dawn", "schedule": "at(0001-01-01T00:00:00)", "timezone": "Asia/Tokyo", "minCapacity": 9}
+    for name, action in (("never", never), ("nowhere", nowhere), ("ancient", ancient)):
+        await make_alias(client, namespace, name, {"provisionedConcurrentExecutions": 4, "scheduledActions": [action]})
+    await make_alias(client, namespace, "other", {"provisionedConcurrentExecutions": 4, "targetTracking": TRACKING})
+    readings = Readings()
+    readings.utilization[ScalableTarget(namespace, "fn", "other")] = 1.0
+    await AliasScaler(client, readings, Alarms(), ScalingMetrics(CollectorRegistry())).evaluate_all(NOW)
+    for name, text in (
+        ("never", "scheduled action leap: 'cron(0 0 29 2 ? 2100)' never fires"),
+        ("nowhere", "scheduled action morning: there is no time zone 'Europe/Atlantis'"),
+        ("ancient", "scheduled action dawn: at(0001-01-01T00:00:00) is no time"),
+    ):
+        found = await status(client, namespace, name)
+        (condition,) = found["conditions"]
+        assert (condition["status"], condition["reason"]) == ("False", "InvalidSchedule")
+        assert condition["message"].startswith(text)
+        assert found["scaling"]["capacity"] == 4
+    notes = [event["note"] for event in (await client.list(EVENTS, namespace))["items"] if event["type"] == "Warning"]
+    assert len(notes) == 3
+    assert (await status(client, namespace, "other"))["scaling"]["capacity"] == 8
+
+
+async def test_an_alias_that_cannot_be_evaluated_stops_nobody_else(client: KubeClient, namespace: str) -> None:
+    """Whatever somebody wrote into its status."""
+    for name in ("broken", "other"):
+        await make_alias(client, namespace, name, {"provisionedConcurrentExecutions": 4, "targetTracking": TRACKING})
+    garbage = {"status": {"scaling": {"capacity": 4, "specified": 4, "scaledOutAt": "yesterday"}}}
+    await client.patch(ALIASES, "fn-broken", garbage, namespace, subresource="status")
+    readings = Readings()
+    readings.utilization = {ScalableTarget(namespace, "fn", name): 1.0 for name in ("broken", "other")}
+    await AliasScaler(client, readings, Alarms(), ScalingMetrics(CollectorRegistry())).evaluate_all(NOW)
+    assert (await status(client, namespace, "broken"))["scaling"]["capacity"] == 4
+    assert (await status(client, namespace, "other"))["scaling"]["capacity"] == 8
+
+
 async def test_it_writes_beside_the_operator_and_leaves_with_the_target(client: KubeClient, namespace: str) -> None:
     """The operator's conditions stay; what the scaler wrote goes when nothing scales any more."""
     await make_alias(client, namespace, "live", {"targetTracking": TRACKING})

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from kubelambda.api.conditions import conditions_of, merge, timestamp
 from kubelambda.api.kinds.alias import AliasSpec, AliasStatus, ScalingActivity
 from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyState
+from kubelambda.api.reasons import Reason
 from kubelambda.autoscaler.scaling_metrics import ScalingMetrics
 from kubelambda.autoscaler.utilization import ScalableTarget, Utilization, UtilizationReader, UtilizationUnavailable
 from kubelambda.core.scaling.alias_scaling import AliasMetrics, ScalingOutcome, decide_scaling, scales
@@ -55,11 +56,14 @@ class AliasScaler:
             unavailable = str(error)
         self._metrics.begin()
         async for body in self._client.each(ALIASES):
+            metadata = body["metadata"]
             try:
                 await self._evaluate(body, known, unavailable, now)
             except (ValidationError, KubeError) as error:
-                metadata = body["metadata"]
                 log.warning("alias %s/%s is not scaled: %s", metadata["namespace"], metadata["name"], error)
+            except Exception:
+                # A loop that ends would take the operator with it, for everybody.
+                log.exception("alias %s/%s is not scaled", metadata["namespace"], metadata["name"])
         self._metrics.end()
 
     async def _evaluate(
@@ -72,7 +76,7 @@ class AliasScaler:
         if wanted is not None and (said := before.provisioned_concurrency) is not None:
             failed = said.status is ProvisionedConcurrencyState.FAILED
             self._metrics.provisioned(target, requested=said.requested, failed=failed)
-        if wanted is None or not scales(wanted):
+        if wanted is None or not scales(wanted) or _is_another(before):
             if before.scaling is not None:
                 await self._apply(body, {})
             return
@@ -118,6 +122,11 @@ class AliasScaler:
         metadata = {"name": body["metadata"]["name"], "namespace": body["metadata"]["namespace"]}
         manifest = {"metadata": metadata, "status": status}
         await self._client.apply(ALIASES, manifest, manager=FIELD_MANAGER, subresource="status")
+
+
+def _is_another(status: AliasStatus) -> bool:
+    """Whether an older object is this alias already, whose utilization it would take for its own."""
+    return any(each.type == "Ready" and each.reason == Reason.DUPLICATE for each in status.conditions)
 
 
 def _metrics(found: Utilization | None, status: AliasStatus) -> AliasMetrics:

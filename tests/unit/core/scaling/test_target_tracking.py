@@ -81,6 +81,14 @@ def test_samples_of_the_future_freeze_and_say_so() -> None:
     assert "clocks differ" in decision.why
 
 
+@pytest.mark.parametrize("at", [math.nan, math.inf, -math.inf])
+def test_samples_without_a_time_freeze_and_say_so(at: float) -> None:
+    """They are of no period."""
+    decision = scale(POLICY, 10, [*minutes(1.0, 1.0, 1.0), Sample(at, 1.0)], now=NOW)
+    assert (decision.capacity, decision.valid) == (10, False)
+    assert "without a time" in decision.why
+
+
 def test_the_capacity_stays_within_its_limits() -> None:
     """Clamped in both directions, and said so."""
     narrow = TrackingPolicy(target=0.5, minimum=4, maximum=12)

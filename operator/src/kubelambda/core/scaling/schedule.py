@@ -111,7 +111,7 @@ def parse_schedule(expression: str, timezone: str = "UTC") -> Schedule:
 def _moment(text: str, zone: ZoneInfo) -> datetime:
     try:
         return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=zone).astimezone(UTC)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InvalidSchedule(f"at({text}) is no time: write at(yyyy-mm-ddThh:mm:ss)") from error
 
 
@@ -149,7 +149,7 @@ def _parse_years(expression: str, text: str) -> frozenset[int] | None:
     years: set[int] = set()
     for part in text.split(","):
         match = re.fullmatch(r"(\d{4}|\*)(?:-(\d{4}))?(?:/(\d{1,3}))?", part)
-        if match is None or match[3] == "0":
+        if match is None or (match[3] and not int(match[3])):
             raise InvalidSchedule(f"{expression!r}: {part!r} is no year between 1970 and {_YEAR_MAX}")
         first = 1970 if match[1] == "*" else int(match[1])
         last = int(match[2]) if match[2] else (_YEAR_MAX if match[3] else first)

@@ -145,6 +145,8 @@ def _nonsense(samples: Sequence[Sample], now: float, alarms: Alarms) -> str:
     for sample in samples:
         if not math.isfinite(sample.utilization) or not 0.0 <= sample.utilization <= UTILIZATION_MAX:
             return f"a utilization of {sample.utilization:g} was reported"
+        if not math.isfinite(sample.at):
+            return "a sample without a time was reported"
         if sample.at > now + alarms.period:
             return f"a sample comes from {sample.at - now:.0f} s ahead: the clocks differ"
     return ""
