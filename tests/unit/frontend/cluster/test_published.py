@@ -88,6 +88,17 @@ def test_of_two_objects_with_one_number_the_older_one_is_the_version() -> None:
     assert list(found.functions("team")) == []
 
 
+def test_an_object_that_only_repeats_a_version_is_none() -> None:
+    """Though it may be the older one: it waited for the function while another one published."""
+    found, _ = published()
+    repeats = {"metadata": {"creationTimestamp": "2026-01-01"}, "spec": {"functionName": "f"}}
+    second = views.version_view(repeats | {"status": {"version": "1", "state": "Active"}})
+    first = version("1", "2026-01-02")
+    found.version_changed(("team", "asked-early"), None, second)
+    found.version_changed(("team", "f-1"), None, first)
+    assert found.version(F, "1") is first
+
+
 def test_an_alias_leads_where_the_operator_routes_it() -> None:
     """Not where its spec says; and nowhere before it is routed."""
     found, heard = published()
@@ -101,13 +112,14 @@ def test_an_alias_leads_where_the_operator_routes_it() -> None:
 
 
 def test_of_two_objects_that_are_one_alias_the_older_one_counts() -> None:
-    """By name where they are of one second."""
+    """Of two of one second it is the one that the operator routes: the other one says that it is another's."""
     found, _ = published()
     found.alias_changed(("team", "b"), None, alias("live", "2", "2026-01-01"))
     found.alias_changed(("team", "a"), None, alias("live", "1", "2026-01-02"))
     assert found.route(F, "live") == AliasRoute("2")
-    found.alias_changed(("team", "0"), None, alias("live", "9", "2026-01-01"))
-    assert found.route(F, "live") == AliasRoute("9")
+    for name in ("0", "z"):
+        found.alias_changed(("team", name), None, alias("live", None, "2026-01-01"))
+        assert found.route(F, "live") == AliasRoute("2")
 
 
 def test_provisioned_concurrency_is_known_by_qualifier() -> None:

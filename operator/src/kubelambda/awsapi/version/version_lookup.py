@@ -37,9 +37,13 @@ async def aliases_of(services: Services, function: Object) -> list[Object]:
 
 
 async def find_alias(services: Services, function: Object, alias: str) -> Object | None:
-    """An alias; of two objects that claim to be it, the older one."""
+    """An alias; of two objects that claim to be it, the older one, and of one second the one that leads somewhere."""
     found = [body for body in await _owned(services, ALIASES, function) if body["spec"]["name"] == alias]
-    return min(found, key=lambda body: str(body["metadata"]["creationTimestamp"]), default=None)
+    return min(found, key=_age, default=None)
+
+
+def _age(alias: Object) -> tuple[str, bool]:
+    return str(alias["metadata"]["creationTimestamp"]), "routedVersion" not in (alias.get("status") or {})
 
 
 async def find_version(services: Services, function: Object, number: str) -> Object | None:

@@ -1,5 +1,6 @@
 """What others may know of an Alias: which versions it uses, and what it wants provisioned."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from sys import intern
 
@@ -35,6 +36,21 @@ class AliasFacts:
     moving: bool
     settled: bool
     """Whether its status speaks of its spec and says Ready."""
+
+    @property
+    def rank(self) -> tuple[str, bool, str]:
+        """Of objects that are one alias the first is it: the older one, or of one second the one that callers get."""
+        return self.created, not self.routed, self.uid
+
+
+def the_aliases(found: Iterable[AliasFacts]) -> Collection[AliasFacts]:
+    """Without those objects that are the same alias of the same function as one before them."""
+    first: dict[tuple[str, str], AliasFacts] = {}
+    for facts in found:
+        known = first.setdefault((facts.function, facts.name), facts)
+        if facts.rank < known.rank:
+            first[facts.function, facts.name] = facts
+    return first.values()
 
 
 def alias_facts(body: Object) -> AliasFacts:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.controllers.account.namespace_facts import quota_of
-from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES
+from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, the_aliases
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.function.provisioned_facts import (
     WATCHED_PROVISIONED_DEPLOYMENTS,
@@ -46,7 +46,7 @@ def granted(memory: VersionMemory, context: Context, namespace: str, uid: str) -
 
 def _requests(memory: VersionMemory, context: Context, namespace: str) -> list[ProvisionRequest]:
     found = []
-    for _, alias in context.cluster[WATCHED_ALIASES].within(namespace):
+    for alias in the_aliases(facts for _, facts in context.cluster[WATCHED_ALIASES].within(namespace)):
         previous = memory.provisioned.get(alias.uid, alias.allocated)
         if alias.requested or previous:
             versions = frozenset(int(each) for each in alias.provisions if each.isdecimal())

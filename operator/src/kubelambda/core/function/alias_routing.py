@@ -259,7 +259,7 @@ def _provisioned(
     now: datetime,
 ) -> AliasStatus:
     """How far the environments are that callers get; while it moves, that is in progress whatever there is of them."""
-    if observed.spec.provisioned_concurrency is None:
+    if observed.spec.provisioned_concurrency is None or observed.elder is not None:
         return status
     available, failure = 0, ""
     allocated = observed.grant.granted or 0

@@ -22,12 +22,22 @@ class Ahead:
     def alias(self, function: Name, name: str) -> AliasView | None:
         """One alias; of two objects that are one, the older one."""
         found = [view for view in self.aliases.values() if (view.function, view.name) == (function[1], name)]
-        return min(found, key=lambda view: view.created, default=None)
+        return min(found, key=_alias_rank, default=None)
 
     def version(self, function: Name, number: str) -> VersionView | None:
         """One version."""
         found = [view for view in self.versions.values() if (view.function, view.version) == (function[1], number)]
-        return min(found, key=lambda view: view.created, default=None)
+        return min(found, key=_version_rank, default=None)
+
+
+def _alias_rank(view: AliasView) -> tuple[str, bool]:
+    """Of two objects that are one alias the older one counts; of one second, the one that the operator routes."""
+    return view.created, view.route is None
+
+
+def _version_rank(view: VersionView) -> tuple[bool, str]:
+    """A publish without a change leaves a second object of the same number, be it the older one: it runs nothing."""
+    return view.deployed is None, view.created
 
 
 _NOTHING = Ahead()
@@ -115,8 +125,7 @@ class Published:
         self._newer(name[0]).versions.pop(name[1], None)
         for function in _replace(self._versions, name, before, after):
             numbered = [view for view in self._versions[function].values() if view.version]
-            # A publish without a change leaves a second object of the same number: the first one is the version.
-            numbered.sort(key=lambda view: view.created, reverse=True)
+            numbered.sort(key=_version_rank, reverse=True)
             _store(self._by_number, function, {view.version: view for view in numbered})
             self._on_change(function)
 
@@ -124,9 +133,8 @@ class Published:
         """An Alias appeared, changed or is gone."""
         self._newer(name[0]).aliases.pop(name[1], None)
         for function in _replace(self._aliases, name, before, after):
-            # Of two objects that are one alias the older one counts, as the operator says on the other.
-            ranked = sorted(self._aliases[function].items(), key=lambda item: (item[1].created, item[0]), reverse=True)
-            _store(self._by_alias, function, {view.name: view for _, view in ranked})
+            ranked = sorted(self._aliases[function].values(), key=_alias_rank, reverse=True)
+            _store(self._by_alias, function, {view.name: view for view in ranked})
             self._on_change(function)
 
 
