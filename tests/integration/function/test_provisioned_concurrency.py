@@ -80,12 +80,14 @@ async def test_callers_get_a_new_version_when_its_environments_are_there(
     objects.alias("moves", "live", "2", **provisioned(2))
     status = await objects.until(ALIASES, "moves-live", lambda status: "move" in status)
     assert (status["routedVersion"], status["functionVersion"], status["move"]["version"]) == ("1", "2", "2")
+    assert status["selector"].endswith("kubelambda.dev/version in (1)"), "an HPA would count those of both versions"
     assert pc(status)["status"] == "IN_PROGRESS"
     assert condition(status, "Ready")["message"] == "version 1 serves until version 2 is provisioned"
     await eventually(lambda: has(objects, {("live", "1"): 2, ("live", "2"): 2}))
     await objects.start_pods("live", "2")
     status = await objects.routed("moves-live", "2")
     assert (pc(status)["status"], "move" in status) == ("READY", False)
+    assert status["selector"].endswith("kubelambda.dev/version in (2)")
     await eventually(lambda: has(objects, {("live", "2"): 2}))
 
 
@@ -229,6 +231,25 @@ async def test_a_version_and_its_alias_are_not_both_provisioned(
     assert pc(status)["statusReason"] == "Version is pointed by a Provisioned Concurrency alias"
 
 
+async def test_a_second_object_of_an_alias_has_nothing_provisioned(
+    running: Installation, functions: Functions, objects: Objects
+) -> None:
+    """Nor does it take anything from those that have: the reservation is for aliases that callers get."""
+    await publish(functions, objects, "pair", reservedConcurrentExecutions=3)
+    objects.alias("pair", "live", "1", **provisioned(2))
+    await objects.until(ALIASES, "pair-live", lambda status: pc(status).get("allocated") == 2)
+    objects.apply(ALIASES, "again", {"functionName": "pair", "name": "live", "functionVersion": "1", **provisioned(1)})
+    status = await objects.until(
+        ALIASES, "again", lambda status: condition(status, "Ready").get("reason") == "Duplicate"
+    )
+    assert "provisionedConcurrency" not in status
+    objects.alias("pair", "next", "1", **provisioned(1))
+    await objects.until(ALIASES, "pair-next", lambda status: pc(status).get("allocated") == 1)
+    await eventually(lambda: has(objects, {("live", "1"): 2, ("next", "1"): 1}))
+    await functions.client.delete(ALIASES, "pair-live", functions.namespace)
+    await objects.until(ALIASES, "again", lambda status: pc(status).get("allocated") == 1)
+
+
 async def test_nothing_provisioned_leaves_nothing(
     running: Installation, functions: Functions, objects: Objects
 ) -> None:
@@ -249,3 +270,5 @@ async def test_an_alias_with_a_weight_provisions_both_versions(
     weights = {"additionalVersionWeights": {"2": 0.25}}
     objects.alias("split", "live", "1", routingConfig=weights, **provisioned(4))
     await eventually(lambda: has(objects, {("live", "1"): 3, ("live", "2"): 1}))
+    selector = (await objects.routed("split-live", "1"))["selector"]
+    assert selector.endswith("kubelambda.dev/version in (1,2)")

@@ -5,6 +5,7 @@ Its pods are generic until the frontend that owns the account hands the function
 
 import hashlib
 import re
+from collections.abc import Collection
 
 from kubelambda.api import labels
 from kubelambda.api.kinds.function import DeployedConfiguration
@@ -40,8 +41,20 @@ def provisioned_label(qualifier: str) -> str:
     return hashlib.sha256(qualifier.encode()).hexdigest()[:16]
 
 
-def provisioned_selector(function: str, function_uid: str, qualifier: str) -> dict[str, str]:
-    """Labels of all provisioned environments of a qualifier, whichever version they run."""
+def provisioned_selector(function: str, function_uid: str, qualifier: str, versions: Collection[str]) -> str:
+    """What selects the provisioned environments that callers of a qualifier get, for the scale subresource.
+
+    A HorizontalPodAutoscaler multiplies the pods that it finds by this: those that a move starts, or leaves behind, are
+    none of them. Without versions it finds all.
+    """
+    found = [f"{name}={value}" for name, value in _qualifier_labels(function, function_uid, qualifier).items()]
+    if versions:
+        found.append(f"{labels.FUNCTION_VERSION} in ({','.join(sorted(versions))})")
+    return ",".join(found)
+
+
+def _qualifier_labels(function: str, function_uid: str, qualifier: str) -> dict[str, str]:
+    """Of all provisioned environments of a qualifier, whichever version they run."""
     return {
         labels.MANAGED_BY: labels.MANAGER,
         labels.COMPONENT: labels.COMPONENT_ENVIRONMENT,
@@ -81,7 +94,7 @@ def provisioned_deployment(
         provisioned=True,
     )
     found = {
-        **provisioned_selector(function, function_uid, qualifier),
+        **_qualifier_labels(function, function_uid, qualifier),
         **function_labels(function, function_uid, configuration),
         labels.RUNTIME: configuration.runtime,
     }

@@ -142,7 +142,7 @@ class AliasStatus(Model):
     provisioned_concurrency: ProvisionedConcurrencyStatus | None = None
     """Its provisioned environments."""
     selector: str | None = None
-    """Labels of the provisioned pods, for the scale subresource."""
+    """Labels of the provisioned pods that callers get, for the scale subresource."""
     last_scaling_activity: ScalingActivity | None = None
     """The scaler's last decision."""
     scaling: ScalingState | None = None

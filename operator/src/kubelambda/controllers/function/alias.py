@@ -64,8 +64,9 @@ async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcom
         )
     status = decision.status
     if function is not None and status.provisioned_concurrency is not None:
-        selector = provisioned_selector(facts.function, function.uid, facts.name)
-        status = status.model_copy(update={"selector": ",".join(f"{k}={v}" for k, v in selector.items())})
+        routed = {each for each in (status.routed_version, *status.routed_version_weights) if each and each != LATEST}
+        selector = provisioned_selector(facts.function, function.uid, facts.name, routed)
+        status = status.model_copy(update={"selector": selector})
     if status != observed.before:
         await _report(context, key, body, observed.before, status)
     return decision.look_again_s
@@ -93,14 +94,14 @@ def _observe(memory: VersionMemory, context: Context, key: Key, body: Object, fa
 
 
 def _elder(context: Context, key: Key, facts: AliasFacts) -> str | None:
-    """The object that is this alias already: the older one, or of two of one second the one that callers get."""
+    """The object that is this alias already."""
     rivals = (
-        (other.created, not other.routed, other.uid, name)
+        (other.rank, name)
         for name, other in context.cluster[WATCHED_ALIASES].within(key.namespace)
         if (other.function, other.name) == (facts.function, facts.name)
     )
     first = min(rivals, default=None)
-    return None if first is None or first[-1] == key.name else first[-1]
+    return None if first is None or first[1] == key.name else first[1]
 
 
 def _versions(context: Context, namespace: str, function: str, known: FunctionFacts | None) -> dict[str, VersionState]:
