@@ -38,9 +38,11 @@ async def live(cluster: Cluster, source: str = CODE, *, units: int = 1, **deploy
     return frontend
 
 
-def value(cluster: Cluster, frontend: Frontend, name: str, qualifier: str = "live") -> float | None:
-    """A metric of a qualifier of the function."""
-    labels = {"namespace": cluster.namespace, "function": "f", "qualifier": qualifier}
+def value(cluster: Cluster, frontend: Frontend, name: str, version: str = "1") -> float | None:
+    """A metric of the alias; what is counted, is by the version that ran."""
+    labels = {"namespace": cluster.namespace, "function": "f", "qualifier": "live"}
+    if name in (INVOCATIONS, SPILLOVERS):
+        labels["version"] = version
     return sample(frontend.metrics.registry, name, labels)
 
 
@@ -140,7 +142,9 @@ async def test_a_move_of_the_alias_starts_nothing_on_demand(cluster: Cluster) ->
     for _ in range(5):
         assert (await cluster.invoke("f:live")).json["AWS_LAMBDA_INITIALIZATION_TYPE"] == "provisioned-concurrency"
     assert len(await cluster.claimed_pods()) == 1
-    assert not value(cluster, frontend, SPILLOVERS)
+    assert not value(cluster, frontend, SPILLOVERS, "2")
+    assert (value(cluster, frontend, INVOCATIONS, "2") or 0) >= 5
+    await eventually(lambda: value(cluster, frontend, INVOCATIONS, "1") is None)
 
 
 async def test_the_next_owner_takes_provisioned_environments_over(cluster: Cluster) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.api.settings import Settings
 from kubelambda.core.function.alias_routing import VersionRoute
-from kubelambda.core.invoke.routing import LATEST
+from kubelambda.core.invoke.routing import LATEST, AliasRoute
 from kubelambda.frontend.account.account_shares import AccountShares
 from kubelambda.frontend.account.adoption import Adoption
 from kubelambda.frontend.account.deletion_order import DeletionOrder
@@ -122,10 +122,11 @@ class OwnedFunctions:
             environments = sum(len(version.environments) for version in versions)
             self.metrics_of(name).show(share.in_flight - leased[id(share)], environments)
             for qualifier, provisioned in list(share.provisioned.items()):
-                self._keep_provisioned(name, qualifier, provisioned.allocated)
+                route = self._caches.published.route(name, qualifier)
+                self._keep_provisioned(name, qualifier, route, provisioned.allocated)
                 available = sum(version.placement.available(qualifier) for version in versions)
                 look = ProvisionedLook(provisioned.allocated, available, provisioned.executing(now))
-                self._metrics.provisioned.show((*name, qualifier), look)
+                self._metrics.provisioned.show((*name, qualifier), look, route.versions() if route else ())
                 shown.add((*name, qualifier))
         self._metrics.provisioned.keep(shown)
         unreserved_leases = self._leasing.grants.unreserved()
@@ -152,9 +153,8 @@ class OwnedFunctions:
                 self._metrics.accounts.show(namespace, unreserved=running, claimed=running)
         return set(unreserved)
 
-    def _keep_provisioned(self, name: Name, qualifier: str, allocated: int) -> None:
+    def _keep_provisioned(self, name: Name, qualifier: str, route: AliasRoute | None, allocated: int) -> None:
         """Lets go of what is one too many. A version that callers do not get yet, or any more, is the operator's."""
-        route = self._caches.published.route(name, qualifier)
         shares = VersionRoute(route.version, route.weights).shares(allocated) if route is not None else {}
         for version, dispatcher in self._dispatchers.get(name, {}).items():
             dispatcher.keep(qualifier, shares.get(version))

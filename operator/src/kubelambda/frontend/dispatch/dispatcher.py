@@ -356,7 +356,7 @@ class Dispatcher:
     def _dispatch(self, invocation: Invocation, number: int) -> None:
         if invocation.qualifier in self.placement.share.provisioned:
             provisioned = bool(self.placement.environments[number].provisioned)
-            self._metrics.dispatched(invocation.qualifier, provisioned=provisioned)
+            self._metrics.dispatched(invocation.qualifier, invocation.version, provisioned=provisioned)
         self.environments[number].send(invocation)
 
     def _carry_out(self, action: Throttle | Start | Retire | Fail | Release | Cancel) -> None:

@@ -64,10 +64,11 @@ class FunctionMetrics:
         self.ran(invocation.qualifier, invocation.version, error=_FUNCTION_ERROR in headers)
         self._billed_gb_seconds.value += int(headers.get(_BILLED_MS, b"0")) * memory_size / 1_024_000
 
-    def dispatched(self, qualifier: str, *, provisioned: bool, count: int = 1) -> None:
-        """Counts invocations of a qualifier that has provisioned concurrency."""
+    def dispatched(self, qualifier: str, version: str, *, provisioned: bool, count: int = 1) -> None:
+        """Counts invocations of a qualifier that has provisioned concurrency, by the version that ran."""
         if not self._gone:
-            self._metrics.provisioned.dispatched((*self._names, qualifier), provisioned=provisioned, count=count)
+            series = (*self._names, qualifier)
+            self._metrics.provisioned.dispatched(series, version, provisioned=provisioned, count=count)
 
     def show_in_flight(self, in_flight: int) -> None:
         """Invocations of the function that are in flight by this frontend."""

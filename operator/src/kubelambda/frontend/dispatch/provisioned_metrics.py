@@ -1,6 +1,10 @@
-"""Lambda's metrics of provisioned concurrency, by alias or version (§9.3); their series go with it."""
+"""Lambda's metrics of provisioned concurrency, by alias or version (§9.3); their series go with it.
+
+What is counted says too which version ran: an alias with weights, or one that moves, has two.
+"""
 
 import contextlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -52,42 +56,51 @@ class ProvisionedMetrics:
         self.invocations = CounterSeries(
             "kubelambda_provisioned_invocations_total",
             "Invocations that ran on provisioned environments",
-            _LABELS,
+            [*_LABELS, "version"],
             registry,
         )
         self.spillovers = CounterSeries(
             "kubelambda_spillover_invocations_total",
             "Invocations of a qualifier with provisioned concurrency that ran on demand",
-            _LABELS,
+            [*_LABELS, "version"],
             registry,
         )
         self._gauges = (self.utilization, self.allocated, self.available, self.executing)
-        self._shown: set[Series] = set()
+        self._shown: dict[Series, set[str]] = {}
+        """The versions that are counted."""
 
-    def dispatched(self, series: Series, *, provisioned: bool, count: int) -> None:
-        """Invocations were given environments, provisioned ones or ones on demand."""
-        self._shown.add(series)
-        (self.invocations if provisioned else self.spillovers).of(*series).value += count
+    def dispatched(self, series: Series, version: str, *, provisioned: bool, count: int) -> None:
+        """Invocations were given environments of a version, provisioned ones or ones on demand."""
+        self._shown.setdefault(series, set()).add(version)
+        (self.invocations if provisioned else self.spillovers).of(*series, version).value += count
 
-    def show(self, series: Series, look: ProvisionedLook) -> None:
-        """What a look found."""
-        self._shown.add(series)
+    def show(self, series: Series, look: ProvisionedLook, versions: Collection[str]) -> None:
+        """What a look found. `versions` are those that run: the counters of others go."""
+        counted = self._shown.setdefault(series, set())
+        for version in counted.difference(versions):
+            self._forget(series, version)
+        counted &= set(versions)
         self.allocated.labels(*series).set(look.allocated)
         self.available.labels(*series).set(look.available)
         self.executing.labels(*series).set(look.executing)
         self.utilization.labels(*series).set(look.executing / look.allocated if look.allocated else 0.0)
-        for counter in (self.invocations, self.spillovers):
-            counter.of(*series)  # one that never counted is 0, not absent
+        for version in versions:
+            counted.add(version)
+            for counter in (self.invocations, self.spillovers):
+                counter.of(*series, version)  # one that never counted is 0, not absent
 
     def keep(self, present: set[Series]) -> None:
         """Drops the series of what has no provisioned concurrency any more, or belongs to another frontend."""
-        for series in self._shown - present:
+        for series in self._shown.keys() - present:
             for gauge in self._gauges:
                 with contextlib.suppress(KeyError):
                     gauge.remove(*series)
-            for counter in (self.invocations, self.spillovers):
-                counter.remove(*series)
-        self._shown &= present
+            for version in self._shown.pop(series):
+                self._forget(series, version)
+
+    def _forget(self, series: Series, version: str) -> None:
+        for counter in (self.invocations, self.spillovers):
+            counter.remove(*series, version)
 
 
 class AccountMetrics:
