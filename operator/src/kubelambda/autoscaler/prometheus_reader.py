@@ -79,9 +79,10 @@ class PrometheusReader:
         form = {"query": query} | {name: repr(value) for name, value in arguments.items()}
         try:
             async with self._session.post(url, data=form, headers=self._headers()) as response:
-                status, answer = response.status, _decoded(await response.read())
+                status, body = response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UtilizationUnavailable(f"Prometheus does not answer: {error or type(error).__name__}") from error
+        answer = _decoded(status, body)
         if status != 200 or answer.get("status") != "success":
             shown = str(answer.get("error", answer))[:_SHOWN_CHARS]
             raise UtilizationUnavailable(f"Prometheus answers {status}: {shown}")
@@ -96,10 +97,12 @@ class PrometheusReader:
         return {"Authorization": f"Bearer {Path(self._settings.bearer_token_file).read_text().strip()}"}
 
 
-def _decoded(body: bytes) -> dict[str, Any]:
+def _decoded(status: int, body: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(body)
     except ValueError as error:
+        if status != 200:  # whoever guards it answers in a format of their own
+            return {"error": body[:_SHOWN_CHARS].decode(errors="replace").strip()}
         raise UtilizationUnavailable("Prometheus's answer is no JSON: is this its URL?") from error
     return answer if isinstance(answer, dict) else {}
 
