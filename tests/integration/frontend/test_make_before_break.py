@@ -6,14 +6,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.eventually import eventually
+from tests.integration.frontend.moving_alias import Callers, point, publish, told
 from tests.integration.frontend.publishing import SHOW
-from tests.integration.loopback import RUNTIME_NAME, Cluster
+from tests.integration.loopback import Cluster
 from tests.integration.processes import Installation
 from tests.integration.replica_sets import ReplicaSets, cost, is_ready
 
 from kubelambda.api import labels
 from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import ALIASES, FUNCTION_VERSIONS, FUNCTIONS, PODS, RUNTIMES, Resource
+from kubelambda.kube.resources import PODS, RUNTIMES
 
 
 @pytest.fixture(scope="module")
@@ -36,45 +37,6 @@ async def whole(operated: Installation, cluster: Cluster, replica_sets: ReplicaS
     yield cluster
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def apply(cluster: Cluster, resource: Resource, name: str, spec: Object) -> None:
-    """As a user does."""
-    metadata = {"name": name, "namespace": cluster.namespace}
-    manifest = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": spec}
-    await cluster.client.apply(resource, manifest, manager="user")
-
-
-async def publish(cluster: Cluster, number: int, source: str, runtime: str = RUNTIME_NAME) -> None:
-    """Another version of the function."""
-    spec = {"runtime": runtime, "handler": "index.handler", "code": {"inline": source}, "publish": True, "timeout": 20}
-    await apply(cluster, FUNCTIONS, "f", spec)
-
-    async def there() -> bool:
-        found = (await cluster.client.list(FUNCTION_VERSIONS, cluster.namespace))["items"]
-        return any(version.get("status", {}).get("version") == str(number) for version in found)
-
-    await eventually(there)
-
-
-async def point(cluster: Cluster, version: int, environments: int = 1) -> None:
-    """The alias with its provisioned environments."""
-    units = {"provisionedConcurrentExecutions": environments}
-    spec = {"functionName": "f", "name": "live", "functionVersion": str(version), "provisionedConcurrency": units}
-    await apply(cluster, ALIASES, "f-live", spec)
-
-
-async def told(cluster: Cluster, version: int, state: str) -> Object:
-    """The status of the alias once it speaks of a version and its environments in that state."""
-
-    async def status() -> Object | None:
-        found: Object = (await cluster.client.get(ALIASES, "f-live", cluster.namespace)).get("status", {})
-        units = found.get("provisionedConcurrency") or {}
-        matches = (found.get("functionVersion"), units.get("status")) == (str(version), state)
-        return found if matches else None
-
-    found: Object = await eventually(status)
-    return found
 
 
 async def test_an_alias_moves_once_its_new_environments_are_there(whole: Cluster) -> None:
@@ -108,38 +70,6 @@ async def test_an_alias_moves_once_its_new_environments_are_there(whole: Cluster
     await caller
     assert {(answered, kind) for answered, kind, _ in seen} == {(200, "provisioned-concurrency")}, seen
     assert {code for _, _, code in seen} == {1, 2}
-
-
-class Callers:
-    """One after the other calls the alias until the block ends, and what each of them got."""
-
-    def __init__(self, cluster: Cluster, count: int = 1) -> None:
-        self._cluster = cluster
-        self._count = count
-        self._stopped = False
-        self.seen: Counter[tuple[int, str | None, str]] = Counter()
-        """Answers by status, kind of environment and log stream."""
-
-    async def __aenter__(self) -> "Callers":
-        self._tasks = [asyncio.create_task(self._call()) for _ in range(self._count)]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._stopped = True
-        await asyncio.gather(*self._tasks)
-
-    async def _call(self) -> None:
-        while not self._stopped:
-            answer = await self._cluster.invoke("f:live")
-            found = answer.json
-            kind, stream = found.get("AWS_LAMBDA_INITIALIZATION_TYPE"), found.get("AWS_LAMBDA_LOG_STREAM_NAME", "")
-            self.seen[answer.status, kind, stream] += 1
-            await asyncio.sleep(0.02)
-
-    @property
-    def kinds(self) -> set[tuple[int, str | None]]:
-        """What there was, whoever served it."""
-        return {(status, kind) for status, kind, _ in self.seen}
 
 
 async def test_a_new_image_of_the_runtime_is_there_before_the_old_one_goes(whole: Cluster) -> None:
