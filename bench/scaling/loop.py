@@ -1,6 +1,7 @@
 """What the scaling loop costs with a thousand aliases on a real API server: `python -m bench.scaling.loop [NUMBER]`.
 
-Prometheus is played by a server that answers as one does; reading its answers is a part of what is measured.
+Prometheus is played by a server that answers as one does; reading its answers is a part of what is measured. So is, for
+clusters without one, a minute of looks at two frontends that have these aliases between them.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from tests.integration.control_plane import ADMIN_TOKEN, ControlPlane
@@ -23,6 +25,7 @@ from kubelambda.api.settings import PrometheusSettings
 from kubelambda.autoscaler.alias_scaler import AliasScaler
 from kubelambda.autoscaler.prometheus_reader import PrometheusReader
 from kubelambda.autoscaler.scaling_metrics import ScalingMetrics
+from kubelambda.autoscaler.scrape_reader import LOOKS_PER_PERIOD, ScrapeReader
 from kubelambda.core.scaling.target_tracking import Alarms
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import ALIASES, NAMESPACES
@@ -30,6 +33,8 @@ from kubelambda.kube.resources import ALIASES, NAMESPACES
 _NAMESPACES = 10
 _EVALUATIONS = 5
 _AT_ONCE = 32
+_FRONTENDS = 2
+_GAUGES = ("utilization", "allocated", "available", "executing")
 
 
 class Answers:
@@ -53,6 +58,18 @@ class Answers:
         values = [[end - 60 * (15 - minute), value] for minute in range(16)]
         return _success("matrix", [{"metric": metric, "values": values} for metric in self._metrics])
 
+    async def metrics(self, _: web.Request) -> web.Response:
+        """As half of the frontends say it."""
+        lines: list[str] = []
+        for metric in self._metrics[::_FRONTENDS]:
+            found = ",".join(f'{name}="{value}"' for name, value in metric.items())
+            lines += [f"kubelambda_provisioned_concurrency_{name}{{{found}}} {self.utilization}" for name in _GAUGES]
+            found, count = f'{found},version="3"', f"{time.time():.1f}"
+            lines += [
+                f"kubelambda_{name}_invocations_total{{{found}}} {count}" for name in ("provisioned", "spillover")
+            ]
+        return web.Response(text="\n".join(lines) + "\n")
+
 
 def _success(kind: str, result: object) -> web.Response:
     return web.Response(text=json.dumps({"status": "success", "data": {"resultType": kind, "result": result}}))
@@ -63,6 +80,7 @@ async def serving(answers: Answers) -> AsyncIterator[str]:
     """Its URL."""
     app = web.Application()
     app.router.add_post("/api/v1/{kind}", answers.answer)
+    app.router.add_get("/metrics", answers.metrics)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     port = free_port()
@@ -108,13 +126,30 @@ async def measure(control_plane: ControlPlane, number: int) -> dict[str, float]:
             steady = [await evaluate() for _ in range(_EVALUATIONS)]
             answers.utilization = 0.95
             scaling = await evaluate()
+            looks = await _looks(url, alarms)
     finally:
         await client.close()
     return {
         "scaling_loop_aliases": number,
         "scaling_loop_cpu_s": sorted(steady)[len(steady) // 2],
         "scaling_loop_all_scale_cpu_s": scaling,
+        "scaling_loop_embedded_cpu_s": looks,
     }
+
+
+async def _looks(url: str, alarms: Alarms) -> float:
+    """Seconds of one core for a minute of looks at the frontends, with what the server takes for its answers."""
+
+    async def addresses() -> list[str]:
+        return [url.removeprefix("http://")] * _FRONTENDS
+
+    reader = ScrapeReader(addresses, alarms)
+    begun = time.process_time()
+    async with aiohttp.ClientSession() as session:
+        for look in range(LOOKS_PER_PERIOD):
+            await reader.look(session, time.time() + look)
+    await reader.read(time.time())
+    return time.process_time() - begun
 
 
 def run(number: int = 1000) -> dict[str, float]:

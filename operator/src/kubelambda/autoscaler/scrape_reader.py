@@ -22,7 +22,7 @@ from kubelambda.core.scaling.target_tracking import Alarms
 from kubelambda.core.scaling.utilization_window import UtilizationWindow
 
 _TIMEOUT = aiohttp.ClientTimeout(total=5, connect=2)
-_LOOKS_PER_PERIOD = 6
+LOOKS_PER_PERIOD = 6
 _READ = (UTILIZATION, ALLOCATED, INVOCATIONS)
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class ScrapeReader:
                 except Exception as error:
                     self._failure = f"the frontends cannot be looked at: {error or type(error).__name__}"
                     log.exception("looking at the frontends failed")
-                await asyncio.sleep(self._alarms.period / _LOOKS_PER_PERIOD)
+                await asyncio.sleep(self._alarms.period / LOOKS_PER_PERIOD)
 
     async def look(self, session: aiohttp.ClientSession, now: float) -> None:
         """One look at every frontend. A target is served by one of them at a time."""
