@@ -27,6 +27,7 @@ def test_callers_get_the_version_that_they_name(account: Account) -> None:
         assert answer["ExecutedVersion"] == version
         assert (answer["Payload"]["version"], answer["Payload"]["code"]) == (version, code)
         assert f"[{version}]" in answer["Payload"]["stream"]
+    assert account.invoke("named", Qualifier="live")["ExecutedVersion"] == "1"
     with pytest.raises(ClientError) as missing:
         account.invoke("named:9")
     assert missing.value.response["Error"]["Code"] == "ResourceNotFoundException"

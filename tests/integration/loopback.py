@@ -363,11 +363,17 @@ class Cluster:
         frontend.members_changed()
 
     async def invoke(
-        self, name: str, event: Any = None, *, address: str = "127.0.0.1", headers: dict[str, str] | None = None
+        self,
+        name: str,
+        event: Any = None,
+        *,
+        address: str = "127.0.0.1",
+        headers: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
     ) -> Answer:
         """One synchronous invocation through the frontend at `address`."""
         url = f"http://{address}:{self.port}/2015-03-31/functions/{name}/invocations"
-        async with self._session.post(url, data=json.dumps(event).encode(), headers=headers) as answer:
+        async with self._session.post(url, params=query, data=json.dumps(event).encode(), headers=headers) as answer:
             return Answer(answer.status, await answer.read(), dict(answer.headers))
 
     def calls(self, name: str, count: int, event: Any = None, **where: Any) -> "list[asyncio.Task[Answer]]":

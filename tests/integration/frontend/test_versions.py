@@ -1,6 +1,7 @@
 """Qualifiers: which version is called, what it is told, and what the caller hears of it (§1.2, §1.5)."""
 
 import asyncio
+import base64
 from collections import Counter
 from typing import Any
 
@@ -31,8 +32,9 @@ async def test_a_qualifier_selects_the_version_and_everything_says_so(cluster: C
     await cluster.pool(3)
     await cluster.frontend()
     for path, version, answer in [("f:1", "1", 1), ("f:2", "2", 2), ("f", "$LATEST", 3), ("f:live", "1", 1)]:
-        found = await cluster.invoke(path)
+        found = await cluster.invoke(path, headers={"X-Amz-Log-Type": "Tail"})
         assert found.status == 200, found.body
+        assert f" Version: {version}\n" in base64.b64decode(found.headers["X-Amz-Log-Result"]).decode()
         assert found.headers["X-Amz-Executed-Version"] == version
         assert found.json["code"] == answer
         assert found.json["version"] == found.json["AWS_LAMBDA_FUNCTION_VERSION"] == version
@@ -42,6 +44,9 @@ async def test_a_qualifier_selects_the_version_and_everything_says_so(cluster: C
     account = found.json["arn"].split(":")[4]
     for path in (f"{account}:function:f:live", f"arn:aws:lambda:us-east-1:{account}:function:f:live"):
         assert (await cluster.invoke(path)).headers["X-Amz-Executed-Version"] == "1"
+    for path, qualifier in (("f", "live"), ("f:live", "live"), (f"{account}:function:f", "1")):
+        found = await cluster.invoke(path, query={"Qualifier": qualifier})
+        assert (found.headers["X-Amz-Executed-Version"], found.json["code"]) == ("1", 1)
 
 
 @pytest.mark.parametrize(

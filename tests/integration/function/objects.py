@@ -23,10 +23,18 @@ class Objects:
 
     def apply(self, resource: Resource, name: str, spec: Object) -> None:
         """`kubectl apply` of an object that must be accepted."""
-        metadata = {"name": name, "namespace": self.namespace}
-        manifest = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": spec}
-        applied = self.functions.control_plane.apply([manifest])
+        applied = self.functions.control_plane.apply([self._manifest(resource, name, spec)])
         assert applied.returncode == 0, applied.stderr
+
+    def create(self, resource: Resource, name: str, spec: Object) -> None:
+        """The same with `kubectl create`."""
+        text = json.dumps(self._manifest(resource, name, spec))
+        created = self.functions.control_plane.kubectl("create", "--filename", "-", stdin=text)
+        assert created.returncode == 0, created.stderr
+
+    def _manifest(self, resource: Resource, name: str, spec: Object) -> Object:
+        metadata = {"name": name, "namespace": self.namespace}
+        return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": spec}
 
     def publish(self, name: str, **spec: Any) -> None:
         """A FunctionVersion that asks for publishing."""

@@ -53,7 +53,7 @@ async def test_creating_a_version_publishes(running: Installation, functions: Fu
     """Whatever the object is called; without a change, it is the last version again."""
     functions.apply("manual")
     await functions.ready("manual")
-    objects.publish("release-of-may", functionName="manual", description="of May")
+    objects.create(FUNCTION_VERSIONS, "release-of-may", {"functionName": "manual", "description": "of May"})
     assert (await objects.version("release-of-may"))["version"] == "1"
     objects.publish("again", functionName="manual")
     again = await objects.version("again")
