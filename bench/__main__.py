@@ -198,7 +198,6 @@ BUDGETS = {
     "provisioned_callers_init": 0,
     "alias_edit_p95_ms": 1000,
     "scaling_loop_cpu_s": 2,
-    "scaling_loop_all_scale_cpu_s": 2,
     "scaling_loop_embedded_cpu_s": 2,
     "event_start_p50_ms": 5,
     "env_pss_mb": 12,
