@@ -151,7 +151,7 @@ class Dispatcher:
 
     def ran_elsewhere(self, qualifier: str, invocations: int) -> None:
         """Invocations of a qualifier ran on a lease of an environment that is provisioned for it."""
-        self._metrics.dispatched(qualifier, provisioned=True, count=invocations)
+        self._metrics.dispatched(qualifier, self.target.configuration.version, provisioned=True, count=invocations)
 
     def freed(self, number: int, retire: str = "") -> None:
         """An environment finished what it ran for its former owner, or comes back from who held a lease of it."""
