@@ -36,6 +36,12 @@ def client_for(call):
     return clients[key]
 
 
+def event_of(event):
+    if "PayloadChunk" in event:
+        event["PayloadChunk"]["Payload"] = event["PayloadChunk"]["Payload"].decode("latin-1")
+    return event
+
+
 def answer(call):
     skew = datetime.timedelta(seconds=call["skew"])
     botocore.auth.get_current_datetime = lambda *a, **k: now(*a, **k) + skew
@@ -64,6 +70,8 @@ def answer(call):
         status = found["ResponseMetadata"]["HTTPStatusCode"]
         return {"status": status, "error": found["Error"]["Code"], "text": found["Error"]["Message"], "members": None}
     status = found.pop("ResponseMetadata")["HTTPStatusCode"]
+    if "EventStream" in found:
+        found["EventStream"] = [event_of(event) for event in found["EventStream"]]
     if "Payload" in found:
         found["Payload"] = found["Payload"].read().decode()
     return {"status": status, "error": "", "text": "", "members": json.loads(json.dumps(found, default=str))}

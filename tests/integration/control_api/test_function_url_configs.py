@@ -59,10 +59,13 @@ async def test_a_url_from_its_creation_to_its_end(api: Api, client: KubeClient) 
     await eventually(gone)
 
 
-def test_what_is_not_served_is_refused(api: Api) -> None:
-    """With the reason; nothing is made, and nobody is told an address that does not do what it should."""
-    api.active("hello")
-    refused = api.function("POST", "hello", "/url", {"AuthType": "NONE", "InvokeMode": "RESPONSE_STREAM"}, date=DATE)
-    assert (refused.status, refused.error) == (400, "InvalidParameterValueException")
-    assert "invokeMode is not served by this release" in refused.text
-    assert api.function("GET", "hello", "/url", date=DATE).status == 404
+async def test_a_url_streams_or_does_not(api: Api, client: KubeClient) -> None:
+    """As its creation says, until an update says otherwise; the object has it."""
+    api.active("streams")
+    created = api.function("POST", "streams", "/url", {"AuthType": "NONE", "InvokeMode": "RESPONSE_STREAM"}, date=DATE)
+    assert (created.status, created.body["InvokeMode"]) == (201, "RESPONSE_STREAM")
+    assert api.function("GET", "streams", "/url", date=DATE).body["InvokeMode"] == "RESPONSE_STREAM"
+    found = await client.get(FUNCTIONS, "streams", api.namespace)
+    assert found["spec"]["url"] == {"authType": "NONE", "invokeMode": "RESPONSE_STREAM"}
+    updated = api.function("PUT", "streams", "/url", {"InvokeMode": "BUFFERED"}, date=DATE)
+    assert (updated.status, updated.body["InvokeMode"]) == (200, "BUFFERED")

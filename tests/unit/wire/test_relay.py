@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from kubelambda.wire.client import ClientConnection, connect
+from kubelambda.wire.flow import Headers
 from kubelambda.wire.protocol import ServerProtocol
 from kubelambda.wire.relay import AnswerRelay, Relay, relayed_head
 from kubelambda.wire.request import Request
@@ -28,6 +29,7 @@ class Between:
         self.seconds: float | None = None
         self.kept: list[ClientConnection] = []
         self.failures: list[str] = []
+        self.answered: Callable[[Headers], Headers] | None = None
 
     def admit(self, request: Request) -> Admission:
         """Streams, or collects first."""
@@ -53,7 +55,7 @@ class Between:
             self.failures.append(why)
             request.respond(503)
 
-        return AnswerRelay(request, done=self.kept.append, failed=failed, seconds=self.seconds)
+        return AnswerRelay(request, done=self.kept.append, failed=failed, seconds=self.seconds, answered=self.answered)
 
     async def through(self, ask: Callable[[ClientConnection], None]) -> None:
         """Over a kept connection, or a new one."""
@@ -187,3 +189,28 @@ async def test_fields_of_one_connection_are_not_passed_on() -> None:
     assert b"x-kept: 2\r\n" in answer
     for gone in (b"x-hop", b"keep-alive"):
         assert gone not in answer
+
+
+@pytest.mark.parametrize("body", [b"", b"3\r\nabc\r\n"])
+async def test_trailers_are_passed_on_as_headers_are(body: bytes) -> None:
+    """Even after nothing; and whoever looks at the one looks at the other."""
+
+    async def behind(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+        writer.write(b"0\r\nX-Kept: 1\r\nX-Ours: 2\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    seen: list[bytes] = []
+
+    def answered(headers: Headers) -> Headers:
+        seen.extend(headers)
+        return {name: value for name, value in headers.items() if name != b"x-ours"}
+
+    async with between(behind) as found:
+        found.answered = answered
+        answer = await answer_to(found.port, b"GET /" + CLOSE + b"\r\n")
+    assert answer.endswith(body + b"0\r\nx-kept: 1\r\n\r\n")
+    assert b"x-ours" in seen

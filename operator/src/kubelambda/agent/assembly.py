@@ -24,9 +24,26 @@ from kubelambda.wire.connections import Bounds, Connections
 from kubelambda.wire.event_loop import EventLoop
 from kubelambda.wire.server import Connection
 
+_FAREWELL_S = 0.1
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubelambda.agent.sandbox.closure import Closure
+
+
+class Farewell:
+    """Ends the loop once all that was answered is on its way: a caller may read slowly what a function streamed."""
+
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = loop
+        self.connections: Connections | None = None
+        """Those of frontends."""
+
+    def __call__(self) -> None:
+        """Ends it now or soon; Kubernetes does at the end of the grace period."""
+        if self.connections is not None and any(each.sending for each in self.connections):
+            self._loop.call_later(_FAREWELL_S, self)
+        else:
+            self._loop.stop()
 
 
 def serve(source: int, output: int, kind: str, prestarted: Process | None, api_port: int) -> None:
@@ -49,6 +66,7 @@ def serve(source: int, output: int, kind: str, prestarted: Process | None, api_p
         output=output,
         loop=loop,
     )
+    farewell = Farewell(loop)
     sandbox = Sandbox(
         paths=paths,
         runtime=runtime,
@@ -56,9 +74,9 @@ def serve(source: int, output: int, kind: str, prestarted: Process | None, api_p
         memory=Memory(loop, lambda: runtime.pid, root / "sys/fs/cgroup"),
         space=_space(root, loop),
         loop=loop,
-        finished=loop.stop,
+        finished=farewell,
     )
-    _run(loop, sandbox, api_port, lambda: "")
+    _run(loop, sandbox, farewell, api_port, lambda: "")
 
 
 def _serve_container(loop: EventLoop, shared: Path, api_port: int) -> None:
@@ -71,6 +89,7 @@ def _serve_container(loop: EventLoop, shared: Path, api_port: int) -> None:
     runtime = container_process.ContainerProcess(shared, loop)
     memory = Memory(loop, lambda: None, root / "nobody's")  # the control group that we see is our own
     runtime.on_memory = memory.marked
+    farewell = Farewell(loop)
     sandbox = Sandbox(
         paths=Paths(root / "var/task", root / "opt", root / "var/runtime", f"127.0.0.1:{api_port}"),
         runtime=runtime,
@@ -78,19 +97,20 @@ def _serve_container(loop: EventLoop, shared: Path, api_port: int) -> None:
         memory=memory,
         space=_space(root, loop),
         loop=loop,
-        finished=loop.stop,
+        finished=farewell,
     )
     runtime.on_term = sandbox.drain
-    _run(loop, sandbox, api_port, lambda: runtime.absence)
+    _run(loop, sandbox, farewell, api_port, lambda: runtime.absence)
 
 
-def _run(loop: EventLoop, sandbox: Sandbox, api_port: int, absence: Callable[[], str]) -> None:
+def _run(loop: EventLoop, sandbox: Sandbox, farewell: Farewell, api_port: int, absence: Callable[[], str]) -> None:
     """`absence` says why nothing could be started, if so."""
     closure = _closure(loop)
     loop.on_signal(signal.SIGTERM, sandbox.drain)
-    _listen_inside(loop, RuntimeApi(sandbox), api_port)
+    _listen_inside(loop, RuntimeApi(sandbox, loop), api_port)
     pool_token = os.environ[environment_protocol.ENV_POOL_TOKEN_SHA256]
-    _listen_outside(loop, Control(sandbox, pool_token, lambda: absence() or (closure.why if closure else "")))
+    control = Control(sandbox, pool_token, lambda: absence() or (closure.why if closure else ""))
+    farewell.connections = _listen_outside(loop, control)
     if closure is not None:
         closure.begin()
     sandbox.runtime.reap()  # it may have ended before we heard of it
@@ -112,15 +132,18 @@ def _listen_inside(loop: EventLoop, api: RuntimeApi, port: int) -> None:
     loop.listen("127.0.0.1", port, lambda: Connection(api.serve, max_body=0, admit=api.admit, connections=inside))
 
 
-def _listen_outside(loop: EventLoop, control: Control) -> None:
+def _listen_outside(loop: EventLoop, control: Control) -> Connections:
     """For frontends, whose connections may be idle for ever."""
     buffered = limits.ZIP_MAX_BYTES + 4 * limits.RESPONSE_MAX_BYTES
-    outside = Connections(Bounds(idle_s=60.0, connections=256, buffered_bytes=buffered), loop.call_later)
+    # A frontend that does not read has a caller who does not: it waits for that one less long than we for it.
+    bounds = Bounds(write_s=180.0, idle_s=60.0, connections=256, buffered_bytes=buffered)
+    outside = Connections(bounds, loop.call_later)
     loop.listen(
         os.environ.get(environment_protocol.ENV_CONTROL_HOST, "0.0.0.0"),  # noqa: S104 - the pod's address
         int(os.environ.get(environment_protocol.ENV_CONTROL_PORT, environment_protocol.CONTROL_PORT)),
         lambda: Connection(control.serve, max_body=0, admit=control.admit, connections=outside),
     )
+    return outside
 
 
 def _closure(loop: EventLoop) -> "Closure | None":

@@ -68,6 +68,11 @@ TERM: Final = "X-Kubelambda-Term"
 frontend that holds a lease: the time in which that was granted; refused when another has begun since."""
 BILLED_MS: Final = "X-Kubelambda-Billed-Ms"
 """Of an answer to `/invoke`: milliseconds that are billed, as the REPORT line says."""
+STREAM: Final = "X-Kubelambda-Stream"
+"""Of `/invoke`: the sender takes an answer as it comes, within these `StreamBounds`. It comes in chunks then, and its
+trailers say what the headers of a whole answer do."""
+ERROR_BODY: Final = "X-Kubelambda-Error-Body"
+"""Of the trailers, beside `FUNCTION_ERROR`: the error JSON, in base64."""
 
 type InitializationType = Literal["on-demand", "provisioned-concurrency"]
 """Why an environment was started, as AWS_LAMBDA_INITIALIZATION_TYPE says it (§3.4.4)."""
@@ -100,6 +105,28 @@ def parse_closure_check(text: str) -> ClosureCheck:
         return ClosureCheck(str(found["refused"]), str(found["allowed"]), float(found["seconds"]))
     except (ValueError, TypeError, KeyError) as error:
         raise UnusableMessage(f"{ENV_CLOSURE} is no check: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBounds:
+    """How much of an answer is streamed, and how quickly after a first burst (§2.4.2); 0 bytes a second: at once."""
+
+    max_bytes: int = limits.STREAM_MAX_BYTES
+    burst_bytes: int = limits.STREAM_BURST_BYTES
+    bytes_per_second: int = limits.STREAM_BYTES_PER_S
+
+    def encode(self) -> str:
+        """As the header has it."""
+        return f"{self.max_bytes},{self.burst_bytes},{self.bytes_per_second}"
+
+
+def parse_stream_bounds(text: str) -> StreamBounds:
+    """The bounds out of the header; Lambda's for what cannot be read."""
+    try:
+        found = [int(each) for each in text.split(",")]
+        return StreamBounds(found[0], found[1], found[2])
+    except (ValueError, IndexError):
+        return StreamBounds()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,12 @@ UNZIPPED_MAX_BYTES: Final = 262_144_000
 SYNC_REQUEST_MAX_BYTES: Final = 6_291_456
 ASYNC_REQUEST_MAX_BYTES: Final = 1_048_576
 RESPONSE_MAX_BYTES: Final = 6_291_556
+STREAM_MAX_BYTES: Final = 209_715_200
+"""Of an answer that is streamed (§2.4.2)."""
+STREAM_BURST_BYTES: Final = 6_291_456
+"""So much of it goes as quickly as it comes."""
+STREAM_BYTES_PER_S: Final = 2_097_152
+"""And what is more, so quickly."""
 HEADERS_MAX_BYTES: Final = 1_048_576
 CLIENT_CONTEXT_MAX_BYTES: Final = 3_583
 LOG_TAIL_BYTES: Final = 4_096

@@ -194,6 +194,17 @@ class FunctionUrlSettings(Model):
     """Proxies in front of the frontends that add to X-Forwarded-For: callers are known by what the first one says."""
 
 
+class ResponseStreamSettings(Model):
+    """Answers that are streamed (§2.4.2)."""
+
+    maximum_mb: Annotated[int, Field(ge=1, le=1_048_576)] = limits.STREAM_MAX_BYTES >> 20
+    """MB of one answer; a longer one ends with an error."""
+    burst_mb: Annotated[int, Field(ge=1, le=1_048_576)] = limits.STREAM_BURST_BYTES >> 20
+    """MB that go as quickly as they come."""
+    mb_per_second: Annotated[int, Field(ge=0, le=1_024)] = limits.STREAM_BYTES_PER_S >> 20
+    """How quickly the others go; 0: as quickly as they come."""
+
+
 class ControlApiRates(Model):
     """Requests a second that an account may make of the control API (§0.6); 0: no limit."""
 
@@ -284,6 +295,8 @@ class Settings(Model):
     """Callers."""
     function_urls: FunctionUrlSettings = FunctionUrlSettings()
     """HTTP addresses of functions."""
+    response_streams: ResponseStreamSettings = ResponseStreamSettings()
+    """Answers that are streamed."""
     control_api_rates: ControlApiRates = ControlApiRates()
     """How often the control API may be called."""
     leases: LeaseSettings = LeaseSettings()

@@ -18,6 +18,7 @@ from kubelambda.frontend.invoke import invoke_request
 from kubelambda.frontend.invoke.caller_gate import PRINCIPAL, Check, invoke_refusal
 from kubelambda.frontend.invoke.early_answer import SMALL_BYTES, answered_early
 from kubelambda.frontend.invoke.invoke_request import AnotherOperation, InvokeCall
+from kubelambda.frontend.invoke.stream_answer import StreamAnswer
 from kubelambda.frontend.invoke.url_door import Invoke, UrlDoor
 from kubelambda.wire.request import Request
 from kubelambda.wire.request_reader import Admission, Serve, Whole
@@ -101,6 +102,8 @@ class FrontDoor:
     def _invocation(self, request: Request, request_id: str, call: InvokeCall, role: CallerRole | None) -> Admission:
         limit = invoke_request.check_size(request.size, event=call.event)
         hop = hop_of(request) if role is CallerRole.FRONTEND else None
+        if call.streamed and hop is None:
+            request.connection = StreamAnswer(request.connection)
         serve = partial(self._invoke, request_id, call, hop)
         if self._gate is not None and (role is None or PRINCIPAL in request.headers):
             check = self._gate(request, call, request_id, role)

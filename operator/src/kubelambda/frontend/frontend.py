@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 
+from kubelambda.api.environment_protocol import StreamBounds
 from kubelambda.api.settings import Settings
 from kubelambda.callers.audit_log import AuditLog, standard_output
 from kubelambda.core.environment.component_callers import ComponentCallers
@@ -113,7 +114,7 @@ class Frontend:
         self._forwarder = Forwarder(port, key, self._owners.suspect, idle_seconds=idle_seconds)
         self._passage = self._lead_on(settings.environments.start_timeout_seconds)
         accounts, callers = RequestAccounts(self.caches, settings), ComponentCallers(key)
-        self._reception = self._receive(client, accounts, callers, settings.region)
+        self._reception = self._receive(client, accounts, callers, settings)
         gate = CallerGate(client, self.caches, settings, self.audit, accounts)
         self._door = self._open(client, callers, gate, settings)
         endpoint_gate = EndpointGate(gate.authenticator, self.caches, settings, self.audit)
@@ -147,14 +148,17 @@ class Frontend:
         return passage
 
     def _receive(
-        self, client: KubeClient, accounts: RequestAccounts, callers: ComponentCallers, region: str
+        self, client: KubeClient, accounts: RequestAccounts, callers: ComponentCallers, settings: Settings
     ) -> Reception:
         """What becomes of invocations that were let in."""
+        streams = settings.response_streams
+        bounds = StreamBounds(streams.maximum_mb << 20, streams.burst_mb << 20, streams.mb_per_second << 20)
         return Reception(
             self.caches,
             accounts,
             callers,
-            region=region,
+            region=settings.region,
+            bounds=bounds,
             metrics=self.metrics,
             owners=self._owners,
             owned=self.owned,

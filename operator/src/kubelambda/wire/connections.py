@@ -54,6 +54,11 @@ class Watched(Protocol):
         """Whether it waits for a request."""
         ...
 
+    @property
+    def sending(self) -> bool:
+        """Whether some of its answers is still to be sent."""
+        ...
+
     def expire(self, now: float) -> None:
         """Its deadline has passed."""
 

@@ -52,7 +52,7 @@ class AnswerRelay:
         seconds: float | None = None,
         answered: Callable[[Headers], Headers] | None = None,
     ) -> None:
-        """`answered` gets the headers of the answer, and returns those that are passed on."""
+        """`answered` gets the headers of the answer, and its trailers, and returns those that are passed on."""
         self._answered = answered
         self._request = request
         self._done = done
@@ -128,9 +128,11 @@ class AnswerRelay:
         self.over = True
         if self._timer is not None:
             self._timer.cancel()
+        if trailers and self._answered is not None:
+            trailers = self._answered(trailers)
         if self._connection is not None:
             self._done(self._connection)
-        if not self._begun and (self._length is None or self._length == len(self._whole)):
+        if not self._begun and not trailers and (self._length is None or self._length == len(self._whole)):
             self._request.respond(self._status, self._whole, self._lines)
             return
         self._begin()

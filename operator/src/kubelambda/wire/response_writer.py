@@ -79,6 +79,11 @@ class ResponseWriter(MessageReader):
         """Whether a request waits for its answer."""
         return self._request is not None
 
+    @property
+    def sending(self) -> bool:
+        """Whether some of what was answered is still to be sent."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > 0
+
     # -- answering ----------------------------------------------------------------------------------------------------
 
     def respond(self, request: Request, status: int, body: bytes = b"", headers: bytes = b"") -> None:

@@ -43,6 +43,21 @@ def test_an_encoded_arn_and_a_qualifier_are_understood() -> None:
     assert (call.reference.account, call.qualifier) == ("123456789012", "$LATEST")
 
 
+def test_a_stream_is_asked_for_by_its_path() -> None:
+    """InvokeWithResponseStream is Invoke in everything else; an event has no answer that could be streamed."""
+    streamed = b"/2021-11-15/functions/hello/response-streaming-invocations?Qualifier=live"
+    call = invoke_request.parse_call(request(streamed))
+    assert (call.reference.name, call.qualifier, call.streamed) == ("hello", "live", True)
+    assert not invoke_request.parse_call(request()).streamed
+    assert invoke_request.parse_call(request(streamed, x_amz_invocation_type=b"DryRun")).dry_run
+    error = refusal(lambda: invoke_request.parse_call(request(streamed, x_amz_invocation_type=b"Event")))
+    assert error.type == "ValidationException"
+    assert error.message.endswith("satisfy enum value set: [RequestResponse, DryRun]")
+    for is_streamed in (False, True):
+        target = invoke_request.target_of("hello", streamed=is_streamed).encode()
+        assert invoke_request.parse_call(request(target)).streamed is is_streamed
+
+
 @pytest.mark.parametrize(
     ("found", "status", "kind", "text"),
     [

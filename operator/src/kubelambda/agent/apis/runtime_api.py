@@ -5,16 +5,19 @@ import json
 import re
 
 from kubelambda.agent.apis.response_body import ResponseBody
-from kubelambda.agent.sandbox.running_invocation import Failure, error_body
-from kubelambda.agent.sandbox.runtime_state import InvalidStateTransition, RuntimeCall, after
+from kubelambda.agent.sandbox.running_invocation import Failure, RunningInvocation, error_body
+from kubelambda.agent.sandbox.runtime_state import InvalidStateTransition, RuntimeCall, RuntimeState, after
 from kubelambda.agent.sandbox.sandbox import Sandbox
 from kubelambda.api import limits
+from kubelambda.wire.event_loop import EventLoop
+from kubelambda.wire.flow import BodySink
 from kubelambda.wire.request_reader import Admission
 from kubelambda.wire.server import Request
 
 _JSON = b"Content-Type: application/json\r\n"
 _OK = b'{"status":"OK"}\n'
 _PREFIX = b"/2018-06-01/runtime/"
+_RESPONSE_MODE = b"lambda-runtime-function-response-mode"
 _ERROR_TYPE_FIELD = b"lambda-runtime-function-error-type"
 _ERROR_BODY_FIELD = b"lambda-runtime-function-error-body"
 _ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
@@ -23,18 +26,39 @@ _ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 class RuntimeApi:
     """Serves the runtime process."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, loop: EventLoop) -> None:
         self._sandbox = sandbox
+        self._loop = loop
+        self._streamed: Request | None = None
+        """The response that is passed on as it comes."""
 
     def admit(self, request: Request) -> Admission:
         """What becomes of a body. Only one that is expected is read as it comes; another than that is not kept."""
         rest = request.target.removeprefix(_PREFIX + b"invocation/")
         if not rest.endswith(b"/response"):
             return limits.RESPONSE_MAX_BYTES
-        request_id = rest.removesuffix(b"/response")
-        if not self._sandbox.expects(request_id):
+        request_id, sandbox = rest.removesuffix(b"/response"), self._sandbox
+        if not sandbox.expects(request_id) or sandbox.state is not RuntimeState.RUNNING:
             return 0
-        return ResponseBody(request, self.serve, lambda: self._sandbox.truncated(request_id))
+        invocation = sandbox.invocation
+        streamed = request.method == b"POST" and request.headers.get(_RESPONSE_MODE) == b"streaming"
+        if streamed and invocation is not None and invocation.stream is not None:
+            return self._stream(request, invocation)
+        return ResponseBody(request, self.serve, lambda: sandbox.truncated(request_id))
+
+    def _stream(self, request: Request, invocation: RunningInvocation) -> BodySink:
+        """From here on `/error` comes too late."""
+        from kubelambda.agent.apis.streamed_response import StreamedResponse  # noqa: PLC0415 - few functions stream
+
+        self._streamed, self._sandbox.state = request, RuntimeState.RESPONDING
+        return StreamedResponse(
+            request,
+            invocation,
+            self._loop,
+            complete=self.serve,
+            broken_off=lambda: self._sandbox.truncated(invocation.id),
+            exceeded=self._sandbox.exceeded,
+        )
 
     def serve(self, request: Request) -> None:
         """Answers one request; `/next` is answered when there is an event."""
@@ -64,10 +88,12 @@ class RuntimeApi:
     def _answer(self, request: Request, rest: bytes) -> None:
         request_id, _, call = rest.partition(b"/")
         if call == b"response":
-            mode = request.headers.get(b"lambda-runtime-function-response-mode")
+            mode = request.headers.get(_RESPONSE_MODE)
             if mode not in (None, b"streaming", b"buffered"):
                 _refuse(request, 400, "InvalidFunctionResponseMode", "Invalid function response mode")
                 return
+            if self._sandbox.state is RuntimeState.RESPONDING and request is not self._streamed:
+                raise InvalidStateTransition(RuntimeState.RESPONDING, RuntimeCall.RESPONSE)
             accepted = self._sandbox.response(request, request_id, _reported_within(request))
         elif call == b"error":
             accepted = self._sandbox.error(request, request_id, _error_type(request, "Function.Unknown"))

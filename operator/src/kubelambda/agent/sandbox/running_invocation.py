@@ -2,18 +2,28 @@
 
 import base64
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from kubelambda.api import environment_protocol, limits
 from kubelambda.wire.event_loop import Timer
+from kubelambda.wire.flow import Flow
 from kubelambda.wire.server import Request
 
+_LOG_TYPE = environment_protocol.LOG_TYPE.lower().encode()
+_STREAM = environment_protocol.STREAM.lower().encode()
+_INVOKED_ARN = environment_protocol.INVOKED_ARN.lower().encode()
 _CLIENT_CONTEXT = environment_protocol.CLIENT_CONTEXT.lower().encode()
 _TRACE_ID = environment_protocol.TRACE_ID.lower().encode()
-_BILLED = b"Content-Type: application/json\r\n%b: %%d\r\n" % environment_protocol.BILLED_MS.encode()
+_JSON = b"Content-Type: application/json\r\n"
+_BILLED = b"%b: %%d\r\n" % environment_protocol.BILLED_MS.encode()
 _RETIRE = b"%b: 1\r\n" % environment_protocol.RETIRE.encode()
 _FAILED = b"%b: Unhandled\r\n" % environment_protocol.FUNCTION_ERROR.encode()
+_LOG_RESULT = environment_protocol.LOG_RESULT.encode()
+_ERROR_BODY = environment_protocol.ERROR_BODY.encode()
+_TRAILER_MAX_BYTES = 262_144
+"""Of an error that is told in a trailer: all trailers together are bounded as heads are."""
 _LINE_ENDS = b"\r\n\0"
 
 
@@ -26,9 +36,15 @@ class RunningInvocation:
     arn: bytes
     tail: bool
     started: float
+    stream: bytes | None = None
+    """The bounds of an answer that its caller takes as it comes; None: whole."""
     timer: Timer | None = None
     delivered: bool = False
     init_started: float | None = None
+    log: bytes | None = None
+    """The end of its log, which its caller wants."""
+    begun: bool = False
+    """Whether the caller has some of the answer."""
 
     def next_headers(self, deadline_ms: int) -> bytes:
         """Header lines of the answer to `/next` (§3.1.1)."""
@@ -43,6 +59,41 @@ class RunningInvocation:
         if (context := headers.get(_CLIENT_CONTEXT)) is not None and (found := decoded_context(context)) is not None:
             lines += b"Lambda-Runtime-Client-Context: %b\r\n" % found
         return lines
+
+    def begin(self, content_type: bytes, flow: Flow) -> None:
+        """Begins to answer with a stream; `flow` is told when it must wait."""
+        self.begun = True
+        self.request.begin(200, b"Content-Type: %b\r\n" % one_line(content_type), flow=flow)
+
+    def answer(self, body: bytes, failure: "Failure | None", billed_ms: int, *, retire: bool) -> None:
+        """Answers, or ends the answer that has begun. `retire`: the environment takes nothing more."""
+        lines = _BILLED % billed_ms
+        if retire:
+            lines += _RETIRE
+        if failure is not None:
+            lines += _FAILED
+            body = failure.body
+        if self.log is not None:
+            lines += b"%b: %b\r\n" % (_LOG_RESULT, base64.b64encode(self.log))
+        if not self.begun:
+            self.request.respond(200, body, _JSON + lines)
+            return
+        if failure is not None:
+            lines += b"%b: %b\r\n" % (_ERROR_BODY, base64.b64encode(failure.short_body))
+        self.request.end(lines)
+
+
+def received(request: Request, request_id: bytes, arn: str) -> RunningInvocation:
+    """An invocation that begins now, of the function with that ARN unless the request names it by another."""
+    headers = request.headers
+    return RunningInvocation(
+        request,
+        request_id,
+        headers.get(_INVOKED_ARN) or arn.encode(),
+        headers.get(_LOG_TYPE, b"").lower() == b"tail",
+        time.perf_counter(),
+        headers.get(_STREAM),
+    )
 
 
 def one_line(value: bytes) -> bytes:
@@ -66,15 +117,12 @@ class Failure:
     status: str
     error_type: str
 
-
-def answer_headers(billed_ms: int, *, failed: bool, retire: bool) -> bytes:
-    """Header lines of the answer to a frontend. `retire`: the environment takes nothing more."""
-    lines = _BILLED % billed_ms
-    if retire:
-        lines += _RETIRE
-    if failed:
-        lines += _FAILED
-    return lines
+    @property
+    def short_body(self) -> bytes:
+        """What of it a trailer can carry."""
+        if len(self.body) <= _TRAILER_MAX_BYTES:
+            return self.body
+        return error_body(self.error_type, f"the error has more than {_TRAILER_MAX_BYTES} bytes")
 
 
 def error_body(error_type: str, message: str) -> bytes:
@@ -94,9 +142,9 @@ def ended_early(request_id: bytes, error_type: str, reason: str) -> Failure:
     return Failure(error_body(error_type, message), "error", error_type)
 
 
-def too_large() -> Failure:
-    """The response exceeds the limit (§2.2.5)."""
-    message = f"Response payload size exceeded maximum allowed payload size ({limits.RESPONSE_MAX_BYTES} bytes)."
+def too_large(most: int = limits.RESPONSE_MAX_BYTES) -> Failure:
+    """The response exceeds the limit (§2.2.5, §2.4.2)."""
+    message = f"Response payload size exceeded maximum allowed payload size ({most} bytes)."
     body = json.dumps({"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}).encode()
     return Failure(body, "error", "Function.ResponseSizeTooLarge")
 

@@ -9,6 +9,8 @@ class RuntimeState(Enum):
     STARTED = "Started"
     READY = "Ready"
     RUNNING = "Running"
+    RESPONDING = "InvocationResponse"
+    """The response has begun, and its caller has some of it (§3.1.5)."""
     RESPONSE_SENT = "RuntimeResponseSentState"
     INIT_ERROR = "InitError"
 
@@ -31,6 +33,7 @@ _EDGES = {
     (RuntimeState.RESPONSE_SENT, RuntimeCall.NEXT): RuntimeState.READY,
     (RuntimeState.RUNNING, RuntimeCall.RESPONSE): RuntimeState.RESPONSE_SENT,
     (RuntimeState.RUNNING, RuntimeCall.ERROR): RuntimeState.RESPONSE_SENT,
+    (RuntimeState.RESPONDING, RuntimeCall.RESPONSE): RuntimeState.RESPONSE_SENT,
     (RuntimeState.STARTED, RuntimeCall.INIT_ERROR): RuntimeState.INIT_ERROR,
 }
 

@@ -1,6 +1,5 @@
 """The life of an environment: specialization, INIT, one invocation at a time, reset, end (§3.2, §3.3, Appendix B)."""
 
-import base64
 import os
 import signal
 import time
@@ -21,15 +20,15 @@ from kubelambda.agent.sandbox.invocation_report import InvocationReport
 from kubelambda.agent.sandbox.running_invocation import (
     Failure,
     RunningInvocation,
-    answer_headers,
     ended_early,
     error_body,
+    received,
     timed_out,
     too_large,
 )
 from kubelambda.agent.sandbox.runtime_state import RuntimeCall, RuntimeState, after
 from kubelambda.agent.sandbox.temporary_space import TemporarySpace
-from kubelambda.api import environment_protocol, limits
+from kubelambda.api import limits
 from kubelambda.api.environment_protocol import EnvironmentState, Specialization
 from kubelambda.wire.event_loop import EventLoop
 from kubelambda.wire.server import Request
@@ -38,9 +37,6 @@ _INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
 _EXIT_ERROR = "Runtime.ExitError"
 _TRUNCATED = "HTTP request detected as truncated"
 _REFUSAL_S = 1.0
-_LOG_TYPE = environment_protocol.LOG_TYPE.lower().encode()
-_LOG_RESULT = environment_protocol.LOG_RESULT.encode()
-_INVOKED_ARN = environment_protocol.INVOKED_ARN.lower().encode()
 
 
 class Sandbox:
@@ -139,14 +135,11 @@ class Sandbox:
         wanted = self.configuration
         if wanted is None or self._busy or self._failed or self.draining:
             return False
-        tail = request.headers.get(_LOG_TYPE, b"").lower() == b"tail"
-        arn = request.headers.get(_INVOKED_ARN) or wanted.arn.encode()
-        invocation = RunningInvocation(request, request_id, arn, tail, time.perf_counter())
-        self.invocation = invocation
+        self.invocation = invocation = received(request, request_id, wanted.arn)
         self.invocations += 1
         self._memory.began()
         self._space.watch(self._space_exceeded)
-        self._log.begin(tail=tail)
+        self._log.begin(tail=invocation.tail)
         self._log.write(logs.start_line(request_id, self._version))
         invocation.timer = self._loop.call_later(wanted.timeout, self._timed_out)
         if self._waiter is not None:
@@ -229,9 +222,14 @@ class Sandbox:
 
     def truncated(self, request_id: bytes) -> None:
         """`/response` broke off."""
-        if self.expects(request_id) and self.state is RuntimeState.RUNNING:
+        if self.expects(request_id) and self.state in (RuntimeState.RUNNING, RuntimeState.RESPONDING):
             self._answered(request_id, RuntimeCall.RESPONSE)
             self._finish(failure=ended_early(request_id, "Runtime.TruncatedResponse", _TRUNCATED))
+
+    def exceeded(self, most: int) -> None:
+        """`/response` is streamed and goes on after the last byte that may be: nobody waits for its end."""
+        self._finish(failure=too_large(most))
+        self._reset()
 
     def error(self, request: Request, request_id: bytes, error_type: str) -> bool:
         """`/error`: as `response`, with the runtime's own error JSON."""
@@ -335,14 +333,11 @@ class Sandbox:
         self._waiters.tell_all()
         duration = (time.perf_counter() - invocation.started) * 1000
         billed_ms = logs.billed_ms(duration, self._wanted.billing_increment_ms)
-        headers = answer_headers(billed_ms, failed=failure is not None, retire=self.draining)
-        answer = failure.body if failure else body
         if invocation.tail:
             self._report(invocation, duration, billed_ms, failure)
-            headers += b"%b: %b\r\n" % (_LOG_RESULT, base64.b64encode(self._log.tail()))
-            invocation.request.respond(200, answer, headers)
-        else:  # the caller does not wait for the log
-            invocation.request.respond(200, answer, headers)
+            invocation.log = self._log.tail()
+        invocation.answer(body, failure, billed_ms, retire=self.draining)
+        if not invocation.tail:  # the caller does not wait for the log
             self._report(invocation, duration, billed_ms, failure)
         if self.draining:
             self._loop.call_later(_REFUSAL_S, self._end)

@@ -2,10 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from kubelambda.api.model import Model
-from kubelambda.api.validations import not_served, rules
 
 _Header = Annotated[str, Field(pattern=r"^([*]|[!#$%&'*+.^_`|~0-9A-Za-z-]+)$", max_length=1024)]
 _Origin = Annotated[str, Field(pattern=r"^[\x21-\x7e]+$", min_length=1, max_length=253)]
@@ -33,11 +32,9 @@ class Cors(Model):
 class FunctionUrl(Model):
     """An HTTP address. Its host is in the status; the resource policy decides who may call it."""
 
-    model_config = ConfigDict(json_schema_extra=rules(not_served("invokeMode", unless="self.invokeMode == 'BUFFERED'")))
-
     auth_type: Literal["NONE", "AWS_IAM"]
     """NONE: callers need not say who they are. AWS_IAM: they sign, or bring a token of Kubernetes."""
     invoke_mode: Literal["BUFFERED", "RESPONSE_STREAM"] = "BUFFERED"
-    """Whether answers are sent once they are complete."""
+    """BUFFERED: answers are sent once they are complete. RESPONSE_STREAM: as they come."""
     cors: Cors | None = None
     """What browsers are told; absent: nothing but what the function says."""

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 JSON: Final = "application/json"
+BYTES: Final = "application/octet-stream"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BREAKS = re.compile(r"[\r\n\0]")
 _OF_THE_CONNECTION: Final = frozenset(
     {"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 _STATUS_MIN, _STATUS_MAX = 200, 599
-_BODILESS: Final = frozenset({204, 304})
+BODILESS: Final = frozenset({204, 304})
+"""Statuses of answers without a body."""
 
 
 class NoResponse(Exception):
@@ -60,7 +62,24 @@ def url_response(result: bytes) -> UrlResponse:
     if not any(name.lower() == "content-type" for name, _ in headers):
         headers = (("Content-Type", JSON), *headers)
     status, body = _status(found["statusCode"]), _body(found)
-    return UrlResponse(status, headers + tuple(_cookies(found.get("cookies"))), b"" if status in _BODILESS else body)
+    return UrlResponse(status, headers + tuple(_cookies(found.get("cookies"))), b"" if status in BODILESS else body)
+
+
+def streamed_response(prelude: bytes, begun: bytes) -> UrlResponse:
+    """The answer of a function that streams: its prelude has the head, and `begun` of its body is there (§2.4.3).
+
+    Raises `NoResponse`.
+    """
+    try:
+        found = json.loads(prelude)
+    except ValueError as error:
+        raise NoResponse("the prelude is no JSON") from error
+    if not isinstance(found, dict):
+        raise NoResponse("the prelude is no object")
+    headers = tuple(_headers(found.get("headers")))
+    if not any(name.lower() == "content-type" for name, _ in headers):
+        headers = (("Content-Type", BYTES), *headers)
+    return UrlResponse(_status(found.get("statusCode", 200)), headers + tuple(_cookies(found.get("cookies"))), begun)
 
 
 def _status(given: Any) -> int:

@@ -28,6 +28,8 @@ class UrlView:
     auth_type: str
     """NONE or AWS_IAM."""
     cors: CorsRules | None
+    streamed: bool = False
+    """Whether answers are sent as they come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,12 @@ def _url(body: dict[str, Any]) -> UrlView | None:
     if not found:
         return None
     cors = found.get("cors")
-    return UrlView(url_id(body["metadata"]["uid"]), found["authType"], cors_rules(cors) if cors else None)
+    return UrlView(
+        url_id(body["metadata"]["uid"]),
+        found["authType"],
+        cors_rules(cors) if cors else None,
+        streamed=found.get("invokeMode") == "RESPONSE_STREAM",
+    )
 
 
 def _allocated(status: dict[str, Any]) -> int:

@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from kubelambda.api import environment_protocol
+from kubelambda.api.environment_protocol import StreamBounds
 from kubelambda.frontend.dispatch import environment_end
 from kubelambda.frontend.dispatch.environment_end import EnvironmentEnd
 from kubelambda.frontend.dispatch.invocation import Invocation
+from kubelambda.frontend.dispatch.streamed_answer import StreamedAnswer
+from kubelambda.frontend.dispatch.streamed_invocation import StreamedInvocation
 from kubelambda.wire.client import ANSWER_MAX_BYTES, ClientConnection, CollectingSink
 
 GRACE_S = 5.0
@@ -18,6 +21,7 @@ _HEAD = (
     b"%b: %%b\r\n%b: %%b\r\n"
 ) % (environment_protocol.REQUEST_ID.encode(), environment_protocol.INVOKED_ARN.encode())
 _TERM = environment_protocol.TERM.encode()
+_STREAM = environment_protocol.STREAM.encode()
 _PASSED_ON = tuple(
     name.lower().encode()
     for name in (environment_protocol.TRACE_ID, environment_protocol.CLIENT_CONTEXT, environment_protocol.LOG_TYPE)
@@ -54,6 +58,8 @@ class EnvironmentHandle:
     closed: bool = False
     _sent: float = 0.0
     _sink: CollectingSink = field(init=False)
+    _stream: StreamedAnswer | None = None
+    """The answer that comes now, where its caller takes it as it comes."""
 
     def __post_init__(self) -> None:
         """One sink collects the answers to all invocations."""
@@ -67,14 +73,20 @@ class EnvironmentHandle:
             return
         self.invocation = invocation
         self._sent = time.monotonic()
-        connection.exchange(self._head(invocation), invocation.request.body, self._sink)
+        if isinstance(invocation, StreamedInvocation):
+            self._stream = StreamedAnswer(invocation, connection, self._answer_streamed)
+            connection.exchange(self._head(invocation, invocation.bounds), invocation.request.body, self._stream)
+        else:
+            connection.exchange(self._head(invocation), invocation.request.body, self._sink)
 
-    def _head(self, invocation: Invocation) -> bytes:
-        """The head of the request to the agent."""
+    def _head(self, invocation: Invocation, bounds: StreamBounds | None = None) -> bytes:
+        """The head of the request to the agent; `bounds` of an answer that is wanted as it comes."""
         request = invocation.request
         head = _HEAD % (self.token.encode(), len(request.body), invocation.id.encode(), invocation.arn.encode())
         if invocation.term:
             head += b"%b: %b\r\n" % (_TERM, invocation.term.encode())
+        if bounds is not None:
+            head += b"%b: %b\r\n" % (_STREAM, bounds.encode().encode())
         for name in _PASSED_ON:
             value = request.headers.get(name)
             if value is not None:
@@ -88,8 +100,14 @@ class EnvironmentHandle:
 
     def check(self, now: float) -> None:
         """Asked about once a second; a timer for every invocation would cost more than the rest of sending it."""
-        if self.invocation is not None and now - self._sent > self.timeout + GRACE_S:
+        late = self.invocation is not None and now - self._sent > self.timeout + GRACE_S
+        if late and (self._stream is None or not self._stream.held(now, GRACE_S)):
             self.end(environment_end.OVERDUE)
+
+    @property
+    def streaming(self) -> bool:
+        """Whether an answer is on its way: its environment may be done with it before its caller is."""
+        return self._stream is not None and self._stream.begun
 
     def close(self) -> None:
         """Lets go of the connection on purpose."""
@@ -108,10 +126,17 @@ class EnvironmentHandle:
         else:
             self.events.failed(self, invocation, environment_end.faulty(status))
 
+    def _answer_streamed(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
+        self._stream = None
+        self._answer(status, headers, body)
+
     def end(self, end: EnvironmentEnd) -> None:
         """No answer will come of it any more."""
         self.closed = True
         invocation, self.invocation = self.invocation, None
+        if self._stream is not None:
+            self._stream.over = True
+            self._stream = None
         if self.connection is not None:
             self.connection.close()
         self.events.failed(self, invocation, end)

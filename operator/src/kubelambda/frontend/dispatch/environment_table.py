@@ -34,11 +34,16 @@ class EnvironmentTable(dict[int, EnvironmentHandle]):
             found.check(now)
 
     def running(self, placed: Mapping[int, PlacedEnvironment]) -> dict[int, str | None]:
-        """The request that each environment runs, by the ledger; not those that run something for a former owner."""
+        """The request that each environment runs, by the ledger.
+
+        Not of those that run something for a former owner, nor of those whose answer is on its way to a caller who
+        may be slower than they are.
+        """
         return {
             number: found.invocation.id if found.invocation else None
             for number, found in self.items()
-            if found.invocation is not None or (number in placed and placed[number].status is Status.IDLE)
+            if not found.streaming
+            and (found.invocation is not None or (number in placed and placed[number].status is Status.IDLE))
         }
 
     def let_go(self, number: int) -> None:

@@ -1,13 +1,16 @@
 """One synchronous invocation between its caller and an environment."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.core.invoke.routing import LATEST
 from kubelambda.wire.server import Request
 
-_LINES = b"Content-Type: application/json\r\nX-Amz-Executed-Version: %b\r\nx-amzn-RequestId: %b\r\n"
+VERSION_LINES: Final = b"X-Amz-Executed-Version: %b\r\nx-amzn-RequestId: %b\r\n"
+"""Header lines of every answer: what ran, and by which id."""
+_LINES = b"Content-Type: application/json\r\n" + VERSION_LINES
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from kubelambda.frontend.endpoint.endpoint_gate import EndpointGate
 from kubelambda.frontend.invoke import invoke_request
 from kubelambda.frontend.invoke.caller_gate import PRINCIPAL, invoke_refusal
 from kubelambda.frontend.invoke.invoke_request import AnotherOperation
+from kubelambda.frontend.invoke.stream_answer import StreamAnswer
 from kubelambda.frontend.invoke.url_door import Invoke
 from kubelambda.wire.request import Request
 from kubelambda.wire.request_reader import Admission, Whole
@@ -46,6 +47,8 @@ class EndpointDoor:
         for claim in (front_door.CALLER_HEADER, PRINCIPAL):
             request.headers.pop(claim, None)
         limit = invoke_request.check_size(request.size, event=call.event)
+        if call.streamed:
+            request.connection = StreamAnswer(request.connection)
         serve = partial(self._invoke, request_id, call, None)
         check = self._gate(endpoint, request, call, request_id)
         return Whole(limit, serve if check is None else partial(front_door.checked, check, serve, request_id))

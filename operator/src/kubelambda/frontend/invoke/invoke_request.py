@@ -17,7 +17,11 @@ from kubelambda.core.invoke import event_json, invoke_error, lineage, trace_head
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.wire.server import Request
 
-_INVOKE = re.compile(rb"^/2015-03-31/functions/([^/?]+)/invocations/?(?:\?(.*))?$")
+_INVOKE = re.compile(
+    rb"^/(?:2015-03-31/functions/([^/?]+)/invocations|2021-11-15/functions/([^/?]+)/response-streaming-invocations)"
+    rb"/?(?:\?(.*))?$"
+)
+_STREAMED = b"/2021-11-15/"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{8,64}")
 _TRACE = b"x-amzn-trace-id"
 _COUNTED = b":counted"
@@ -28,6 +32,7 @@ _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _MAX_BYTES = {False: limits.SYNC_REQUEST_MAX_BYTES, True: limits.ASYNC_REQUEST_MAX_BYTES}
 """Of an invocation, and of an event."""
 _TYPES = (b"RequestResponse", b"Event", b"DryRun")
+_STREAMED_TYPES = (b"RequestResponse", b"DryRun")
 _LOG_TYPES = (b"None", b"Tail")
 
 
@@ -37,12 +42,14 @@ class AnotherOperation(Exception):
 
 @dataclass(frozen=True, slots=True)
 class InvokeCall:
-    """An Invoke call: the function as named, the qualifier, and whether it is only a dry run, or an event."""
+    """An Invoke call: the function as named, the qualifier, and whether it is only a dry run, an event, or streamed."""
 
     reference: FunctionReference
     qualifier: str | None
     dry_run: bool
     event: bool = False
+    streamed: bool = False
+    """Whether it is an InvokeWithResponseStream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +86,8 @@ def _parse_target(target: bytes) -> _Named:
     match = _INVOKE.match(target)
     if match is None:
         raise AnotherOperation
-    name = unquote(match[1].decode(errors="replace"))
-    query = (match[2] or b"").decode(errors="replace")
+    name = unquote((match[1] or match[2]).decode(errors="replace"))
+    query = (match[3] or b"").decode(errors="replace")
     qualifier = parse_qs(query).get("Qualifier", [None])[0] if query else None
     reference = identity.parse_reference(name)
     violations = [] if qualifier is None else _qualifier_violations(qualifier)
@@ -113,8 +120,15 @@ def _not_one_of(value: bytes, member: str, allowed: tuple[bytes, ...]) -> str:
     return invoke_error.violation(value.decode(errors="replace"), member, f"satisfy enum value set: [{values}]")
 
 
+def target_of(function_name: str, *, streamed: bool) -> str:
+    """The path that invokes a function."""
+    if streamed:
+        return f"/2021-11-15/functions/{function_name}/response-streaming-invocations"
+    return f"/2015-03-31/functions/{function_name}/invocations"
+
+
 def is_invoke(target: bytes) -> bool:
-    """Whether a target is that of Invoke."""
+    """Whether a target is that of Invoke, or of InvokeWithResponseStream."""
     return _INVOKE.match(target) is not None
 
 
@@ -137,25 +151,26 @@ def parse_call(request: Request) -> InvokeCall:
 
 
 def _understand(target: bytes, kind: bytes, log_type: bytes) -> InvokeCall:
-    named = _parse_target(target)
-    if named.violations or kind not in _TYPES or log_type not in _LOG_TYPES:
-        raise invoke_error.validations(_violations(named, kind, log_type))
+    named, streamed = _parse_target(target), target.startswith(_STREAMED)
+    types = _STREAMED_TYPES if streamed else _TYPES
+    if named.violations or kind not in types or log_type not in _LOG_TYPES:
+        raise invoke_error.validations(_violations(named, kind, types, log_type))
     derived = named.reference.qualifier
     if named.qualifier is not None and derived is not None and named.qualifier != derived:
         raise invoke_error.invalid_parameter(
             "The derived qualifier from the function name does not match the specified qualifier."
         )
-    return InvokeCall(named.reference, named.qualifier or derived, kind == b"DryRun", kind == b"Event")
+    return InvokeCall(named.reference, named.qualifier or derived, kind == b"DryRun", kind == b"Event", streamed)
 
 
 _understand_known = lru_cache(maxsize=4096)(_understand)
 """Callers ask for the same few functions again and again. What is refused is not remembered."""
 
 
-def _violations(named: _Named, kind: bytes, log_type: bytes) -> list[str]:
+def _violations(named: _Named, kind: bytes, types: tuple[bytes, ...], log_type: bytes) -> list[str]:
     found = list(named.violations)
-    if kind not in _TYPES:
-        found.append(_not_one_of(kind, "invocationType", _TYPES))
+    if kind not in types:
+        found.append(_not_one_of(kind, "invocationType", types))
     if log_type not in _LOG_TYPES:
         found.append(_not_one_of(log_type, "logType", _LOG_TYPES))
     return found

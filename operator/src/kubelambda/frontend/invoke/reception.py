@@ -4,7 +4,9 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 
+from kubelambda.api.environment_protocol import StreamBounds
 from kubelambda.core.account import identity
 from kubelambda.core.environment.component_callers import CALLER, CallerRole, ComponentCallers
 from kubelambda.core.invoke import invoke_error
@@ -22,6 +24,7 @@ from kubelambda.frontend.cluster.views import FunctionView, VersionView
 from kubelambda.frontend.cold_start.start import Target
 from kubelambda.frontend.dispatch.invocation import Invocation, refuse
 from kubelambda.frontend.dispatch.metrics import Metrics
+from kubelambda.frontend.dispatch.streamed_invocation import StreamedInvocation
 from kubelambda.frontend.invoke import invoke_request
 from kubelambda.frontend.invoke.event_handover import EventHandover
 from kubelambda.frontend.invoke.invoke_request import InvokeCall
@@ -36,7 +39,10 @@ log = logging.getLogger(__name__)
 
 
 class Reception:
-    """Finds the function of each invocation, and who runs it. `synced`: whether the caches have seen the cluster."""
+    """Finds the function of each invocation, and who runs it. `synced`: whether the caches have seen the cluster.
+
+    `bounds` are those of answers that are streamed.
+    """
 
     def __init__(
         self,
@@ -45,6 +51,7 @@ class Reception:
         callers: ComponentCallers,
         *,
         region: str,
+        bounds: StreamBounds,
         metrics: Metrics,
         owners: Owners,
         owned: OwnedFunctions,
@@ -59,6 +66,7 @@ class Reception:
         self._accounts = accounts
         self._callers = callers
         self._region = region
+        self._streamed = partial(StreamedInvocation, bounds=bounds)
         self._metrics = metrics
         self._owners = owners
         self._owned = owned
@@ -122,7 +130,10 @@ class Reception:
             invoked = f"{arn}:{call.qualifier}" if call.qualifier else arn
             target = Target(namespace, function[1], view.uid, account, version.deployed)
             now, number = time.monotonic(), version.deployed.version
-            self._run(target, Invocation(request, request_id, invoked, now, qualifier, number), hop)
+            invocation = (self._streamed if call.streamed else Invocation)(
+                request, request_id, invoked, now, qualifier, number
+            )
+            self._run(target, invocation, hop)
 
     def _run(self, target: Target, invocation: Invocation, hop: Hop | None) -> None:
         """Runs an invocation here, or has the owner of its account run it."""

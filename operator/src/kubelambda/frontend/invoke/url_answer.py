@@ -45,9 +45,13 @@ class UrlAnswer(PassingAnswer):
 
     def respond(self, request: Request, status: int, body: bytes, headers: bytes) -> None:
         """The whole answer of the function."""
-        found = with_cors(self._cors, self._origin, _response(status, body, headers))
+        self.respond_with(request, _response(status, body, headers))
+
+    def respond_with(self, request: Request, response: UrlResponse) -> None:
+        """The whole HTTP answer."""
+        found = with_cors(self._cors, self._origin, response)
         request.method = self._method  # an answer to HEAD has no body
-        super().respond(request, found.status, found.body, answer_lines(found, self._request_id))
+        PassingAnswer.respond(self, request, found.status, found.body, answer_lines(found, self._request_id))
 
     def begin(self, request: Request, status: int, headers: bytes, length: int | None, flow: Flow | None) -> None:  # noqa: ARG002
         """An answer that comes in pieces is kept until it is whole: it is none of HTTP before."""

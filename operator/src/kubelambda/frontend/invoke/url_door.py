@@ -28,6 +28,7 @@ from kubelambda.frontend.invoke.early_answer import answered_early
 from kubelambda.frontend.invoke.invoke_request import InvokeCall
 from kubelambda.frontend.invoke.url_answer import UrlAnswer, answer_lines
 from kubelambda.frontend.invoke.url_gate import Proof, UrlCall, UrlGate
+from kubelambda.frontend.invoke.url_stream_answer import UrlStreamAnswer
 from kubelambda.wire.request import Request
 from kubelambda.wire.request_reader import Admission, Whole
 
@@ -131,19 +132,22 @@ class UrlDoor:
     def _run(self, call: UrlCall, caller: Caller, proof: Proof, request_id: str, request: Request) -> None:
         """Makes an Invoke of the request, which whoever runs it understands. Raises `InvokeError`."""
         entry, origin = call.entry, _origin(request)
-        request.connection = UrlAnswer(
+        answer = UrlStreamAnswer if entry.url.streamed else UrlAnswer
+        request.connection = answer(
             request.connection, method=request.method, request_id=request_id, cors=entry.url.cors, origin=origin
         )
         invoke_request.check_size(request.size, event=False)
         invoke_request.complete_trace(request)
         trace = request.headers[_TRACE]
         event = url_event(self._described(call, caller, proof, request_id, request), time.time())
-        target = f"/2015-03-31/functions/{call.name}/invocations"
+        target = invoke_request.target_of(call.name, streamed=entry.url.streamed)
         request.method = b"POST"
         request.target = f"{target}?Qualifier={quote(entry.qualifier)}".encode() if entry.qualifier else target.encode()
         request.headers = {b"host": request.headers[b"host"], NAMESPACE: entry.namespace.encode(), _TRACE: trace}
         request.body, request.size = event, len(event)
-        invocation = InvokeCall(FunctionReference(call.name), entry.qualifier, dry_run=False)
+        invocation = InvokeCall(
+            FunctionReference(call.name), entry.qualifier, dry_run=False, streamed=entry.url.streamed
+        )
         self._invoke(request_id, invocation, None, request)
 
     def _described(self, call: UrlCall, caller: Caller, proof: Proof, request_id: str, request: Request) -> UrlRequest:
