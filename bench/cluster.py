@@ -96,12 +96,6 @@ def frontend() -> tuple[str, int]:
     return service_address(f"{RELEASE}-frontend")
 
 
-def node_address() -> str:
-    """Where pods reach the node, and this machine listens."""
-    (node, *_) = kubectl_json("get", "nodes")["items"]
-    return next(str(each["address"]) for each in node["status"]["addresses"] if each["type"] == "InternalIP")
-
-
 def frontends() -> list[tuple[str, int]]:
     """Address of each of the two frontends."""
     return sorted((pod["status"]["podIP"], 8080) for pod in frontend_pods())

@@ -4,37 +4,21 @@
 """
 
 import argparse
-import hashlib
-import http.server
-import io
-import itertools
-import os
 import statistics
-import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 from bench import cluster, load
 
 VPC = {"subnetIds": ["bench"], "securityGroupIds": ["bench"]}
-LAYERS = [f"bench-{index}:1" for index in range(5)]
-LAYER_BYTES = 10_000_000
-type Specs = list[dict[str, Any]]
-"""What the functions of a shape have, one after the other."""
-SHAPES: dict[str, Specs] = {
-    "generic": [{}],
-    "layers held": [{"layers": LAYERS}],
-    # Another order is other layers, and nobody holds them yet.
-    "layers, first": [{"layers": list(order)} for order in itertools.permutations(LAYERS)],
-    "own /tmp": [{"ephemeralStorage": {"size": 1024}}],
-    "file system": [{"fileSystemConfigs": [{"arn": "bench", "localMountPath": "/mnt/data"}]}],
-    "vpcConfig": [{"vpcConfig": VPC}],
+SHAPES: dict[str, dict[str, Any]] = {
+    "generic": {},
+    "own /tmp": {"ephemeralStorage": {"size": 1024}},
+    "file system": {"fileSystemConfigs": [{"arn": "bench", "localMountPath": "/mnt/data"}]},
+    "vpcConfig": {"vpcConfig": VPC},
 }
 IDLE = 3
-PAUSE_S = {"layers held": 3.0}
-"""Between a refilled pool and the next start: its pods unpack what was claimed last."""
 RUNTIME = {"runtime": "python3.13", "handler": "index.handler"}
 CODE = {"inline": "def handler(event, context):\n    return {'hello': event.get('name', 'world')}"}
 
@@ -44,7 +28,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--claims", type=int, default=50)
     parser.add_argument("--image", help="a function's image that the node has, as its imageUri")
-    parser.add_argument("--only", help="names of shapes, with commas between them")
     arguments = parser.parse_args()
     cluster.prepare()
     try:
@@ -52,16 +35,16 @@ def main() -> None:
         print(f"{'shape':<14}{'pool p50':>10}{'p95':>8}{'none p50':>10}{'p95':>8}   ms, {arguments.claims} claims each")
         shapes = dict(SHAPES)
         if arguments.image:
-            shapes["image"] = [{"packageType": "Image", "code": {"imageUri": arguments.image}}]
-        for name in arguments.only.split(",") if arguments.only else shapes:
-            print(f"{name:<14}{both(shapes[name], arguments.claims, PAUSE_S.get(name, 0.3))}", flush=True)
+            shapes["image"] = {"packageType": "Image", "code": {"imageUri": arguments.image}}
+        for name, spec in shapes.items():
+            print(f"{name:<14}{both(spec, arguments.claims)}", flush=True)
         print(f"{'plain pod':<14}{'':>18}{figures(list(plain_pods(arguments.claims)))}")
     finally:
         cluster.drop()
 
 
 def requisites() -> None:
-    """A network, a file system and layers that functions name."""
+    """A network and a file system that functions name."""
     kind = "kubelambda.dev/v1alpha1"
     for each in ("Subnet", "SecurityGroup"):
         cluster.apply({"apiVersion": kind, "kind": each, "metadata": {"name": "bench"}, "spec": {}})
@@ -69,50 +52,18 @@ def requisites() -> None:
     cluster.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "bench"}, "spec": claim})
     point = {"persistentVolumeClaim": "bench"}
     cluster.apply({"apiVersion": kind, "kind": "AccessPoint", "metadata": {"name": "bench"}, "spec": point})
-    publish_layers()
 
 
-def publish_layers() -> None:
-    """Layers whose content cannot be packed any smaller, from an address of this machine."""
-    contents: dict[str, bytes] = {}
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = contents[self.path]
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    server = http.server.ThreadingHTTPServer((cluster.node_address(), 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    for layer in LAYERS:
-        name = layer.partition(":")[0]
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as folder:
-            for part in range(100):
-                folder.writestr(f"python/{name}/part{part}.bin", os.urandom(LAYER_BYTES // 100))
-        contents[f"/{name}"] = data = archive.getvalue()
-        host, port = server.server_address[:2]
-        content = {"url": f"http://{host!s}:{port}/{name}", "sha256": hashlib.sha256(data).hexdigest()}
-        spec = {"content": content}
-        cluster.apply(
-            {"apiVersion": "kubelambda.dev/v1alpha1", "kind": "Layer", "metadata": {"name": name}, "spec": spec}
-        )
-
-
-def both(specs: Specs, claims: int, pause_s: float) -> str:
+def both(spec: dict[str, Any], claims: int) -> str:
     """With a warm pool of the shape, and without."""
-    function("keeper", specs[0])
-    pool = pool_of_keeper(specs[0])
+    function("keeper", spec)
+    pool = pool_of_keeper(spec)
     cluster.set_pool(IDLE, pool)
-    address = cluster.frontend()
-    load.one(address, cluster.path("keeper"))  # whatever comes with the first one only
-    pooled = list(starts(specs, claims, pool, pause_s))
+    pooled = list(starts(spec, claims, pool))
     annotation = f"pool-size.kubelambda.dev/{pool}=0"
     cluster.kubectl("annotate", "namespace", cluster.NAMESPACE, annotation, "--overwrite")
     cluster.wait(lambda: not cluster.pods(f"kubelambda.dev/pool={pool}"), what="an empty pool")
-    bare = list(starts(specs, claims, None, 0.3))
+    bare = list(starts(spec, claims, None))
     cluster.delete_function("keeper")
     return figures(pooled) + figures(bare)
 
@@ -124,22 +75,22 @@ def pool_of_keeper(spec: dict[str, Any]) -> str:
     def there() -> bool:
         listed = cluster.kubectl_json("--namespace", cluster.NAMESPACE, "get", "deployments")["items"]
         names = [item["metadata"]["labels"].get("kubelambda.dev/pool", "") for item in listed]
-        found[:] = [name for name in names if name and ("_" in name) == bool(spec.keys() - {"layers"})]
+        found[:] = [name for name in names if name and ("_" in name) == bool(spec)]
         return len(found) == 1
 
     cluster.wait(there, what="the pool of a shape")
     return found[0]
 
 
-def starts(specs: Specs, claims: int, pool: str | None, pause_s: float) -> Iterator[float]:
+def starts(spec: dict[str, Any], claims: int, pool: str | None) -> Iterator[float]:
     """Milliseconds of the first invocation of functions that never ran."""
     address = cluster.frontend()
     for index in range(claims):
         name = f"cold-{index}"
-        function(name, specs[index % len(specs)])
+        function(name, spec)
         if pool is not None:
             cluster.wait(lambda: cluster.idle_pool(pool) >= IDLE, what="a refilled pool")
-        time.sleep(pause_s)
+        time.sleep(0.3)
         yield load.one(address, cluster.path(name))
         cluster.kubectl("--namespace", cluster.NAMESPACE, "delete", "function", name, "--wait=false")
 
