@@ -14,6 +14,7 @@ from kubelambda.kube.errors import NotFound
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import (
     ALIASES,
+    CODE_SIGNING_CONFIGS,
     EVENT_SOURCE_MAPPINGS,
     FUNCTION_VERSIONS,
     FUNCTIONS,
@@ -21,6 +22,7 @@ from kubelambda.kube.resources import (
     LAYER_VERSIONS,
     LAYERS,
     NAMESPACES,
+    SIGNING_PROFILES,
 )
 
 
@@ -73,7 +75,17 @@ async def _made(client: KubeClient) -> str:
 async def _emptied(client: KubeClient, name: str) -> None:
     # There is no namespace controller here: what is in it must go one by one.
     # What stays is work for the operators of all later tests.
-    kinds = (FUNCTIONS, ALIASES, FUNCTION_VERSIONS, EVENT_SOURCE_MAPPINGS, LAYERS, LAYER_VERSIONS, INVOKE_ENDPOINTS)
+    kinds = (
+        FUNCTIONS,
+        ALIASES,
+        FUNCTION_VERSIONS,
+        EVENT_SOURCE_MAPPINGS,
+        LAYERS,
+        LAYER_VERSIONS,
+        INVOKE_ENDPOINTS,
+        CODE_SIGNING_CONFIGS,
+        SIGNING_PROFILES,
+    )
     for resource in kinds:
         async for body in client.each(resource, name):
             with suppress(NotFound):

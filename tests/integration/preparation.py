@@ -29,6 +29,8 @@ def start(control_plane: ControlPlane) -> None:
         "layers",
         "layerversions",
         "accesspoints",
+        "codesigningconfigs",
+        "signingprofiles",
         "runtimes",
         "invokeendpoints",
         "subnets",

@@ -36,7 +36,7 @@ def run_import(address: str, folder: Path, name: str, *options: str) -> subproce
 def test_what_is_imported_is_the_same_function(
     there: Api, api: Api, control_plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """Configuration, code, layer, alias, mapping, policy, tags and concurrency come with it, and it becomes active."""
+    """Configuration, code, layer, alias, mapping, policy, tags, concurrency and URL come with it; it becomes active."""
     content = base64.b64encode(zipped("VALUE = 1\n", "python/shared.py")).decode()
     layer = there.call("POST", "/2018-10-31/layers/Shared_Layer/versions", {"Content": {"ZipFile": content}}).body
     more: dict[str, Any] = {"Timeout": 7, "Environment": {"Variables": {"STAGE": "live"}}, "Tags": {"team": "blue"}}
@@ -53,10 +53,23 @@ def test_what_is_imported_is_the_same_function(
         there.function("PUT", "Imported_One", "/event-invoke-config", {"MaximumRetryAttempts": 0}, date="2019-09-25"),
         there.call("POST", "/2015-03-31/event-source-mappings", source),
     ]
+    url = {"AuthType": "NONE", "Cors": {"AllowOrigins": ["*"], "MaxAge": 60}}
+    provisioned = {"ProvisionedConcurrentExecutions": 1}
+    signers = {"AllowedPublishers": {"SigningProfileVersionArns": ["arn:aws:signer:us-east-1:123456789012:/a/b"]}}
+    config = there.call("POST", "/2020-04-22/code-signing-configs", signers).body["CodeSigningConfig"]
+    signing = {"CodeSigningConfigArn": config["CodeSigningConfigArn"]}
+    live = "?Qualifier=live"
+    made += [
+        there.function("POST", "Imported_One", "/url", url, date="2021-10-31"),
+        there.function("POST", "Imported_One", f"/url{live}", {"AuthType": "AWS_IAM"}, date="2021-10-31"),
+        there.function("PUT", "Imported_One", f"/provisioned-concurrency{live}", provisioned, date="2019-09-30"),
+        there.function("PUT", "Imported_One", "/code-signing-config", signing, date="2020-06-30"),
+    ]
     assert {answer.status for answer in made} <= {200, 201, 202}, made
 
     finished = run_import(there.address, tmp_path, "Imported_One")
     assert finished.returncode == 0, finished.stderr
+    assert "its code signing configuration was left out, the code must be signed again for it" in finished.stderr
     applied = control_plane.kubectl("apply", "--namespace", api.namespace, "--filename", str(tmp_path))
     assert applied.returncode == 0, applied.stderr
 
@@ -69,8 +82,17 @@ def test_what_is_imported_is_the_same_function(
     assert (whole["Tags"], whole["Concurrency"]) == (more["Tags"], reserve)
     statement = json.loads(api.function("GET", "Imported_One", "/policy").body["Policy"])["Statement"][0]
     assert (statement["Sid"], statement["Condition"]) == ("s3", {"ArnLike": {"AWS:SourceArn": "arn:aws:s3:::bucket"}})
-    config = api.function("GET", "Imported_One", "/event-invoke-config", date="2019-09-25").body
-    assert config["MaximumRetryAttempts"] == 0
+    copied = api.function("GET", "Imported_One", "/event-invoke-config", date="2019-09-25").body
+    assert copied["MaximumRetryAttempts"] == 0
+    copied = api.function("GET", "Imported_One", "/url", date="2021-10-31").body
+    assert (copied["AuthType"], copied["Cors"]) == ("NONE", url["Cors"])
+    copied = api.function("GET", "Imported_One", f"/url{live}", date="2021-10-31").body
+    assert copied["AuthType"] == "AWS_IAM"
+    aliases = json.loads(
+        control_plane.kubectl("get", "aliases", "--namespace", api.namespace, "--output", "json").stdout
+    )
+    [spec] = [each["spec"] for each in aliases["items"]]
+    assert spec["provisionedConcurrency"]["provisionedConcurrentExecutions"] == 1
     [mapping] = api.call("GET", "/2015-03-31/event-source-mappings").body["EventSourceMappings"]
     assert (mapping["EventSourceArn"], mapping["BatchSize"]) == (QUEUE, 4)
     assert mapping["FunctionArn"] == f"{api.arn('Imported_One')}:live"

@@ -13,6 +13,7 @@ from tests.integration.control_api.matrix import GOOD, MODEL, PENDING, Case, cas
 from tests.integration.control_api.recorded import filled
 from tests.integration.control_plane import ControlPlane
 from tests.integration.processes import Installation
+from tests.signer import Signer
 
 from kubelambda.awsapi import operations
 from kubelambda.awsapi.model import constraints
@@ -39,6 +40,7 @@ def caller(serving: tuple[Installation, str], control_plane: ControlPlane) -> Ap
     assert api.call("POST", "/2018-10-31/layers/shared/versions", content).status == 201
     statement = {"StatementId": "kept", "Action": "lambda:GetLayerVersion", "Principal": "*"}
     assert api.call("POST", "/2018-10-31/layers/shared/versions/1/policy", statement).status == 201
+    assert control_plane.apply([Signer().config("csc-matrix00000000000", "matrix")]).returncode == 0
     return api
 
 

@@ -127,7 +127,6 @@ def test_good_functions_are_accepted(control_plane: ControlPlane, spec: dict[str
         ),
         ({"eventInvokeConfig": {"destinationConfig": {"onFailure": {"destination": "Not A Name"}}}}, "destination"),
         ({"recursiveLoop": "Maybe"}, "Unsupported value"),
-        ({"codeSigningConfig": {"name": "a"}}, "codeSigningConfig is not served by this release"),
         ({"tracingConfig": {"mode": "Active"}}, "tracingConfig is not served by this release"),
         ({"snapStart": {"applyOn": "PublishedVersions"}}, "snapStart is not served by this release"),
         ({"url": {"authType": "TOKEN"}}, "Unsupported value"),

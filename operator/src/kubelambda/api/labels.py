@@ -40,6 +40,8 @@ LAYER_VERSION_FINALIZER: Final = f"{GROUP}/layer-version"
 ACCESS_POINT_FINALIZER: Final = f"{GROUP}/access-point"
 """Holds an access point while functions use it."""
 
+CODE_SIGNING_FINALIZER: Final = f"{GROUP}/code-signing-config"
+"""Holds a CodeSigningConfig that functions name."""
 NETWORK_FINALIZER: Final = f"{GROUP}/network-in-use"
 """Holds a Subnet or a SecurityGroup that functions use."""
 NETWORK: Final = f"{GROUP}/network"

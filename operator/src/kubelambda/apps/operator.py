@@ -11,7 +11,7 @@ from contextlib import suppress
 from kubelambda.api import settings as settings_file
 from kubelambda.apps import options
 from kubelambda.autoscaler import autoscaling
-from kubelambda.controllers.code.code_state import CodeState
+from kubelambda.controllers.code.code_state import CodeState, signature_errors
 from kubelambda.controllers.machinery import hosting
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.health import PORT, Health, Vitals
@@ -60,7 +60,8 @@ async def _run(arguments: argparse.Namespace) -> None:
         CodeStore(settings.code_store_url, key) as store,
         CodeFetcher(settings.code_fetcher_url, tokens.code_key(key)) as fetcher,
     ):
-        found = controllers(CodeState(store, fetcher), _own_pod())
+        code = CodeState(store, fetcher, signature_errors=signature_errors(health.registry))
+        found = controllers(code, _own_pod())
         context = Context(client, settings, key, found, Queues(found, observe=health.observe))
         vitals.queues, vitals.watching = context.queues.by_name, context.watching
         gc.freeze()

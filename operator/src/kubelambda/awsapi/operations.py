@@ -16,6 +16,7 @@ from kubelambda.awsapi.layer import layer_operations
 from kubelambda.awsapi.mapping import mapping_operations
 from kubelambda.awsapi.permission import permission_operations
 from kubelambda.awsapi.scaling import scaling_operations
+from kubelambda.awsapi.signing import function_signing_operations, signing_config_operations
 from kubelambda.awsapi.tag import tag_operations
 from kubelambda.awsapi.version import alias_operations, provisioned_operations, version_operations
 
@@ -35,4 +36,6 @@ LAMBDA: Final[Mapping[str, Handler]] = {
     **provisioned_operations.OPERATIONS,
     **mapping_operations.OPERATIONS,
     **layer_operations.OPERATIONS,
+    **signing_config_operations.OPERATIONS,
+    **function_signing_operations.OPERATIONS,
 }

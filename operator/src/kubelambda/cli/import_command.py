@@ -17,6 +17,7 @@ from kubelambda.cli.imported_manifests import (
     Imported,
     event_invoke_config,
     function_spec,
+    function_url,
     imported_layer,
     mapping_name,
     mapping_spec,
@@ -111,14 +112,19 @@ def _read_function(reader: LambdaReader, name: str, target: _Target, found: Impo
         "reservedConcurrentExecutions": (answer.get("Concurrency") or {}).get("ReservedConcurrentExecutions"),
         "permissions": permissions(reader.policy(name)),
         "eventInvokeConfig": event_invoke_config(reader.event_invoke_config(name) or {}),
+        "url": function_url(reader.url_config(name), f"Function {name}", found),
     }
     spec |= {field: value for field, value in extras.items() if value not in (None, {}, [])}
+    signing = reader.code_signing_config(name)
+    if signing is not None:
+        text = "the code must be signed again for it (docs/code-signing.md)"
+        found.notes.append(f"Function {name}: its code signing configuration was left out, {text}: {signing}")
     aliases = reader.aliases(name)
     if aliases:
         spec["publish"] = True
     found.add("Function", object_name, spec)
     for alias in aliases:
-        _add_alias(alias, configuration, object_name, found)
+        _add_alias(reader, alias, configuration, found)
     model = ServiceModel.load("lambda")
     qualified = [name, *(f"{name}:{alias['Name']}" for alias in aliases)]
     mappings = {each["UUID"]: each for function in qualified for each in reader.mappings(function)}
@@ -127,8 +133,10 @@ def _read_function(reader: LambdaReader, name: str, target: _Target, found: Impo
     return {each["Arn"] for each in configuration.get("Layers", ())}
 
 
-def _add_alias(alias: dict[str, Any], configuration: dict[str, Any], object_name: str, found: Imported) -> None:
+def _add_alias(reader: LambdaReader, alias: dict[str, Any], configuration: dict[str, Any], found: Imported) -> None:
     """An alias of the code that `$LATEST` has; older versions have no place in a manifest."""
+    function, name = configuration["FunctionName"], alias["Name"]
+    object_name = object_names(function)[0]
     if alias.get("CodeSha256") != configuration["CodeSha256"]:
         found.notes.append(
             f"alias {alias['Name']} of {configuration['FunctionName']} leads to version {alias['FunctionVersion']}, "
@@ -137,9 +145,15 @@ def _add_alias(alias: dict[str, Any], configuration: dict[str, Any], object_name
         return
     if alias.get("RoutingConfig"):
         found.notes.append(f"alias {alias['Name']}: its weights were left out")
-    spec = {"functionName": object_name, "name": alias["Name"], "codeSha256": alias["CodeSha256"]}
-    description = {"description": alias["Description"]} if alias.get("Description") else {}
-    found.add("Alias", object_names(f"{object_name}-{alias['Name']}")[0], spec | description)
+    provisioned = reader.provisioned(function, name)
+    extras = {
+        "description": alias.get("Description") or None,
+        "provisionedConcurrency": provisioned and {"provisionedConcurrentExecutions": provisioned},
+        "url": function_url(reader.url_config(function, name), f"Alias {name} of {function}", found),
+    }
+    spec = {"functionName": object_name, "name": name, "codeSha256": alias["CodeSha256"]}
+    spec |= {field: value for field, value in extras.items() if value}
+    found.add("Alias", object_names(f"{object_name}-{name}")[0], spec)
 
 
 def _read_layer(reader: LambdaReader, arn: str, target: _Target, found: Imported) -> None:

@@ -10,8 +10,9 @@ from typing import Any, Final
 from kubelambda.api import labels
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec
 from kubelambda.api.kinds.function import FunctionSpec
+from kubelambda.api.kinds.function_url import FunctionUrl
 from kubelambda.api.model import Model
-from kubelambda.awsapi.function.spec_changes import CONFIGURATION, changed
+from kubelambda.awsapi.function.spec_changes import CONFIGURATION, changed, renamed
 from kubelambda.awsapi.mapping.mapping_configuration import source_defaults, source_of
 from kubelambda.awsapi.model.service_model import ServiceModel
 from kubelambda.awsapi.model.spec_members import field_name, to_field
@@ -97,6 +98,14 @@ def function_spec(configuration: Mapping[str, Any], code: Mapping[str, Any], int
     if object_names(name)[0] != name:
         spec["functionName"] = name
     return served(FunctionSpec, spec, f"Function {name}", into.notes)
+
+
+def function_url(config: Mapping[str, Any] | None, what: str, into: Imported) -> dict[str, Any] | None:
+    """`spec.url` out of a FunctionUrlConfig; its address is another one here."""
+    if config is None:
+        return None
+    members = {member: config[member] for member in ("AuthType", "InvokeMode", "Cors") if config.get(member)}
+    return served(FunctionUrl, renamed(members), f"The URL of {what}", into.notes)
 
 
 def served(model: type[Model], spec: Mapping[str, Any], what: str, notes: list[str]) -> dict[str, Any]:

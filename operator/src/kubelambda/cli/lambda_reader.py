@@ -48,6 +48,22 @@ class LambdaReader:
         """Of asynchronous invocations."""
         return self._get(f"/2019-09-25/functions/{quote(name, safe='')}/event-invoke-config")
 
+    def code_signing_config(self, name: str) -> str | None:
+        """ARN of the code signing configuration, where it has one."""
+        found = self._get(f"/2020-06-30/functions/{quote(name, safe='')}/code-signing-config") or {}
+        return found.get("CodeSigningConfigArn")
+
+    def url_config(self, name: str, qualifier: str | None = None) -> dict[str, Any] | None:
+        """Of the function URL, of a function or of an alias."""
+        query = {} if qualifier is None else {"Qualifier": qualifier}
+        return self._get(f"/2021-10-31/functions/{quote(name, safe='')}/url", query)
+
+    def provisioned(self, name: str, qualifier: str) -> int | None:
+        """Provisioned concurrency of an alias, as it was asked for."""
+        path = f"/2019-09-30/functions/{quote(name, safe='')}/provisioned-concurrency"
+        found = self._get(path, {"Qualifier": qualifier}) or {}
+        return found.get("RequestedProvisionedConcurrentExecutions")
+
     def aliases(self, name: str) -> list[dict[str, Any]]:
         """All aliases, each with the digest of its version's code as `CodeSha256`."""
         path = f"/2015-03-31/functions/{quote(name, safe='')}"

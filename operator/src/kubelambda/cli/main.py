@@ -2,12 +2,13 @@
 
 import typer
 
-from kubelambda.cli import crds, events_command, import_command
+from kubelambda.cli import crds, events_command, import_command, sign_command
 
 app = typer.Typer(help="Lambda on any Kubernetes.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(crds.app, name="crds")
 app.add_typer(events_command.app, name="events")
 app.add_typer(import_command.app, name="import")
+app.command("sign")(sign_command.sign_archive)
 
 
 @app.callback()

@@ -2,7 +2,13 @@
 
 from kubelambda.controllers.account import namespace
 from kubelambda.controllers.account.access import AccountAccess
-from kubelambda.controllers.code import code_collection, download, image_source
+from kubelambda.controllers.code import (
+    code_collection,
+    code_signing_config,
+    download,
+    image_source,
+    signing_profile,
+)
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.file_system import access_point
 from kubelambda.controllers.function import alias, function, function_version, publication
@@ -25,6 +31,8 @@ def controllers(code: CodeState, pod: PodOwner | None = None) -> tuple[Controlle
         runtime.CONTROLLER,
         layer.controller(code),
         layer_version.CONTROLLER,
+        signing_profile.CONTROLLER,
+        code_signing_config.CONTROLLER,
         access_point.CONTROLLER,
         function.controller(code),
         function_version.controller(versions),

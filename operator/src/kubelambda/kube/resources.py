@@ -34,6 +34,8 @@ FUNCTION_VERSIONS = Resource(labels.GROUP, labels.VERSION, "functionversions", "
 ALIASES = Resource(labels.GROUP, labels.VERSION, "aliases", "Alias")
 LAYERS = Resource(labels.GROUP, labels.VERSION, "layers", "Layer")
 LAYER_VERSIONS = Resource(labels.GROUP, labels.VERSION, "layerversions", "LayerVersion")
+CODE_SIGNING_CONFIGS = Resource(labels.GROUP, labels.VERSION, "codesigningconfigs", "CodeSigningConfig")
+SIGNING_PROFILES = Resource(labels.GROUP, labels.VERSION, "signingprofiles", "SigningProfile")
 ACCESS_POINTS = Resource(labels.GROUP, labels.VERSION, "accesspoints", "AccessPoint")
 RUNTIMES = Resource(labels.GROUP, labels.VERSION, "runtimes", "Runtime", namespaced=False)
 EVENT_SOURCE_MAPPINGS = Resource(labels.GROUP, labels.VERSION, "eventsourcemappings", "EventSourceMapping")

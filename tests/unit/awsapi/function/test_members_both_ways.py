@@ -42,10 +42,9 @@ ANSWERED_OTHERWISE: dict[str, tuple[Any, str, Any]] = {
     ),
     "ImageConfig": ({"Command": ["run"]}, "ImageConfigResponse", {"ImageConfig": {"Command": ["run"]}}),
 }
-NOT_OF_THE_CONFIGURATION = {"FunctionName", "Code", "Publish", "Tags"}
+NOT_OF_THE_CONFIGURATION = {"FunctionName", "Code", "Publish", "Tags", "CodeSigningConfigArn"}
 REFUSED_BY_THE_KIND = {
     "KMSKeyArn",
-    "CodeSigningConfigArn",
     "TenancyConfig",
     "CapacityProviderConfig",
     "DurableConfig",

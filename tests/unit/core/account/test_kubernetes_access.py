@@ -32,6 +32,12 @@ from kubelambda.core.account.kubernetes_access import ResourceAccess, invoke_acc
         ("PublishLayerVersion", "create", "layers", ""),
         ("DeleteLayerVersion", "delete", "layers", ""),
         ("RemoveLayerVersionPermission", "update", "layers", ""),
+        ("CreateCodeSigningConfig", "create", "codesigningconfigs", ""),
+        ("DeleteCodeSigningConfig", "delete", "codesigningconfigs", ""),
+        ("UpdateCodeSigningConfig", "update", "codesigningconfigs", ""),
+        ("ListFunctionsByCodeSigningConfig", "list", "functions", ""),
+        ("PutFunctionCodeSigningConfig", "update", "functions", "f"),
+        ("DeleteFunctionCodeSigningConfig", "update", "functions", "f"),
     ],
 )
 def test_operations_are_verbs_on_our_resources(operation: str, verb: str, resource: str, name: str) -> None:

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from kubelambda.api import limits
 from kubelambda.api.conditions import Condition
+from kubelambda.api.kinds.deployed_signing import DeployedSigning
 from kubelambda.api.kinds.event_invoke_config import DeadLetterConfig, EventInvokeConfig
 from kubelambda.api.kinds.function_code import Code, DataKey, ObjectName
 from kubelambda.api.kinds.function_image import DeployedImage, ImageConfig
@@ -118,13 +119,6 @@ class EphemeralStorage(Model):
     """In MB."""
 
 
-class CodeSigningReference(Model):
-    """The CodeSigningConfig that the code must satisfy."""
-
-    name: ObjectName
-    """Its name."""
-
-
 class LoggingConfig(Model):
     """Format and destination of the logs."""
 
@@ -180,6 +174,11 @@ class FunctionSpec(Model):
                 "Layers are not supported for functions with packageType Image.",
                 fieldPath=".layers",
             ),
+            rule(
+                "self.packageType != 'Image' || !has(self.codeSigningConfigArn)",
+                "Code signing is not supported for functions with packageType Image.",
+                fieldPath=".codeSigningConfigArn",
+            ),
             rule("self.packageType == 'Image' || !has(self.imageConfig)", "imageConfig needs packageType Image"),
             rule(
                 f"!has(self.layers) || self.layers.size() <= {limits.LAYERS_MAX}",
@@ -187,7 +186,6 @@ class FunctionSpec(Model):
                 fieldPath=".layers",
             ),
             not_served("architectures", unless="self.architectures.all(name, name == 'x86_64')"),
-            not_served("codeSigningConfig"),
             not_served("tracingConfig", unless="self.tracingConfig.mode == 'PassThrough'"),
             not_served("snapStart", unless="self.snapStart.applyOn == 'None'"),
         )
@@ -235,8 +233,8 @@ class FunctionSpec(Model):
     """File systems."""
     dead_letter_config: DeadLetterConfig | None = None
     """Dead-letter queue of asynchronous invocations."""
-    code_signing_config: CodeSigningReference | None = None
-    """Signatures that the code needs."""
+    code_signing_config_arn: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """CodeSigningConfig that new code and new layers must satisfy: its name, or its ARN."""
     tracing_config: TracingConfig = TracingConfig()
     """Tracing."""
     snap_start: SnapStart = SnapStart()
@@ -309,6 +307,8 @@ class DeployedConfiguration(Model):
     """File systems that are mounted."""
     dead_letter_target: str | None = None
     """ARN of its dead-letter queue; environments know nothing of it."""
+    signing: DeployedSigning | None = None
+    """What was found when code and layers were checked; None of a function without a code signing configuration."""
 
     @property
     def archives(self) -> list[DeployedCode | DeployedLayer]:

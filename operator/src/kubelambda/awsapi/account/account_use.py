@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from kubelambda.core.function.object_name import function_name_of
 from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.reflector import Name, Reflector
 from kubelambda.kube.resources import FUNCTION_VERSIONS, FUNCTIONS, LAYER_VERSIONS
@@ -29,6 +30,8 @@ class FunctionUse:
     heavy: bool
     """Whether it carries much code in its spec."""
     resource_version: int
+    signing: tuple[str, str] | None = None
+    """Lambda's name of it and the code signing configuration that it names, where it has one."""
 
 
 @dataclass(slots=True)
@@ -77,6 +80,16 @@ class AccountUse:
             return True
         return namespace in self._totals and self._totals[namespace].heavy > 0
 
+    async def signed(self, namespace: str) -> list[tuple[str, str]]:
+        """Functions of an account that have a code signing configuration, each with what it calls that.
+
+        Raises `TimeoutError`.
+        """
+        async with asyncio.timeout(_SEEN_S * 5):
+            await self.functions.synced.wait()
+        found = (use.signing for name, use in self.functions.items.items() if name[0] == namespace)
+        return [each for each in found if each is not None]
+
     async def seen(self, body: Object) -> None:
         """Returns when the sums know the function as `body` is, or after some seconds: who writes reads it again."""
         deadline = time.monotonic() + _SEEN_S
@@ -108,6 +121,7 @@ def function_use(body: Mapping[str, Any]) -> FunctionUse:
         reserved=spec.get("reservedConcurrentExecutions") or 0,
         heavy=len(code.get("inline") or "") + len(code.get("zipFile") or "") > HEAVY_BYTES,
         resource_version=_resource_version(body),
+        signing=(function_name_of(body), spec["codeSigningConfigArn"]) if "codeSigningConfigArn" in spec else None,
     )
 
 

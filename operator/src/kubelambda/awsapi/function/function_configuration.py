@@ -71,6 +71,7 @@ def configuration(body: Mapping[str, Any], region: str, account: str, qualifier:
         "RuntimeVersionConfig": _runtime_version(spec, region),
         **_layers(spec, status, region, account),
         **_optional(spec),
+        **_signing(status),
         **state(body),
     }
     return {member: value for member, value in found.items() if value is not None}
@@ -149,3 +150,13 @@ def _optional(spec: Mapping[str, Any]) -> dict[str, Any]:
     if spec.get("deadLetterConfig"):
         found["DeadLetterConfig"] = {"TargetArn": spec["deadLetterConfig"]["targetArn"]}
     return found
+
+
+def _signing(status: Mapping[str, Any]) -> dict[str, str]:
+    """Who signed the code that is deployed, and which signature of theirs it is."""
+    found = (status.get("deployed") or {}).get("signing") or {}
+    publisher = found.get("profileVersionArn")
+    if publisher is None:
+        return {}
+    owner = ":".join(publisher.split(":")[:5])
+    return {"SigningProfileVersionArn": publisher, "SigningJobArn": f"{owner}:/signing-jobs/{found.get('job', '')}"}

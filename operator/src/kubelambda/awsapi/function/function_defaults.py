@@ -13,13 +13,6 @@ from kubelambda.kube.kube_client import Object
 _LOOP: Final = "recursiveLoop"
 
 
-async def get_function_code_signing_config(services: Services, call: Call) -> Answer:
-    """The name alone: no function has a code signing configuration in this release."""
-    name = unqualified(services, call)
-    await find(services, name)
-    return Answer({"FunctionName": name.name}, resource=name.arn)
-
-
 async def get_runtime_management_config(services: Services, call: Call) -> Answer:
     """Runtimes follow their images, which is Lambda's `Auto`."""
     name = name_of(services, call)
@@ -53,7 +46,6 @@ def _recursion(body: Object) -> dict[str, str]:
 
 
 OPERATIONS: Final[Mapping[str, Handler]] = {
-    "GetFunctionCodeSigningConfig": get_function_code_signing_config,
     "GetRuntimeManagementConfig": get_runtime_management_config,
     "PutRuntimeManagementConfig": put_runtime_management_config,
     "GetFunctionRecursionConfig": get_function_recursion_config,

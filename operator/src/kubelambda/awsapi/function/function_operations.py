@@ -12,9 +12,10 @@ from kubelambda.awsapi.function.function_configuration import LATEST, configurat
 from kubelambda.awsapi.function.function_lookup import FunctionName, find, find_object, name_of, unqualified
 from kubelambda.awsapi.function.function_writes import require_settled, write
 from kubelambda.awsapi.function.spec_changes import changed
-from kubelambda.awsapi.layer.layer_references import layer_sizes, with_layer_sizes
+from kubelambda.awsapi.layer.layer_references import named_layers, with_layer_sizes
 from kubelambda.awsapi.object_writes import WRITE
 from kubelambda.awsapi.refusal import refusal
+from kubelambda.awsapi.signing.signature_check import Deployment, require_trusted
 from kubelambda.awsapi.tag.tag_limits import check_tags
 from kubelambda.awsapi.version.version_lookup import version_configuration
 from kubelambda.awsapi.version.version_operations import delete_version, published
@@ -31,11 +32,13 @@ async def create_function(services: Services, call: Call) -> Answer:
     name = _new_name(services, call)
     _check_variables(call.parameters)
     await _check_runtime(services, call.parameters)
-    sizes = await layer_sizes(services, call, name.account)
+    layers = await named_layers(services, call, name.account)
     if await find_object(services, name) is not None:
         raise _exists(name)
     given = call.parameters["Code"]
     code = await received_code.received(services, name.account.namespace, given)
+    deployment = Deployment(name, name.name, code, layers)
+    await require_trusted(services, deployment, call.parameters.get("CodeSigningConfigArn"))
     if code is not None:
         await received_code.upload(services, code)
     stored = code.stored(services, name.account.namespace) if code else None
@@ -47,7 +50,7 @@ async def create_function(services: Services, call: Call) -> Answer:
     if code is not None:
         await received_code.upload(services, code)  # again: it may have been collected before the object named it
     members = await _perhaps_published(services, call, name, body)
-    return Answer(with_layer_sizes(members, sizes), resource=name.arn)
+    return Answer(with_layer_sizes(members, layers), resource=name.arn)
 
 
 async def _perhaps_published(services: Services, call: Call, name: FunctionName, body: Object) -> dict[str, Any]:
@@ -131,6 +134,8 @@ async def update_function_code(services: Services, call: Call) -> Answer:
     code = await received_code.received(services, name.account.namespace, parameters)
     stored = code.stored(services, name.account.namespace) if code else None
     source = received_code.source(parameters, stored)
+    reference = body["spec"].get("codeSigningConfigArn")
+    await require_trusted(services, Deployment(name, name.arn, code), reference, before=body)
 
     def spec(before: Object) -> Mapping[str, Any]:
         require_settled(name, before)
@@ -161,8 +166,10 @@ async def update_function_configuration(services: Services, call: Call) -> Answe
     name = unqualified(services, call)
     _check_variables(call.parameters)
     await _check_runtime(services, call.parameters)
-    await find(services, name)
-    sizes = await layer_sizes(services, call, name.account)
+    body = await find(services, name)
+    layers = await named_layers(services, call, name.account)
+    reference = body["spec"].get("codeSigningConfigArn")
+    await require_trusted(services, Deployment(name, name.arn, layers=layers), reference, before=body)
 
     def spec(before: Object) -> Mapping[str, Any]:
         require_settled(name, before)
@@ -170,7 +177,7 @@ async def update_function_configuration(services: Services, call: Call) -> Answe
 
     body = await write(services, name, spec, revision=call.parameters.get("RevisionId"))
     members = configuration(body, name.region, name.account.id)
-    return Answer(with_layer_sizes(members, sizes), resource=name.arn)
+    return Answer(with_layer_sizes(members, layers), resource=name.arn)
 
 
 async def delete_function(services: Services, call: Call) -> Answer:

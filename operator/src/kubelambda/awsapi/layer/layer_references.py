@@ -1,7 +1,7 @@
 """Layers that a function shall have: whether they can be used, said before anything is written (§1.3, Appendix A)."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from kubelambda.api import limits
@@ -14,13 +14,21 @@ from kubelambda.core.code.layer_reference import LayerReference, parse_layer
 _TWICE: Final = "Two different versions of the same layer are not allowed to be referenced in the same function."
 
 
-async def layer_sizes(services: Services, call: Call, account: AccountView) -> dict[str, int]:
-    """Sizes in bytes of the layers that the call names, by ARN. Raises `ApiError`."""
+@dataclass(frozen=True, slots=True)
+class NamedLayer:
+    """The archive of a layer version: its digest, and its bytes."""
+
+    sha256: str
+    size: int
+
+
+async def named_layers(services: Services, call: Call, account: AccountView) -> dict[str, NamedLayer]:
+    """The layers that the call names, by ARN. Raises `ApiError`."""
     arns: list[str] = call.parameters.get("Layers") or []
     if len(arns) > limits.LAYERS_MAX:
         raise invalid_parameter(f"Cannot reference more than {limits.LAYERS_MAX} layers.")
     known: dict[str, str] = {}
-    found: dict[str, int] = {}
+    found: dict[str, NamedLayer] = {}
     for arn in arns:
         reference = parse_layer(arn)
         if reference is None:
@@ -28,11 +36,13 @@ async def layer_sizes(services: Services, call: Call, account: AccountView) -> d
         if reference.layer in known:
             raise invalid_parameter(f"{_TWICE} {known[reference.layer]} and {arn} are versions of the same layer.")
         known[reference.layer] = arn
-        found[arn] = await _size(services, call, account, reference, arn)
+        found[arn] = await _named(services, call, account, reference, arn)
     return found
 
 
-async def _size(services: Services, call: Call, account: AccountView, reference: LayerReference, arn: str) -> int:
+async def _named(
+    services: Services, call: Call, account: AccountView, reference: LayerReference, arn: str
+) -> NamedLayer:
     region = services.settings.region
     if reference.number < 1:
         raise invalid_parameter("Layer Version Cannot be less than 1")
@@ -47,14 +57,15 @@ async def _size(services: Services, call: Call, account: AccountView, reference:
     body = await find_layer_version_object(services, name)
     if body is None or "deletionTimestamp" in body["metadata"]:
         raise _absent(arn)
-    size: int = body["spec"]["content"]["size"]
-    return size
+    content = body["spec"]["content"]
+    return NamedLayer(content["sha256"], content["size"])
 
 
-def with_layer_sizes(members: dict[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+def with_layer_sizes(members: dict[str, Any], layers: Mapping[str, NamedLayer]) -> dict[str, Any]:
     """A FunctionConfiguration with the sizes of layers that are not deployed yet."""
     for layer in members.get("Layers", ()):
-        layer["CodeSize"] = layer["CodeSize"] or sizes.get(layer["Arn"], 0)
+        if not layer["CodeSize"] and layer["Arn"] in layers:
+            layer["CodeSize"] = layers[layer["Arn"]].size
     return members
 
 

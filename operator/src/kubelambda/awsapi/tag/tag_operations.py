@@ -1,4 +1,4 @@
-"""Tags of functions and of event source mappings (§1.1, §1.3)."""
+"""Tags of functions, of event source mappings and of code signing configurations (§1.1, §1.3)."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -11,11 +11,13 @@ from kubelambda.awsapi.function.function_lookup import FunctionName, find, name_
 from kubelambda.awsapi.function.function_writes import observed
 from kubelambda.awsapi.mapping.mapping_lookup import find_mapping
 from kubelambda.awsapi.object_writes import write_spec
+from kubelambda.awsapi.signing.signing_config_lookup import account_of_arn, find_config, missing
 from kubelambda.awsapi.tag.tag_limits import check_tags
 from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS, FUNCTIONS, Resource
+from kubelambda.kube.resources import CODE_SIGNING_CONFIGS, EVENT_SOURCE_MAPPINGS, FUNCTIONS, Resource
 
 _MAPPING: Final = "event-source-mapping"
+_SIGNING_CONFIG: Final = "code-signing-config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,16 @@ def _tagged(services: Services, call: Call) -> _Tagged:
         account, uuid = _owner(services, arn), arn.rpartition(":")[2]
         missing = f"Event source mapping not found: {arn}"
         return _Tagged(arn, EVENT_SOURCE_MAPPINGS, lambda: find_mapping(services, account, uuid, missing))
+    if kind == _SIGNING_CONFIG:
+        return _Tagged(arn, CODE_SIGNING_CONFIGS, lambda: _config(services, arn))
     raise not_served(f"{call.operation} of a {kind}")
+
+
+async def _config(services: Services, arn: str) -> Object:
+    body = await find_config(services, account_of_arn(services, arn), arn)
+    if body is None:
+        raise missing(arn)
+    return body
 
 
 def _owner(services: Services, arn: str) -> AccountView:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from kubelambda.awsapi.api_error import conflict, invalid_parameter, stale, unavailable
@@ -122,7 +122,7 @@ def all_configurations(function: Object, versions: list[Object], region: str, ac
     return [latest, *(version_configuration(version, function, region, account) for version in versions)]
 
 
-def page_of(call: Call, member: str, found: list[dict[str, Any]], page_max: int) -> dict[str, Any]:
+def page_of(call: Call, member: str, found: Sequence[Any], page_max: int) -> dict[str, Any]:
     """The page after `Marker`, and the next one's marker: how many came before it."""
     marker = call.parameters.get("Marker", "0")
     if not marker.isdecimal():

@@ -40,6 +40,7 @@ async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:  # 
             del code.unreferenced[digest]
             code.fetched.pop(digest, None)
             code.unzipped_sizes.pop(digest, None)
+            code.contents.pop(digest, None)
             await code.store.delete(digest)
     for digest in wanted.keys() - stored:
         context.queues.add(wanted[digest])

@@ -1,12 +1,16 @@
 """What the operator remembers of code: downloads that failed or were done, archives that nobody runs."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter
 
 from kubelambda.api.kinds.function import DeployedCode
 from kubelambda.api.kinds.function_image import DeployedImage
 from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.core.code.remote_source import RemoteSource
+from kubelambda.core.code.signed_content import SignedContent
 from kubelambda.core.function.observation import Problem
 from kubelambda.store.code.code_fetcher import CodeFetcher
 from kubelambda.store.code.code_store import CodeStore
@@ -56,6 +60,10 @@ class CodeState:
     """By the key of the Function."""
     unzipped_sizes: dict[str, int] = field(default_factory=dict)
     """Bytes of an archive's files, by its digest."""
+    contents: dict[str, SignedContent] = field(default_factory=dict)
+    """What signatures of archives speak of, by the archive's digest: of functions with a code signing configuration."""
+    signature_errors: Counter | None = None
+    """Deployments of code whose signature is not trusted, by namespace and function (§9.3)."""
     fetched: dict[str, set[str]] = field(default_factory=dict)
     """Namespaces that fetched an archive since this process began, by digest; see `has_fetched`."""
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -65,6 +73,9 @@ class CodeState:
 
     def forget(self, key: Key) -> None:
         """A Function or Layer is gone."""
+        if self.signature_errors is not None:
+            with contextlib.suppress(KeyError):
+                self.signature_errors.remove(key.namespace, key.name)
         for known in (self.failed_downloads, self.arrivals, self.images):
             known.pop(key, None)
 
@@ -74,3 +85,13 @@ class CodeState:
         A digest alone proves nothing: who reads it in the status of another account's Function does not have the code.
         """
         return namespace in self.fetched.get(sha256, ())
+
+
+def signature_errors(registry: CollectorRegistry) -> Counter:
+    """Lambda's metric SignatureValidationErrors (§9.3)."""
+    return Counter(
+        "kubelambda_signature_validation_errors_total",
+        "Code and layers that were deployed though their signature is not trusted",
+        ["namespace", "function"],
+        registry=registry,
+    )

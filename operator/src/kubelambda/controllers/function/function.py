@@ -10,6 +10,7 @@ from functools import partial
 
 from pydantic import ValidationError
 
+from kubelambda.api.kinds.deployed_signing import DeployedSigning
 from kubelambda.api.kinds.function import DeployedCode, FunctionSpec, FunctionStatus, PackageType
 from kubelambda.api.kinds.function_image import IMAGE_RUNTIME, DeployedImage
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer
@@ -19,8 +20,9 @@ from kubelambda.api.reasons import Reason
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, account_of, quota_of
 from kubelambda.controllers.code import code_source, image_source
 from kubelambda.controllers.code.code_state import CodeState
+from kubelambda.controllers.code.signing_facts import WATCHED_SIGNING_CONFIGS, WATCHED_SIGNING_PROFILES
 from kubelambda.controllers.file_system.access_point_facts import WATCHED_ACCESS_POINTS
-from kubelambda.controllers.function import function_layers, function_mounts, references
+from kubelambda.controllers.function import function_layers, function_mounts, function_signing, references
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.function.object_url import own_url
@@ -89,6 +91,7 @@ async def reconcile(memory: FunctionMemory, context: Context, key: Key) -> Outco
     status = decide(observed, datetime.now(UTC))
     if status != before:
         await _report(context, key, body, before, status)
+        await function_signing.tell(memory.code, context, key, body, before=before, after=status)
     return _next_look(observed)
 
 
@@ -119,6 +122,7 @@ async def _observe(
     missing = None
     layers: tuple[DeployedLayer, ...] | Problem = ()
     file_systems: tuple[DeployedFileSystem, ...] | Problem = ()
+    signing: DeployedSigning | Problem | None = None
     if isinstance(spec, FunctionSpec):
         ask = partial(keys_of, context.settings, context.key)
         missing = await references.missing(context.client, ask, key.namespace, spec.environment)
@@ -132,6 +136,9 @@ async def _observe(
             )
         layers = await function_layers.layers_of(
             memory.code, context, key.namespace, spec, account=account, code=code, before=before.deployed
+        )
+        signing = await function_signing.signing_of(
+            memory.code, context, key, spec, account=account, code=code, layers=layers, before=before.deployed
         )
         file_systems = function_mounts.file_systems_of(context, key, spec)
     network = _network(context, key.namespace, spec)
@@ -150,6 +157,7 @@ async def _observe(
         enforcement=present_enforcement(context) if network is not None else None,
         layers=layers,
         file_systems=file_systems,
+        signing=signing,
     )
 
 
@@ -305,6 +313,8 @@ def controller(code: CodeState) -> Controller[Context]:
             Follow(WATCHED_NAMESPACES, function_layers.users_of_account),
             Follow(WATCHED_LAYER_VERSIONS, function_layers.users_of_layer_version),
             Follow(WATCHED_LAYERS, function_layers.users_of_layer),
+            Follow(WATCHED_SIGNING_CONFIGS, function_signing.under_config),
+            Follow(WATCHED_SIGNING_PROFILES, function_signing.under_profile),
             Follow(WATCHED_ACCESS_POINTS, function_mounts.users_of_access_point),
             Follow(WATCHED_SUBNETS, _in_network),
             Follow(WATCHED_GROUPS, _in_network),

@@ -43,6 +43,8 @@ class FunctionFacts:
     """ARNs of the layers that are deployed."""
     named_arns: tuple[str, ...]
     """Layer versions that its spec names by ARN: those may be of other accounts."""
+    signing_config: str | None
+    """The CodeSigningConfig that its spec names, by name or ARN."""
     access_points: tuple[str, ...]
     """Names of the AccessPoints that its spec names, and that its deployment mounts."""
     settled: bool
@@ -89,6 +91,7 @@ def function_facts(body: Object) -> FunctionFacts:
         layer_versions=tuple(found.object_name for name in spec.get("layers") or () if (found := parse_layer(name))),
         layer_arns=tuple(intern(layer["arn"]) for layer in deployed.get("layers") or ()),
         named_arns=tuple(intern(name) for name in spec.get("layers") or () if name.startswith("arn:")),
+        signing_config=intern(signing) if (signing := spec.get("codeSigningConfigArn")) else None,
         access_points=tuple(dict.fromkeys(mounted)),
         settled=ready and status.get("observedGeneration") == metadata["generation"],
         lambda_name=spec.get("functionName"),

@@ -8,7 +8,7 @@ from kubelambda.api.kinds.function_image import DeployedImage
 from kubelambda.api.kinds.function_mounts import DeployedLayer
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.account.namespace_facts import NamespaceFacts, account_in, namespace_of_account
-from kubelambda.controllers.code import unzipped
+from kubelambda.controllers.code import archive_facts
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS, WATCHED_LAYERS, LayerFacts
@@ -94,7 +94,7 @@ def _is_published(state: CodeState, namespace: str, version: LayerVersionFacts) 
 
 
 async def _too_large(state: CodeState, code: DeployedCode, layers: Iterable[ChosenLayer]) -> Problem | None:
-    return too_large_together(await unzipped.unzipped_size(state, code.sha256), [each.version for each in layers])
+    return too_large_together(await archive_facts.unzipped_size(state, code.sha256), [each.version for each in layers])
 
 
 async def _shared(
@@ -154,7 +154,7 @@ async def _is_granted(context: Context, owner: str, reference: LayerReference, a
 
 async def _kept(state: CodeState, reference: LayerReference, layer: DeployedLayer) -> LayerVersionFacts:
     """What the function has of a version that it would not get any more."""
-    size = await unzipped.unzipped_size(state, layer.sha256)
+    size = await archive_facts.unzipped_size(state, layer.sha256)
     return LayerVersionFacts("", reference.layer, reference.number, layer.sha256, layer.size, size, "", (), ())
 
 

@@ -14,7 +14,7 @@ from kubelambda.api.kinds.function_code import Code
 from kubelambda.api.kinds.layer import LayerContent, LayerSpec, LayerStatus, LayerVersionContent, LayerVersionSpec
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, account_of
-from kubelambda.controllers.code import code_source, unzipped
+from kubelambda.controllers.code import archive_facts, code_source
 from kubelambda.controllers.code.code_origin import wanted_archive
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS, WATCHED_LAYERS, LayerFacts
@@ -93,7 +93,7 @@ async def _content(
         found = await code_source.resolve(state, context, key, source, inline_file_name="", deployed=published)
         if not isinstance(found, DeployedCode):
             return found
-        size = await unzipped.unzipped_size(state, found.sha256)
+        size = await archive_facts.unzipped_size(state, found.sha256)
     except InvalidArchive as error:
         return Problem(Reason.INVALID_CODE, str(error), terminal=True)
     except CodeStoreUnavailable as error:

@@ -19,12 +19,13 @@ _RESOURCES: Final = (
     (re.compile("EventSourceMapping"), "eventsourcemappings"),
     (re.compile("LayerVersionPermission"), "layers"),
     (re.compile("Layer"), "layers"),
+    (re.compile("^(Create|Update|Delete|Get|List)CodeSigningConfig"), "codesigningconfigs"),
     (re.compile("^(Create|Update|Delete|Get|List)Alias"), "aliases"),
     (re.compile("^(PublishVersion|ListVersionsByFunction)$"), "functionversions"),
     (re.compile("ProvisionedConcurrency|Scal"), "aliases"),
 )
 _OF_A_FUNCTION: Final = re.compile(
-    "^(Delete|Remove)(?!Function$|Alias$|EventSourceMapping$|LayerVersion$)|^CreateFunctionUrl"
+    "^(Delete|Remove)(?!Function$|Alias$|EventSourceMapping$|LayerVersion$|CodeSigningConfig$)|^CreateFunctionUrl"
 )
 """What is deleted, or made, is a part of a function's spec: its concurrency, its permission, its URL."""
 

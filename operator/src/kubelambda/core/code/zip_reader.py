@@ -27,7 +27,8 @@ _UTF8 = 0x0800
 _UNIX, _MACOS = 3, 19
 
 _END = struct.Struct("<4s4H2LH")
-_END_SEARCH_BYTES = _END.size + 65_535
+END_SEARCH_BYTES: Final = _END.size + 65_535
+"""At the end of a file: what the end record and its comment take at most."""
 _LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LISTED = struct.Struct("<4s6H3L5H2L")
@@ -112,10 +113,10 @@ def _read(file: IO[bytes], count: int) -> bytes:
 def _list_of_files(file: IO[bytes]) -> tuple[int, int, int]:
     """Where the list starts, its bytes, and by how much every offset is off: archives may have something in front."""
     length = file.seek(0, 2)
-    start = max(0, length - _END_SEARCH_BYTES)
+    start = max(0, length - END_SEARCH_BYTES)
     file.seek(start)
     tail = _read(file, length - start)
-    at = _end_record(tail)
+    at = end_record(tail)
     size, offset = _END.unpack_from(tail, at)[5:7]
     end = start + at
     larger = _end_record_64(file, tail, at, end)
@@ -127,8 +128,11 @@ def _list_of_files(file: IO[bytes]) -> tuple[int, int, int]:
     return offset + shift, size, shift
 
 
-def _end_record(tail: bytes) -> int:
-    """The last record whose comment ends with the file; else the last one whose comment fits into it."""
+def end_record(tail: bytes) -> int:
+    """Where it is: the last record whose comment ends with the file, else the last one whose comment fits into it.
+
+    `tail`: the last `END_SEARCH_BYTES` of the file. Raises `InvalidArchive`.
+    """
     fitting, at = None, len(tail)
     while (at := tail.rfind(b"PK\5\6", 0, at)) >= 0:
         if at + _END.size > len(tail):

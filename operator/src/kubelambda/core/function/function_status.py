@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from kubelambda.api.conditions import Condition, conditions_of, merge
+from kubelambda.api.kinds.deployed_signing import DeployedSigning
 from kubelambda.api.kinds.function import (
     DeployedCode,
     DeployedConfiguration,
@@ -42,6 +43,7 @@ def deployed_configuration(
     *,
     layers: Sequence[DeployedLayer] = (),
     file_systems: Sequence[DeployedFileSystem] = (),
+    signing: DeployedSigning | None = None,
 ) -> DeployedConfiguration:
     """The snapshot that frontends run. Its revision also covers what the runtime makes environments from."""
     found = DeployedConfiguration(
@@ -58,6 +60,7 @@ def deployed_configuration(
         network=network,
         layers=list(layers),
         file_systems=list(file_systems),
+        signing=signing,
         dead_letter_target=spec.dead_letter_config.target_arn if spec.dead_letter_config else None,
         log_group=spec.logging_config.log_group or f"/aws/lambda/{spec.function_name or name}",
     )
@@ -98,10 +101,13 @@ def _deployed(observed: Observation) -> DeployedConfiguration | None:
     network, layers, file_systems = observed.network, observed.layers, observed.file_systems
     if isinstance(network, Problem) or isinstance(layers, Problem) or isinstance(file_systems, Problem):
         return observed.before.deployed
+    signing = observed.signing
+    if isinstance(signing, Problem):
+        return observed.before.deployed
     match (observed.spec, observed.runtime, observed.code, observed.references):
         case (FunctionSpec() as spec, RuntimeSpec() as runtime, DeployedCode() | DeployedImage() as code, None):
             return deployed_configuration(
-                observed.name, spec, runtime, code, network, layers=layers, file_systems=file_systems
+                observed.name, spec, runtime, code, network, layers=layers, file_systems=file_systems, signing=signing
             )
     return observed.before.deployed
 

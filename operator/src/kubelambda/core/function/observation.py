@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from kubelambda.api.conditions import Fact
+from kubelambda.api.kinds.deployed_signing import DeployedSigning
 from kubelambda.api.kinds.function import DeployedCode, FunctionSpec, FunctionStatus
 from kubelambda.api.kinds.function_image import DeployedImage
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer
@@ -59,3 +60,5 @@ class Observation:
     url: str | None = None
     """Its HTTP address, where it has one."""
     file_systems: tuple[DeployedFileSystem, ...] | Problem = ()
+    signing: DeployedSigning | Problem | None = None
+    """What the signatures say; None of a function without a code signing configuration."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kubelambda.api.conditions import ConditionStatus
+from kubelambda.api.kinds.deployed_signing import DeployedSigning
 from kubelambda.api.kinds.function import DeployedCode
 from kubelambda.api.kinds.function_image import DeployedImage
 from kubelambda.api.kinds.runtime import RuntimeSpec
@@ -133,6 +134,24 @@ def layers_fit(observed: Observation) -> Finding | None:
             return Finding("LayersReady", "True", Reason.LAYERS_FOUND, ", ".join(layer.arn for layer in layers))
 
 
+def code_is_signed(observed: Observation) -> Finding | None:
+    """Signatures of code and layers. What the configuration merely warns of is told, and deployed (§1.5.4)."""
+    match observed.signing:
+        case Problem(reason=Reason.CODE_STORE_UNAVAILABLE) as away:
+            return _problem("CodeSigned", away, "InternalError", ours=True)
+        case Problem() as refused:
+            return _problem("CodeSigned", refused, "InvalidConfiguration")
+        case DeployedSigning(untrusted=[_, *_] as untrusted):
+            text = "; ".join(each.problem for each in untrusted)
+            return Finding("CodeSigned", "False", Reason.SIGNATURE_NOT_TRUSTED, text, only_told=True)
+        case DeployedSigning(profile_version_arn=str() as publisher, job=job):
+            return Finding("CodeSigned", "True", Reason.SIGNATURE_TRUSTED, f"signed by {publisher}, job {job}")
+        case DeployedSigning():
+            text = "the code was deployed before signatures were asked for: that of the next code is looked at"
+            return Finding("CodeSigned", "Unknown", Reason.SIGNATURE_NOT_CHECKED, text, only_told=True)
+    return None
+
+
 def file_systems_mount(observed: Observation) -> Finding | None:
     """Access points, as far as anybody can know before a pod mounts them."""
     match observed.file_systems:
@@ -167,6 +186,7 @@ CHECKS: tuple[Check, ...] = (
     network_exists,
     network_is_enforced,
     layers_fit,
+    code_is_signed,
     file_systems_mount,
     concurrency_is_granted,
 )

@@ -4,7 +4,11 @@ import hashlib
 import json
 from typing import Any, Final
 
-NOT_OF_ENVIRONMENTS: Final[dict[str, Any]] = {"dead_letter_target": True, "code": {"source": True, "resolved": True}}
+NOT_OF_ENVIRONMENTS: Final[dict[str, Any]] = {
+    "dead_letter_target": True,
+    "signing": True,
+    "code": {"source": True, "resolved": True},
+}
 """Fields of a deployed configuration that environments know nothing of: a change of them replaces none."""
 
 

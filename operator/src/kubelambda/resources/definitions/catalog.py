@@ -2,6 +2,7 @@
 
 from kubelambda.resources.definitions.access_point_definition import access_point_definition
 from kubelambda.resources.definitions.alias_definition import alias_definition
+from kubelambda.resources.definitions.code_signing_config_definition import code_signing_config_definition
 from kubelambda.resources.definitions.definition import Manifest
 from kubelambda.resources.definitions.event_source_mapping_definition import event_source_mapping_definition
 from kubelambda.resources.definitions.event_target_definition import event_target_definition
@@ -11,6 +12,7 @@ from kubelambda.resources.definitions.invoke_endpoint_definition import invoke_e
 from kubelambda.resources.definitions.layer_definition import layer_definition, layer_version_definition
 from kubelambda.resources.definitions.runtime_definition import runtime_definition
 from kubelambda.resources.definitions.security_group_definition import security_group_definition
+from kubelambda.resources.definitions.signing_profile_definition import signing_profile_definition
 from kubelambda.resources.definitions.subnet_definition import subnet_definition
 
 DEFINITIONS = (
@@ -19,6 +21,8 @@ DEFINITIONS = (
     alias_definition,
     layer_definition,
     layer_version_definition,
+    code_signing_config_definition,
+    signing_profile_definition,
     access_point_definition,
     runtime_definition,
     subnet_definition,

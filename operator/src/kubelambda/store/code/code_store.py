@@ -68,6 +68,19 @@ class CodeStore:
             raise CodeStoreUnavailable(f"the code store has no archive {sha256} ({status})")
         return body
 
+    async def pieces(self, sha256: str) -> AsyncIterator[bytes]:
+        """The archive, piece by piece. Raises `CodeStoreUnavailable`."""
+        if self._session is None:
+            raise RuntimeError("the client is used outside of its context")
+        try:
+            async with self._session.get(self.address(sha256), timeout=_TRANSFER) as response:
+                if response.status != 200:
+                    raise CodeStoreUnavailable(f"the code store has no archive {sha256} ({response.status})")
+                async for piece in response.content.iter_chunked(_CHUNK_BYTES):
+                    yield piece
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise CodeStoreUnavailable(f"the code store does not answer: {error or type(error).__name__}") from error
+
     async def fetch(self, sha256: str, signed: str) -> tuple[int, AsyncIterator[bytes]]:
         """Status and body of an archive's signed address, piece by piece. Raises `CodeStoreUnavailable`."""
         if self._session is None:

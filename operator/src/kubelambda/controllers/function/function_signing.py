@@ -1,0 +1,107 @@
+"""Looks at the signatures of new code and new layers of a function that has a code signing configuration (§1.5.4)."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from kubelambda.api.kinds.deployed_signing import DeployedSigning, UntrustedArchive
+from kubelambda.api.kinds.function import DeployedCode, DeployedConfiguration, FunctionSpec, FunctionStatus
+from kubelambda.api.kinds.function_image import DeployedImage
+from kubelambda.api.kinds.function_mounts import DeployedLayer
+from kubelambda.api.reasons import Reason
+from kubelambda.controllers.code.archive_facts import content_of
+from kubelambda.controllers.code.code_state import CodeState
+from kubelambda.controllers.code.signing_facts import WATCHED_SIGNING_CONFIGS, known_profiles
+from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
+from kubelambda.controllers.machinery.context import Context
+from kubelambda.controllers.machinery.declaration import Change
+from kubelambda.controllers.machinery.work_queue import Key
+from kubelambda.core.code.code_trust import ProfileVersion
+from kubelambda.core.code.invalid_archive import InvalidArchive
+from kubelambda.core.code.signing_decision import new_archives, signing_decision
+from kubelambda.core.code.signing_objects import SigningConfigFacts, chosen_config, not_found_text
+from kubelambda.core.function.observation import Problem
+from kubelambda.kube.event_recorder import record_event
+from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import FUNCTIONS
+from kubelambda.store.code.code_store import CodeStoreUnavailable
+
+
+async def signing_of(
+    state: CodeState,
+    context: Context,
+    key: Key,
+    spec: FunctionSpec,
+    *,
+    account: str,
+    code: DeployedCode | DeployedImage | Problem | None,
+    layers: Sequence[DeployedLayer] | Problem,
+    before: DeployedConfiguration | None,
+) -> DeployedSigning | Problem | None:
+    """What the signatures say. None: nothing is to be said, or nothing yet."""
+    reference = spec.code_signing_config_arn
+    if reference is None:
+        return None
+    configs = context.cluster[WATCHED_SIGNING_CONFIGS].within(key.namespace)
+    config = chosen_config(reference, configs, context.settings.region, account)
+    if config is None:
+        return Problem(Reason.SIGNING_CONFIG_NOT_FOUND, not_found_text(reference))
+    if not isinstance(code, DeployedCode) or isinstance(layers, Problem):
+        return None
+    archives = {code.sha256: "the code"} | {layer.sha256: f"layer {layer.arn}" for layer in layers}
+    try:
+        contents = {sha256: await content_of(state, sha256) for sha256 in new_archives(list(archives), before)}
+    except CodeStoreUnavailable as error:
+        return Problem(Reason.CODE_STORE_UNAVAILABLE, str(error))
+    except InvalidArchive as error:
+        return Problem(Reason.INVALID_CODE_SIGNATURE, str(error), terminal=True)
+    return signing_decision(
+        spec.function_name or key.name,
+        archives,
+        contents,
+        config.policy(context.settings.region, account, known_profiles(context.cluster, key.namespace)),
+        code=code.sha256,
+        before=before.signing if before is not None else None,
+        now=datetime.now(UTC),
+    )
+
+
+async def tell(
+    state: CodeState, context: Context, key: Key, body: Object, *, before: FunctionStatus, after: FunctionStatus
+) -> None:
+    """Counts and tells of what was deployed though its signature is not trusted (§9.3)."""
+    known = {each.sha256 for each in _untrusted(before)}
+    for each in _untrusted(after):
+        if each.sha256 in known:
+            continue
+        if state.signature_errors is not None:
+            state.signature_errors.labels(key.namespace, key.name).inc()
+        await record_event(
+            context.client,
+            FUNCTIONS,
+            body["metadata"],
+            Reason.SIGNATURE_NOT_TRUSTED,
+            f"deployed with a warning: {each.problem}",
+            warning=True,
+            action="Reconcile",
+        )
+
+
+def _untrusted(status: FunctionStatus) -> Sequence[UntrustedArchive]:
+    signing = status.deployed.signing if status.deployed is not None else None
+    return signing.untrusted if signing is not None else ()
+
+
+def under_config(change: Change[SigningConfigFacts]) -> Iterable[Key]:
+    """Functions with a code signing configuration: it may be theirs, and may let them now what it did not before."""
+    return _under_any(change)
+
+
+def under_profile(change: Change[tuple[ProfileVersion, ...]]) -> Iterable[Key]:
+    """The same of those whose publisher may have become known."""
+    return _under_any(change)
+
+
+def _under_any(change: Change[SigningConfigFacts] | Change[tuple[ProfileVersion, ...]]) -> Iterable[Key]:
+    for name, facts in change.cluster[WATCHED_FUNCTIONS].within(change.namespace):
+        if facts.signing_config is not None:
+            yield Key("Function", change.namespace, name)
