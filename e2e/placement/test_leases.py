@@ -1,0 +1,78 @@
+"""Frontends that are not an account's owner run its invocations on leases, on demand and provisioned (decision 28)."""
+
+import concurrent.futures
+import json
+import re
+import urllib.request
+from contextlib import ExitStack
+
+from installation.account import Account
+from installation.kubectl import kubectl
+from installation.release import SYSTEM_NAMESPACE, forwarded, platform_pods
+
+WHO = """
+import os
+inside = 0
+
+def handler(event, context):
+    global inside
+    inside += 1
+    seen, kind = inside, os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"]
+    inside -= 1
+    return {"inside": seen, "kind": kind, "stream": context.log_stream_name}
+"""
+CALLS = 150
+
+
+def forwards() -> float:
+    """Requests that frontends passed on to each other."""
+    found = 0.0
+    for pod in platform_pods("frontend"):
+        path = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods/{pod}:9090/proxy/metrics"
+        line = re.search(r"^kubelambda_forwards_total (\S+)$", kubectl("get", "--raw", path), re.MULTILINE)
+        found += float(line[1]) if line else 0.0
+    return found
+
+
+def called_at_each(account: Account, name: str) -> tuple[list[dict[str, object]], float]:
+    """Answers to so many calls at each frontend, one after the other there; and how many of all were passed on."""
+    before = forwards()
+
+    def calls(frontend: str) -> list[dict[str, object]]:
+        url = f"{frontend}/2015-03-31/functions/{account.arn(name)}/invocations"
+        answers = []
+        for _ in range(CALLS):
+            request = urllib.request.Request(url, data=b"{}", method="POST")
+            with urllib.request.urlopen(request, timeout=60) as response:
+                assert response.headers.get("X-Amz-Function-Error") is None
+                answers.append(json.load(response))
+        return answers
+
+    with ExitStack() as forwardings, concurrent.futures.ThreadPoolExecutor(2) as callers:
+        frontends = [forwardings.enter_context(forwarded(pod, 8080)) for pod in platform_pods("frontend")]
+        found = [answer for answers in callers.map(calls, frontends) for answer in answers]
+    return found, forwards() - before
+
+
+def test_callers_at_every_frontend_reach_environments_directly(account: Account) -> None:
+    """One environment for each of the two callers, one invocation in it at a time, and hardly a second hop."""
+    account.function("leased", WHO, publish=True)
+    answers, passed_on = called_at_each(account, "leased")
+    assert len(answers) == 2 * CALLS
+    assert {answer["inside"] for answer in answers} == {1}
+    assert len({answer["stream"] for answer in answers}) <= 3
+    assert passed_on < CALLS, "the frontend that does not own the account passed every call on"
+
+
+def test_an_alias_with_provisioned_concurrency_is_leased_too(account: Account) -> None:
+    """Each call runs on one of its two environments, wherever it arrives."""
+    account.function("provided", WHO, publish=True)
+    spec = {"functionName": "provided", "name": "live", "functionVersion": "1"}
+    spec["provisionedConcurrency"] = {"provisionedConcurrentExecutions": 2}  # type: ignore[assignment]
+    account.apply({"kind": "Alias", "metadata": {"name": "provided-live"}, "spec": spec})
+    ready = ("wait", "--for=condition=ProvisionedConcurrencyReady", "alias/provided-live", "--timeout=120s")
+    kubectl("--namespace", account.namespace, *ready, timeout=150)
+    answers, passed_on = called_at_each(account, "provided:live")
+    assert {answer["kind"] for answer in answers} == {"provisioned-concurrency"}
+    assert {answer["inside"] for answer in answers} == {1}
+    assert passed_on < CALLS
