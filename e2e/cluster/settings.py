@@ -15,6 +15,8 @@ KIND = "v0.33.0"
 
 NODE_IP = "10.89.0.1"
 """On a bridge of its own, so that the cluster does not depend on the machine's network."""
+PUBLIC_IP = "203.0.113.1"
+"""A second address of the node that is in no private range, for tests of ways to the internet; nobody else has it."""
 NODE_BRIDGE = "k8s-node"
 POD_CIDR = "10.244.0.0/16"
 SERVICE_CIDR = "10.96.0.0/16"

@@ -1,6 +1,5 @@
 """Pods of users: some that functions reach, some that invoke functions."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -58,7 +57,8 @@ def client(account: Account, name: str, labels: dict[str, str] | None = None) ->
     return ask
 
 
-def _pod(account: Account, name: str, labels: dict[str, str], program: str) -> None:
+def pod_manifest(name: str, labels: dict[str, str], program: str) -> dict[str, Any]:
+    """A pod of the user's own that runs a Python program."""
     container: dict[str, Any] = {
         "name": "pod",
         "image": platform_image(),
@@ -68,6 +68,10 @@ def _pod(account: Account, name: str, labels: dict[str, str], program: str) -> N
     }
     security = {"runAsNonRoot": True, "runAsUser": 12345, "seccompProfile": {"type": "RuntimeDefault"}}
     spec = {"securityContext": security, "containers": [container], "terminationGracePeriodSeconds": 1}
-    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
-    kubectl("--namespace", account.namespace, "apply", "--filename", "-", stdin=json.dumps(manifest))
-    kubectl("--namespace", account.namespace, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
+
+
+def _pod(account: Account, name: str, labels: dict[str, str], program: str) -> None:
+    account.apply(pod_manifest(name, labels, program))
+    space = ("--namespace", account.namespace)
+    kubectl(*space, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")

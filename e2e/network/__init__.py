@@ -1,0 +1,1 @@
+"""What functions and pods reach of each other, tried with real packets."""
