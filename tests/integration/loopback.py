@@ -40,14 +40,13 @@ from kubelambda.frontend.cold_start.variable_values import Variables
 from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.errors import Conflict, KubeError, NotFound
 from kubelambda.kube.kube_client import KubeClient, Object
-from kubelambda.kube.resources import FUNCTIONS, PODS, Resource
+from kubelambda.kube.resources import FUNCTIONS, NODES, PODS
 from kubelambda.resources import environment_pod as rendering
 from kubelambda.store.code.code_store import CodeStore
 from kubelambda.wire.connections import Bounds, Connections
 
 RUNTIME = RuntimeSpec(image="localhost/python:1", prestart="python", inline_file_name="index.py")
 AGENT = Path(kubelambda.agent.__file__).with_name("__main__.py")
-NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 RUNTIME_NAME = "python3.13"
 CLOSED = ClosureCheck("", "", 0.0)
 """Nobody enforces policies here: an environment takes itself for closed."""

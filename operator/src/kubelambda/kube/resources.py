@@ -41,6 +41,7 @@ RUNTIMES = Resource(labels.GROUP, labels.VERSION, "runtimes", "Runtime", namespa
 EVENT_SOURCE_MAPPINGS = Resource(labels.GROUP, labels.VERSION, "eventsourcemappings", "EventSourceMapping")
 EVENT_TARGETS = Resource(labels.GROUP, labels.VERSION, "eventtargets", "EventTarget")
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 SUBNETS = Resource(labels.GROUP, labels.VERSION, "subnets", "Subnet")
 SECURITY_GROUPS = Resource(labels.GROUP, labels.VERSION, "securitygroups", "SecurityGroup")
 INVOKE_ENDPOINTS = Resource(labels.GROUP, labels.VERSION, "invokeendpoints", "InvokeEndpoint")

@@ -1,0 +1,137 @@
+"""Pods over zones and nodes, placed by Kubernetes' own scheduler; a zone that is lost (§10.1)."""
+
+import asyncio
+import subprocess
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.eventually import eventually
+from tests.integration.control_plane import BINARIES, SYSTEM_NAMESPACE, ControlPlane
+from tests.integration.loopback import RUNTIME, RUNTIME_NAME, Cluster
+from tests.integration.preparation import ROOT
+from tests.integration.scheduler import nodes_in_zones, scheduler
+
+from kubelambda.api.settings import EnvironmentSettings
+from kubelambda.core.environment.pool_identity import PoolIdentity
+from kubelambda.core.environment.shape import Shape
+from kubelambda.kube.kube_client import KubeClient, Object
+from kubelambda.kube.resources import NODES, PODS
+from kubelambda.resources.pool_deployment import pool_deployment
+
+ZONES = {"a1": "zone-a", "a2": "zone-a", "b1": "zone-b", "b2": "zone-b", "c1": "zone-c"}
+SLOW = "import time\ndef handler(event, context):\n  time.sleep(event)\n  return event"
+IN_TWO_ZONES = {"set": "0" * 12, "subnets": ["a", "b"], "zones": ["zone-a", "zone-b"], "securityGroups": ["app"]}
+
+
+@pytest.fixture
+async def zones(
+    control_plane: ControlPlane, client: KubeClient, cluster: Cluster, tmp_path: Path
+) -> AsyncIterator[Cluster]:
+    """A cluster of five nodes in three zones, whose pods begin once the scheduler has found them a node."""
+    cluster.agents.schedules = lambda pod: pod["spec"].get("nodeName") in ZONES
+    async with nodes_in_zones(client, ZONES):
+        with scheduler(control_plane, tmp_path):
+            yield cluster
+
+
+def zones_of(pods: Sequence[Object]) -> Counter[str]:
+    """How many pods each zone has."""
+    return Counter(ZONES[pod["spec"]["nodeName"]] for pod in pods)
+
+
+async def running(cluster: Cluster, count: int) -> bool:
+    """Whether so many pods have an address."""
+    return sum("podIP" in pod["status"] for pod in await cluster.pods()) == count
+
+
+async def placed(client: KubeClient, templates: Sequence[Object], namespace: str) -> list[Object]:
+    """What became of pods of templates, each once it has its node. They are gone by then."""
+    names = []
+    for template in templates:
+        metadata = {"generateName": "placed-", **template["metadata"]}
+        created = await client.create(PODS, {"metadata": metadata, "spec": template["spec"]}, namespace)
+        names.append(created["metadata"]["name"])
+
+    async def all_have_nodes() -> list[Object] | None:
+        found = [await client.get(PODS, name, namespace) for name in names]
+        return found if all(pod["spec"].get("nodeName") for pod in found) else None
+
+    found: list[Object] = await eventually(all_have_nodes)
+    for name in names:
+        await client.delete(PODS, name, namespace, grace_seconds=0)
+    return found
+
+
+async def test_losing_a_zone_loses_what_was_in_flight_there_and_nothing_else(
+    zones: Cluster, client: KubeClient
+) -> None:
+    """Environments of two subnets are spread over both zones; afterwards all of them are where there are nodes."""
+    await zones.function("zonal", SLOW, network=IN_TWO_ZONES, timeout=120)
+    frontend = await zones.frontend()
+    assert [answer.status for answer in await asyncio.gather(*zones.calls("zonal", 4, 5))] == [200] * 4
+    await eventually(lambda: running(zones, 4))
+    pods = await zones.pods()
+    assert zones_of(pods) == {"zone-a": 2, "zone-b": 2}
+    assert len({pod["spec"]["nodeName"] for pod in pods}) == 4
+
+    calls = zones.calls("zonal", 4, 12)
+    await eventually(lambda: frontend.in_flight == 4)
+    await asyncio.sleep(1)  # four environments are idle: each has its event by then
+    for name in ("b1", "b2"):
+        await client.delete(NODES, name)
+    for pod in pods:
+        if ZONES[pod["spec"]["nodeName"]] == "zone-b":
+            zones.agents.processes[pod["metadata"]["name"]].kill()
+            await client.delete(PODS, pod["metadata"]["name"], zones.namespace, grace_seconds=0)
+    quick = await asyncio.gather(*zones.calls("zonal", 4, 0))
+    assert [answer.status for answer in quick] == [200] * 4
+    answers = await asyncio.gather(*calls)
+    lost = [answer for answer in answers if answer.status != 200 or "X-Amz-Function-Error" in answer.headers]
+    assert len(lost) == 2
+    assert set(zones_of(await zones.pods())) == {"zone-a"}
+
+
+async def test_environments_without_subnets_are_spread_over_all_zones(zones: Cluster) -> None:
+    """By default: nobody has to ask for it."""
+    await zones.function("everywhere", SLOW)
+    await zones.frontend()
+    assert [answer.status for answer in await asyncio.gather(*zones.calls("everywhere", 3, 5))] == [200] * 3
+    await eventually(lambda: running(zones, 3))
+    assert zones_of(await zones.pods()) == {"zone-a": 1, "zone-b": 1, "zone-c": 1}
+
+
+async def test_pools_are_spread_over_the_zones_of_their_shape(zones: Cluster, client: KubeClient) -> None:
+    """And over the nodes there."""
+    pool = PoolIdentity(RUNTIME_NAME, Shape(closed=True, zones=("zone-a", "zone-b")))
+    rendered = pool_deployment(
+        zones.namespace, pool, "uid", RUNTIME, EnvironmentSettings(), size=4, token_sha256="0" * 64
+    )
+    zones.agents.schedules = lambda _: False
+    pods = await placed(client, [rendered["spec"]["template"]] * 4, zones.namespace)
+    assert Counter(pod["spec"]["nodeName"] for pod in pods) == {"a1": 1, "a2": 1, "b1": 1, "b2": 1}
+
+
+def rendered_template(component: str) -> Object:
+    """The pods of a component, as the chart renders them by default: two replicas."""
+    command = [str(BINARIES / "helm"), "template", "kubelambda", str(ROOT / "charts" / "kubelambda")]
+    command += ["--namespace", SYSTEM_NAMESPACE, "--kube-version", "1.36.0", "--show-only"]
+    command.append(f"templates/{component}.yaml")
+    rendered = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found: list[Any] = [each for each in yaml.safe_load_all(rendered) if each and each["kind"] == "Deployment"]
+    (deployment,) = found
+    assert deployment["spec"]["replicas"] == 2
+    template: Object = deployment["spec"]["template"]
+    template["spec"].pop("priorityClassName", None)
+    return template
+
+
+@pytest.mark.parametrize("component", ["frontend", "operator", "awsapi", "pollers"])
+async def test_our_own_components_are_spread_over_zones(zones: Cluster, client: KubeClient, component: str) -> None:
+    """As the chart renders them by default: the two replicas of each are in two zones."""
+    zones.agents.schedules = lambda _: False
+    pods = await placed(client, [rendered_template(component)] * 2, zones.namespace)
+    assert len(zones_of(pods)) == 2
