@@ -5,12 +5,13 @@ from pathlib import Path
 
 from mounts import remove_if_empty
 from progress import step
-from settings import CNI_NETWORK, CONFIGURATION, NODE_BRIDGE, NODE_IP, POD_CIDR, STATE
+from settings import CNI_NETWORK, CONFIGURATION, NODE_BRIDGE, NODE_IP, POD_CIDR, PUBLIC_IP, STATE
 from shell import run, succeeds
 
 CNI_FOLDER = CONFIGURATION / "cni"
 MASQUERADE_TABLE = "kubelambda-masquerade"
 POLICY_TABLE = "kubelambda-networkpolicy"
+_TRIAL_DEVICE = "kubelambda-ifb"
 _CNI_CACHE = Path("/var/lib/cni")
 _ORIGINAL_SYSCTLS = STATE / "sysctls.json"
 _SYSCTLS = {"net/ipv4/ip_forward": 1, "fs/inotify/max_user_instances": 8192, "fs/inotify/max_user_watches": 524288}
@@ -36,7 +37,8 @@ def set_up() -> None:
         _raise_sysctls()
         if not succeeds("ip", "link", "show", NODE_BRIDGE):
             run("ip", "link", "add", NODE_BRIDGE, "type", "bridge")
-        run("ip", "address", "replace", f"{NODE_IP}/32", "dev", NODE_BRIDGE)
+        for address in (NODE_IP, PUBLIC_IP):
+            run("ip", "address", "replace", f"{address}/32", "dev", NODE_BRIDGE)
         run("ip", "link", "set", NODE_BRIDGE, "up")
         run("nft", "-f", "-", stdin=_MASQUERADE)
         CNI_FOLDER.mkdir(parents=True, exist_ok=True)
@@ -66,7 +68,18 @@ def _cni_configuration() -> dict[str, object]:
     }
     pods = {"type": "ptp", "ipMasq": False, "mtu": _mtu(), "ipam": addresses}
     ports = {"type": "portmap", "capabilities": {"portMappings": True}}
-    return {"cniVersion": "0.4.0", "name": CNI_NETWORK, "plugins": [pods, ports]}
+    plugins = [pods, ports]
+    if _devices_for_bandwidth():
+        plugins.append({"type": "bandwidth", "capabilities": {"bandwidth": True}})
+    return {"cniVersion": "0.4.0", "name": CNI_NETWORK, "plugins": plugins}
+
+
+def _devices_for_bandwidth() -> bool:
+    """Whether the kernel has what the plugin limits pods with."""
+    made = succeeds("ip", "link", "add", _TRIAL_DEVICE, "type", "ifb")
+    if made:
+        run("ip", "link", "delete", _TRIAL_DEVICE)
+    return made
 
 
 def _mtu() -> int:

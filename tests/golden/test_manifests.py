@@ -108,7 +108,7 @@ def policies() -> list[dict[str, Any]]:
 def probe() -> list[tuple[str, dict[str, Any]]]:
     """What tries whether the cluster enforces NetworkPolicies."""
     pods = ProbePods(Settings(), "example.com/platform:1", 360, PodOwner("operator-1", "uid"))
-    found = [probe_policy("kubelambda-system", {"enforced": "True"}), pods.listener(), pods.prober("10.1.0.7")]
+    found = [probe_policy("kubelambda-system", {"enforced": "True"}), pods.listener(), pods.prober(0, "10.1.0.7")]
     return [(manifest["metadata"]["name"].removeprefix("kubelambda-"), manifest) for manifest in found]
 
 
@@ -121,6 +121,7 @@ def probe() -> list[tuple[str, dict[str, Any]]]:
         ("closed-pool", closed_pool()),
         ("own-pod", own_pod()),
         ("pod-metadata", pod_metadata({"team": "a"}, EnvironmentSettings(pod_annotations={"example.com/evict": "no"}))),
+        ("pod-metadata-limited", pod_metadata({}, EnvironmentSettings(), Shape(bandwidth_mbit=75))),
         *((policy["metadata"]["name"].replace("kubelambda-", "policy-"), policy) for policy in policies()),
         ("labels", function_labels("hello", "uid", CONFIGURATION)),
     ],

@@ -95,6 +95,56 @@ def test_egress_policies_are_enforced(namespaces: tuple[Namespace, Namespace]) -
     assert eventually(lambda: ours.reaches("client", elsewhere))
 
 
+STREAM = """
+import socket, sys
+sent = memoryview(bytes(1 << 20))
+listener = socket.create_server(("", 9000))
+while True:
+    connection = listener.accept()[0]
+    with connection:
+        way, count = connection.recv(16).decode().split()
+        for _ in range(int(count) if way == "out" else 0):
+            connection.sendall(sent)
+        while way == "in" and connection.recv(1 << 20):
+            pass
+"""
+ASK = """
+import socket, sys, time
+address, way, count = sys.argv[1:]
+began = time.monotonic()
+with socket.create_connection((address, 9000), timeout=60) as connection:
+    connection.sendall(f"{way} {count}".ljust(16).encode())
+    for _ in range(int(count) if way == "in" else 0):
+        connection.sendall(bytes(1 << 20))
+    connection.shutdown(socket.SHUT_WR)
+    while connection.recv(1 << 20):
+        pass
+print(time.monotonic() - began)
+"""
+
+
+def test_the_bandwidth_of_a_pod_is_what_its_annotations_say(
+    make_namespace: Callable[..., Namespace], namespaces: tuple[Namespace, Namespace]
+) -> None:
+    """In both directions, once the half gigabyte that containerd lets pass first is through."""
+    namespace, mb_per_s, burst_mb, more_mb = namespaces[0], 100, 537, 200
+    limits = {f"kubernetes.io/{way}-bandwidth": f"{mb_per_s * 8}M" for way in ("ingress", "egress")}
+    container = {
+        "name": "stream",
+        "image": namespace.image,
+        "imagePullPolicy": "Never",
+        "command": ["python3", "-c", STREAM],
+        "readinessProbe": {"tcpSocket": {"port": 9000}, "periodSeconds": 1},
+    }
+    spec = {"automountServiceAccountToken": False, "terminationGracePeriodSeconds": 0, "containers": [container]}
+    namespace.apply("Pod", "limited", spec, annotations=limits)
+    namespace.kubectl("wait", "--for=condition=Ready", "pod/limited", "--timeout=60s")
+    for way in ("in", "out"):
+        arguments = (namespace.address("limited"), way, str(burst_mb + more_mb))
+        took = float(namespace.kubectl("exec", "client", "--", "python3", "-c", ASK, *arguments))
+        assert took > more_mb / mb_per_s
+
+
 def test_claims_get_volumes_that_go_away_with_them(make_namespace: Callable[..., Namespace]) -> None:
     """The default class serves a pod that runs as an ordinary user, and its volume goes with the claim."""
     namespace = make_namespace(**{"pod-security.kubernetes.io/enforce": "restricted"})

@@ -16,8 +16,8 @@ from kubelambda.api import labels
 from kubelambda.core.network.enforcement_probe import ProbeExit
 from kubelambda.kube.errors import Conflict, NotFound
 from kubelambda.kube.kube_client import KubeClient, Object
-from kubelambda.kube.resources import NETWORK_POLICIES, PODS
-from kubelambda.resources.enforcement_probe_objects import PROBE_LISTENER, PROBE_POLICY, PROBE_PROBER
+from kubelambda.kube.resources import FUNCTION_VERSIONS, NETWORK_POLICIES, PODS
+from kubelambda.resources.enforcement_probe_objects import PROBE_LISTENER, PROBE_POLICY, PROBE_PROBERS
 
 VPC = {"subnetIds": ["a"], "securityGroupIds": ["app"]}
 TIMES = {"limitSeconds": 8, "retrySeconds": 3}
@@ -38,7 +38,8 @@ class Kubelet:
         while not self.stopped:
             if self.exit_code is not None:
                 await self._write(PROBE_LISTENER, {"phase": "Running", "podIP": "10.1.0.7"})
-                await self._write(PROBE_PROBER, self._ended(self.exit_code))
+                for prober in PROBE_PROBERS:
+                    await self._write(prober, self._ended(self.exit_code))
             await asyncio.sleep(0.1)
 
     async def _write(self, pod: str, status: Object) -> None:
@@ -114,6 +115,16 @@ async def told(functions: Functions, name: str, reason: str) -> Object:
     return await functions.until(name, lambda found: condition(found, "NetworkEnforced").get("reason") == reason, 180)
 
 
+async def version_told(functions: Functions, client: KubeClient, name: str, reason: str) -> None:
+    """Returns once the condition of a version has that reason."""
+
+    async def found() -> bool:
+        body = await client.find(FUNCTION_VERSIONS, name, functions.namespace)
+        return condition((body or {}).get("status") or {}, "NetworkEnforced").get("reason") == reason
+
+    await eventually(found)
+
+
 async def kept(client: KubeClient) -> Any:
     """What was found, as it is kept."""
     policy = await client.get(NETWORK_POLICIES, PROBE_POLICY, SYSTEM_NAMESPACE)
@@ -122,7 +133,7 @@ async def kept(client: KubeClient) -> Any:
 
 async def no_pods(client: KubeClient) -> bool:
     """Whether the probe's pods are gone."""
-    names = (PROBE_LISTENER, PROBE_PROBER)
+    names = (PROBE_LISTENER, *PROBE_PROBERS)
     return all([await client.find(PODS, name, SYSTEM_NAMESPACE) is None for name in names])
 
 
@@ -131,10 +142,11 @@ async def test_what_was_found_is_told_and_no_new_leader_tries_again(
 ) -> None:
     """On every function with a vpcConfig and no other; the pods are gone by then."""
     kubelet.exit_code = ProbeExit.ENFORCED
-    vpc.apply("inside", vpcConfig=VPC)
+    vpc.apply("inside", vpcConfig=VPC, publish=True)
     vpc.apply("outside")
     status = await told(vpc, "inside", "Enforced")
     assert condition(status, "NetworkEnforced")["status"] == "True"
+    await version_told(vpc, client, "inside-1", "Enforced")
     assert condition(await vpc.ready("outside"), "NetworkEnforced") == {}
     await eventually(lambda: no_pods(client))
     before = await kept(client)

@@ -1,5 +1,6 @@
 """Networks of functions with a vpcConfig, against a real API server: one policy a set, from its first to its last."""
 
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ from tests.integration.processes import Installation
 
 from kubelambda.api import labels
 from kubelambda.kube.kube_client import KubeClient, Object
-from kubelambda.kube.resources import FUNCTIONS, NETWORK_POLICIES, SECURITY_GROUPS, SUBNETS, Resource
+from kubelambda.kube.resources import FUNCTIONS, NETWORK_POLICIES, NODES, SECURITY_GROUPS, SUBNETS, Resource
 
 VPC = {"subnetIds": ["a"], "securityGroupIds": ["app"]}
 
@@ -19,6 +20,12 @@ def made(namespace: str, kind: str, name: str, **spec: Any) -> Object:
     """A Subnet or SecurityGroup."""
     metadata = {"name": name, "namespace": namespace}
     return {"apiVersion": "kubelambda.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def node(name: str, zone: str, *, pods: int = 110) -> Object:
+    """A node that takes so many pods."""
+    metadata = {"name": name, "labels": {"topology.kubernetes.io/zone": zone}}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": {"allocatable": {"pods": str(pods)}}}
 
 
 def network(namespace: str, *, port: int = 5432) -> list[Object]:
@@ -86,7 +93,18 @@ async def test_a_missing_part_leaves_the_old_deployment(running: Installation, f
     assert status["deployed"]["revision"] != before["deployed"]["revision"]
 
 
-async def test_environments_run_in_the_zones_of_their_subnets(running: Installation, functions: Functions) -> None:
+@pytest.fixture
+async def nodes(control_plane: ControlPlane, client: KubeClient) -> AsyncIterator[None]:
+    """A node in each of two zones."""
+    assert control_plane.apply([node(name, f"zone-{name}") for name in "ab"]).returncode == 0
+    yield
+    for name in "ab":
+        await client.delete(NODES, name)
+
+
+async def test_environments_run_in_the_zones_of_their_subnets(
+    running: Installation, functions: Functions, nodes: None
+) -> None:
     """Which is part of what is deployed: when a subnet moves, so do they."""
     subnet, group = network(functions.namespace)
     subnet["spec"]["availabilityZone"] = "zone-a"
@@ -98,6 +116,38 @@ async def test_environments_run_in_the_zones_of_their_subnets(running: Installat
     assert functions.control_plane.apply([subnet]).returncode == 0
     after = await functions.until("zonal", lambda status: status["deployed"]["network"]["zones"] == ["zone-b"])
     assert after["deployed"]["revision"] != before["deployed"]["revision"]
+
+
+async def test_subnets_whose_zones_have_no_node_have_no_address(
+    running: Installation, functions: Functions, nodes: None, client: KubeClient, control_plane: ControlPlane
+) -> None:
+    """With Lambda's reason; the old deployment serves; one zone of several is enough, and its first node mends it."""
+    namespace = functions.namespace
+    parts = [made(namespace, "SecurityGroup", "app"), made(namespace, "Subnet", "c", availabilityZone="zone-c")]
+    parts.append(made(namespace, "Subnet", "a", availabilityZone="zone-a"))
+    assert control_plane.apply(parts).returncode == 0
+    functions.apply("moving")
+    before = await functions.ready("moving")
+    only_c = {"subnetIds": ["c"], "securityGroupIds": ["app"]}
+    functions.apply("moving", vpcConfig=only_c)
+    status = await functions.until("moving", lambda status: status["lastUpdateStatus"] == "Failed")
+    assert status["lastUpdateStatusReasonCode"] == "SubnetOutOfIPAddresses"
+    assert status["lastUpdateStatusReason"].endswith("no available IP addresses: no node in zone-c takes pods")
+    assert (status["state"], status["deployed"]) == ("Active", before["deployed"])
+    functions.apply("new", vpcConfig=only_c)
+    status = await functions.until("new", lambda status: status.get("state") == "Failed")
+    assert status["stateReasonCode"] == "SubnetOutOfIPAddresses"
+    functions.apply("both", vpcConfig={"subnetIds": ["a", "c"], "securityGroupIds": ["app"]})
+    assert (await functions.ready("both"))["deployed"]["network"]["zones"] == ["zone-a", "zone-c"]
+    assert control_plane.apply([node("c", "zone-c", pods=0)]).returncode == 0
+    try:
+        assert (await functions.status("new"))["state"] == "Failed"
+        room = {"status": {"allocatable": {"pods": "110"}}}
+        await client.patch(NODES, "c", room, subresource="status")
+        for name in ("moving", "new"):
+            assert (await functions.ready(name))["deployed"]["network"]["zones"] == ["zone-c"]
+    finally:
+        await client.delete(NODES, "c")
 
 
 async def test_what_functions_use_is_held_until_they_name_it_no_more(
@@ -165,3 +215,83 @@ def test_rules_that_cannot_hold_are_refused(control_plane: ControlPlane, manifes
 def test_a_vpc_config_that_lambda_refuses_is_refused(functions: Functions, config: Object) -> None:
     """Half of it, 17 subnets, 6 groups."""
     assert functions.control_plane.apply([functions.manifest("bad", vpcConfig=config)]).returncode != 0
+
+
+async def test_both_lists_empty_are_no_network(running: Installation, functions: Functions, client: KubeClient) -> None:
+    """As Lambda detaches a function: it is as one without a vpcConfig (§1.2)."""
+    assert functions.control_plane.apply(network(functions.namespace)).returncode == 0
+    functions.apply("leaving", vpcConfig=VPC)
+    await functions.ready("leaving")
+    functions.apply("leaving", vpcConfig={"subnetIds": [], "securityGroupIds": []})
+    status = await functions.ready("leaving")
+    assert "network" not in status["deployed"]
+
+    async def none() -> bool:
+        return not await sets(client, functions.namespace)
+
+    await eventually(none)
+
+
+async def test_groups_that_name_each_other_and_themselves_hold_nobody_up(
+    running: Installation, functions: Functions, client: KubeClient
+) -> None:
+    """A circle is what peers are for: both policies are there, and all of it goes when nobody uses it."""
+    namespace = functions.namespace
+    circle = {"one": "two", "two": "one"}
+    groups = [
+        made(
+            namespace,
+            "SecurityGroup",
+            name,
+            egress=[{"to": [{"securityGroup": other}, {"securityGroup": name}]}],
+            ingress=[{"from": [{"securityGroup": other}, {"securityGroup": name}]}],
+        )
+        for name, other in circle.items()
+    ]
+    assert functions.control_plane.apply([made(namespace, "Subnet", "a"), *groups]).returncode == 0
+    for name in circle:
+        functions.apply(name, vpcConfig={"subnetIds": ["a"], "securityGroupIds": [name]})
+    for name in circle:
+        await functions.ready(name)
+
+    async def both() -> bool:
+        return len(await sets(client, namespace)) == 2
+
+    await eventually(both)
+    for policy in await sets(client, namespace):
+        named = [list(peer["podSelector"]["matchLabels"]) for peer in policy["spec"]["egress"][0]["to"]]
+        assert sorted(named) == [[f"{labels.SECURITY_GROUP}/one"], [f"{labels.SECURITY_GROUP}/two"]]
+    for name in circle:
+        await client.delete(FUNCTIONS, name, namespace)
+        await client.delete(SECURITY_GROUPS, name, namespace)
+
+    async def gone() -> bool:
+        return not [name for name in circle if await client.find(SECURITY_GROUPS, name, namespace)]
+
+    await eventually(gone)
+
+
+async def test_what_changes_while_no_operator_runs_is_in_force_once_one_does(
+    installation: Installation, running: Installation, functions: Functions, client: KubeClient
+) -> None:
+    """It was killed amid a change; meanwhile rules changed, a policy was taken away and another function came."""
+    namespace = functions.namespace
+    assert functions.control_plane.apply(network(namespace)).returncode == 0
+    functions.apply("one", vpcConfig=VPC)
+    await functions.ready("one")
+    (policy,) = await eventually(lambda: sets(client, namespace))
+    assert functions.control_plane.apply(network(namespace, port=5433)).returncode == 0
+    next(each for each in installation.components if each.name.startswith("operator")).kill()
+    assert functions.control_plane.apply(network(namespace, port=5434)).returncode == 0
+    await client.delete(NETWORK_POLICIES, policy["metadata"]["name"], namespace)
+    other = {"subnetIds": ["a"], "securityGroupIds": ["other"]}
+    assert functions.control_plane.apply([made(namespace, "SecurityGroup", "other")]).returncode == 0
+    functions.apply("two", vpcConfig=other)
+    installation.operator("operator-after")
+    await functions.ready("two", 180)
+
+    async def ports() -> bool:
+        rules = [each["spec"].get("egress") or [] for each in await sets(client, namespace)]
+        return sorted([port["port"] for rule in each for port in rule["ports"]] for each in rules) == [[], [5434]]
+
+    await eventually(ports)

@@ -36,6 +36,8 @@ class Reason(StrEnum):
     """A Subnet of the vpcConfig does not exist."""
     INVALID_SECURITY_GROUP = "InvalidSecurityGroup"
     """A SecurityGroup of the vpcConfig does not exist."""
+    SUBNET_OUT_OF_IP_ADDRESSES = "SubnetOutOfIPAddresses"
+    """No node in the zones of the vpcConfig's subnets takes pods, so there is no address for an environment."""
     NETWORK_NOT_SERVED = "NetworkNotServed"
     """The installation makes no NetworkPolicies, so nothing would keep the environments to their vpcConfig."""
     NETWORK_FOUND = "NetworkFound"

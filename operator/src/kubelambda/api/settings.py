@@ -37,6 +37,8 @@ class EnvironmentSettings(Model):
     """Whether each pod has user ids of its own (`hostUsers: false`): the kernel then counts its processes apart."""
     node_selector: dict[str, str] = {}
     """Nodes that may run environments."""
+    bandwidth_mbit_per_gb: Annotated[int, Field(ge=0)] = 0
+    """Mbit/s of network in each direction for each GB of memory; 0: nobody limits it."""
     pod_annotations: dict[str, str] = {}
     """Annotations of their pods; idle ones are replaced when these change."""
     idle_timeout_seconds: Annotated[float, Field(gt=0)] = 600
@@ -133,6 +135,8 @@ class NetworkSettings(Model):
     """Whether environments reach the API server."""
     require_enforcement: bool = True
     """Whether an environment of a function with a vpcConfig must have found that its policy holds: it has tried."""
+    require_nodes: bool = True
+    """Whether a function is refused while no node in the zones of its subnets takes pods."""
     settle_seconds: Annotated[float, Field(ge=0)] = 1.0
     """How long it must have found that before anybody gets it; where it need not, how long it exists before that."""
     opening_seconds: Annotated[float, Field(ge=0)] = 0.0

@@ -24,10 +24,10 @@ def main() -> None:
     roles = parser.add_subparsers(dest="role", required=True)
     listener = roles.add_parser("listen", help="takes connections")
     listener.add_argument("--ports", required=True, help="ports, separated by commas")
-    prober = roles.add_parser("try", help="tries two ports")
+    prober = roles.add_parser("try", help="tries some ports")
     prober.add_argument("--host", required=True, help="address of the listener")
     prober.add_argument("--allowed", type=int, required=True, help="port that the policy allows")
-    prober.add_argument("--refused", type=int, required=True, help="port that it does not")
+    prober.add_argument("--refused", required=True, help="ports that it does not, separated by commas")
     prober.add_argument("--settle-seconds", type=float, default=1.0, help="how long it must be kept away")
     prober.add_argument("--seconds", type=float, default=60.0, help="how long it tries at most")
     arguments = parser.parse_args()
@@ -61,14 +61,17 @@ def _server(port: int) -> socket.socket:
 def _attempt(arguments: argparse.Namespace) -> ProbeExit:
     """What it finds, once that has held for long enough or its time is over."""
     end, since = time.monotonic() + arguments.seconds, None
+    refused = [int(port) for port in arguments.refused.split(",")]
     while True:
-        passed = _reaches(arguments.host, arguments.refused)
+        passed = [port for port in refused if _reaches(arguments.host, port)]
         allowed = _reaches(arguments.host, arguments.allowed)
         now = time.monotonic()
         since = (since or now) if allowed and not passed else None
         if since is not None and now - since >= arguments.settle_seconds:
             return ProbeExit.ENFORCED
         if now >= end and since is None:
+            if passed:
+                sys.stdout.write(f"reached {arguments.host} at {passed}\n")
             return ProbeExit.OPEN if passed else ProbeExit.UNREACHED
         time.sleep(_PAUSE_S)
 

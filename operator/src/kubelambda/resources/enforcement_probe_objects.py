@@ -1,4 +1,4 @@
-"""The objects of the probe for enforcement: a policy that stays and keeps what was found, and two pods that do not."""
+"""The objects of the probe for enforcement: a policy that stays and keeps what was found, and pods that do not."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,20 @@ from dataclasses import dataclass
 
 from kubelambda.api import labels
 from kubelambda.api.settings import Settings
+from kubelambda.core.network.enforcement_probe import PROBERS_MAX
 from kubelambda.resources.environment_pod import USER_ID, Manifest
+from kubelambda.resources.topology import NODE
 
 PROBE_POLICY = "kubelambda-network-probe"
 PROBE_LISTENER = "kubelambda-network-probe-listener"
-PROBE_PROBER = "kubelambda-network-probe-prober"
+PROBE_PROBERS = tuple(
+    "kubelambda-network-probe-prober" + (f"-{number + 1}" if number else "") for number in range(PROBERS_MAX)
+)
 ALLOWED_PORT = 8080
-REFUSED_PORT = 8081
+NO_WAY_OUT_PORT = 8081
+"""The probers may not connect to it."""
+NO_WAY_IN_PORT = 8082
+"""The listener may not be connected to at it."""
 _LISTENER = "listener"
 _PROBER = "prober"
 
@@ -31,7 +38,7 @@ class PodOwner:
 
 
 def probe_policy(system_namespace: str, found: Mapping[str, str] | None) -> Manifest:
-    """Lets the prober reach one port of the listener and nothing else. The listener's own side is open for both."""
+    """Leaves one port of the listener to the probers: of the other two, each is closed at one side only."""
     annotations = {"annotations": {labels.NETWORK_PROBE: json.dumps(found)}} if found else {}
     role = {"key": labels.NETWORK_PROBE, "operator": "In", "values": [_LISTENER, _PROBER]}
     return {
@@ -44,15 +51,15 @@ def probe_policy(system_namespace: str, found: Mapping[str, str] | None) -> Mani
         "spec": {
             "podSelector": {"matchExpressions": [role]},
             "policyTypes": ["Ingress", "Egress"],
-            "egress": [{"to": [_pods(_LISTENER)], "ports": _ports(ALLOWED_PORT)}],
-            "ingress": [{"from": [_pods(_PROBER)], "ports": _ports(ALLOWED_PORT, REFUSED_PORT)}],
+            "egress": [{"to": [_pods(_LISTENER)], "ports": _ports(ALLOWED_PORT, NO_WAY_IN_PORT)}],
+            "ingress": [{"from": [_pods(_PROBER)], "ports": _ports(ALLOWED_PORT, NO_WAY_OUT_PORT)}],
         },
     }
 
 
 @dataclass(frozen=True, slots=True)
 class ProbePods:
-    """The two pods, within the `restricted` Pod Security standard. Their own policy selects them, and no Service."""
+    """The pods, within the `restricted` Pod Security standard. Their own policy selects them, and no Service."""
 
     settings: Settings
     image: str
@@ -61,13 +68,25 @@ class ProbePods:
     owner: PodOwner | None
 
     def listener(self) -> Manifest:
-        """Takes connections at both ports."""
-        return self._pod(PROBE_LISTENER, _LISTENER, ["listen", f"--ports={ALLOWED_PORT},{REFUSED_PORT}"])
+        """Takes connections at all ports."""
+        ports = f"--ports={ALLOWED_PORT},{NO_WAY_OUT_PORT},{NO_WAY_IN_PORT}"
+        return self._pod(PROBE_LISTENER, _LISTENER, ["listen", ports])
 
-    def prober(self, address: str) -> Manifest:
-        """Tries both ports of the listener at `address`."""
-        arguments = ["try", f"--host={address}", f"--allowed={ALLOWED_PORT}", f"--refused={REFUSED_PORT}"]
-        return self._pod(PROBE_PROBER, _PROBER, arguments)
+    def prober(self, number: int, address: str) -> Manifest:
+        """Tries all ports of the listener at `address`, on a node that has no more probers than the others."""
+        refused = f"--refused={NO_WAY_OUT_PORT},{NO_WAY_IN_PORT}"
+        arguments = ["try", f"--host={address}", f"--allowed={ALLOWED_PORT}", refused]
+        found = self._pod(PROBE_PROBERS[number], _PROBER, arguments)
+        found["spec"]["topologySpreadConstraints"] = [
+            {
+                "maxSkew": 1,
+                "topologyKey": NODE,
+                "whenUnsatisfiable": "DoNotSchedule",
+                "nodeTaintsPolicy": "Honor",
+                "labelSelector": {"matchLabels": {labels.NETWORK_PROBE: _PROBER}},
+            }
+        ]
+        return found
 
     def _pod(self, name: str, role: str, arguments: Sequence[str]) -> Manifest:
         environments = self.settings.environments

@@ -21,6 +21,8 @@ GRACE_PERIOD_S = limits.TIMEOUT_MAX_S + 30
 START_PROBES = 120
 """Seconds that an environment has until its agent answers."""
 _TMP_MARGIN_MB = 64
+_BANDWIDTH = ("kubernetes.io/ingress-bandwidth", "kubernetes.io/egress-bandwidth")
+"""Read by network plugins when they make a pod's network, and never after."""
 USER_ID = 993
 """The unprivileged user of every environment image."""
 
@@ -73,10 +75,12 @@ def owner_reference(function: str, uid: str) -> Manifest:
     }
 
 
-def pod_metadata(found_labels: dict[str, str], settings: EnvironmentSettings) -> Manifest:
-    """Labels of an environment's pod, and the annotations that the installation wants on every one."""
-    annotations = {"annotations": dict(settings.pod_annotations)} if settings.pod_annotations else {}
-    return {"labels": found_labels, **annotations}
+def pod_metadata(found_labels: dict[str, str], settings: EnvironmentSettings, shape: Shape = GENERIC) -> Manifest:
+    """Labels of an environment's pod, and annotations: what the installation wants on every one, and its bandwidth."""
+    annotations = dict(settings.pod_annotations)
+    if shape.bandwidth_mbit is not None:
+        annotations |= dict.fromkeys(_BANDWIDTH, f"{shape.bandwidth_mbit}M")
+    return {"labels": found_labels, **({"annotations": annotations} if annotations else {})}
 
 
 def configured_resources(memory_size: int, settings: EnvironmentSettings) -> Resources:

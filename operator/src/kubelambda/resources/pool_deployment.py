@@ -85,7 +85,7 @@ def pool_deployment(
             "selector": {"matchLabels": selector},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}},
             "template": {
-                "metadata": pod_metadata({**selector, **closed_labels(pool.shape)}, settings),
+                "metadata": pod_metadata({**selector, **closed_labels(pool.shape)}, settings, pool.shape),
                 "spec": {**pod, **placed},
             },
         },

@@ -99,7 +99,7 @@ def provisioned_deployment(
         labels.RUNTIME: configuration.runtime,
     }
     # Whoever hands the function over opens what its groups allow, once they have found themselves closed.
-    metadata = pod_metadata({**found, **closed_labels(shape)}, settings)
+    metadata = pod_metadata({**found, **closed_labels(shape)}, settings, shape)
     metadata["annotations"] = {**metadata.get("annotations", {}), labels.PROVISIONED: qualifier}
     # The revision changes with the Runtime's image: it is no part of what tells the Deployment's pods from others.
     selector = {name: value for name, value in found.items() if name not in (labels.REVISION, labels.RUNTIME)}

@@ -107,3 +107,12 @@ def test_a_pool_pod_that_did_not_do_is_not_tried_again() -> None:
     plan = start_plan(large, overhead_mb=48, pool_limit_mb=3072, own_pod=True)
     assert plan.source is PodSource.OWN
     assert not plan.enlarge_first
+
+
+def test_pods_of_another_bandwidth_are_another_shape() -> None:
+    """Network plugins read it when a pod is made; where nobody limits it, pools are called as before."""
+    limited = CONFIGURATION.model_copy(update={"bandwidth_mbit": 75})
+    found = configured_shape(limited)
+    assert found == deployed_shape(limited.model_dump(mode="json", by_alias=True)) == Shape(bandwidth_mbit=75)
+    assert len({GENERIC.id, found.id, Shape(bandwidth_mbit=150).id}) == 3
+    assert Shape(closed=True).id == "aced92d0bc"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kubelambda.core.environment.sizing import Resources, cpu_milli, function_resources, megabytes
+from kubelambda.core.environment.sizing import Resources, bandwidth_mbit, cpu_milli, function_resources, megabytes
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,10 @@ def test_limits_that_every_node_grants_keep_the_requests_of_a_pool() -> None:
     unclaimed = Resources(48, 3072, 10, 2000)
     wanted = function_resources(1769, overhead_mb=48, memory_ratio=0.5, cpu_ratio=0.1)
     assert wanted.limits_only(unclaimed) == Resources(48, 1817, 10, 1000)
+
+
+@pytest.mark.parametrize(("memory_size", "mbit"), [(128, 75), (129, 150), (1024, 600), (1769, 1200), (10_240, 6000)])
+def test_the_network_follows_the_memory_in_steps(memory_size: int, mbit: int) -> None:
+    """Of doubling memory; the last one is the most that there is."""
+    assert bandwidth_mbit(memory_size, 600) == mbit
+    assert bandwidth_mbit(memory_size, 0) is None

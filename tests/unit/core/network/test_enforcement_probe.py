@@ -18,7 +18,7 @@ from kubelambda.core.network.enforcement_probe import (
     ProbeTimes,
     Rest,
     StartListener,
-    StartProber,
+    StartProbers,
     next_step,
     unknown,
 )
@@ -38,6 +38,8 @@ def ago(seconds: float) -> datetime:
 PENDING = ProbePod(ago(3), "Pending")
 LISTENING = ProbePod(ago(3), "Running", "10.1.0.7")
 PROBING = ProbePod(ago(2), "Running", "10.1.0.8")
+KEPT_AWAY = ProbePod(ago(2), "Succeeded", exit_code=ProbeExit.ENFORCED, node="one")
+GOT_THROUGH = ProbePod(ago(2), "Failed", exit_code=ProbeExit.OPEN, said="reached 10.1.0.7 at [8082]", node="two")
 LEAVING = replace(LISTENING, terminating=True)
 
 
@@ -48,8 +50,13 @@ LEAVING = replace(LISTENING, terminating=True)
         (ObservedProbe(), StartListener()),
         (ObservedProbe(listener=PENDING), Rest(LOOK_S)),
         (ObservedProbe(listener=replace(PENDING, phase="Running")), Rest(LOOK_S)),
-        (ObservedProbe(listener=LISTENING), StartProber("10.1.0.7")),
-        (ObservedProbe(listener=LISTENING, prober=PROBING), Rest(LOOK_S)),
+        (ObservedProbe(listener=LISTENING), StartProbers("10.1.0.7", (0,))),
+        (ObservedProbe(listener=LISTENING, probers=[PROBING]), Rest(LOOK_S)),
+        # On every node: until all have ended, or one got through.
+        (ObservedProbe(listener=LISTENING, probers=[None, None]), StartProbers("10.1.0.7", (0, 1))),
+        (ObservedProbe(listener=LISTENING, probers=[PROBING, None]), StartProbers("10.1.0.7", (1,))),
+        (ObservedProbe(listener=LISTENING, probers=[KEPT_AWAY, PROBING]), Rest(LOOK_S)),
+        (ObservedProbe(listener=LISTENING, probers=[KEPT_AWAY, None]), StartProbers("10.1.0.7", (1,))),
         # What is known is not tried again before its time, by whoever leads then.
         (ObservedProbe(ENFORCED, ago(100)), Rest(86_300)),
         (ObservedProbe(ENFORCED, ago(86_400)), StartListener()),
@@ -60,11 +67,11 @@ LEAVING = replace(LISTENING, terminating=True)
         (ObservedProbe(ENFORCED, ago(-4_000)), StartListener()),
         # Pods that a leader left behind.
         (ObservedProbe(ENFORCED, ago(100), listener=LISTENING), ClearPods()),
-        (ObservedProbe(ENFORCED, ago(100), listener=LEAVING, prober=PROBING), ClearPods()),
+        (ObservedProbe(ENFORCED, ago(100), listener=LEAVING, probers=[PROBING]), ClearPods()),
         (ObservedProbe(ENFORCED, ago(100), listener=LEAVING), Rest(86_300)),
         (ObservedProbe(listener=LEAVING), Rest(5)),
-        (ObservedProbe(prober=PROBING), ClearPods()),
-        (ObservedProbe(listener=replace(LISTENING, created=ago(361)), prober=PROBING), ClearPods()),
+        (ObservedProbe(probers=[PROBING]), ClearPods()),
+        (ObservedProbe(listener=replace(LISTENING, created=ago(361)), probers=[PROBING]), ClearPods()),
     ],
 )
 def test_the_next_step(observed: ObservedProbe, step: ProbeStep) -> None:
@@ -72,9 +79,9 @@ def test_the_next_step(observed: ObservedProbe, step: ProbeStep) -> None:
     assert next_step(observed, TIMES, NOW) == step
 
 
-def concluded(listener: ProbePod, prober: ProbePod | None = None) -> EnforcementVerdict:
+def concluded(listener: ProbePod, *probers: ProbePod) -> EnforcementVerdict:
     """What a try has found."""
-    step = next_step(ObservedProbe(listener=listener, prober=prober), TIMES, NOW)
+    step = next_step(ObservedProbe(listener=listener, probers=probers or (None,)), TIMES, NOW)
     assert isinstance(step, Conclude)
     return step.verdict
 
@@ -109,3 +116,16 @@ def test_a_try_ends_in_time() -> None:
     ended = concluded(replace(LISTENING, phase="Failed", said="exec format error"))
     assert (ended.enforced, ended.reason) == (None, Reason.PROBE_FAILED)
     assert ended.message.endswith("the listener has ended: exec format error")
+
+
+def test_one_node_that_enforces_nothing_is_enough_and_is_named() -> None:
+    """Whatever others still do or have found; that all do needs all of them."""
+    for others in ([], [PROBING], [KEPT_AWAY], [KEPT_AWAY, PROBING]):
+        found = concluded(LISTENING, *others, GOT_THROUGH)
+        assert (found.enforced, found.reason) == (False, Reason.NETWORK_NOT_ENFORCED)
+        assert "forbids on node two: " in found.message
+        assert found.message.endswith("reached 10.1.0.7 at [8082]")
+    found = concluded(LISTENING, KEPT_AWAY, replace(KEPT_AWAY, node="two"))
+    assert (found.enforced, found.message.partition(", on ")[2]) == (True, "nodes one, two")
+    unreached = ProbePod(ago(2), "Failed", exit_code=ProbeExit.UNREACHED)
+    assert concluded(LISTENING, KEPT_AWAY, unreached).reason is Reason.PROBE_FAILED

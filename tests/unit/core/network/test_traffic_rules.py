@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from kubelambda.api.kinds.security_group import SecurityGroupSpec
-from kubelambda.core.network.network_set import missing_groups, missing_subnets, network_set
+from kubelambda.core.network.network_set import missing_addresses, missing_groups, missing_subnets, network_set
 from kubelambda.core.network.traffic_rules import PolicyRule, Reach, egress_rules, ingress_rules
 
 METADATA = [ip_network("169.254.0.0/16"), ip_network("100.100.100.200/32"), ip_network("fd00:ec2::/32")]
@@ -127,3 +127,11 @@ def test_what_is_missing_is_said_in_lambdas_words() -> None:
     assert missing_subnets(found, {"private-a"}) is None
     assert (missing_subnets(found, set()) or "").endswith("The subnet ID 'private-a' does not exist")
     assert "InvalidGroup.NotFound" in (missing_groups(found, set()) or "")
+
+
+def test_a_subnet_has_the_addresses_of_its_zones_nodes() -> None:
+    """One zone of several is enough, and a subnet of no zone is everywhere."""
+    assert missing_addresses({"a", "b"}, {"b"}) is None
+    assert missing_addresses({None, "a"}, set()) is None
+    told = missing_addresses({"b", "a"}, {"c"}) or ""
+    assert told.endswith("no available IP addresses: no node in a, b takes pods")

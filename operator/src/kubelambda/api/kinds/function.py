@@ -309,6 +309,8 @@ class DeployedConfiguration(Model):
     """ARN of its dead-letter queue; environments know nothing of it."""
     signing: DeployedSigning | None = None
     """What was found when code and layers were checked; None of a function without a code signing configuration."""
+    bandwidth_mbit: int | None = None
+    """Mbit/s in each direction, where the installation shares the network out by memory."""
 
     @property
     def archives(self) -> list[DeployedCode | DeployedLayer]:

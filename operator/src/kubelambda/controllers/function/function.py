@@ -15,14 +15,19 @@ from kubelambda.api.kinds.function import DeployedCode, FunctionSpec, FunctionSt
 from kubelambda.api.kinds.function_image import IMAGE_RUNTIME, DeployedImage
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer
 from kubelambda.api.kinds.runtime import RuntimeSpec
-from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, account_of, quota_of
 from kubelambda.controllers.code import code_source, image_source
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.code.signing_facts import WATCHED_SIGNING_CONFIGS, WATCHED_SIGNING_PROFILES
 from kubelambda.controllers.file_system.access_point_facts import WATCHED_ACCESS_POINTS
-from kubelambda.controllers.function import function_layers, function_mounts, function_signing, references
+from kubelambda.controllers.function import (
+    function_layers,
+    function_mounts,
+    function_network,
+    function_signing,
+    references,
+)
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.function.object_url import own_url
@@ -36,18 +41,18 @@ from kubelambda.controllers.machinery.object_status import apply_status, read_st
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.controllers.network.enforcement_facts import (
     WATCHED_ENFORCEMENT,
-    EnforcementFacts,
     present_enforcement,
 )
-from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS, GroupFacts, SubnetFacts
+from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS
+from kubelambda.controllers.network.node_facts import WATCHED_NODES
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES, RuntimeFacts
 from kubelambda.core.account import identity
 from kubelambda.core.account.reserved_concurrency import Grant, ReservationRequest, allocate
+from kubelambda.core.environment.sizing import bandwidth_mbit
 from kubelambda.core.function.function_status import decide
 from kubelambda.core.function.object_name import function_name_of
 from kubelambda.core.function.observation import Observation, Problem, invalid_spec
 from kubelambda.core.function.problems import findings, first_fault
-from kubelambda.core.network.network_set import configured_set, missing_groups, missing_subnets
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS
 
@@ -141,7 +146,7 @@ async def _observe(
             memory.code, context, key, spec, account=account, code=code, layers=layers, before=before.deployed
         )
         file_systems = function_mounts.file_systems_of(context, key, spec)
-    network = _network(context, key.namespace, spec)
+    network = function_network.network_of(context, key.namespace, spec)
     return Observation(
         name=key.name,
         generation=body["metadata"]["generation"],
@@ -158,7 +163,14 @@ async def _observe(
         layers=layers,
         file_systems=file_systems,
         signing=signing,
+        bandwidth_mbit=_bandwidth(context, spec),
     )
+
+
+def _bandwidth(context: Context, spec: FunctionSpec | Problem) -> int | None:
+    if isinstance(spec, Problem):
+        return None
+    return bandwidth_mbit(spec.memory_size, context.settings.environments.bandwidth_mbit_per_gb)
 
 
 def _spec(body: Object) -> FunctionSpec | Problem:
@@ -181,30 +193,6 @@ def _runtime(context: Context, spec: FunctionSpec | Problem) -> RuntimeSpec | Pr
         return RuntimeSpec.model_validate(found.spec, extra="ignore")
     except ValidationError as error:
         return Problem(Reason.RUNTIME_NOT_FOUND, f"Runtime {name} cannot be used: {error.errors()[0]['msg']}")
-
-
-def _network(context: Context, namespace: str, spec: FunctionSpec | Problem) -> DeployedNetwork | Problem | None:
-    found = None if isinstance(spec, Problem) else configured_set(spec.vpc_config)
-    if found is None:
-        return None
-    if not context.settings.network.policies:
-        message = "vpcConfig needs NetworkPolicies, which this installation does not make (networkPolicies.enabled)"
-        return Problem(Reason.NETWORK_NOT_SERVED, message)
-    enforcement = present_enforcement(context)
-    if enforcement.enforced is False and context.settings.network.require_enforcement:
-        return Problem(enforcement.reason, enforcement.message)
-    subnets = dict(context.cluster[WATCHED_SUBNETS].within(namespace))
-    if (missing := missing_subnets(found, subnets)) is not None:
-        return Problem(Reason.INVALID_SUBNET, missing)
-    if (missing := missing_groups(found, dict(context.cluster[WATCHED_GROUPS].within(namespace)))) is not None:
-        return Problem(Reason.INVALID_SECURITY_GROUP, missing)
-    zones = {subnets[name].zone for name in found.subnets}
-    return DeployedNetwork(
-        set=found.id,
-        subnets=list(found.subnets),
-        security_groups=list(found.groups),
-        zones=[] if None in zones else sorted(zone for zone in zones if zone),
-    )
 
 
 def _grant(memory: FunctionMemory, context: Context, key: Key) -> Grant:
@@ -280,24 +268,6 @@ def _provisioned(change: Change[AliasFacts] | Change[VersionFacts]) -> Iterable[
                 yield Key(KIND, change.namespace, name)
 
 
-def _in_network(change: Change[SubnetFacts] | Change[GroupFacts]) -> Iterable[Key]:
-    """Functions that waited for a subnet or group, lose one, or move; what a group allows concerns its policy only."""
-    zones = {facts.zone for facts in change.either if isinstance(facts, SubnetFacts)}
-    if change.before is None or change.after is None or len(zones) > 1:
-        for name, facts in change.cluster[WATCHED_FUNCTIONS].within(change.namespace):
-            if any(change.name in (*found.subnets, *found.groups) for found in facts.networks):
-                yield Key(KIND, change.namespace, name)
-
-
-def _enforced(change: Change[EnforcementFacts]) -> Iterable[Key]:
-    """It concerns those with a vpcConfig, when it is another than before."""
-    before, after = (facts.verdict if facts else None for facts in (change.before, change.after))
-    if before != after:
-        for (namespace, name), facts in change.cluster[WATCHED_FUNCTIONS]:
-            if facts.networks:
-                yield Key(KIND, namespace, name)
-
-
 def controller(code: CodeState) -> Controller[Context]:
     """Functions."""
     return Controller(
@@ -316,8 +286,9 @@ def controller(code: CodeState) -> Controller[Context]:
             Follow(WATCHED_SIGNING_CONFIGS, function_signing.under_config),
             Follow(WATCHED_SIGNING_PROFILES, function_signing.under_profile),
             Follow(WATCHED_ACCESS_POINTS, function_mounts.users_of_access_point),
-            Follow(WATCHED_SUBNETS, _in_network),
-            Follow(WATCHED_GROUPS, _in_network),
-            Follow(WATCHED_ENFORCEMENT, _enforced),
+            Follow(WATCHED_SUBNETS, function_network.users_of_part),
+            Follow(WATCHED_GROUPS, function_network.users_of_part),
+            Follow(WATCHED_NODES, function_network.users_of_zone),
+            Follow(WATCHED_ENFORCEMENT, function_network.users_of_enforcement),
         ),
     )

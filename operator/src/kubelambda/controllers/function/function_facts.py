@@ -112,7 +112,8 @@ def _pools(spec: Object, deployed: Object) -> tuple[PoolIdentity, ...]:
     found = []
     if deployed.get("runtime"):
         found.append(PoolIdentity(intern(deployed["runtime"]), deployed_shape(deployed)))
-    if spec.get("runtime") and looks_generic(spec):  # its pool fills while its code is being fetched
+    limited = "bandwidthMbit" in deployed
+    if spec.get("runtime") and looks_generic(spec) and not limited:  # its pool fills while its code is being fetched
         found.append(PoolIdentity(intern(spec["runtime"])))
     return tuple(dict.fromkeys(found))
 

@@ -30,6 +30,11 @@ from kubelambda.controllers.machinery.declaration import Change, Controller, Fol
 from kubelambda.controllers.machinery.finalizers import hold
 from kubelambda.controllers.machinery.object_status import apply_status, read_status
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
+from kubelambda.controllers.network.enforcement_facts import (
+    WATCHED_ENFORCEMENT,
+    EnforcementFacts,
+    present_enforcement,
+)
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES, RuntimeFacts
 from kubelambda.core.account import identity
 from kubelambda.core.function.observation import Problem
@@ -139,6 +144,7 @@ def _observation(
         arn=identity.function_arn(context.settings.region, account_of(context, key.namespace), name),
         before=read_status(FunctionVersionStatus, body),
         runtime=_runtime(context, deployed.runtime) if deployed else None,
+        enforcement=present_enforcement(context) if deployed and deployed.network else None,
     )
 
 
@@ -269,6 +275,15 @@ def _of_environment(change: Change[Provisioned]) -> Iterable[Key]:
             yield Key(KIND, change.namespace, name)
 
 
+def _enforced(change: Change[EnforcementFacts]) -> Iterable[Key]:
+    """It concerns those with a vpcConfig, when it is another than before."""
+    before, after = (facts.verdict if facts else None for facts in (change.before, change.after))
+    if before != after:
+        for (namespace, name), facts in change.cluster[WATCHED_VERSIONS]:
+            if facts.network is not None:
+                yield Key(KIND, namespace, name)
+
+
 def controller(memory: VersionMemory) -> Controller[Context]:
     """Versions."""
     return Controller(
@@ -282,5 +297,6 @@ def controller(memory: VersionMemory) -> Controller[Context]:
             Follow(WATCHED_ALIASES, _of_alias),
             Follow(WATCHED_PROVISIONED_DEPLOYMENTS, _of_environment),
             Follow(WATCHED_PROVISIONED_PODS, _of_environment),
+            Follow(WATCHED_ENFORCEMENT, _enforced),
         ),
     )

@@ -16,6 +16,7 @@ from kubelambda.controllers.network.enforcement_facts import (
     EnforcementFacts,
     enforcement_record,
 )
+from kubelambda.controllers.network.node_facts import WATCHED_NODES
 from kubelambda.core.network.enforcement_probe import (
     LOOK_S,
     ClearPods,
@@ -26,7 +27,7 @@ from kubelambda.core.network.enforcement_probe import (
     ProbeTimes,
     Rest,
     StartListener,
-    StartProber,
+    StartProbers,
     next_step,
     unknown,
 )
@@ -36,7 +37,7 @@ from kubelambda.kube.resources import NETWORK_POLICIES, PODS
 from kubelambda.resources.enforcement_probe_objects import (
     PROBE_LISTENER,
     PROBE_POLICY,
-    PROBE_PROBER,
+    PROBE_PROBERS,
     PodOwner,
     ProbePods,
     probe_policy,
@@ -52,7 +53,10 @@ log = logging.getLogger(__name__)
 def controller(pod: PodOwner | None) -> Controller[Context]:
     """There is one probe. Its pods go with `pod`, our own, whatever becomes of us."""
     return Controller(
-        KEY.kind, partial(reconcile, pod), follows=(Follow(WATCHED_ENFORCEMENT, _lost),), first_keys=(KEY,)
+        KEY.kind,
+        partial(reconcile, pod),
+        follows=(Follow(WATCHED_ENFORCEMENT, _lost), Follow(WATCHED_NODES, lambda _: ())),
+        first_keys=(KEY,),
     )
 
 
@@ -73,8 +77,9 @@ async def reconcile(owner: PodOwner | None, context: Context, key: Key) -> Outco
         case StartListener():
             await _keep(context, observed.verdict, observed.at)
             await _create(context, pods.listener())
-        case StartProber(address):
-            await _create(context, pods.prober(address))
+        case StartProbers(address, numbers):
+            for number in numbers:
+                await _create(context, pods.prober(number, address))
         case Conclude(verdict):
             await _conclude(context, verdict)
     return LOOK_S
@@ -88,9 +93,11 @@ async def _observe(context: Context) -> ObservedProbe:
     else:
         known = await changes.observe(context, WATCHED_ENFORCEMENT, policy, by=KEY)
     listener = await context.client.find(PODS, PROBE_LISTENER, system)
-    prober = await context.client.find(PODS, PROBE_PROBER, system)
+    probers = [probe_pod(await context.client.find(PODS, name, system)) for name in PROBE_PROBERS]
+    wanted = max(1, sum(node.takes_pods for _, node in context.cluster[WATCHED_NODES]))
     verdict, at = (known.verdict, known.at) if known else (None, None)
-    return ObservedProbe(verdict, at, probe_pod(listener), probe_pod(prober))
+    there = [each for number, each in enumerate(probers) if number < wanted or each is not None]
+    return ObservedProbe(verdict, at, probe_pod(listener), there)
 
 
 def probe_pod(body: Object | None) -> ProbePod | None:
@@ -107,6 +114,7 @@ def probe_pod(body: Object | None) -> ProbePod | None:
         terminating="deletionTimestamp" in metadata,
         exit_code=ended.get("exitCode"),
         said=_said(status, container, ended),
+        node=(body.get("spec") or {}).get("nodeName") or "",
     )
 
 
@@ -147,7 +155,7 @@ async def _keep(context: Context, verdict: EnforcementVerdict | None, at: dateti
 
 
 async def _clear(context: Context) -> None:
-    for name in (PROBE_PROBER, PROBE_LISTENER):
+    for name in (*PROBE_PROBERS, PROBE_LISTENER):
         with contextlib.suppress(NotFound):
             await context.client.delete(PODS, name, context.settings.system_namespace)
 

@@ -32,6 +32,8 @@ class Shape:
     """Zones that it may run in, sorted; none: anywhere."""
     image: str = ""
     """The function's own image, by its digest; what is run of it comes with the claim."""
+    bandwidth_mbit: int | None = None
+    """Network in each direction; None: whatever there is."""
 
     @property
     def generic(self) -> bool:
@@ -44,7 +46,10 @@ class Shape:
         if self.generic:
             return ""
         mounted = [each.model_dump(mode="json") for each in self.file_systems]
-        written = json.dumps([self.ephemeral_storage_mb, mounted, self.closed, self.zones, self.image], sort_keys=True)
+        parts = [self.ephemeral_storage_mb, mounted, self.closed, self.zones, self.image]
+        if self.bandwidth_mbit is not None:  # without it, pools are called as before there was any
+            parts.append(self.bandwidth_mbit)
+        written = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(written.encode()).hexdigest()[:_ID_CHARS]
 
 
@@ -57,6 +62,7 @@ def function_shape(
     network: DeployedNetwork | None = None,
     file_systems: Sequence[DeployedFileSystem] = (),
     image: str = "",
+    bandwidth_mbit: int | None = None,
 ) -> Shape:
     """The shape of a function with so much /tmp; no pool pod has less than the least.
 
@@ -68,6 +74,7 @@ def function_shape(
         network is not None,
         tuple(sorted(network.zones)) if network else (),
         image,
+        bandwidth_mbit,
     )
     return GENERIC if found == GENERIC else found
 
@@ -79,6 +86,7 @@ def configured_shape(configuration: DeployedConfiguration) -> Shape:
         network=configuration.network,
         file_systems=configuration.file_systems,
         image=configuration.image.reference if configuration.image else "",
+        bandwidth_mbit=configuration.bandwidth_mbit,
     )
 
 
@@ -90,6 +98,7 @@ def deployed_shape(deployed: Mapping[str, Any]) -> Shape:
         network=DeployedNetwork.model_validate(network) if network else None,
         file_systems=[DeployedFileSystem.model_validate(each) for each in deployed.get("fileSystems") or ()],
         image=(deployed.get("image") or {}).get("reference", ""),
+        bandwidth_mbit=deployed.get("bandwidthMbit"),
     )
 
 

@@ -43,6 +43,19 @@ def cpu_milli(memory_size: int) -> int:
     return -(-memory_size * 1000 // limits.MEMORY_MB_PER_VCPU)
 
 
+def bandwidth_mbit(memory_size: int, per_gb: int) -> int | None:
+    """Network of an environment of `memory_size` MB in Mbit/s, of which each GB brings `per_gb`; None: no limit.
+
+    In steps of doubling memory, from the least: whatever pods are made with must be the same for many functions.
+    """
+    if not per_gb:
+        return None
+    size = limits.MEMORY_MIN_MB
+    while size < memory_size:
+        size *= 2
+    return max(1, per_gb * min(size, limits.MEMORY_MAX_MB) // 1024)
+
+
 def function_resources(memory_size: int, *, overhead_mb: int, memory_ratio: float, cpu_ratio: float) -> Resources:
     """Resources of an environment of a function.
 

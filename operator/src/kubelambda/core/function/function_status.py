@@ -44,6 +44,7 @@ def deployed_configuration(
     layers: Sequence[DeployedLayer] = (),
     file_systems: Sequence[DeployedFileSystem] = (),
     signing: DeployedSigning | None = None,
+    bandwidth_mbit: int | None = None,
 ) -> DeployedConfiguration:
     """The snapshot that frontends run. Its revision also covers what the runtime makes environments from."""
     found = DeployedConfiguration(
@@ -61,6 +62,7 @@ def deployed_configuration(
         layers=list(layers),
         file_systems=list(file_systems),
         signing=signing,
+        bandwidth_mbit=bandwidth_mbit,
         dead_letter_target=spec.dead_letter_config.target_arn if spec.dead_letter_config else None,
         log_group=spec.logging_config.log_group or f"/aws/lambda/{spec.function_name or name}",
     )
@@ -107,7 +109,15 @@ def _deployed(observed: Observation) -> DeployedConfiguration | None:
     match (observed.spec, observed.runtime, observed.code, observed.references):
         case (FunctionSpec() as spec, RuntimeSpec() as runtime, DeployedCode() | DeployedImage() as code, None):
             return deployed_configuration(
-                observed.name, spec, runtime, code, network, layers=layers, file_systems=file_systems, signing=signing
+                observed.name,
+                spec,
+                runtime,
+                code,
+                network,
+                layers=layers,
+                file_systems=file_systems,
+                signing=signing,
+                bandwidth_mbit=observed.bandwidth_mbit,
             )
     return observed.before.deployed
 
@@ -122,10 +132,10 @@ def _states(fault: Finding | None, *, deployed: bool) -> tuple[State, LastUpdate
 
 
 def _modified(before: DeployedConfiguration | None, after: DeployedConfiguration | None) -> bool:
-    """Whether people changed something; a new image of the runtime alone is no modification."""
+    """Whether people changed something; another image of the runtime or setting of the installation is none of it."""
     if before is None or after is None:
         return after is not None
-    return before.model_copy(update={"revision": after.revision}) != after
+    return before.model_copy(update={"revision": after.revision, "bandwidth_mbit": after.bandwidth_mbit}) != after
 
 
 def _conditions(observed: Observation, found: list[Finding], now: datetime) -> list[Condition]:

@@ -62,3 +62,5 @@ class Observation:
     file_systems: tuple[DeployedFileSystem, ...] | Problem = ()
     signing: DeployedSigning | Problem | None = None
     """What the signatures say; None of a function without a code signing configuration."""
+    bandwidth_mbit: int | None = None
+    """Its share of the network; None where nobody limits it."""

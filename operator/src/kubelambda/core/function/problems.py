@@ -15,6 +15,7 @@ from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.api.reasons import Reason
 from kubelambda.core.function.observation import Observation, Problem
+from kubelambda.core.network.enforcement_probe import enforcement_fact
 
 FETCHING = "the code is being fetched"
 _IMAGE_REASONS = (Reason.INVALID_IMAGE, Reason.IMAGE_ACCESS_DENIED, Reason.IMAGE_DELETED)
@@ -114,11 +115,10 @@ def network_exists(observed: Observation) -> Finding | None:
 
 def network_is_enforced(observed: Observation) -> Finding | None:
     """Whether packets that the vpcConfig forbids are kept back, as far as was tried. `network` says what follows."""
-    found = observed.enforcement
-    if found is None:
+    if observed.enforcement is None:
         return None
-    status: ConditionStatus = "Unknown" if found.enforced is None else "True" if found.enforced else "False"
-    return Finding("NetworkEnforced", status, found.reason, found.message, only_told=True)
+    kind, status, _, message = enforcement_fact(observed.enforcement)
+    return Finding(kind, status, observed.enforcement.reason, message, only_told=True)
 
 
 def layers_fit(observed: Observation) -> Finding | None:

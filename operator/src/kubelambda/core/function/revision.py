@@ -7,6 +7,7 @@ from typing import Any, Final
 NOT_OF_ENVIRONMENTS: Final[dict[str, Any]] = {
     "dead_letter_target": True,
     "signing": True,
+    "bandwidth_mbit": True,
     "code": {"source": True, "resolved": True},
 }
 """Fields of a deployed configuration that environments know nothing of: a change of them replaces none."""

@@ -13,6 +13,7 @@ from kubelambda.core.function.function_status import code_sha256, lambda_time
 from kubelambda.core.function.observation import Problem
 from kubelambda.core.function.provisioning import readiness
 from kubelambda.core.function.version_publication import NewVersion, SameVersion, refreshed
+from kubelambda.core.network.enforcement_probe import EnforcementVerdict, enforcement_fact
 
 
 @dataclass(slots=True)
@@ -31,6 +32,8 @@ class VersionObservation:
     holders: tuple[str, ...] = ()
     """Aliases that keep it from being deleted, when somebody wants that."""
     provisioned: ProvisionedConcurrencyStatus | None = None
+    enforcement: EnforcementVerdict | None = None
+    """Whether the cluster enforces NetworkPolicies; None for a version without a vpcConfig."""
 
 
 def decide_version(observed: VersionObservation, now: datetime) -> FunctionVersionStatus:
@@ -94,6 +97,8 @@ def _conditions(observed: VersionObservation, problem: Problem | None, now: date
         facts.append(("Ready", "True", Reason.UNCHANGED, kept.message))
     if observed.provisioned is not None:
         facts.append(("ProvisionedConcurrencyReady", *readiness(observed.provisioned)))
+    if observed.enforcement is not None:
+        facts.append(enforcement_fact(observed.enforcement))
     if observed.holders:
         text = f"aliases use this version: {', '.join(sorted(observed.holders))}; point them elsewhere first"
         facts.append(("DeletionRefused", "True", Reason.IN_USE, text))

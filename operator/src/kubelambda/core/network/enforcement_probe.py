@@ -1,8 +1,8 @@
 """Whether the cluster enforces NetworkPolicies: when to try, and what a try means: pure, with the time passed in.
 
-A prober tries what a policy keeps from it, on a listener of ours. What is known is kept, so that a new leader need not
-try again. Nothing waits for it: each environment that is born closed finds out by itself that it is
-(`docs/decisions/0012`).
+Probers on a few nodes try what a policy keeps from them, on a listener of ours: a way out, and a way in. What is known
+is kept, so that a new leader need not try again. Nothing waits for it: each environment that is born closed finds out
+by itself that it is (`docs/decisions/0012`).
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
+from kubelambda.api.conditions import ConditionStatus, Fact
 from kubelambda.api.reasons import Reason
 
 LOOK_S = 1.0
@@ -18,10 +19,12 @@ _GONE_S = 5.0
 """Pause between two looks at pods that are on their way out."""
 _SKEW_S = 300.0
 """How far the clock of an earlier leader may have been ahead."""
+PROBERS_MAX = 3
+"""Nodes that are tried at most."""
 _SAID_MAX_CHARS = 300
 _OPEN = (
-    "packets passed that a NetworkPolicy forbids: the cluster's network plugin does not enforce NetworkPolicies, or "
-    "takes longer than the probe; install one that does, or turn its enforcement on"
+    "packets passed that a NetworkPolicy forbids{where}: the network plugin does not enforce NetworkPolicies, or takes "
+    "longer than the probe; install one that does, or turn its enforcement on"
 )
 
 
@@ -45,6 +48,12 @@ class EnforcementVerdict:
     message: str
 
 
+def enforcement_fact(found: EnforcementVerdict) -> Fact:
+    """The condition of a function, or of a version of one, that has a vpcConfig."""
+    status: ConditionStatus = "Unknown" if found.enforced is None else "True" if found.enforced else "False"
+    return "NetworkEnforced", status, found.reason, found.message
+
+
 UNTRIED = EnforcementVerdict(
     None, Reason.NOT_PROBED, "nobody has tried yet whether the cluster enforces NetworkPolicies"
 )
@@ -58,7 +67,7 @@ SWITCHED_OFF = EnforcementVerdict(
 
 @dataclass(frozen=True, slots=True)
 class ProbePod:
-    """One of the two pods of a try, as it was seen."""
+    """A pod of a try, as it was seen."""
 
     created: datetime
     phase: str
@@ -68,6 +77,8 @@ class ProbePod:
     exit_code: int | None = None
     said: str = ""
     """Why it does not run, or the last that it wrote."""
+    node: str = ""
+    """Where it runs."""
 
     @property
     def ended(self) -> bool:
@@ -84,12 +95,13 @@ class ObservedProbe:
     at: datetime | None = None
     """When that was."""
     listener: ProbePod | None = None
-    prober: ProbePod | None = None
+    probers: Sequence[ProbePod | None] = (None,)
+    """As many as there are to be; those that are there beyond that too."""
 
     @property
     def pods(self) -> Sequence[ProbePod]:
         """Those that are there."""
-        return [pod for pod in (self.listener, self.prober) if pod is not None]
+        return [pod for pod in (self.listener, *self.probers) if pod is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +134,11 @@ class StartListener:
 
 
 @dataclass(frozen=True, slots=True)
-class StartProber:
-    """The listener has an address."""
+class StartProbers:
+    """The listener has an address; `numbers` are those that are missing."""
 
     address: str
+    numbers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +148,7 @@ class Conclude:
     verdict: EnforcementVerdict
 
 
-type ProbeStep = Rest | ClearPods | StartListener | StartProber | Conclude
+type ProbeStep = Rest | ClearPods | StartListener | StartProbers | Conclude
 
 
 def next_step(observed: ObservedProbe, times: ProbeTimes, now: datetime) -> ProbeStep:
@@ -147,8 +160,8 @@ def next_step(observed: ObservedProbe, times: ProbeTimes, now: datetime) -> Prob
     if any(pod.terminating for pod in observed.pods):
         return Rest(_GONE_S)
     if observed.listener is None:
-        return ClearPods() if observed.prober else StartListener()
-    return _step_of_try(observed.listener, observed.prober, times, now)
+        return ClearPods() if observed.pods else StartListener()
+    return _step_of_try(observed.listener, observed.probers, times, now)
 
 
 def unknown(reason: Reason, why: str) -> EnforcementVerdict:
@@ -165,30 +178,48 @@ def _rest(observed: ObservedProbe, times: ProbeTimes, now: datetime) -> float:
     return pause - age if age > -_SKEW_S else 0.0
 
 
-def _step_of_try(listener: ProbePod, prober: ProbePod | None, times: ProbeTimes, now: datetime) -> ProbeStep:
+def _step_of_try(listener: ProbePod, probers: Sequence[ProbePod | None], times: ProbeTimes, now: datetime) -> ProbeStep:
+    there = [prober for prober in probers if prober is not None]
     age = (now - listener.created).total_seconds()
     if age > 2 * times.limit:  # nobody looked when it was time
         return ClearPods()
-    if prober is not None and prober.ended:
-        return Conclude(_verdict(prober))
+    verdict = _verdict(there, whole=len(there) == len(probers))
+    if verdict is not None:
+        return Conclude(verdict)
     if listener.ended:
         return Conclude(unknown(Reason.PROBE_FAILED, f"the listener has ended{_told(listener)}"))
     if age > times.limit:
-        name, pod = ("prober", prober) if prober else ("listener", listener)
+        waiting = next((prober for prober in there if not prober.ended), None)
+        name, pod = ("prober", waiting) if waiting else ("listener", listener)
         why = f"after {times.limit:.0f} s its {name} pod is {pod.phase}{_told(pod)}"
         return Conclude(unknown(Reason.PROBE_TIMED_OUT, why))
-    if prober is None and listener.phase == "Running" and listener.address:
-        return StartProber(listener.address)
+    missing = tuple(number for number, prober in enumerate(probers) if prober is None)
+    if missing and listener.phase == "Running" and listener.address:
+        return StartProbers(listener.address, missing)
     return Rest(LOOK_S)
 
 
-def _verdict(prober: ProbePod) -> EnforcementVerdict:
+def _verdict(probers: Sequence[ProbePod], *, whole: bool) -> EnforcementVerdict | None:
+    """What they found together: one that got through is enough, and only all of them can say that nobody did."""
+    ended = [prober for prober in probers if prober.ended]
+    for prober in ended:
+        if prober.exit_code == ProbeExit.OPEN:
+            where = f" on node {prober.node}" if prober.node else ""
+            return EnforcementVerdict(False, Reason.NETWORK_NOT_ENFORCED, _OPEN.format(where=where) + _told(prober))
+    if not whole or len(ended) < len(probers):
+        return None
+    failed = next((prober for prober in ended if prober.exit_code != ProbeExit.ENFORCED), None)
+    if failed is not None:
+        return _failure(failed)
+    nodes = sorted({prober.node for prober in ended if prober.node})
+    where = f", on {'node' if len(nodes) == 1 else 'nodes'} {', '.join(nodes)}" if nodes else ""
+    message = f"packets that a NetworkPolicy forbids did not pass when it was tried{where}"
+    return EnforcementVerdict(True, Reason.ENFORCED, message)
+
+
+def _failure(prober: ProbePod) -> EnforcementVerdict:
+    """Of one that could not try."""
     match prober.exit_code:
-        case ProbeExit.ENFORCED:
-            message = "packets that a NetworkPolicy forbids did not pass when it was tried"
-            return EnforcementVerdict(True, Reason.ENFORCED, message)
-        case ProbeExit.OPEN:
-            return EnforcementVerdict(False, Reason.NETWORK_NOT_ENFORCED, _OPEN)
         case ProbeExit.UNREACHED:
             why = "the prober did not reach what its policy allows; look for other policies in the release's namespace"
             return unknown(Reason.PROBE_FAILED, why)

@@ -50,6 +50,19 @@ def missing_subnets(wanted: NetworkSet, known: Collection[str]) -> str | None:
     )
 
 
+def missing_addresses(zones: Collection[str | None], known: Collection[str]) -> str | None:
+    """Lambda's text when no subnet has an address left: none of their `zones` is `known` to have nodes for pods.
+
+    Zone None is everywhere: there are always some.
+    """
+    if any(zone is None or zone in known for zone in zones):
+        return None
+    return (
+        "Lambda was not able to set up VPC access for the function because one or more configured subnets has no "
+        f"available IP addresses: no node in {', '.join(sorted(zone for zone in zones if zone))} takes pods"
+    )
+
+
 def missing_groups(wanted: NetworkSet, known: Collection[str]) -> str | None:
     """Lambda's text when a security group does not exist (Appendix A)."""
     missing = next((name for name in wanted.groups if name not in known), None)

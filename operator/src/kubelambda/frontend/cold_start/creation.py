@@ -83,7 +83,7 @@ class Creation:
         }
         metadata = {
             "generateName": f"{target.name[:40].rstrip('-')}-",
-            **rendering.pod_metadata(found_labels, settings),
+            **rendering.pod_metadata(found_labels, settings, shape),
             "ownerReferences": [rendering.owner_reference(target.name, target.uid)],
         }
         placed = {**spread({labels.FUNCTION_UID: target.uid}), **within_zones(shape.zones)}

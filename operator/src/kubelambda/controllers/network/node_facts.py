@@ -1,0 +1,34 @@
+"""What others may know of the cluster's nodes: in which zone one is, and whether it takes pods."""
+
+from dataclasses import dataclass
+
+from kubelambda.controllers.machinery.cluster import Cluster
+from kubelambda.controllers.machinery.watched import Watch
+from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import NODES
+from kubelambda.resources.topology import ZONE
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """The parts of a Node that decisions are made by. Its heartbeats change none of them."""
+
+    zone: str | None
+    takes_pods: bool
+    """Whether it has addresses for pods and is not cordoned off; one that is away for a moment keeps its own."""
+
+
+def node_facts(body: Object) -> NodeFacts:
+    """The facts of a Node."""
+    zone = (body["metadata"].get("labels") or {}).get(ZONE)
+    allocatable = (body.get("status") or {}).get("allocatable") or {}
+    cordoned = bool((body.get("spec") or {}).get("unschedulable"))
+    return NodeFacts(zone, not cordoned and str(allocatable.get("pods", "0")) != "0")
+
+
+WATCHED_NODES = Watch(NODES, node_facts)
+
+
+def zones_with_addresses(cluster: Cluster) -> set[str]:
+    """Zones that have a node that takes pods."""
+    return {facts.zone for _, facts in cluster[WATCHED_NODES] if facts.zone is not None and facts.takes_pods}
