@@ -47,7 +47,10 @@ class _Hold:
 class HeldPods:
     """What the pods of all pools hold. It is only known here: an agent that holds something else says nothing of it."""
 
-    def __init__(self, archives: Archives, key: bytes, idle: Idle) -> None:
+    def __init__(
+        self, archives: Archives, key: bytes, idle: Idle, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
         self._archives = archives
         self._key = key
         self._idle = idle
@@ -62,7 +65,7 @@ class HeldPods:
         digests = layers_ahead.worth_holding(configuration.layers)
         if digests:
             self._layers[digests] = configuration.layers
-            self._demand[namespace, pool_id].setdefault(digests, PoolDemand()).claimed(time.monotonic())
+            self._demand[namespace, pool_id].setdefault(digests, PoolDemand()).claimed(self._clock())
 
     def rank(self, uid: str, configuration: DeployedConfiguration) -> int:
         """How well a pod suits a function: the lower, the better."""
@@ -77,7 +80,7 @@ class HeldPods:
 
     def look(self) -> None:
         """Tells idle pods what to hold, in the background: as many as were claimed while a pool is refilled."""
-        now = time.monotonic()
+        now = self._clock()
         for pool, demand in list(self._demand.items()):
             wanted = {digests: each.wanted(_RANGE, now) for digests, each in demand.items()}
             for digests in [digests for digests, count in wanted.items() if not count]:
@@ -110,7 +113,7 @@ class HeldPods:
                 return  # it was taken meanwhile
             why = await self._said(namespace, pod, layers)
         if why:
-            hold.failed = time.monotonic()
+            hold.failed = self._clock()
             log.info("pod %s of %s does not hold layers: %s", pod.uid, namespace, why)
         else:
             hold.whole = True
