@@ -84,6 +84,18 @@ def own_pod() -> dict[str, Any]:
     )
 
 
+def image_pod() -> dict[str, Any]:
+    """A pod of a function's own image: the agent beside it, its root read-only, its /tmp of the size asked for."""
+    return pod_spec(
+        "image",
+        RuntimeSpec(image="example.com/agent:1", inline_file_name="bootstrap"),
+        EnvironmentSettings(image_pull_secrets=["registry"]),
+        resources=configured_resources(512, EnvironmentSettings()),
+        token_sha256="f" * 64,
+        shape=Shape(ephemeral_storage_mb=2048, image=f"example.com/app@sha256:{'0' * 64}"),
+    )
+
+
 def provisioned() -> dict[str, Any]:
     """Environments that are kept initialized for an alias whose name no label can have."""
     return provisioned_deployment(
@@ -120,6 +132,7 @@ def probe() -> list[tuple[str, dict[str, Any]]]:
         ("pool", pool()),
         ("closed-pool", closed_pool()),
         ("own-pod", own_pod()),
+        ("image-pod", image_pod()),
         ("pod-metadata", pod_metadata({"team": "a"}, EnvironmentSettings(pod_annotations={"example.com/evict": "no"}))),
         ("pod-metadata-limited", pod_metadata({}, EnvironmentSettings(), Shape(bandwidth_mbit=75))),
         *((policy["metadata"]["name"].replace("kubelambda-", "policy-"), policy) for policy in policies()),
