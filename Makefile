@@ -156,6 +156,10 @@ bench-forecast: setup ## Replay two weeks to see what forecasting the demand for
 bench-control-api: setup test-binaries ## Measure the control API over ten thousand Functions, without a cluster
 	$(PYTHON) -m bench.control_api
 
+.PHONY: bench-kafka
+bench-kafka: setup .venv-pollers/.made ## Measure a mapping of Kafka beside a plain consumer of the same client, without a cluster
+	PYTHONPATH=. .venv-pollers/bin/python -m bench.kafka_topic
+
 .PHONY: bench-cold
 bench-cold: setup install ## Measure cold starts by the shape of their pods, with and without a warm pool of it
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" $(PYTHON) -m bench.cold_shapes
