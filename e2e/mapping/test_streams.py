@@ -57,8 +57,9 @@ def test_a_stream_is_read_in_order_though_its_poller_is_killed(account: Account)
         eventually(lambda: saw(39))
         assert set(seen) == set(range(40))
 
-        def position() -> Any:
-            return account.get("eventsourcemapping", "clicks")["status"].get("checkpoints", {}).get("shards", [])
+        def positions() -> Any:
+            lease = "kubelambda-mapping-" + account.get("eventsourcemapping", "clicks")["metadata"]["uid"]
+            return json.loads(account.get("lease", lease)["metadata"]["annotations"]["kubelambda.dev/positions"])
 
-        eventually(lambda: bool(position()) and position()[0]["sequenceNumber"] == "40")
+        eventually(lambda: [sequence for sequence, _ in positions().values()] == ["40"])
         assert account.get("eventsourcemapping", "clicks")["status"]["lastProcessingResult"] == "OK"

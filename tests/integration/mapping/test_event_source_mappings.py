@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from tests.integration.control_plane import ControlPlane
@@ -10,9 +11,10 @@ from tests.integration.functions import Functions, condition, eventually
 from tests.integration.processes import Installation
 
 from kubelambda.core.mapping.shard_lineage import ShardProgress
+from kubelambda.kube.errors import Unreachable
 from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS, FUNCTIONS
-from kubelambda.pollers.shard_checkpoints import MappingTaken, ShardCheckpoints
+from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS, FUNCTIONS, LEASES
+from kubelambda.pollers.shard_checkpoints import MappingTaken, ShardCheckpoints, lease_name
 
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:orders"
 FIFO = f"{QUEUE}.fifo"
@@ -31,6 +33,14 @@ CLUSTER = "arn:aws:kafka:us-east-1:123456789012:cluster/orders/0a1b2c-3"
 ENDPOINTS = {"selfManagedEventSource": {"endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["kafka:9092"]}}}
 SCRAM = {"type": "SASL_SCRAM_512_AUTH", "uri": "login"}
 AUTHORITY = {"type": "SERVER_ROOT_CA_CERTIFICATE", "uri": "authority"}
+SCHEMAS = {
+    "schemaRegistryURI": "https://schemas:8081",
+    "eventRecordFormat": "SOURCE",
+    "schemaValidationConfigs": [{"attribute": "KEY"}, {"attribute": "VALUE"}],
+    "accessConfigs": [
+        {"type": "BASIC_AUTH", "uri": "arn:aws:secretsmanager:us-east-1:123456789012:secret:login-AbCdEf"}
+    ],
+}
 NO_WINDOW = "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"
 
 
@@ -58,6 +68,19 @@ def mapping(spec: dict[str, Any], name: str = "orders", namespace: str = "defaul
         ({"eventSourceArn": FIFO, "batchSize": 11, "maximumBatchingWindowInSeconds": 1}, "FIFO queue is 10 at most"),
         ({"eventSourceArn": FIFO, "maximumBatchingWindowInSeconds": 1}, "not supported for FIFO queues"),
         ({"scalingConfig": {"maximumConcurrency": 1}}, "greater than or equal to 2"),
+        ({"provisionedPollerConfig": {}}, ""),
+        ({"provisionedPollerConfig": {"minimumPollers": 2, "maximumPollers": 2}}, ""),
+        ({"provisionedPollerConfig": {"minimumPollers": 1}}, "a queue has 2 provisioned pollers at least"),
+        ({"provisionedPollerConfig": {"minimumPollers": 3, "maximumPollers": 2}}, "is more than maximumPollers"),
+        ({"provisionedPollerConfig": {"maximumPollers": 2001}}, "less than or equal to 2000"),
+        (
+            {"provisionedPollerConfig": {}, "scalingConfig": {"maximumConcurrency": 2}},
+            "exclude each other",
+        ),
+        (
+            {"eventSourceArn": STREAM, "startingPosition": "LATEST", "provisionedPollerConfig": {}},
+            "of queues of SQS and of Kafka only",
+        ),
         ({"functionResponseTypes": ["Other"]}, "ReportBatchItemFailures"),
         ({"eventSourceArn": "arn:aws:rds:us-east-1:123456789012:cluster:c"}, "sources are SQS queues"),
         ({"startingPosition": "LATEST"}, "startingPosition is of streams only"),
@@ -139,6 +162,23 @@ def test_ranges_and_combinations_are_checked(control_plane: ControlPlane, spec: 
         ({"startingPosition": "AT_TIMESTAMP", "startingPositionTimestamp": 1.5e9, "maximumRetryAttempts": 3}, ""),
         ({"destinationConfig": {"onFailure": {"destination": "kafka://failed"}}}, ""),
         ({"selfManagedKafkaEventSourceConfig": {"consumerGroupId": "orders"}}, ""),
+        ({"selfManagedKafkaEventSourceConfig": {"schemaRegistryConfig": SCHEMAS}}, ""),
+        (
+            {"selfManagedKafkaEventSourceConfig": {"schemaRegistryConfig": {**SCHEMAS, "schemaValidationConfigs": []}}},
+            "should have at least 1 items",
+        ),
+        (
+            {
+                "selfManagedKafkaEventSourceConfig": {
+                    "schemaRegistryConfig": {
+                        **SCHEMAS,
+                        "schemaRegistryURI": "arn:aws:glue:us-east-1:123456789012:registry/r",
+                    }
+                }
+            },
+            "schemaRegistryURI",
+        ),
+        ({"provisionedPollerConfig": {"minimumPollers": 1, "maximumPollers": 2}}, ""),
         ({"selfManagedEventSource": None, "eventSourceArn": CLUSTER}, ""),
         ({"eventSourceArn": CLUSTER}, "give either eventSourceArn or"),
         ({"selfManagedEventSource": None}, "give either eventSourceArn or"),
@@ -284,7 +324,85 @@ async def test_a_poller_that_lost_a_stream_cannot_move_its_position(
     status = await mappings.until(
         "clicks", lambda found: found.get("checkpoints", {}).get("poller") == "kubelambda-poller-b"
     )
-    assert status["checkpoints"]["shards"] == [{"shardId": "shard-2", "sequenceNumber": "10", "finished": False}]
+    assert [shard["sequenceNumber"] for shard in status["checkpoints"]["shards"]] == ["7", "8"]
+    assert await ShardCheckpoints(functions.client, functions.namespace, "clicks", "c").claim() == {
+        "shard-2": ShardProgress("10")
+    }
     await functions.client.delete(EVENT_SOURCE_MAPPINGS, "clicks", functions.namespace)
     with pytest.raises(MappingTaken):
-        await next_one.write({"shard-2": ShardProgress("11")})
+        await next_one.claim()
+
+
+async def test_positions_are_written_where_no_watcher_of_mappings_sees_them(
+    running: Installation, functions: Functions, mappings: Mappings
+) -> None:
+    """Into a Lease that the mapping owns; one that somebody deleted is made again, and a lost answer does no harm."""
+    checkpoints, uid = await _claimed(functions, mappings)
+    before = await functions.client.get(EVENT_SOURCE_MAPPINGS, "clicks", functions.namespace)
+    for number in range(3):
+        await checkpoints.write({"shard-1": ShardProgress(str(number))})
+    after = await functions.client.get(EVENT_SOURCE_MAPPINGS, "clicks", functions.namespace)
+    assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    lease = await functions.client.get(LEASES, lease_name(uid), functions.namespace)
+    assert lease["metadata"]["ownerReferences"][0]["uid"] == uid
+    await functions.client.patch(
+        LEASES, lease_name(uid), {"metadata": {"annotations": {"a": "b"}}}, functions.namespace
+    )
+    await checkpoints.write({"shard-1": ShardProgress("3")})
+    await functions.client.delete(LEASES, lease_name(uid), functions.namespace)
+    await checkpoints.write({"shard-1": ShardProgress("4")})
+    assert await _next(functions).claim() == {"shard-1": ShardProgress("4")}
+
+
+async def test_positions_that_no_lease_can_hold_stand_in_the_status(
+    running: Installation, functions: Functions, mappings: Mappings
+) -> None:
+    """Until it can hold them again; the next poller believes the one that is further."""
+    checkpoints, _ = await _claimed(functions, mappings)
+    many = {f"shardId-{number:012}": ShardProgress("4" * 56) for number in range(4000)}
+    await checkpoints.write({"shard-1": ShardProgress("1")})
+    await checkpoints.write(many)
+    assert await _next(functions).claim() == many
+    third = ShardCheckpoints(functions.client, functions.namespace, "clicks", "third")
+    assert await third.claim() == many
+    await third.write({"shard-1": ShardProgress("2")})
+    assert await _next(functions).claim() == {"shard-1": ShardProgress("2")}
+
+
+@pytest.mark.parametrize("crashed", [False, True])
+async def test_a_poller_of_a_release_without_leases_hands_over_what_it_did(
+    running: Installation, functions: Functions, mappings: Mappings, *, crashed: bool
+) -> None:
+    """The status counts while it names such a one, and the Lease when its holder died before it was named there."""
+    checkpoints, _ = await _claimed(functions, mappings)
+    await checkpoints.write({"shard-1": ShardProgress("5")})
+    if crashed:
+
+        async def die(*_: Any, **__: Any) -> None:
+            raise Unreachable("dead")
+
+        dying = _next(functions)
+        dying._write_status = die  # type: ignore[method-assign]
+        with pytest.raises(Unreachable):
+            await dying.claim()
+        expected = "5"
+    else:
+        told = {"poller": "old", "shards": [{"shardId": "shard-1", "sequenceNumber": "9", "finished": False}]}
+        manifest = {"metadata": {"name": "clicks", "namespace": functions.namespace}, "status": {"checkpoints": told}}
+        await functions.client.apply(EVENT_SOURCE_MAPPINGS, manifest, manager="old", subresource="status")
+        expected = "9"
+    assert await _next(functions).claim() == {"shard-1": ShardProgress(expected)}
+
+
+async def _claimed(functions: Functions, mappings: Mappings) -> tuple[ShardCheckpoints, str]:
+    """The positions of a mapping of a stream, and its uid."""
+    functions.apply("hello")
+    mappings.apply("clicks", eventSourceArn=STREAM, startingPosition="TRIM_HORIZON")
+    status = await mappings.because("clicks", "Mapped")
+    found = ShardCheckpoints(functions.client, functions.namespace, "clicks", "kubelambda-poller-a")
+    assert await found.claim() == {}
+    return found, status["uuid"]
+
+
+def _next(functions: Functions) -> ShardCheckpoints:
+    return ShardCheckpoints(functions.client, functions.namespace, "clicks", f"next-{uuid4().hex[:6]}")

@@ -56,6 +56,11 @@ NETWORK_POLICY_BASE: Final = "base"
 SECURITY_GROUP: Final = f"security-group.{GROUP}"
 """Prefix of the label of a group's members: `security-group.kubelambda.dev/<group>: ""`."""
 
+POSITIONS: Final = f"{GROUP}/positions"
+"""Annotation of a mapping's Lease: JSON, by shard the last sequence number that is done, and whether all of it is."""
+TAKEN_FROM: Final = f"{GROUP}/taken-from"
+"""Beside it: whom the mapping's status named as its poller when the Lease's holder took it over."""
+
 INVOKE_ENDPOINT: Final = f"{GROUP}/invoke-endpoint"
 """Label of what we make for an InvokeEndpoint, with a digest of its name; the annotation has `namespace/name`."""
 FRONTENDS: Final = f"{GROUP}/frontends"
