@@ -16,6 +16,7 @@ from kubelambda.api.settings import Settings
 from kubelambda.autoscaler.scaling_metrics import ScalingMetrics
 from kubelambda.events.event_metrics import EventMetrics
 from kubelambda.frontend.dispatch.metrics import Metrics
+from kubelambda.pollers.poller_metrics import PollerMetrics
 
 ROOT = Path(__file__).parent.parent.parent
 CHART = ROOT / "charts" / "kubelambda"
@@ -228,7 +229,8 @@ def test_dashboards_and_alerts_ask_only_for_series_that_there_are() -> None:
     """By the names under which the components have them."""
     registry = CollectorRegistry()
     ScalingMetrics(registry)
-    families = [*registry.collect(), *Metrics().registry.collect(), *EventMetrics().registry.collect()]
+    families = [*registry.collect(), *Metrics().registry.collect()]
+    families += [*EventMetrics().registry.collect(), *PollerMetrics().registry.collect()]
     names = {f"{family.name}{end}" for family in families for end in ENDS}
     asked: set[str] = set()
     for each in manifests(render(KEY, *EVERYTHING)):
