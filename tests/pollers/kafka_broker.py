@@ -117,9 +117,11 @@ class KafkaBroker:
         finally:
             await admin.close()
 
-    def producer(self) -> AIOKafkaProducer:
+    def producer(self, compression: str | None = None) -> AIOKafkaProducer:
         """A client that writes."""
-        return AIOKafkaProducer(bootstrap_servers=self.server(), max_request_size=16 << 20)
+        return AIOKafkaProducer(
+            bootstrap_servers=self.server(), max_request_size=16 << 20, compression_type=compression
+        )
 
     def _answers(self) -> bool:
         try:

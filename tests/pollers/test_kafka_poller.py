@@ -16,8 +16,8 @@ from tests.pollers.topics import TopicOfTests, moment
 
 from kubelambda.api.reasons import Reason
 from kubelambda.pollers import kafka_poller
-from kubelambda.pollers.sources.kafka_login import KafkaLogin
 from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.tls_login import TlsLogin
 
 WAIT_S = 120.0
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:failed"
@@ -96,6 +96,19 @@ async def test_records_come_in_order_with_lambdas_members(topic: TopicOfTests) -
     assert "key" not in second
     assert second["headers"] == []
     await commits(topic, 25)
+
+
+async def test_records_may_be_compressed(topic: TopicOfTests) -> None:
+    """In each way that Kafka has, batch by batch."""
+    ways = ("gzip", "snappy", "lz4", "zstd")
+    for number, compression in enumerate(ways):
+        producer = topic.broker.producer(compression)
+        await producer.start()
+        await producer.send_and_wait(topic.name, json.dumps({"n": number, "text": "x" * 10_000}).encode())
+        await producer.stop()
+    topic.poll()
+    await comes_true(lambda: len(topic.records) == len(ways))
+    assert topic.numbers() == list(range(len(ways)))
 
 
 async def test_a_window_gathers_records_for_one_invocation(topic: TopicOfTests) -> None:
@@ -319,14 +332,14 @@ async def test_the_lag_is_told(topic: TopicOfTests) -> None:
     await comes_true(lambda: poller.report.lag == 0)
 
 
-LOGIN = KafkaLogin(USER, PASSWORD)
+LOGIN = TlsLogin(USER, PASSWORD)
 
 
 @pytest.mark.parametrize("kind", ["BASIC_AUTH", "SASL_SCRAM_256_AUTH", "SASL_SCRAM_512_AUTH"])
 async def test_a_user_logs_in(topic: TopicOfTests, kind: str) -> None:
     """By each way of SASL, over TLS with an authority of the mapping's own."""
     access = [{"type": kind, "uri": "login"}, ACCESS[1]]
-    login = KafkaLogin(USER, PASSWORD, authority=topic.broker.authority)
+    login = TlsLogin(USER, PASSWORD, authority=topic.broker.authority)
     await topic.put(1)
     topic.poll("LOGINTLS", login=login, sourceAccessConfigurations=access)
     await comes_true(lambda: topic.numbers() == [1])
@@ -342,7 +355,7 @@ async def test_a_user_logs_in_without_tls_where_the_connection_says_so(topic: To
 async def test_a_certificate_says_who_we_are(topic: TopicOfTests) -> None:
     """And the broker's who it is."""
     folder = topic.broker.folder
-    login = KafkaLogin(
+    login = TlsLogin(
         certificate=(folder / "poller.crt").read_text(),
         private_key=(folder / "poller.key").read_text(),
         authority=topic.broker.authority,
@@ -398,7 +411,7 @@ async def test_who_is_refused_says_why(
     *, topic: TopicOfTests, listener: str, login: dict[str, Any], access: Any, reason: Reason, result: str
 ) -> None:
     """In Lambda's words, and never before the broker itself said no."""
-    known = KafkaLogin(**{"authority": topic.broker.authority, **login})
+    known = TlsLogin(**{"authority": topic.broker.authority, **login})
     poller = topic.poll(listener, login=known, sourceAccessConfigurations=access)
     with pytest.raises(SourceUnreachable) as raised:
         await asyncio.wait_for(poller.running, WAIT_S)
@@ -415,7 +428,7 @@ async def test_a_topic_that_is_not_there_is_named(topic: TopicOfTests) -> None:
 
 async def test_a_certificate_that_is_none_is_said(topic: TopicOfTests) -> None:
     """Before anything is connected."""
-    login = KafkaLogin(certificate="x", private_key="y", authority=topic.broker.authority)
+    login = TlsLogin(certificate="x", private_key="y", authority=topic.broker.authority)
     access = [{"type": "CLIENT_CERTIFICATE_TLS_AUTH", "uri": "certificate"}, ACCESS[1]]
     poller = topic.poll("MUTUAL", login=login, sourceAccessConfigurations=access)
     with pytest.raises(SourceUnreachable, match="in Secret certificate is invalid"):

@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,8 +20,10 @@ from kubelambda.pollers.kafka_poller import KafkaPoller
 from kubelambda.pollers.mapping_report import MappingReport
 from kubelambda.pollers.mapping_view import MappingView, mapping_view
 from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.record_decoder import RecordDecoder
+from kubelambda.pollers.schemas.schema_registry import schema_registry
 from kubelambda.pollers.sources.kafka import kafka_topic
-from kubelambda.pollers.sources.kafka_login import KafkaLogin
+from kubelambda.pollers.sources.tls_login import TlsLogin
 
 CREATED = "2026-01-02T03:04:05Z"
 
@@ -95,7 +99,14 @@ class TopicOfTests:
         assert found is not None
         return found
 
-    def poll(self, listener: str = "PLAIN", *, login: KafkaLogin | None = None, **changed: Any) -> PollerOfTests:
+    def poll(
+        self,
+        listener: str = "PLAIN",
+        *,
+        login: TlsLogin | None = None,
+        registry_login: TlsLogin | None = None,
+        **changed: Any,
+    ) -> PollerOfTests:
         """Begins a poller of a mapping that differs by `changed`."""
         view, report = self.view(listener, **changed), KeptReports()
         begun: PollerOfTests
@@ -105,10 +116,18 @@ class TopicOfTests:
             assert view.kafka is not None
             async with (
                 FunctionInvoker(self.function.url, proof) as invoker,
-                kafka_topic(view.kafka, login or KafkaLogin()) as topic,
+                kafka_topic(view.kafka, login or TlsLogin()) as topic,
+                _decoder(view, registry_login or TlsLogin()) as decoder,
             ):
                 begun.poller = KafkaPoller(
-                    view, topic, invoker, self.destination, report=report, metrics=self.metrics, timeout_s=lambda: 1
+                    view,
+                    topic,
+                    invoker,
+                    self.destination,
+                    report=report,
+                    metrics=self.metrics,
+                    timeout_s=lambda: 1,
+                    decoder=decoder,
                 )
                 await begun.poller.run()
 
@@ -171,6 +190,16 @@ class TopicOfTests:
             for record in self.records
             if partition in (None, record["partition"])
         ]
+
+
+@asynccontextmanager
+async def _decoder(view: MappingView, login: TlsLogin) -> AsyncIterator[RecordDecoder | None]:
+    assert view.kafka is not None
+    if view.kafka.schemas is None:
+        yield None
+        return
+    async with schema_registry(view.kafka.schemas, login) as registry:
+        yield RecordDecoder(registry, view.kafka.schemas)
 
 
 def moment() -> datetime:

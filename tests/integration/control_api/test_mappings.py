@@ -196,6 +196,47 @@ def test_a_stream_with_all_its_members(api: Api) -> None:
     assert (again.status, again.text) == (409, text)
 
 
+async def test_the_schemas_and_pollers_of_a_topic_are_changed_and_its_group_stays(api: Api) -> None:
+    """A registry with a Secrets Manager's ARN, as the model wants it; what is provisioned is shown with defaults."""
+    api.active("hello")
+    registry = {
+        "SchemaRegistryURI": "https://schemas:8081",
+        "EventRecordFormat": "JSON",
+        "SchemaValidationConfigs": [{"Attribute": "VALUE"}],
+        "AccessConfigs": [
+            {"Type": "BASIC_AUTH", "URI": "arn:aws:secretsmanager:us-east-1:123456789012:secret:schemas-AbC123"}
+        ],
+    }
+    access = [
+        {"Type": "SASL_SCRAM_512_AUTH", "URI": "arn:aws:secretsmanager:us-east-1:123456789012:secret:login-AbC123"}
+    ]
+    made = api.call(
+        "POST",
+        PATH,
+        {
+            "FunctionName": "hello",
+            "SelfManagedEventSource": {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["kafka:9092"]}},
+            "Topics": ["orders"],
+            "StartingPosition": "LATEST",
+            "SourceAccessConfigurations": access,
+            "SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": "group", "SchemaRegistryConfig": registry},
+            "ProvisionedPollerConfig": {"MinimumPollers": 3},
+        },
+    )
+    assert made.status == 202, made
+    assert made.body["ProvisionedPollerConfig"] == {"MinimumPollers": 3, "MaximumPollers": 200}
+    assert made.body["SelfManagedKafkaEventSourceConfig"]["SchemaRegistryConfig"] == registry
+    uuid = made.body["UUID"]
+    settled(api, uuid)
+    source = {**registry, "EventRecordFormat": "SOURCE"}
+    changed = api.call("PUT", f"{PATH}/{uuid}", {"SelfManagedKafkaEventSourceConfig": {"SchemaRegistryConfig": source}})
+    assert changed.status == 202, changed
+    assert changed.body["SelfManagedKafkaEventSourceConfig"] == {
+        "ConsumerGroupId": "group",
+        "SchemaRegistryConfig": source,
+    }
+
+
 async def test_a_queue_of_a_broker_is_read_by_the_control_api_too(api: Api, client: KubeClient) -> None:
     """With Lambda's members; two queues of one broker are two sources (§7.1.5, §7.6)."""
     api.active("hello")

@@ -1,7 +1,9 @@
 """Invokes the function with batches of a partition of Kafka, and tells of those that are given up (§7.5.3)."""
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from typing import Any
 
 from kubelambda.core.mapping.batch_attempts import StreamBatch
 from kubelambda.core.mapping.kafka_failure import (
@@ -36,11 +38,19 @@ class KafkaDelivery(StreamDelivery):
         envelope: KafkaEnvelope,
         metrics: PollerMetrics,
         timeout_s: Callable[[], int],
+        slots: AbstractAsyncContextManager[Any],
     ) -> None:
+        """An invocation waits until it has one of `slots`, which the partitions of the mapping share."""
         super().__init__(view, invoker, sender, metrics=metrics, timeout_s=timeout_s)
         self._topic = topic
         self._partition = partition
         self._envelope = envelope
+        self._slots = slots
+
+    async def invoke(self, event: bytes, records: tuple[StreamRecord, ...]) -> InvokeResult:
+        """One attempt, once there is room for it."""
+        async with self._slots:
+            return await super().invoke(event, records)
 
     def event(self, records: tuple[StreamRecord, ...]) -> bytes:
         """By partition, and with the cluster's servers."""

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from kubelambda.core.mapping.kafka_record import kafka_envelope, partition_name
 from kubelambda.core.mapping.record_filter import RecordFilter
@@ -20,6 +20,7 @@ from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.partition_worker import PartitionWorker
 from kubelambda.pollers.poller import Poller
 from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.record_decoder import RecordDecoder
 from kubelambda.pollers.sources.kafka import KafkaTopic
 from kubelambda.pollers.sources.source import SourceUnreachable
 from kubelambda.pollers.stream_delivery import NO_RECORDS, OK, PROBLEM
@@ -50,8 +51,9 @@ class KafkaPoller(Poller):
         report: MappingReport,
         metrics: PollerMetrics,
         timeout_s: Callable[[], int],
+        decoder: RecordDecoder | None = None,
     ) -> None:
-        """`timeout_s` says how long the function may take now."""
+        """`timeout_s` says how long the function may take now; `decoder` reads records that have schemas."""
         self._view = view
         self._topic = topic
         self._invoker = invoker
@@ -59,7 +61,10 @@ class KafkaPoller(Poller):
         self._report = report
         self._metrics = metrics
         self._timeout_s = timeout_s
+        self._decoder = decoder
         self._filter = RecordFilter(view.source.format, view.patterns)
+        bound = view.provisioned
+        self._slots = asyncio.Semaphore(bound.topic_batches) if bound is not None else nullcontext()
         self._workers: dict[int, PartitionWorker] = {}
         self._committed: dict[int, int] = {}
         self._working = BackgroundTasks()
@@ -69,6 +74,11 @@ class KafkaPoller(Poller):
         self._fault: Exception | None = None
         self._last_result = NO_RECORDS
         self._reported = (float("-inf"), "", -1)
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        """Those that are ours now."""
+        return frozenset(self._workers)
 
     def stop(self) -> None:
         """Begins nothing new; what runs comes to its end."""
@@ -138,6 +148,7 @@ class KafkaPoller(Poller):
             envelope=envelope,
             metrics=self._metrics,
             timeout_s=self._timeout_s,
+            slots=self._slots,
         )
         return PartitionWorker(
             self._view,
@@ -148,6 +159,7 @@ class KafkaPoller(Poller):
             envelope=envelope,
             metrics=self._metrics,
             record_filter=self._filter,
+            decoder=self._decoder,
             progressed=self._progressed.set,
         )
 
@@ -211,6 +223,8 @@ class KafkaPoller(Poller):
         self._metrics.lag(namespace, name, sum(lags))
         self._metrics.partition_lag(namespace, name, max(lags))
         self._metrics.slots(namespace, name, len(positions))
+        if self._view.provisioned is not None:
+            self._metrics.provisioned(namespace, name, self._view.provisioned.of_partitions(len(positions)))
         self._keep_result()
         at, result, pollers = self._reported
         if time.monotonic() - at < _REPORT_S and (result, pollers) == (self._last_result, len(positions)):

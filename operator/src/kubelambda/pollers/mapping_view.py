@@ -10,6 +10,7 @@ from kubelambda.core.mapping.kafka_place import KafkaPlace, kafka_place
 from kubelambda.core.mapping.mapping_source import MappingSource, source_of
 from kubelambda.core.mapping.mapping_status import patterns
 from kubelambda.core.mapping.mq_place import MqPlace, mq_place
+from kubelambda.core.mapping.provisioned_pollers import ProvisionedPollers, provisioned_pollers
 from kubelambda.core.mapping.record_filter import SourceFormat
 from kubelambda.core.mapping.sqs_batch import BatchRules
 from kubelambda.core.mapping.stream_rules import FOREVER, StartingPosition, StreamRules
@@ -49,6 +50,8 @@ class MappingView:
     """Of brokers of MQ."""
     kafka: KafkaPlace | None = None
     """Of Kafka."""
+    provisioned: ProvisionedPollers | None = None
+    """Of queues and of Kafka."""
 
     @property
     def fifo(self) -> bool:
@@ -88,6 +91,7 @@ def mapping_view(body: dict[str, Any]) -> MappingView | None:
         on_failure=on_failure.destination if on_failure else None,
         mq=_mq_place(spec, source),
         kafka=kafka_place(spec, metadata["uid"]),
+        provisioned=provisioned_pollers(spec),
     )
 
 

@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from kubelambda.core.mapping.batch_attempts import GivenUp, StreamBatch
+from kubelambda.core.mapping.batch_attempts import StreamBatch
 from kubelambda.core.mapping.kafka_record import KafkaEnvelope, encoded_record, kafka_record, partition_name
 from kubelambda.core.mapping.partition_batch import PartitionBatch
 from kubelambda.core.mapping.record_filter import RecordFilter
 from kubelambda.core.mapping.stream_failure import LastInvocation
-from kubelambda.core.mapping.stream_rules import StreamRecord
+from kubelambda.core.mapping.stream_rules import GivenUp, StreamRecord
 from kubelambda.pollers.kafka_delivery import KafkaDelivery
 from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.record_decoder import DecodedRecord, RecordDecoder, RecordRefused
 from kubelambda.pollers.sources.kafka import KafkaTopic, ReadMessage
 
 _IDLE_S = 60.0
@@ -40,9 +41,10 @@ class PartitionWorker:
         envelope: KafkaEnvelope,
         metrics: PollerMetrics,
         record_filter: RecordFilter,
+        decoder: RecordDecoder | None,
         progressed: Callable[[], None],
     ) -> None:
-        """`progressed` is called when `position` has become another."""
+        """`progressed` is called when `position` has become another. Without a `decoder` records have no schemas."""
         assert view.kafka is not None, "a mapping of Kafka"
         self.position = position
         """The next offset that is not done."""
@@ -54,6 +56,7 @@ class PartitionWorker:
         self._envelope = envelope
         self._metrics = metrics
         self._filter = record_filter
+        self._decoder = decoder
         self._progressed = progressed
         self._read: deque[StreamRecord] = deque()
         self._next = position
@@ -78,10 +81,10 @@ class PartitionWorker:
                     continue
                 records = tuple(batch.records)
                 shard = partition_name(self._name, self._partition)
-                if batch.deliverable:
+                if batch.refused is None:
                     await self._delivery.deliver(shard, self, records)
                 else:
-                    await self._give_up(shard, records)
+                    await self._give_up(shard, records, batch.refused)
                 if not self._read and self.position > int(records[-1].sequence):
                     self._move(self._next)  # past those that no filter let through
         finally:
@@ -118,7 +121,7 @@ class PartitionWorker:
         found = reading.result()
         passed = 0
         for message in found:
-            record = self._record(message)
+            record = await self._record(message)
             if record is not None:
                 self._read.append(record)
                 passed += 1
@@ -127,8 +130,8 @@ class PartitionWorker:
         self._tell("filtered_out", len(found) - passed)
         return len(found)
 
-    def _record(self, message: ReadMessage) -> StreamRecord | None:
-        """The record as the function is to get it; None when no filter lets it through."""
+    async def _record(self, message: ReadMessage) -> StreamRecord | None:
+        """The record as the function is to get it; None when no filter lets it through. Raises `SourceUnreachable`."""
         record = kafka_record(
             self._name,
             self._partition,
@@ -139,14 +142,28 @@ class PartitionWorker:
             value=message.value,
             headers=message.headers,
         )
-        if not self._filter.passes(record):
-            return None
+        refused = None
+        try:
+            decoded = await self._decoder.decode(message.key, message.value) if self._decoder else DecodedRecord()
+            if not self._filter.passes(record | decoded.members, decoded.known):
+                return None
+            record |= decoded.members
+        except RecordRefused as error:
+            refused = error.condition
+            log.info("%s/%s: a record is refused: %s", self._view.namespace, self._view.name, error)
         arrival = datetime.fromtimestamp(max(message.timestamp, 0) / 1000, UTC)
-        return StreamRecord(str(message.offset), "", arrival, encoded_record(record))
+        return StreamRecord(str(message.offset), "", arrival, encoded_record(record), refused)
 
-    async def _give_up(self, shard: str, records: tuple[StreamRecord, ...]) -> None:
-        log.warning("%s/%s: a record of %s is too large for an event", self._view.namespace, self._view.name, shard)
-        reason, last = GivenUp.MAXIMUM_PAYLOAD_SIZE_EXCEEDED, LastInvocation(str(uuid.uuid4()))
+    async def _give_up(self, shard: str, records: tuple[StreamRecord, ...], reason: GivenUp) -> None:
+        log.warning(
+            "%s/%s: %d records of %s are given up: %s",
+            self._view.namespace,
+            self._view.name,
+            len(records),
+            shard,
+            reason.value,
+        )
+        last = LastInvocation(str(uuid.uuid4()))
         await self._delivery.give_up(shard, self, StreamBatch(records), reason, last)
 
     def _move(self, position: int) -> None:

@@ -9,6 +9,7 @@ from pydantic import IPvAnyNetwork
 from kubelambda.core.mapping.kafka_place import KafkaPlace
 from kubelambda.core.mapping.mq_place import BrokerEngine, MqPlace
 from kubelambda.core.mapping.record_filter import SourceFormat
+from kubelambda.core.mapping.schema_place import SchemaPlace
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.outbound.aws_client import ServicePlace
 from kubelambda.outbound.record_sender import RecordSender
@@ -19,6 +20,8 @@ from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.mq_poller import MqPoller
 from kubelambda.pollers.poller import Poller
 from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.record_decoder import RecordDecoder
+from kubelambda.pollers.schemas.schema_registry import schema_registry
 from kubelambda.pollers.shard_checkpoints import ShardCheckpoints
 from kubelambda.pollers.sources.dynamodb import DynamoDbStream
 from kubelambda.pollers.sources.kinesis import KinesisStream
@@ -27,6 +30,7 @@ from kubelambda.pollers.sources.mq_queue import MqQueue
 from kubelambda.pollers.sources.source import SourceUnreachable, aws_service
 from kubelambda.pollers.sources.sqs import sqs_queue
 from kubelambda.pollers.sources.stream import StreamSource
+from kubelambda.pollers.sources.tls_login import TlsLogin, read_tls_login
 from kubelambda.pollers.sqs_poller import SqsPoller
 from kubelambda.pollers.stream_delivery import StreamDelivery
 from kubelambda.pollers.stream_poller import StreamPoller
@@ -117,14 +121,40 @@ class PollerFactory:
         """Kafka's client is imported when the first poller needs it: most processes have none."""
         from kubelambda.pollers.kafka_poller import KafkaPoller  # noqa: PLC0415
         from kubelambda.pollers.sources.kafka import kafka_topic  # noqa: PLC0415
-        from kubelambda.pollers.sources.kafka_login import read_kafka_login  # noqa: PLC0415
 
         place = await self._brokers(view, named) if named.arn else named
-        login = await read_kafka_login(self._client, view.namespace, place)
-        async with kafka_topic(place, login, self._refused, hold_s=lambda: timeout_s() + _HOLD_MARGIN_S) as topic:
+        login = await self._login(view, place)
+        async with (
+            self._decoder(view, place.schemas) as decoder,
+            kafka_topic(place, login, self._refused, hold_s=lambda: timeout_s() + _HOLD_MARGIN_S) as topic,
+        ):
             yield KafkaPoller(
-                view, topic, self._invoker, self._sender, report=report, metrics=self._metrics, timeout_s=timeout_s
+                view,
+                topic,
+                self._invoker,
+                self._sender,
+                report=report,
+                metrics=self._metrics,
+                timeout_s=timeout_s,
+                decoder=decoder,
             )
+
+    @asynccontextmanager
+    async def _decoder(self, view: MappingView, place: SchemaPlace | None) -> AsyncIterator[RecordDecoder | None]:
+        if place is None:
+            yield None
+            return
+        async with schema_registry(place, await self._login(view, place), self._refused) as registry:
+            yield RecordDecoder(registry, place)
+
+    async def _login(self, view: MappingView, place: KafkaPlace | SchemaPlace) -> TlsLogin:
+        return await read_tls_login(
+            self._client,
+            view.namespace,
+            login_secret=place.login_secret,
+            certificate_secret=place.certificate_secret,
+            authority_secret=place.authority_secret,
+        )
 
     async def _brokers(self, view: MappingView, named: KafkaPlace) -> KafkaPlace:
         """Where the brokers of a cluster with an ARN are, which its service says."""

@@ -9,38 +9,41 @@ class PollerMetrics:
     """All metrics of a poller."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         self._events = Counter(
             "kubelambda_mapping_events_total",
             "Records by what became of them: polled, filtered_out, invoked, failed_invoke, deleted, dropped, "
             "committed, on_failure_delivered or on_failure_failed",
             [*_LABELS, "what"],
-            registry=self._registry,
+            registry=self.registry,
         )
         self._throttles = Counter(
             "kubelambda_mapping_throttles_total",
             "Batches that a frontend turned down, each time",
             _LABELS,
-            registry=self._registry,
+            registry=self.registry,
         )
-        self._lag = Gauge(
-            "kubelambda_mapping_lag", "Messages that wait in the source", _LABELS, registry=self._registry
-        )
+        self._lag = Gauge("kubelambda_mapping_lag", "Messages that wait in the source", _LABELS, registry=self.registry)
         self._lag_most = Gauge(
             "kubelambda_mapping_partition_lag_max",
             "Records of Kafka that wait in the partition where most do",
             _LABELS,
-            registry=self._registry,
+            registry=self.registry,
         )
         self._slots = Gauge(
-            "kubelambda_mapping_slots", "Batches that may be in work at once", _LABELS, registry=self._registry
+            "kubelambda_mapping_slots", "Batches that may be in work at once", _LABELS, registry=self.registry
         )
-
+        self._provisioned = Gauge(
+            "kubelambda_mapping_provisioned_pollers",
+            "Pollers of a mapping with a provisionedPollerConfig",
+            _LABELS,
+            registry=self.registry,
+        )
         self._iterator_age = Gauge(
             "kubelambda_mapping_iterator_age_milliseconds",
             "Age of the last record of the batch that the function got last",
             _LABELS,
-            registry=self._registry,
+            registry=self.registry,
         )
 
     def events(self, namespace: str, mapping: str, what: str, count: int) -> None:
@@ -68,12 +71,16 @@ class PollerMetrics:
         """Slots of a mapping."""
         self._slots.labels(namespace, mapping).set(count)
 
+    def provisioned(self, namespace: str, mapping: str, count: int) -> None:
+        """Pollers of a mapping that has them in advance."""
+        self._provisioned.labels(namespace, mapping).set(count)
+
     def ended(self, namespace: str, mapping: str) -> None:
         """A mapping is not served any more."""
-        for gauge in (self._lag, self._lag_most, self._slots, self._iterator_age):
+        for gauge in (self._lag, self._lag_most, self._slots, self._provisioned, self._iterator_age):
             gauge.labels(namespace, mapping)
             gauge.remove(namespace, mapping)
 
     def page(self) -> bytes:
         """What /metrics answers."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)

@@ -12,7 +12,7 @@ from kubelambda.core.mapping.partial_batch import failed_items
 from kubelambda.core.mapping.record_filter import RecordFilter, SourceFormat
 from kubelambda.core.mapping.sqs_batch import BatchMessage, Gathering, visibility_problem, visibility_s
 from kubelambda.core.mapping.sqs_record import encoded, event_of, sqs_record
-from kubelambda.core.mapping.sqs_scaling import first_slots, slot_cap
+from kubelambda.core.mapping.sqs_scaling import SlotCount, pollers_of, slot_bounds
 from kubelambda.pollers.function_invoker import FunctionInvoker, InvokeOutcome, InvokeResult
 from kubelambda.pollers.mapping_report import MappingReport
 from kubelambda.pollers.mapping_view import MappingView
@@ -65,7 +65,8 @@ class SqsPoller(Poller):
         self._metrics = metrics
         self._timeout_s = timeout_s
         self._filter = RecordFilter(SourceFormat.SQS, view.patterns)
-        self._count = first_slots(view.maximum_concurrency)
+        self._bounds = slot_bounds(view.maximum_concurrency, view.provisioned)
+        self._count = SlotCount(self._bounds.first)
         self._slots = BackgroundTasks()
         self._queue_visibility_s = 30
         self._ended = asyncio.Event()
@@ -95,6 +96,8 @@ class SqsPoller(Poller):
             while len(self._slots) < self._count.slots:
                 self._slots.start(self._slot())
             self._metrics.slots(self._view.namespace, self._view.name, self._count.slots)
+            if self._view.provisioned is not None:
+                self._metrics.provisioned(self._view.namespace, self._view.name, pollers_of(self._count.slots))
             if time.monotonic() - reported >= _REPORT_S:
                 reported = time.monotonic()
                 self._queue_visibility_s = await self._queue.visibility_timeout_s()
@@ -104,7 +107,7 @@ class SqsPoller(Poller):
                 await self._report.polling(note, lag=lag, pollers=self._count.slots)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), _DECIDE_S)
-            self._count = self._count.decided(slot_cap(self._view.maximum_concurrency), _DECIDE_S)
+            self._count = self._count.decided(self._bounds, _DECIDE_S)
 
     async def _slot(self) -> None:
         """Batches until there are to be fewer slots, or none. Messages that did not fit are the next batch's first."""

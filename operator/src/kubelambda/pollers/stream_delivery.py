@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from kubelambda.core.account.identity import unqualified
-from kubelambda.core.mapping.batch_attempts import GivenUp, StreamBatch, after, pause_s, split_expired
+from kubelambda.core.mapping.batch_attempts import StreamBatch, after, pause_s, split_expired
 from kubelambda.core.mapping.partial_batch import failed_items
 from kubelambda.core.mapping.stream_failure import FailedBatch, LastInvocation, outgoing_record
 from kubelambda.core.mapping.stream_record import stream_event
-from kubelambda.core.mapping.stream_rules import StreamRecord
+from kubelambda.core.mapping.stream_rules import GivenUp, StreamRecord
 from kubelambda.outbound.record_sender import DestinationFailed, RecordSender
 from kubelambda.pollers.function_invoker import FunctionInvoker, InvokeOutcome, InvokeResult
 from kubelambda.pollers.mapping_view import MappingView

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec
-from kubelambda.core.mapping.batch_attempts import GivenUp, StreamBatch
+from kubelambda.core.mapping.batch_attempts import StreamBatch
 from kubelambda.core.mapping.kafka_failure import FailedKafkaBatch, outgoing_kafka_record, topic_messages
 from kubelambda.core.mapping.kafka_place import KafkaPlace, kafka_place
 from kubelambda.core.mapping.kafka_record import encoded_record, failed_offsets, kafka_envelope, kafka_record
 from kubelambda.core.mapping.mapping_source import mapping_source
 from kubelambda.core.mapping.partition_batch import EVENT_MAX_BYTES, PartitionBatch
 from kubelambda.core.mapping.stream_failure import FailedBatch, LastInvocation
-from kubelambda.core.mapping.stream_rules import StreamRecord, StreamRules
+from kubelambda.core.mapping.stream_rules import GivenUp, StreamRecord, StreamRules
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 CLUSTER = "arn:aws:kafka:us-east-1:123456789012:cluster/orders/0a1b2c-3"
@@ -119,17 +119,17 @@ def test_an_event_of_a_cluster_with_an_arn_names_it() -> None:
 
 
 def test_a_batch_is_complete_by_count_bytes_and_time() -> None:
-    """One record that no event can hold is a batch of its own, and is not deliverable."""
+    """One record that no event can hold is a batch of its own, and is refused."""
     batch = PartitionBatch(StreamRules(size=3, window_s=5.0), 100)
     assert batch.due_s(0.0) is None
     large = StreamRecord("1", "", AT, b"x" * (EVENT_MAX_BYTES // 2))
     assert batch.add(large, 10.0)
     assert batch.due_s(12.0) == 3.0
     assert not batch.add(large, 12.0)
-    assert (batch.full, batch.due_s(12.0), batch.deliverable, len(batch.records)) == (True, 0.0, True, 1)
+    assert (batch.full, batch.due_s(12.0), batch.refused, len(batch.records)) == (True, 0.0, None, 1)
     alone = PartitionBatch(StreamRules(size=3), 100)
     assert alone.add(StreamRecord("1", "", AT, b"x" * EVENT_MAX_BYTES), 0.0)
-    assert not alone.deliverable
+    assert alone.refused is GivenUp.MAXIMUM_PAYLOAD_SIZE_EXCEEDED
 
 
 def failed_batch(condition: GivenUp) -> FailedKafkaBatch:

@@ -3,10 +3,10 @@
 import json
 from datetime import UTC, datetime
 
-from kubelambda.core.mapping.batch_attempts import GivenUp, StreamBatch
+from kubelambda.core.mapping.batch_attempts import StreamBatch
 from kubelambda.core.mapping.mapping_source import mapping_source
 from kubelambda.core.mapping.stream_failure import FailedBatch, LastInvocation, failure_record, outgoing_record
-from kubelambda.core.mapping.stream_rules import StreamRecord
+from kubelambda.core.mapping.stream_rules import GivenUp, StreamRecord
 
 STREAM = "arn:aws:kinesis:us-east-1:123456789012:stream/orders"
 TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"

@@ -10,13 +10,39 @@ from kubelambda.api.kinds.mq_members import IS_BROKER, MQ_RULES, MqMembers
 from kubelambda.api.kinds.source_access import SourceAccessConfiguration
 from kubelambda.api.kinds.stream_members import IS_STREAM, SOURCE_ARN, STREAM_RULES
 from kubelambda.api.model import Model
-from kubelambda.api.validations import not_served, rule, rules
+from kubelambda.api.validations import rule, rules
 
 _QUEUE = "^arn:[a-zA-Z0-9-]+:sqs:[a-z0-9-]+:[0-9]{12}:[a-zA-Z0-9_-]{1,80}(\\\\.fifo)?$"
 IS_QUEUE = f"{SOURCE_ARN}.matches('{_QUEUE}')"
 _BATCH = "(has(self.batchSize) ? self.batchSize : 10)"
 _WINDOW = "(has(self.maximumBatchingWindowInSeconds) ? self.maximumBatchingWindowInSeconds : 0)"
 _FIFO = f"{SOURCE_ARN}.endsWith('.fifo')"
+PROVISIONED_RULES = (
+    rule(
+        f"!has(self.provisionedPollerConfig) || {IS_QUEUE} || {IS_KAFKA}",
+        "provisionedPollerConfig is of queues of SQS and of Kafka only",
+        fieldPath=".provisionedPollerConfig",
+    ),
+    rule(
+        f"!has(self.provisionedPollerConfig) || !{IS_QUEUE} || "
+        "((!has(self.provisionedPollerConfig.minimumPollers) || self.provisionedPollerConfig.minimumPollers >= 2) && "
+        "(!has(self.provisionedPollerConfig.maximumPollers) || self.provisionedPollerConfig.maximumPollers >= 2))",
+        "a queue has 2 provisioned pollers at least",
+        fieldPath=".provisionedPollerConfig",
+    ),
+    rule(
+        "!has(self.provisionedPollerConfig) || "
+        "(has(self.provisionedPollerConfig.minimumPollers) ? self.provisionedPollerConfig.minimumPollers : 1) <= "
+        "(has(self.provisionedPollerConfig.maximumPollers) ? self.provisionedPollerConfig.maximumPollers : 200)",
+        "minimumPollers is more than maximumPollers",
+        fieldPath=".provisionedPollerConfig",
+    ),
+    rule(
+        "!has(self.provisionedPollerConfig) || !has(self.scalingConfig)",
+        "scalingConfig and provisionedPollerConfig exclude each other: both bound the concurrency",
+        fieldPath=".scalingConfig",
+    ),
+)
 MappingState = Literal["Creating", "Enabling", "Enabled", "Disabling", "Disabled", "Updating", "Deleting"]
 
 
@@ -65,13 +91,14 @@ class ScalingConfig(Model):
     """Invocations of the function at once by this mapping, 2 to 1000."""
 
 
-class UnservedMember(Model):
-    """A member of the Lambda API that only sources have which this release does not serve."""
+class ProvisionedPollerConfig(Model):
+    """Pollers in advance."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
-
-
-_UNSERVED = ("provisionedPollerConfig",)
+    minimum_pollers: Annotated[int, Field(ge=1, le=200)] | None = None
+    """How many there are at least, of a queue 2 or more; 2 of a queue and 1 of Kafka unless given."""
+    maximum_pollers: Annotated[int, Field(ge=1, le=2000)] | None = None
+    """How many there are at most, of a queue 2 or more; 200 unless given. A poller of a queue is worth 10 batches at
+    the function at once, one of Kafka 5."""
 
 
 class EventSourceMappingSpec(KafkaMembers, MqMembers):
@@ -107,7 +134,7 @@ class EventSourceMappingSpec(KafkaMembers, MqMembers):
             *STREAM_RULES,
             *KAFKA_RULES,
             *MQ_RULES,
-            *(not_served(member) for member in _UNSERVED),
+            *PROVISIONED_RULES,
         )
     )
 
@@ -135,8 +162,8 @@ class EventSourceMappingSpec(KafkaMembers, MqMembers):
     """Bounds of the concurrency."""
     source_access_configurations: Annotated[list[SourceAccessConfiguration], Field(max_length=22)] | None = None
     """Of Kafka and of brokers of MQ: who we are there, and whom we take for it."""
-    provisioned_poller_config: UnservedMember | None = None
-    """Pollers in advance; not served."""
+    provisioned_poller_config: ProvisionedPollerConfig | None = None
+    """Of queues and of Kafka: how many pollers there are in advance."""
 
 
 class ShardPosition(Model):
@@ -186,7 +213,8 @@ class EventSourceMappingStatus(Model):
     pollers: int | None = None
     """Batches that may be in the making or at the function at once."""
     checkpoints: Checkpoints | None = None
-    """Of streams: where the next poller goes on. Written after the function's answer, never before."""
+    """Of streams: who works the mapping, and how far it was done when that one took it over. How far it is now says the
+    Lease of the mapping, written after the function's answer, never before."""
     conditions: Annotated[
         list[Condition],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),

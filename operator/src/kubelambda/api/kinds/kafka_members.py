@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from kubelambda.api.kinds.schema_registry_config import SchemaRegistryConfig
 from kubelambda.api.kinds.stream_members import SOURCE_ARN, StreamMembers
 from kubelambda.api.model import Model
 from kubelambda.api.validations import fixed, rule
@@ -14,6 +15,12 @@ IS_KAFKA = f"(has(self.selfManagedEventSource) || {_IS_MANAGED})"
 """CEL: whether a mapping's source is a cluster of Kafka."""
 _LOGINS = "['BASIC_AUTH', 'SASL_SCRAM_256_AUTH', 'SASL_SCRAM_512_AUTH']"
 _ACCESS = "(has(self.sourceAccessConfigurations) ? self.sourceAccessConfigurations : [])"
+
+
+def _group(spec: str, config: str) -> str:
+    """CEL: the consumer group that a spec names, empty while it names none."""
+    found = f"{spec}.{config}"
+    return f"(has({found}) && has({found}.consumerGroupId) ? {found}.consumerGroupId : '')"
 
 
 KAFKA_RULES = (
@@ -49,8 +56,13 @@ KAFKA_RULES = (
     ),
     fixed("topics", "the topic"),
     fixed("selfManagedEventSource", "the source"),
-    fixed("amazonManagedKafkaEventSourceConfig", "the consumer group"),
-    fixed("selfManagedKafkaEventSourceConfig", "the consumer group"),
+    *(
+        rule(
+            f"{_group('self', config)} == {_group('oldSelf', config)}",
+            f"the consumer group of a mapping is fixed: {config}.consumerGroupId",
+        )
+        for config in ("amazonManagedKafkaEventSourceConfig", "selfManagedKafkaEventSourceConfig")
+    ),
 )
 
 
@@ -77,6 +89,8 @@ class KafkaConsumerConfig(Model):
     consumer_group_id: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_./:-]+$", min_length=1, max_length=200)] | None = None
     """The consumer group, the mapping's UUID unless given. Where it has been before, it goes on: startingPosition is
     for what it has not read yet."""
+    schema_registry_config: SchemaRegistryConfig | None = None
+    """Where the schemas of records are."""
 
 
 class KafkaMembers(StreamMembers):

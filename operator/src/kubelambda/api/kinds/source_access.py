@@ -6,6 +6,8 @@ from pydantic import Field
 
 from kubelambda.api.model import Model
 
+SECRET_REFERENCE = r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?|arn:[a-z0-9-]+:secretsmanager:[^:]*:[^:]*:secret:[^:]+)$"
+"""A Secret by its name, or by an ARN that ends with it."""
 AccessType = Literal[
     "BASIC_AUTH",
     "VIRTUAL_HOST",

@@ -17,6 +17,7 @@ POSITIONED: Final = frozenset({"kafka", "rds", SELF_MANAGED}) | STREAMS
 """Sources that are read from a position that the caller says (§7.1)."""
 SHAPE: Final = "EventSourceMappingConfiguration"
 TRANSITIONS: Final = frozenset({"Creating", "Enabling", "Disabling", "Updating", "Deleting"})
+_POLLERS_MAX: Final = 200
 _UNREAD: Final = "No records processed"
 _QUEUE_DEFAULTS: Final = {"BatchSize": 10, "MaximumBatchingWindowInSeconds": 0, "FunctionResponseTypes": []}
 _STREAM_DEFAULTS: Final = {
@@ -84,6 +85,13 @@ def mapping_configuration(model: ServiceModel, body: Mapping[str, Any], region: 
     }
     if status.get("lastProcessingResult") and source != "sqs":
         found["LastProcessingResult"] = status["lastProcessingResult"]
+    if found.get("ProvisionedPollerConfig"):
+        least = 2 if source == "sqs" else 1
+        found["ProvisionedPollerConfig"] = {
+            "MinimumPollers": least,
+            "MaximumPollers": _POLLERS_MAX,
+            **found["ProvisionedPollerConfig"],
+        }
     if source == SELF_MANAGED:
         found.setdefault("SelfManagedKafkaEventSourceConfig", {"ConsumerGroupId": uuid})
     elif source == "kafka":

@@ -36,6 +36,9 @@ _REMOVED_WHEN_EMPTY: Final = frozenset(
     {"FilterCriteria", "ScalingConfig", "ProvisionedPollerConfig", "DestinationConfig"}
 )
 
+_MERGED: Final = frozenset({"AmazonManagedKafkaEventSourceConfig", "SelfManagedKafkaEventSourceConfig"})
+"""Members of which an update changes a part: the consumer group stays what it is."""
+
 
 async def create_event_source_mapping(services: Services, call: Call) -> Answer:
     """Starts to read a source for a function."""
@@ -105,6 +108,8 @@ def _spec(services: Services, call: Call, before: Mapping[str, Any]) -> dict[str
         field = to_field(services.model, shape["members"][member]["shape"], value)
         if member == "DestinationConfig":  # an end without a destination is how callers take it away
             field = {end: each for end, each in field.items() if each}
+        if member in _MERGED:
+            field = {**(after.get(field_name(member)) or {}), **field}
         after[field_name(member)] = None if member in _REMOVED_WHEN_EMPTY and not _any(field) else field
     return {name: value for name, value in after.items() if value is not None}
 

@@ -3,22 +3,12 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
 from kubelambda.core.mapping.stream_rules import FOREVER, StreamRecord, StreamRules
 
 PAUSE_FIRST_S: Final = 0.5
 PAUSE_MAX_S: Final = 30.0
-
-
-class GivenUp(StrEnum):
-    """Why records were given up, in Lambda's words."""
-
-    RETRY_ATTEMPTS_EXHAUSTED = "RetryAttemptsExhausted"
-    RECORD_AGE_EXCEEDED = "RecordAgeExceeded"
-    MAXIMUM_PAYLOAD_SIZE_EXCEEDED = "MaximumPayloadSizeExceeded"
-    """Of Kafka: no event can hold the record."""
 
 
 @dataclass(frozen=True, slots=True)

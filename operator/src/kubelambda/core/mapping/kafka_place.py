@@ -6,7 +6,9 @@ from typing import Final
 
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec
 from kubelambda.core.mapping.mapping_source import source_of
+from kubelambda.core.mapping.mq_place import secret_name
 from kubelambda.core.mapping.record_filter import SourceFormat
+from kubelambda.core.mapping.schema_place import SchemaPlace, schema_place
 
 MECHANISMS: Final = {
     "BASIC_AUTH": "PLAIN",
@@ -35,6 +37,8 @@ class KafkaPlace:
     authority_secret: str | None
     """Of whoever may have signed the brokers' certificates; those that everybody trusts unless given."""
     tls: bool
+    schemas: SchemaPlace | None = None
+    """Where the schemas of records are; None: records have none."""
 
     @property
     def security_protocol(self) -> str:
@@ -69,7 +73,7 @@ def kafka_place(spec: EventSourceMappingSpec, uuid: str) -> KafkaPlace | None:
     if source.format is not SourceFormat.KAFKA:
         return None
     config = spec.amazon_managed_kafka_event_source_config or spec.self_managed_kafka_event_source_config
-    access: dict[str, str] = {each.type: each.uri for each in spec.source_access_configurations or ()}
+    access: dict[str, str] = {each.type: secret_name(each.uri) for each in spec.source_access_configurations or ()}
     login = next((kind for kind in MECHANISMS if kind in access), None)
     wanted = spec.connection.tls
     return KafkaPlace(
@@ -82,4 +86,5 @@ def kafka_place(spec: EventSourceMappingSpec, uuid: str) -> KafkaPlace | None:
         certificate_secret=access.get("CLIENT_CERTIFICATE_TLS_AUTH"),
         authority_secret=access.get("SERVER_ROOT_CA_CERTIFICATE"),
         tls=bool(access) if wanted is None else wanted,
+        schemas=schema_place(config.schema_registry_config) if config and config.schema_registry_config else None,
     )

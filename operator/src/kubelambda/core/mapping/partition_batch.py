@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from kubelambda.api import limits
-from kubelambda.core.mapping.stream_rules import StreamRecord, StreamRules
+from kubelambda.core.mapping.stream_rules import GivenUp, StreamRecord, StreamRules
 
 EVENT_MAX_BYTES = limits.SYNC_REQUEST_MAX_BYTES
 
@@ -27,7 +27,13 @@ class PartitionBatch:
         return self.rules.size - len(self.records)
 
     def add(self, record: StreamRecord, now: float) -> bool:
-        """Takes a record in. False when it does not fit any more: the batch is complete without it."""
+        """Takes a record in. False when it does not fit any more: the batch is complete without it.
+
+        Records that no function gets are in a batch of their own, by why they are refused: order stays what it is.
+        """
+        if self.records and record.refused is not self.records[0].refused:
+            self.full = True
+            return False
         size = self._bytes + len(record.encoded) + (1 if self.records else 0)
         if self.records and size + self.envelope_bytes > EVENT_MAX_BYTES:
             self.full = True
@@ -40,9 +46,11 @@ class PartitionBatch:
         return True
 
     @property
-    def deliverable(self) -> bool:
-        """Whether an event can hold it: one record alone may be too large."""
-        return self._bytes + self.envelope_bytes <= EVENT_MAX_BYTES
+    def refused(self) -> GivenUp | None:
+        """Why the function does not get it; None when it does. One record alone may be too large for an event."""
+        if self._bytes + self.envelope_bytes > EVENT_MAX_BYTES:
+            return GivenUp.MAXIMUM_PAYLOAD_SIZE_EXCEEDED
+        return self.records[0].refused if self.records else None
 
     def due_s(self, now: float) -> float | None:
         """Seconds until the function gets it; None while nothing is in it."""

@@ -44,11 +44,14 @@ class RecordFilter:
         self._source = source
         self._filters = [_Filter(source, pattern) for pattern in patterns]
 
-    def passes(self, record: Mapping[str, Any]) -> bool:
-        """Whether the function gets `record`, in the form in which its event would hold it."""
+    def passes(self, record: Mapping[str, Any], known: Mapping[str, Any] | None = None) -> bool:
+        """Whether the function gets `record`, in the form in which its event would hold it.
+
+        `known` is what some of its data says, by key, where a schema says how to read it.
+        """
         if not self._filters:
             return True
-        data = self._data(record)
+        data = {**self._data(record), **(known or {})}
         return any(found.matches(record, data) for found in self._filters)
 
     def _data(self, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from kubelambda.core.event.destination import DestinationService, OutgoingRecord, parse_destination
 from kubelambda.core.event.destination_record import record_time
-from kubelambda.core.mapping.batch_attempts import GivenUp, StreamBatch
+from kubelambda.core.mapping.batch_attempts import StreamBatch
 from kubelambda.core.mapping.mapping_source import MappingSource
 from kubelambda.core.mapping.record_filter import SourceFormat
+from kubelambda.core.mapping.stream_rules import GivenUp
 
 
 @dataclass(frozen=True, slots=True)

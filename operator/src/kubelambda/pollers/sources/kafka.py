@@ -15,8 +15,9 @@ from kubelambda.core.mapping.kafka_failure import KafkaMessage
 from kubelambda.core.mapping.kafka_place import KafkaPlace
 from kubelambda.core.mapping.stream_rules import StartingPosition
 from kubelambda.pollers.sources.kafka_connections import connect, guard
-from kubelambda.pollers.sources.kafka_login import FAULTS, KafkaLogin, Options, connection_options, kafka_problem
+from kubelambda.pollers.sources.kafka_login import FAULTS, Options, connection_options, kafka_problem
 from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.tls_login import TlsLogin
 
 _ANSWER_S = 30.0
 _LOOK_ANSWER_S = 10.0
@@ -155,7 +156,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # its package
 @asynccontextmanager
 async def kafka_topic(
     place: KafkaPlace,
-    login: KafkaLogin,
+    login: TlsLogin,
     refused: Sequence[IPvAnyNetwork] = (),
     *,
     hold_s: Callable[[], float] = lambda: 60.0,

@@ -1,0 +1,89 @@
+"""Records of Kafka as the function is to get them, where a registry has their schemas (§7.5.6)."""
+
+import base64
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from kubelambda.api import limits
+from kubelambda.core.mapping.avro_schema import UnservedSchema
+from kubelambda.core.mapping.schema_framing import Undecodable, framed
+from kubelambda.core.mapping.schema_place import SchemaPlace
+from kubelambda.core.mapping.stream_rules import GivenUp
+from kubelambda.pollers.schemas.record_reader import RecordReader, record_reader
+from kubelambda.pollers.schemas.registered_schema import SchemaKind
+from kubelambda.pollers.schemas.schema_registry import SchemaMissing, SchemaRegistry
+
+_KEPT: Final = 500
+"""Schemas that are kept, those that were used last: numbers of schemas never change their meaning."""
+
+
+class RecordRefused(Exception):
+    """No function gets the record; the message says why."""
+
+    def __init__(self, condition: GivenUp, why: str) -> None:
+        super().__init__(why)
+        self.condition = condition
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedRecord:
+    """What is different about a record once its schemas are known."""
+
+    members: dict[str, Any] = field(default_factory=dict)
+    """Members of the record in the event."""
+    known: dict[str, Any] = field(default_factory=dict)
+    """What its key and its value say, for filters."""
+
+
+class RecordDecoder:
+    """Of one mapping, whose registry is at `place`."""
+
+    def __init__(self, registry: SchemaRegistry, place: SchemaPlace) -> None:
+        self._registry = registry
+        self._place = place
+        self._readers: OrderedDict[int, tuple[SchemaKind, RecordReader | UnservedSchema]] = OrderedDict()
+
+    async def decode(self, key: bytes | None, value: bytes | None) -> DecodedRecord:
+        """Raises `RecordRefused`, and `SourceUnreachable` when the registry cannot be asked."""
+        found = DecodedRecord()
+        for name, data, has_schema in (("key", key, self._place.key), ("value", value, self._place.value)):
+            if has_schema and data is not None and len(data) <= limits.SYNC_REQUEST_MAX_BYTES:
+                await self._read(name, data, found)
+        return found
+
+    async def _read(self, name: str, data: bytes, into: DecodedRecord) -> None:
+        """A larger one than an event can hold is not read: it is given up for that."""
+        try:
+            number, rest = framed(data)
+            kind, reader = await self._reader(number)
+            if isinstance(reader, UnservedSchema):
+                raise reader
+            said = reader(rest)
+            text = rest if kind is SchemaKind.JSON else msgspec.json.encode(said)
+        except SchemaMissing as error:
+            raise RecordRefused(GivenUp.SCHEMA_NOT_FOUND, str(error)) from error
+        except (Undecodable, UnservedSchema, RecursionError, OverflowError) as error:
+            raise RecordRefused(GivenUp.DESERIALIZATION_ERROR, f"its {name}: {error}") from error
+        delivered = text if self._place.format == "JSON" else rest
+        into.known[name] = said
+        into.members[name] = base64.b64encode(delivered).decode()
+        into.members[f"{name}SchemaMetadata"] = {"dataFormat": kind.value, "schemaId": str(number)}
+
+    async def _reader(self, number: int) -> tuple[SchemaKind, RecordReader | UnservedSchema]:
+        """How records of a schema are read; one that is missing is asked for again with the next record."""
+        known = self._readers.get(number)
+        if known is None:
+            schema = await self._registry.schema(number)
+            reader: RecordReader | UnservedSchema
+            try:
+                reader = record_reader(schema)
+            except UnservedSchema as error:
+                reader = error
+            known = self._readers[number] = (schema.kind, reader)
+            if len(self._readers) > _KEPT:
+                self._readers.popitem(last=False)
+        self._readers.move_to_end(number)
+        return known

@@ -1,0 +1,1 @@
+"""Schemas of records: asked of a registry, and records read by them."""

@@ -1,0 +1,116 @@
+"""Asks a registry for schemas by their numbers, by Confluent's protocol (§7.5.6)."""
+
+import base64
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+from pydantic import IPvAnyNetwork
+
+from kubelambda.api.reasons import Reason
+from kubelambda.core.mapping.avro_schema import UnservedSchema
+from kubelambda.core.mapping.schema_place import SchemaPlace
+from kubelambda.outbound.guarded_sockets import outside
+from kubelambda.outbound.registry_session import UnreadableDocument, json_document, limited_body
+from kubelambda.pollers.schemas.registered_schema import RegisteredSchema, SchemaKind, SchemaReference
+from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.tls_login import TlsLogin
+
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=20, connect=10)
+_REFERENCES_MAX: Final = 200
+_DEPTH_MAX: Final = 20
+_MISSING: Final = (40401, 40402, 40403)
+"""The protocol's words for a subject, a version or a schema that is not there: any other 404 is of somebody else."""
+_NOT_CONNECTED: Final = "PROBLEM: Lambda failed to connect to the schema registry"
+_REFUSED: Final = "PROBLEM: The schema registry failed to authenticate Lambda"
+
+
+class SchemaMissing(Exception):
+    """The registry has no such schema."""
+
+
+class SchemaRegistry:
+    """A registry, as `schema_registry` opens it."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url
+
+    async def schema(self, number: int) -> RegisteredSchema:
+        """A schema with all that it refers to. Raises `SchemaMissing`, `UnservedSchema` or `SourceUnreachable`."""
+        path = f"/schemas/ids/{number}"
+        found = await self._document(path)
+        try:
+            kind = SchemaKind(found.get("schemaType") or SchemaKind.AVRO)
+        except ValueError as error:
+            raise UnservedSchema(f"schema {number} is of a kind that is not served: {found['schemaType']}") from error
+        if kind is SchemaKind.PROTOBUF:  # its text is for compilers: the registry has compiled it
+            found = await self._document(path, kind)
+        references: dict[str, SchemaReference] = {}
+        await self._follow(found, kind, references, 0)
+        return RegisteredSchema(kind, str(found.get("schema", "")), tuple(references.values()))
+
+    async def _follow(
+        self, document: Mapping[str, Any], kind: SchemaKind, into: dict[str, SchemaReference], depth: int
+    ) -> None:
+        """Reads what a schema refers to, what is needed first before what needs it."""
+        for each in document.get("references") or ():
+            try:
+                name, subject, version = str(each["name"]), quote(str(each["subject"]), safe=""), int(each["version"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise UnservedSchema("it has a reference that names no schema") from error
+            if name in into:
+                continue
+            if depth > _DEPTH_MAX or len(into) >= _REFERENCES_MAX:
+                raise UnservedSchema("it refers to too many schemas")
+            found = await self._document(f"/subjects/{subject}/versions/{version}", kind)
+            await self._follow(found, kind, into, depth + 1)
+            into[name] = SchemaReference(name, str(found.get("schema", "")))
+
+    async def _document(self, path: str, kind: SchemaKind | None = None) -> Mapping[str, Any]:
+        query = {"format": "serialized"} if kind is SchemaKind.PROTOBUF else None
+        try:
+            async with self._session.get(f"{self._url}{path}", params=query, allow_redirects=False) as answer:
+                if answer.status in (401, 403):
+                    why = f"the schema registry does not take who we are: it answers {answer.status}"
+                    raise SourceUnreachable(why, reason=Reason.SOURCE_AUTHENTICATION_FAILED, result=_REFUSED)
+                if answer.status not in (200, 404):
+                    raise _unreachable(f"it answers {answer.status} for {path}")
+                found = json_document(await limited_body(answer))
+        except UnreadableDocument as error:
+            raise _unreachable(str(error)) from error
+        except aiohttp.ClientConnectorCertificateError as error:
+            why = f"the schema registry's certificate is not trusted: {error.certificate_error}"
+            raise SourceUnreachable(why, reason=Reason.SOURCE_AUTHENTICATION_FAILED, result=_REFUSED) from error
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            why = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+            raise _unreachable(str(why) or type(error).__name__) from error
+        if answer.status == 200:
+            return found
+        if found.get("error_code") in _MISSING:
+            raise SchemaMissing(f"the schema registry has no {path}")
+        raise _unreachable(f"nothing is at {path}")
+
+
+def _unreachable(why: str) -> SourceUnreachable:
+    return SourceUnreachable(f"the schema registry cannot be asked: {why}", result=_NOT_CONNECTED)
+
+
+@asynccontextmanager
+async def schema_registry(
+    place: SchemaPlace, login: TlsLogin, refused: Sequence[IPvAnyNetwork] = ()
+) -> AsyncIterator[SchemaRegistry]:
+    """The registry of a mapping, which is not in `refused`. Raises `SourceUnreachable`."""
+    context: ssl.SSLContext | bool = True
+    if place.url.startswith("https:"):
+        context = login.context(place.certificate_secret or place.authority_secret)
+    connector = aiohttp.TCPConnector(limit=8, ssl=context, socket_factory=outside(refused))
+    headers = {}
+    if login.username is not None:
+        user = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
+        headers["Authorization"] = f"Basic {user}"
+    async with aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, headers=headers) as session:
+        yield SchemaRegistry(session, place.url)
