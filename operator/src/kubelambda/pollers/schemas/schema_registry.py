@@ -86,8 +86,8 @@ class SchemaRegistry:
             why = f"the schema registry's certificate is not trusted: {error.certificate_error}"
             raise SourceUnreachable(why, reason=Reason.SOURCE_AUTHENTICATION_FAILED, result=_REFUSED) from error
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            why = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-            raise _unreachable(str(why) or type(error).__name__) from error
+            fault = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+            raise _unreachable(str(fault) or type(error).__name__) from error
         if answer.status == 200:
             return found
         if found.get("error_code") in _MISSING:
