@@ -1,7 +1,7 @@
 """How far the shards of a mapping are done, kept in a Lease of its own: whoever works it next goes on from there.
 
 Once a second is often: in the mapping's status it would pass through everybody who watches mappings. Nobody watches the
-Lease (`docs/decisions/0035`). The status says who took the mapping over, and how far it was done then. Where the Lease
+Lease (`docs/decisions/0037`). The status says who took the mapping over, and how far it was done then. Where the Lease
 cannot be written the status has all of it, as it had before there were Leases; so it says which of them counts: the
 Lease, if its holder is the poller that the status names, or took the mapping over from that one.
 
