@@ -1,96 +1,128 @@
 """Cold starts by the shape of their pods, each with and without a warm pool of it, beside the start of a plain pod.
 
-`python -m bench.cold_shapes [--claims 50] [--image URI]`: prints one line a shape, p50 and p95 in milliseconds.
+`python -m bench.cold_shapes [--claims 50] [--only "own /tmp" …]`: prints one line a shape, p50 and p95 in milliseconds.
 """
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
-from bench import cluster, load
+from bench import cluster, images, load
+from e2e.installation.registry import Registry, serving
 
-VPC = {"subnetIds": ["bench"], "securityGroupIds": ["bench"]}
-SHAPES: dict[str, dict[str, Any]] = {
-    "generic": {},
-    "own /tmp": {"ephemeralStorage": {"size": 1024}},
-    "file system": {"fileSystemConfigs": [{"arn": "bench", "localMountPath": "/mnt/data"}]},
-    "vpcConfig": {"vpcConfig": VPC},
-}
+API = "kubelambda.dev/v1alpha1"
+REGISTRY = "10.89.0.1:5005"
+"""On the node, where its containerd and the platform speak to it without TLS: `e2e/values.yaml`."""
 IDLE = 3
+SETTLE_S = 0.3
+LAYERS = 5
+LAYERS_MB = 50
+IMAGE_MB = 200
 RUNTIME = {"runtime": "python3.13", "handler": "index.handler"}
-CODE = {"inline": "def handler(event, context):\n    return {'hello': event.get('name', 'world')}"}
+CODE = "def handler(event, context):\n    return {'hello': event.get('name', 'world')}"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What functions have that others have not."""
+
+    spec: dict[str, Any] = field(default_factory=dict)
+    generic: bool = False
+    """Whether their environments come out of the generic pool."""
 
 
 def main() -> None:
     """Measures all of them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--claims", type=int, default=50)
-    parser.add_argument("--image", help="a function's image that the node has, as its imageUri")
+    parser.add_argument("--only", nargs="+", help="the names of some shapes")
     arguments = parser.parse_args()
     cluster.prepare()
     try:
-        requisites()
-        print(f"{'shape':<14}{'pool p50':>10}{'p95':>8}{'none p50':>10}{'p95':>8}   ms, {arguments.claims} claims each")
-        shapes = dict(SHAPES)
-        if arguments.image:
-            shapes["image"] = {"packageType": "Image", "code": {"imageUri": arguments.image}}
-        for name, spec in shapes.items():
-            print(f"{name:<14}{both(spec, arguments.claims)}", flush=True)
-        print(f"{'plain pod':<14}{'':>18}{figures(list(plain_pods(arguments.claims)))}")
+        with serving(Registry(REGISTRY)) as registry:
+            shapes = prepared(registry)
+            head = f"{'shape':<26}{'pool p50':>10}{'p95':>8}{'none p50':>10}{'p95':>8}"
+            print(f"{head}   ms, {arguments.claims} claims each", flush=True)
+            for name in arguments.only or shapes:
+                print(f"{name:<26}{measured(shapes[name], arguments.claims)}", flush=True)
+            print(f"{'a plain pod':<26}{'':>18}{figures(list(plain_pods(arguments.claims)))}", flush=True)
     finally:
         cluster.drop()
 
 
-def requisites() -> None:
-    """A network and a file system that functions name."""
-    kind = "kubelambda.dev/v1alpha1"
+def prepared(registry: Registry) -> dict[str, Shape]:
+    """The shapes, by name, once everything is there that their functions name."""
     for each in ("Subnet", "SecurityGroup"):
-        cluster.apply({"apiVersion": kind, "kind": each, "metadata": {"name": "bench"}, "spec": {}})
+        cluster.apply({"apiVersion": API, "kind": each, "metadata": {"name": "bench"}, "spec": {}})
     claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
     cluster.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "bench"}, "spec": claim})
     point = {"persistentVolumeClaim": "bench"}
-    cluster.apply({"apiVersion": kind, "kind": "AccessPoint", "metadata": {"name": "bench"}, "spec": point})
+    cluster.apply({"apiVersion": API, "kind": "AccessPoint", "metadata": {"name": "bench"}, "spec": point})
+    network = {"subnetIds": ["bench"], "securityGroupIds": ["bench"]}
+    uri = images.pushed_function(registry, IMAGE_MB)
+    return {
+        "generic": Shape(generic=True),
+        f"{LAYERS} layers of {LAYERS_MB} MB": Shape({"layers": published_layers(registry)}, generic=True),
+        "own /tmp": Shape({"ephemeralStorage": {"size": 1024}}),
+        "file system": Shape({"fileSystemConfigs": [{"arn": "bench", "localMountPath": "/mnt/data"}]}),
+        f"image of {IMAGE_MB} MB": Shape({"packageType": "Image", "code": {"imageUri": uri}}),
+        "vpcConfig": Shape({"vpcConfig": network}),
+    }
 
 
-def both(spec: dict[str, Any], claims: int) -> str:
-    """With a warm pool of the shape, and without."""
-    function("keeper", spec)
-    pool = pool_of_keeper(spec)
+def published_layers(registry: Registry) -> list[str]:
+    """Layers that have as much together, each out of the registry; their versions."""
+    names = [f"bench-{number}" for number in range(LAYERS)]
+    for name in names:
+        files = images.library(name.replace("-", "_"), LAYERS_MB * 1_000_000 // LAYERS)
+        content = {"oci": {"reference": registry.push(f"bench/{name}", files)}}
+        cluster.apply({"apiVersion": API, "kind": "Layer", "metadata": {"name": name}, "spec": {"content": content}})
+    for name in names:
+        published = "--for=jsonpath={.status.latestVersion}=1"
+        cluster.kubectl("--namespace", cluster.NAMESPACE, "wait", published, f"layer/{name}", "--timeout=120s")
+    return [f"{name}:1" for name in names]
+
+
+def measured(shape: Shape, claims: int) -> str:
+    """With a warm pool of the shape, and without; what is fetched once on a node is there already."""
+    functions(["keeper"], shape.spec)
+    load.one(cluster.frontend(), cluster.path("keeper"))
+    pool = pool_of_keeper(shape)
     cluster.set_pool(IDLE, pool)
-    pooled = list(starts(spec, claims, pool))
-    annotation = f"pool-size.kubelambda.dev/{pool}=0"
-    cluster.kubectl("annotate", "namespace", cluster.NAMESPACE, annotation, "--overwrite")
-    cluster.wait(lambda: not cluster.pods(f"kubelambda.dev/pool={pool}"), what="an empty pool")
-    bare = list(starts(spec, claims, None))
+    pooled = list(starts(shape, claims, pool))
+    cluster.set_pool(0, pool)
+    bare = list(starts(shape, claims, None))
     cluster.delete_function("keeper")
     return figures(pooled) + figures(bare)
 
 
-def pool_of_keeper(spec: dict[str, Any]) -> str:
-    """The id of the only pool that its function uses."""
+def pool_of_keeper(shape: Shape) -> str:
+    """The id of the pool that its function uses: nobody else is here."""
     found: list[str] = []
 
     def there() -> bool:
         listed = cluster.kubectl_json("--namespace", cluster.NAMESPACE, "get", "deployments")["items"]
         names = [item["metadata"]["labels"].get("kubelambda.dev/pool", "") for item in listed]
-        found[:] = [name for name in names if name and ("_" in name) == bool(spec)]
+        found[:] = [name for name in names if name and ("_" not in name) == shape.generic]
         return len(found) == 1
 
     cluster.wait(there, what="the pool of a shape")
     return found[0]
 
 
-def starts(spec: dict[str, Any], claims: int, pool: str | None) -> Iterator[float]:
-    """Milliseconds of the first invocation of functions that never ran."""
+def starts(shape: Shape, claims: int, pool: str | None) -> Iterator[float]:
+    """Milliseconds of the first invocation of functions that never ran, one after the other."""
     address = cluster.frontend()
-    for index in range(claims):
-        name = f"cold-{index}"
-        function(name, spec)
+    names = [f"cold-{index}" for index in range(claims)]
+    functions(names, shape.spec)
+    for name in names:
         if pool is not None:
             cluster.wait(lambda: cluster.idle_pool(pool) >= IDLE, what="a refilled pool")
-        time.sleep(0.3)
+        time.sleep(SETTLE_S)
         yield load.one(address, cluster.path(name))
         cluster.kubectl("--namespace", cluster.NAMESPACE, "delete", "function", name, "--wait=false")
 
@@ -115,15 +147,15 @@ def plain_pods(claims: int) -> Iterator[float]:
         cluster.kubectl("--namespace", cluster.NAMESPACE, "delete", "pod", name, "--wait=false")
 
 
-def function(name: str, spec: dict[str, Any]) -> None:
-    """Applies a hello-world function of a shape, and waits until it is Ready."""
-    zipped = {} if "packageType" in spec else {**RUNTIME, "code": CODE}
-    whole = {"memorySize": 1769, "timeout": 30, **zipped, **spec}
-    manifest = {"apiVersion": "kubelambda.dev/v1alpha1", "kind": "Function", "metadata": {"name": name}, "spec": whole}
-    cluster.apply(manifest)
-    cluster.kubectl(
-        "--namespace", cluster.NAMESPACE, "wait", "--for=condition=Ready", f"function/{name}", "--timeout=120s"
-    )
+def functions(names: list[str], spec: dict[str, Any]) -> None:
+    """Applies hello-world functions of a shape, and waits until all are Ready."""
+    zipped = {} if "packageType" in spec else {**RUNTIME, "code": {"inline": CODE}}
+    whole = {"memorySize": 1769, "timeout": 60, **zipped, **spec}
+    items = [{"apiVersion": API, "kind": "Function", "metadata": {"name": name}, "spec": whole} for name in names]
+    manifest = {"apiVersion": "v1", "kind": "List", "items": items}
+    cluster.kubectl("--namespace", cluster.NAMESPACE, "apply", "--filename", "-", stdin=json.dumps(manifest))
+    named = [f"function/{name}" for name in names]
+    cluster.kubectl("--namespace", cluster.NAMESPACE, "wait", "--for=condition=Ready", *named, "--timeout=120s")
 
 
 def figures(values: list[float]) -> str:
