@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import cluster, images, load
 from e2e.installation.registry import Registry, serving
+
+from bench import cluster, images, load
 
 API = "kubelambda.dev/v1alpha1"
 REGISTRY = "10.89.0.1:5005"

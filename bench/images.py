@@ -4,8 +4,9 @@ import os
 import random
 from pathlib import Path
 
-from bench.cluster import kubectl_json
 from e2e.installation.registry import Registry
+
+from bench.cluster import kubectl_json
 
 ARCHIVES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubelambda" / "images"
 _APP = b"def handler(event, context):\n    return {'hello': event.get('name', 'world')}\n"
@@ -35,5 +36,5 @@ def library(name: str, size: int) -> dict[str, bytes]:
     """The files of a Python library of `size` bytes for a layer: half of each file cannot be packed."""
     half = _FILE_BYTES // 2
     text = (f"# {name}\n" * half).encode()[:half]
-    chance = random.Random(name)  # noqa: S311 - the same archive each time
+    chance = random.Random(name)
     return {f"python/{name}/part{number}.py": text + chance.randbytes(half) for number in range(size // _FILE_BYTES)}

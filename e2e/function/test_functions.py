@@ -233,6 +233,27 @@ def test_ephemeral_storage_beyond_the_pools_gets_a_pod_of_its_own(account: Accou
     assert 1024 < int(size.removesuffix("Mi")) <= 1024 + 128, size
 
 
+def test_a_function_that_fills_tmp_is_told_so_and_starts_anew(account: Account) -> None:
+    """What it wrote before is kept from one invocation to the next, and gone with its environment."""
+    source = """
+import os, time
+
+def handler(event, context):
+    files = sorted(os.listdir("/tmp"))
+    with open(f"/tmp/file-{len(files)}", "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, event["megabytes"] << 20)
+    time.sleep(event.get("sleep", 0))
+    return files
+"""
+    account.function("filling", source, timeout=60)
+    assert account.invoke("filling", {"megabytes": 1})["Payload"] == []
+    assert account.invoke("filling", {"megabytes": 1})["Payload"] == ["file-0"]
+    answer = account.invoke("filling", {"megabytes": 600, "sleep": 50})
+    assert answer["Payload"]["errorType"] == "Runtime.ExitError", answer
+    assert "/tmp holds more than its 512 MB (ephemeralStorage)" in answer["Payload"]["errorMessage"]
+    assert account.invoke("filling", {"megabytes": 1})["Payload"] == []
+
+
 def test_memory_and_cpu_of_the_environment_follow_memory_size(account: Account) -> None:
     """A claimed environment is resized in place: 1769 MB are one vCPU."""
     account.function("sized", RETURN.format(value=1), memorySize=1769)

@@ -28,6 +28,7 @@ WRITTEN = {
         "layerversions.kubelambda.dev",
         "layerversions.kubelambda.dev/status",
         "namespaces",
+        "persistentvolumeclaims",
         "rolebindings.rbac.authorization.k8s.io",
         "runtimes.kubelambda.dev/status",
         "securitygroups.kubelambda.dev",

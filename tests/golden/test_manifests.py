@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from kubelambda.api.kinds.function import DeployedCode, DeployedConfiguration
-from kubelambda.api.kinds.function_mounts import DeployedFileSystem
+from kubelambda.api.kinds.function_mounts import CreationInfo, DeployedFileSystem
 from kubelambda.api.kinds.runtime import Prestart, RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings, NetworkSettings, Settings
 from kubelambda.core.environment.pool_identity import PoolIdentity
@@ -77,7 +77,14 @@ def own_pod() -> dict[str, Any]:
             ephemeral_storage_mb=1024,
             file_systems=(
                 DeployedFileSystem(
-                    access_point="shared", claim="data", sub_path="a/b", mount_path="/mnt/data", uid=1001, gid=1002
+                    access_point="shared",
+                    claim="data",
+                    sub_path="a/b",
+                    mount_path="/mnt/data",
+                    uid=1001,
+                    gid=1002,
+                    secondary_gids=(1003,),
+                    creation=CreationInfo(owner_uid=1004, owner_gid=1005, permissions="0750"),
                 ),
             ),
         ),

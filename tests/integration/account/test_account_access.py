@@ -203,6 +203,36 @@ async def test_a_namespace_changes_in_one_annotation_only(
     assert patched(annotations={"kubelambda.dev/account-id": "123456789012"}) == ""
 
 
+async def test_a_claim_changes_in_our_finalizer_only(
+    control_plane: ControlPlane, granting: Granting, namespace: str
+) -> None:
+    """It is somebody else's, and holds their data."""
+    await granting.ensure(namespace)
+    await enforced(control_plane, namespace)
+    spec = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+    metadata = {"name": "data", "namespace": namespace, "finalizers": ["example.com/theirs"]}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
+    assert control_plane.apply([claim]).returncode == 0
+
+    def patched(**found: Any) -> str:
+        options = ("--namespace", namespace, "--type=merge", "--patch", json.dumps(found))
+        return attempt(control_plane, OPERATOR, "patch", "persistentvolumeclaim", "data", *options)
+
+    refused = "change nothing of a claim but our finalizer"
+    theirs = ["kubernetes.io/pvc-protection", "example.com/theirs"]
+    assert refused in patched(metadata={"labels": {"a": "b"}})
+    assert refused in patched(metadata={"annotations": {"a": "b"}})
+    assert refused in patched(metadata={"finalizers": ["kubelambda.dev/access-point-claim"]})
+    assert refused in patched(spec={"volumeName": "theirs"})
+    order = control_plane.kubectl(
+        "get", "persistentvolumeclaim", "data", "--namespace", namespace, "--output=jsonpath={.metadata.finalizers}"
+    )
+    assert sorted(json.loads(order.stdout)) == sorted(theirs)
+    assert patched(metadata={"finalizers": [*json.loads(order.stdout), "kubelambda.dev/access-point-claim"]}) == ""
+    assert not may(control_plane, OPERATOR, namespace, "delete", "persistentvolumeclaims")
+    assert not may(control_plane, FRONTEND, namespace, "patch", "persistentvolumeclaims")
+
+
 async def test_nobody_is_bound_to_anything_else(
     control_plane: ControlPlane, granting: Granting, namespace: str
 ) -> None:

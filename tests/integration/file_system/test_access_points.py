@@ -9,8 +9,10 @@ from tests.integration.control_plane import ControlPlane
 from tests.integration.functions import Functions, condition
 from tests.integration.processes import Installation
 
+from kubelambda.core.file_system.mount_failure import MountError, MountFailure
+from kubelambda.frontend.cold_start.mount_report import MountReport
 from kubelambda.kube.kube_client import KubeClient, Object
-from kubelambda.kube.resources import ACCESS_POINTS
+from kubelambda.kube.resources import ACCESS_POINTS, FUNCTIONS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 
 API = "kubelambda.dev/v1alpha1"
 
@@ -44,7 +46,9 @@ async def test_a_function_waits_for_its_file_system(
     status = await functions.until("files", lambda status: status["state"] == "Failed")
     assert status["stateReason"] == "AccessPoint shared does not exist"
     assert status["stateReasonCode"] == "EFSMountFailure"
-    control_plane.apply([access_point(where, "shared", rootDirectory="/a/b", posixUser={"uid": 1001, "gid": 1002})])
+    user = {"uid": 1001, "gid": 1002, "secondaryGids": [1003]}
+    creation = {"ownerUid": 1001, "ownerGid": 1002, "permissions": "0755"}
+    control_plane.apply([access_point(where, "shared", rootDirectory="/a/b", posixUser=user, creationInfo=creation)])
     await functions.until(
         "files", lambda status: "PersistentVolumeClaim data does not exist" in status.get("stateReason", "")
     )
@@ -67,6 +71,9 @@ async def test_a_function_waits_for_its_file_system(
             "readOnly": False,
             "uid": 1001,
             "gid": 1002,
+            "secondaryGids": [1003],
+            "creation": {"ownerUid": 1001, "ownerGid": 1002, "permissions": "0755"},
+            "zones": [],
         }
     ]
 
@@ -120,12 +127,127 @@ async def test_an_access_point_goes_when_nobody_mounts_it_any_more(
     await eventually(gone)
 
 
+FINALIZER = "kubelambda.dev/access-point-claim"
+
+
+async def test_a_claim_in_use_stays_when_it_is_deleted(
+    running: Installation, control_plane: ControlPlane, functions: Functions, client: KubeClient
+) -> None:
+    """Though no environment runs; everybody is told, and it goes with its last user."""
+    where = functions.namespace
+    control_plane.apply([claim(where, "data"), access_point(where, "shared")])
+    functions.apply("files", fileSystemConfigs=[{"arn": "shared", "localMountPath": "/mnt/data"}])
+    await functions.ready("files")
+
+    async def finalizers() -> list[str]:
+        found = await client.find(PERSISTENT_VOLUME_CLAIMS, "data", where) or {"metadata": {}}
+        return list(found["metadata"].get("finalizers", []))
+
+    async def held() -> bool:
+        return FINALIZER in await finalizers()
+
+    await eventually(held)
+    await client.delete(PERSISTENT_VOLUME_CLAIMS, "data", where)
+    # kube-controller-manager is not here to take its own away; the operator looks at once when the object changes.
+    patch = {"metadata": {"finalizers": [FINALIZER]}}
+    await client.patch(PERSISTENT_VOLUME_CLAIMS, "data", patch, where)
+    await client.patch(ACCESS_POINTS, "shared", {"spec": {"readOnly": True}}, where)
+
+    async def told() -> bool:
+        found = await client.get(ACCESS_POINTS, "shared", where)
+        ready = condition(found["status"], "Ready")
+        return "it stays until it is not used any more by Function files" in ready["message"]
+
+    await eventually(told)
+    assert await held()
+    status = await functions.until(
+        "files", lambda status: "is being deleted" in status.get("lastUpdateStatusReason", "")
+    )
+    assert status["state"] == "Active"
+    await client.delete(FUNCTIONS, "files", where)
+
+    async def gone() -> bool:
+        return await client.find(PERSISTENT_VOLUME_CLAIMS, "data", where) is None
+
+    await eventually(gone)
+
+
+async def test_functions_run_in_the_zones_of_their_volume(
+    running: Installation, control_plane: ControlPlane, functions: Functions, client: KubeClient
+) -> None:
+    """A claim tells no zones until it has a volume; subnets elsewhere are a problem, those around it are not."""
+    where = functions.namespace
+    zones = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["zone-a"]}
+    volume = {
+        "metadata": {"name": f"volume-{where}"},
+        "spec": {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteMany"],
+            "nfs": {"server": "192.0.2.1", "path": "/"},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [zones]}]}},
+        },
+    }
+    await client.create(PERSISTENT_VOLUMES, volume)
+    bound = claim(where, "data")
+    bound["spec"]["volumeName"] = f"volume-{where}"
+    subnets = [
+        {"apiVersion": API, "kind": "Subnet", "metadata": {"name": f"in-{zone}", "namespace": where}}
+        | {"spec": {"availabilityZone": f"zone-{zone}"}}
+        for zone in "ab"
+    ]
+    group = {"apiVersion": API, "kind": "SecurityGroup", "metadata": {"name": "app", "namespace": where}, "spec": {}}
+    control_plane.apply([bound, access_point(where, "shared"), *subnets, group])
+    await client.patch(PERSISTENT_VOLUME_CLAIMS, "data", {"status": {"phase": "Bound"}}, where, subresource="status")
+    mounted = [{"arn": "shared", "localMountPath": "/mnt/data"}]
+    elsewhere = {"subnetIds": ["in-b"], "securityGroupIds": ["app"]}
+    functions.apply("files", fileSystemConfigs=mounted, vpcConfig=elsewhere)
+    status = await functions.until("files", lambda status: "its volume is in zone-a" in status.get("stateReason", ""))
+    assert (condition(status, "FileSystemReady")["reason"], status["stateReasonCode"]) == (
+        "OtherZone",
+        "EFSMountFailure",
+    )
+    both = {"subnetIds": ["in-a", "in-b"], "securityGroupIds": ["app"]}
+    functions.apply("files", fileSystemConfigs=mounted, vpcConfig=both)
+    status = await functions.ready("files")
+    assert status["deployed"]["fileSystems"][0]["zones"] == ["zone-a"]
+    await client.delete(PERSISTENT_VOLUMES, f"volume-{where}")
+
+
+async def test_what_became_of_a_mount_is_told_at_the_functions(
+    running: Installation, control_plane: ControlPlane, functions: Functions, client: KubeClient
+) -> None:
+    """A frontend writes it at the access point; the operator leaves it there, and repeats it."""
+    where = functions.namespace
+    control_plane.apply([claim(where, "data"), access_point(where, "shared")])
+    functions.apply("files", fileSystemConfigs=[{"arn": "shared", "localMountPath": "/mnt/data"}])
+    await functions.ready("files")
+    report = MountReport(client)
+    report.failed(where, "shared", MountFailure(MountError.CONNECTIVITY, "mount.nfs: No route to host"))
+
+    def failing(status: Object) -> bool:
+        found = condition(status, "FileSystemMounted")
+        return (found.get("reason"), found.get("message")) == (
+            "EFSMountConnectivityError",
+            "mount.nfs: No route to host",
+        )
+
+    await functions.until("files", failing)
+    report.mounted(where, "shared")
+    status = await functions.until("files", lambda status: condition(status, "FileSystemMounted")["status"] == "True")
+    assert condition(status, "Ready")["status"] == "True"
+    point = await client.get(ACCESS_POINTS, "shared", where)
+    assert condition(point["status"], "Ready")["status"] == "True"
+
+
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
         ({"rootDirectory": "/a/../b"}, "rootDirectory has no . and no .. in it"),
         ({"rootDirectory": "a"}, "rootDirectory"),
         ({"posixUser": {"uid": 0, "gid": 0}}, "uid"),
+        ({"posixUser": {"uid": 1, "gid": 1, "secondaryGids": [0]}}, "secondaryGids"),
+        ({"creationInfo": {"ownerUid": 0, "ownerGid": 1, "permissions": "0755"}}, "ownerUid"),
+        ({"creationInfo": {"ownerUid": 1, "ownerGid": 1, "permissions": "rwx"}}, "permissions"),
     ],
 )
 async def test_access_points_that_nobody_could_mount_are_refused(

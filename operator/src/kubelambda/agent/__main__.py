@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _SIGTERM = 15
 _PACKAGES = os.path.realpath(__file__).rpartition("/kubelambda/")[0]
 _RUNTIME_API_PORT = "9001"
+_ROOT_DIRECTORY = "root-directory"  # `ROOT_DIRECTORY_ARGUMENT` of the environment protocol
 
 
 def main() -> None:
@@ -20,6 +21,10 @@ def main() -> None:
     # Process 1 ignores signals that it has no handler for: asked to end while it starts, it would never end.
     _signal.signal(_SIGTERM, lambda *_: os._exit(0))
     sys.path[0] = _PACKAGES
+    if sys.argv[1:2] == [_ROOT_DIRECTORY]:
+        from kubelambda.agent import root_directory  # noqa: PLC0415
+
+        sys.exit(root_directory.main(sys.argv[2:]))
     source, output = os.pipe()
     api_port = int(os.environ.get("KUBELAMBDA_RUNTIME_API_PORT", _RUNTIME_API_PORT))
     kind = os.environ.get("KUBELAMBDA_PRESTART", "")

@@ -39,6 +39,8 @@ LAYER_VERSION_FINALIZER: Final = f"{GROUP}/layer-version"
 """Holds a layer version that functions use."""
 ACCESS_POINT_FINALIZER: Final = f"{GROUP}/access-point"
 """Holds an access point while functions use it."""
+CLAIM_FINALIZER: Final = f"{GROUP}/access-point-claim"
+"""Holds a PersistentVolumeClaim while functions use it through an access point."""
 
 CODE_SIGNING_FINALIZER: Final = f"{GROUP}/code-signing-config"
 """Holds a CodeSigningConfig that functions name."""

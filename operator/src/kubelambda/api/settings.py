@@ -174,6 +174,8 @@ class FileSystemSettings(Model):
 
     require_vpc: bool = False
     """Whether a function with one needs a vpcConfig, as on Lambda (§10.2)."""
+    mount_timeout_seconds: Annotated[float, Field(gt=0)] = 30
+    """How long a pod may take to mount one, before its caller is told so."""
 
 
 class AuthSettings(Model):

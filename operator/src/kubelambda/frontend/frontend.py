@@ -141,7 +141,7 @@ class Frontend:
                 owner_of=passage.lessor,
                 pod=self.caches.pods.items.get,
                 metrics_of=self.owned.metrics_of,
-                killed_by_memory=self.owned.killed_by_memory,
+                why_ended=self.caches.pod_ends.why,
                 elsewhere=self._elsewhere,
             )
         )

@@ -1,18 +1,16 @@
 """The pod of an execution environment: the same template for a pool's Deployment and for pods of their own."""
 
 import json
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kubelambda.api import environment_protocol, labels, limits
 from kubelambda.api.kinds.function import DeployedConfiguration
-from kubelambda.api.kinds.function_mounts import DeployedFileSystem
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings
 from kubelambda.core.environment.pool_identity import PoolIdentity
 from kubelambda.core.environment.shape import GENERIC, Shape
 from kubelambda.core.environment.sizing import Resources, function_resources
-from kubelambda.resources import image_containers
+from kubelambda.resources import file_mounts, image_containers
 
 type Manifest = dict[str, Any]
 
@@ -23,6 +21,7 @@ START_PROBES = 120
 _TMP_MARGIN_MB = 64
 _BANDWIDTH = ("kubernetes.io/ingress-bandwidth", "kubernetes.io/egress-bandwidth")
 """Read by network plugins when they make a pod's network, and never after."""
+
 USER_ID = 993
 """The unprivileged user of every environment image."""
 
@@ -131,14 +130,16 @@ def pod_spec(
     if shape.image:
         containers = image_containers.beside_the_agent(agent, shape.image, resources)
     (function,) = containers["containers"]
-    function["volumeMounts"] += [_file_mount(name, mounted) for name, mounted in _numbered(shape.file_systems)]
+    function["volumeMounts"] += file_mounts.mounts(shape.file_systems)
+    if first := file_mounts.makers(shape.file_systems, agent):
+        containers["initContainers"] = [*first, *containers.get("initContainers", [])]
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_PERIOD_S,
         "securityContext": {
             "runAsNonRoot": True,
-            **_user(shape.file_systems),
+            **file_mounts.user(shape.file_systems, otherwise=USER_ID),
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         **containers,
@@ -155,7 +156,7 @@ def _volumes(shape: Shape) -> list[Manifest]:
         # The agent ends what exceeds it; this is for what no agent sees, and ends the pod a little later.
         {"name": "tmp", "emptyDir": {"sizeLimit": f"{shape.ephemeral_storage_mb + _TMP_MARGIN_MB}Mi"}},
         *({"name": name, "emptyDir": {"sizeLimit": str(size)}} for name, size in own.items()),
-        *({"name": name, "persistentVolumeClaim": _claim(each)} for name, each in _numbered(shape.file_systems)),
+        *file_mounts.volumes(shape.file_systems),
     ]
 
 
@@ -213,31 +214,6 @@ def _readiness(path: str, *, seconds: int) -> Manifest:
 
 def _probe(path: str) -> Manifest:
     return {"httpGet": {"path": path, "port": "control"}}
-
-
-def _user(file_systems: Sequence[DeployedFileSystem]) -> Manifest:
-    """Who everything in the pod is: whom its access point says, else the user of every environment (§10.2)."""
-    uid = next((each.uid for each in file_systems if each.uid is not None), USER_ID)
-    gid = next((each.gid for each in file_systems if each.gid is not None), USER_ID)
-    found: Manifest = {"runAsUser": uid, "runAsGroup": gid, "fsGroup": gid}
-    if file_systems:  # nobody waits until each of a volume's files has been given to the group
-        found["fsGroupChangePolicy"] = "OnRootMismatch"
-    return found
-
-
-def _numbered(file_systems: Sequence[DeployedFileSystem]) -> Iterator[tuple[str, DeployedFileSystem]]:
-    return ((f"files-{number}", mounted) for number, mounted in enumerate(file_systems))
-
-
-def _claim(mounted: DeployedFileSystem) -> Manifest:
-    return {"claimName": mounted.claim} | ({"readOnly": True} if mounted.read_only else {})
-
-
-def _file_mount(name: str, mounted: DeployedFileSystem) -> Manifest:
-    found: Manifest = {"name": name, "mountPath": mounted.mount_path}
-    if mounted.sub_path:
-        found["subPath"] = mounted.sub_path
-    return found | ({"readOnly": True} if mounted.read_only else {})
 
 
 def _downward(name: str, path: str) -> Manifest:

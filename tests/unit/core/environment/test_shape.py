@@ -18,7 +18,7 @@ from kubelambda.core.environment.shape import (
 )
 from kubelambda.core.environment.start_plan import PodSource, start_plan
 
-FILES = DeployedFileSystem(access_point="files", claim="data", mount_path="/mnt/data")
+FILES = DeployedFileSystem(access_point="files", claim="data", mount_path="/mnt/data", secondary_gids=(7,))
 NETWORK = DeployedNetwork(set="0" * 12, subnets=["a"], security_groups=["app"], zones=["zone-b", "zone-a"])
 CONFIGURATION = DeployedConfiguration(
     revision="0123456789abcdef",
@@ -65,10 +65,19 @@ def test_functions_of_different_groups_share_a_shape() -> None:
     assert function_shape(512, network=NETWORK).zones == ("zone-a", "zone-b")
 
 
+def test_environments_run_where_subnets_and_volume_agree() -> None:
+    """Each alone says where, too."""
+    files = FILES.model_copy(update={"zones": ("zone-b", "zone-c")})
+    assert function_shape(512, network=NETWORK, file_systems=[files]).zones == ("zone-b",)
+    assert function_shape(512, file_systems=[files]).zones == ("zone-b", "zone-c")
+    assert function_shape(512, network=NETWORK, file_systems=[FILES]).zones == ("zone-a", "zone-b")
+
+
 def test_operator_and_frontend_find_the_same_shape() -> None:
     """The one in what is written in a status, the other in what it read of it."""
     found = CONFIGURATION.model_copy(update={"ephemeral_storage": 2048, "network": NETWORK, "file_systems": [FILES]})
     assert configured_shape(found) == deployed_shape(found.model_dump(mode="json", by_alias=True)) != GENERIC
+    assert hash(configured_shape(found)) == hash(deployed_shape(found.model_dump(mode="json", by_alias=True)))
     assert deployed_shape(CONFIGURATION.model_dump(mode="json", by_alias=True)) is GENERIC
 
 

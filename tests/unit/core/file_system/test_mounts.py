@@ -6,12 +6,15 @@ import pytest
 
 from kubelambda.api.kinds.access_point import AccessPointSpec
 from kubelambda.api.kinds.function_mounts import FileSystemConfig
+from kubelambda.core.file_system.access_point_arn import access_point_arn, access_point_name
 from kubelambda.core.file_system.mounts import (
     AccessPointFacts,
-    access_point_name,
+    FoundClaim,
     claim_problem,
     deployed_file_systems,
     network_problem,
+    unbound,
+    volume_zones,
 )
 from kubelambda.core.function.observation import Problem
 
@@ -24,6 +27,7 @@ CONFIG = FileSystemConfig(arn="shared", local_mount_path="/mnt/data")
 def test_an_arn_ends_in_the_name(arn: str) -> None:
     """Whatever stands before it."""
     assert access_point_name(arn) == "shared"
+    assert access_point_name(access_point_arn("us-east-1", "123456789012", "shared")) == "shared"
 
 
 def test_the_whole_volume_has_no_sub_path() -> None:
@@ -51,18 +55,67 @@ def test_an_access_point_that_is_not_ready_says_why() -> None:
             "has the access mode ReadWriteOnce",
         ),
         ({"spec": {"accessModes": ["ReadWriteMany"]}, "status": {"phase": "Lost"}}, "has lost its volume"),
+        (
+            {"metadata": {"deletionTimestamp": "now"}, "spec": {"accessModes": ["ReadWriteMany"]}},
+            "is being deleted: nothing new can mount it; it stays until it is not used any more by Function f",
+        ),
     ],
 )
 def test_claims_that_cannot_be_shared(claim: dict[str, Any] | None, said: str) -> None:
     """Each with its own words."""
-    problem = claim_problem("data", claim)
+    problem = claim_problem("data", claim, ["Function f"])
     assert problem is not None
     assert said in problem.message
 
 
 def test_a_claim_that_waits_for_its_first_pod_is_no_problem() -> None:
     """Many classes bind only then."""
-    assert claim_problem("data", {"spec": {"accessModes": ["ReadWriteMany"]}, "status": {"phase": "Pending"}}) is None
+    claim = {"metadata": {}, "spec": {"accessModes": ["ReadWriteMany"]}, "status": {"phase": "Pending"}}
+    assert claim_problem("data", claim) is None
+    assert unbound(claim)
+    assert FoundClaim("data", bound=False).fact[1:3] == ("True", "ClaimUnbound")
+
+
+def affinity(*terms: dict[str, list[str]]) -> dict[str, Any]:
+    """A volume that some nodes can mount."""
+    written = [
+        {"matchExpressions": [{"key": key, "operator": "In", "values": values} for key, values in term.items()]}
+        for term in terms
+    ]
+    return {"spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": written}}}}
+
+
+ZONE = "topology.kubernetes.io/zone"
+
+
+@pytest.mark.parametrize(
+    ("volume", "zones"),
+    [
+        ({"spec": {}}, ()),
+        (affinity({ZONE: ["b", "a"]}), ("a", "b")),
+        (affinity({ZONE: ["a"]}, {ZONE: ["b"]}), ("a", "b")),
+        (affinity({ZONE: ["a"], "kubernetes.io/hostname": ["n"]}), ("a",)),
+        (affinity({ZONE: ["a"]}, {"kubernetes.io/hostname": ["n"]}), ()),
+        (affinity({"failure-domain.beta.kubernetes.io/zone": ["a"]}), ("a",)),
+    ],
+)
+def test_a_volume_says_in_which_zones_it_can_be_mounted(volume: dict[str, Any], zones: tuple[str, ...]) -> None:
+    """Or nothing, when it can be everywhere."""
+    assert volume_zones(volume) == zones
+
+
+def test_a_volume_in_none_of_the_zones_of_the_subnets_cannot_be_mounted() -> None:
+    """One that shares a zone with them can, there."""
+    spec = AccessPointSpec(persistent_volume_claim="data")
+    facts = {"shared": AccessPointFacts(spec, ready=True, message="", zones=("a", "b"))}
+    problem = deployed_file_systems([CONFIG], facts, ["c"])
+    assert isinstance(problem, Problem)
+    assert problem.message == (
+        "AccessPoint shared cannot be mounted: its volume is in a, b, and the function's subnets are in c"
+    )
+    found = deployed_file_systems([CONFIG], facts, ["b", "c"])
+    assert isinstance(found, tuple)
+    assert found[0].zones == ("a", "b")
 
 
 def test_a_vpc_is_needed_where_the_installation_says_so() -> None:

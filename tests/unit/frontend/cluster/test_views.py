@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from kubelambda.frontend.cluster.pod_ends import PodEnds
 from kubelambda.frontend.cluster.views import pod_view
 
 
@@ -37,3 +40,81 @@ def test_a_pod_that_has_said_nothing_yet_is_no_fault() -> None:
     view = pod_view({"metadata": {"uid": "u", "resourceVersion": "1"}})
     assert view is not None
     assert (view.ip, view.ready, view.restarts, view.node) == ("", False, 0, "")
+
+
+MAKER = "root-directory-files-0"
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (
+            {
+                "initContainerStatuses": [
+                    {"name": MAKER, "state": {"terminated": {"exitCode": 1, "message": "denied\n"}}}
+                ]
+            },
+            "its root directory: denied",
+        ),
+        (
+            {
+                "initContainerStatuses": [
+                    {
+                        "name": MAKER,
+                        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                        "lastState": {"terminated": {"exitCode": 1, "message": "denied"}},
+                    }
+                ]
+            },
+            "its root directory: denied",
+        ),
+        (
+            {
+                "containerStatuses": [
+                    {
+                        "name": "environment",
+                        "state": {
+                            "waiting": {
+                                "reason": "CreateContainerConfigError",
+                                "message": "failed to prepare subPath for volumeMount files-0",
+                            }
+                        },
+                    }
+                ]
+            },
+            "failed to prepare subPath for volumeMount files-0",
+        ),
+        ({"initContainerStatuses": [{"name": MAKER, "state": {"terminated": {"exitCode": 0}}}]}, ""),
+        (
+            {
+                "containerStatuses": [
+                    {"name": "environment", "state": {"waiting": {"reason": "ErrImagePull", "message": "mount it"}}}
+                ]
+            },
+            "",
+        ),
+    ],
+)
+def test_why_a_container_has_no_file_system_is_read_out_of_its_state(status: dict[str, Any], said: str) -> None:
+    """What makes its root directory, and what mounts it; nothing else is a matter of file systems."""
+    view = pod_view(pod(**status))
+    assert view is not None
+    assert view.unmounted == said
+
+
+def test_the_end_of_a_pod_is_known_when_it_is_gone() -> None:
+    """Of its memory, or that its node ended it for what it wrote."""
+    ends = PodEnds()
+    message = 'Usage of EmptyDir volume "tmp" exceeds the limit "576Mi". '
+    ends.changed(("team", "full"), pod_view(pod(phase="Failed", reason="Evicted", message=message)))
+    killed = {"name": "environment", "state": {"terminated": {"reason": "OOMKilled"}}}
+    ends.changed(("team", "large"), pod_view(pod(containerStatuses=[killed])))
+    ends.changed(("team", "good"), pod_view(pod(phase="Running")))
+    for name in ("full", "large", "good"):
+        ends.changed(("team", name), None)
+    assert ends.why("team", "full") == (
+        "/tmp holds more than its size (ephemeralStorage): its node ended the environment: "
+        'Usage of EmptyDir volume "tmp" exceeds the limit "576Mi".'
+    )
+    assert ends.why("team", "large") == "Runtime exited with error: signal: killed"
+    assert ends.why("team", "good") == ""

@@ -10,6 +10,19 @@ LAYER_NAME = "[a-zA-Z0-9-_]+"
 LAYER_ARN = rf"arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\d{{12}}:layer:{LAYER_NAME}:[0-9]+"
 LayerVersionName = Annotated[str, Field(pattern=f"^({LAYER_NAME}:[0-9]+|{LAYER_ARN})$", max_length=140)]
 """A version of a layer: `numpy:2` for one of the same namespace, or its ARN."""
+PosixId = Annotated[int, Field(ge=1, le=4_294_967_294)]
+"""A user or group; not 0, which Pod Security forbids to environments and to whatever prepares them."""
+
+
+class CreationInfo(Model):
+    """The owner and the mode that a root directory is made with."""
+
+    owner_uid: PosixId
+    """User that it belongs to."""
+    owner_gid: PosixId
+    """Group that it belongs to."""
+    permissions: Annotated[str, Field(pattern="^[0-7]{3,4}$")]
+    """Its mode in octal digits, as "0755"."""
 
 
 class FileSystemConfig(Model):
@@ -53,3 +66,9 @@ class DeployedFileSystem(Model):
     """User that the function is, for all that it does."""
     gid: int | None = None
     """Group of that user."""
+    secondary_gids: tuple[int, ...] = ()
+    """Further groups of that user."""
+    creation: CreationInfo | None = None
+    """Who gets the folder when it is made."""
+    zones: tuple[str, ...] = ()
+    """Zones that its volume can be mounted in; none: all of them."""

@@ -1,4 +1,4 @@
-"""Reconciles an AccessPoint: says whether environments can mount its claim, and stays while they do."""
+"""Reconciles an AccessPoint: says whether environments can mount its claim, and keeps both while they do."""
 
 import random
 from collections.abc import Iterable
@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from kubelambda.api import labels
 from kubelambda.api.kinds.access_point import AccessPointSpec, AccessPointStatus
 from kubelambda.controllers.file_system.access_point_facts import WATCHED_ACCESS_POINTS
+from kubelambda.controllers.file_system.claims import keep_claims, look_at
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
 from kubelambda.controllers.machinery import changes, recorder
@@ -18,10 +19,10 @@ from kubelambda.controllers.machinery.declaration import Change, Controller, Fol
 from kubelambda.controllers.machinery.finalizers import hold
 from kubelambda.controllers.machinery.object_status import apply_status, read_status
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
-from kubelambda.core.file_system.mounts import AccessPointFacts, claim_problem, decide_access_point
+from kubelambda.core.file_system.mounts import MOUNTED, AccessPointFacts, FoundClaim, decide_access_point
 from kubelambda.core.function.observation import Problem, invalid_spec
 from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import ACCESS_POINTS, PERSISTENT_VOLUME_CLAIMS
+from kubelambda.kube.resources import ACCESS_POINTS
 
 KIND = "AccessPoint"
 LOOK_AGAIN_MAX_S = 15.0
@@ -32,27 +33,46 @@ CHECK_S = 120.0
 
 async def reconcile(context: Context, key: Key) -> Outcome:
     """One AccessPoint."""
+    known = context.cluster[WATCHED_ACCESS_POINTS].get(key.namespace, key.name)
     body = await context.client.find(ACCESS_POINTS, key.name, key.namespace)
     if body is None:
         changes.forget(context, WATCHED_ACCESS_POINTS, key.namespace, key.name, by=key)
+        await keep_claims(context, key.namespace, known.held if known is not None else ())
         return None
     await changes.observe(context, WATCHED_ACCESS_POINTS, body, by=key)
     terminating = "deletionTimestamp" in body["metadata"]
     users = tuple(sorted(_users(context.cluster, key)))
+    before = _own_part(read_status(AccessPointStatus, body))
+    named = (body["spec"].get("persistentVolumeClaim"), *before.held_claims)
+    held = await keep_claims(context, key.namespace, [name for name in named if name])
     body = await hold(context, ACCESS_POINTS, body, labels.ACCESS_POINT_FINALIZER, held=bool(users))
     if terminating and not users:
         return None
-    before = read_status(AccessPointStatus, body)
-    problem = await _problem(context, key, body)
-    holders = users if terminating else ()
-    status = decide_access_point(before, body["metadata"]["generation"], problem, datetime.now(UTC), holders)
+    found = await _look(context, key, body)
+    status = decide_access_point(
+        before,
+        body["metadata"]["generation"],
+        found,
+        datetime.now(UTC),
+        holders=users if terminating else (),
+        held=held,
+    )
     if status != before:
         after = await apply_status(context, ACCESS_POINTS, body, status)
         await changes.observe(context, WATCHED_ACCESS_POINTS, after, by=key)
         await recorder.record_transition(context.client, ACCESS_POINTS, body, before.conditions, status.conditions)
-    if problem is not None and problem.terminal:
-        return None
-    return BackOff(LOOK_AGAIN_MAX_S) if problem else CHECK_S * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+    return _next_look(found)
+
+
+def _next_look(found: FoundClaim | Problem) -> Outcome:
+    if isinstance(found, Problem):
+        return None if found.terminal else BackOff(LOOK_AGAIN_MAX_S)
+    return CHECK_S * random.uniform(0.8, 1.2) if found.bound else BackOff(LOOK_AGAIN_MAX_S)  # noqa: S311 - jitter
+
+
+def _own_part(status: AccessPointStatus) -> AccessPointStatus:
+    """The status without what frontends write."""
+    return status.model_copy(update={"conditions": [each for each in status.conditions if each.type != MOUNTED]})
 
 
 def _users(cluster: Cluster, key: Key) -> Iterable[str]:
@@ -65,13 +85,12 @@ def _users(cluster: Cluster, key: Key) -> Iterable[str]:
             yield f"FunctionVersion {name}"
 
 
-async def _problem(context: Context, key: Key, body: Object) -> Problem | None:
+async def _look(context: Context, key: Key, body: Object) -> FoundClaim | Problem:
     try:
         spec = AccessPointSpec.model_validate(body["spec"])
     except ValidationError as error:
         return invalid_spec(error)
-    claim = await context.client.find(PERSISTENT_VOLUME_CLAIMS, spec.persistent_volume_claim, key.namespace)
-    return claim_problem(spec.persistent_volume_claim, claim)
+    return await look_at(context, key.namespace, spec.persistent_volume_claim)
 
 
 def _itself(change: Change[AccessPointFacts]) -> Iterable[Key]:
@@ -79,10 +98,10 @@ def _itself(change: Change[AccessPointFacts]) -> Iterable[Key]:
 
 
 def _used(change: Change[FunctionFacts] | Change[VersionFacts]) -> Iterable[Key]:
-    """Those that a function or version began to use, or uses no more."""
-    before = change.before.access_points if change.before is not None else ()
-    after = change.after.access_points if change.after is not None else ()
-    for name in set(before) ^ set(after):
+    """Those that a function or version began to use, or uses no more, or of which it mounts another claim."""
+    before, after = (set(each.access_points) if each is not None else set() for each in (change.before, change.after))
+    moved = len({each.claims for each in change.either}) > 1
+    for name in before | after if moved else before ^ after:
         yield Key(KIND, change.namespace, name)
 
 

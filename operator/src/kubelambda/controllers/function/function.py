@@ -10,6 +10,7 @@ from functools import partial
 
 from pydantic import ValidationError
 
+from kubelambda.api.conditions import Condition
 from kubelambda.api.kinds.deployed_signing import DeployedSigning
 from kubelambda.api.kinds.function import DeployedCode, FunctionSpec, FunctionStatus, PackageType
 from kubelambda.api.kinds.function_image import IMAGE_RUNTIME, DeployedImage
@@ -128,6 +129,8 @@ async def _observe(
     layers: tuple[DeployedLayer, ...] | Problem = ()
     file_systems: tuple[DeployedFileSystem, ...] | Problem = ()
     signing: DeployedSigning | Problem | None = None
+    mounted: Condition | None = None
+    network = function_network.network_of(context, key.namespace, spec)
     if isinstance(spec, FunctionSpec):
         ask = partial(keys_of, context.settings, context.key)
         missing = await references.missing(context.client, ask, key.namespace, spec.environment)
@@ -145,8 +148,8 @@ async def _observe(
         signing = await function_signing.signing_of(
             memory.code, context, key, spec, account=account, code=code, layers=layers, before=before.deployed
         )
-        file_systems = function_mounts.file_systems_of(context, key, spec)
-    network = function_network.network_of(context, key.namespace, spec)
+        file_systems = function_mounts.file_systems_of(context, key, spec, network)
+        mounted = function_mounts.mounted_before(context, key, spec)
     return Observation(
         name=key.name,
         generation=body["metadata"]["generation"],
@@ -164,6 +167,7 @@ async def _observe(
         file_systems=file_systems,
         signing=signing,
         bandwidth_mbit=_bandwidth(context, spec),
+        mounted=mounted,
     )
 
 

@@ -2,19 +2,24 @@
 
 from collections.abc import Iterable
 
+from kubelambda.api.conditions import Condition
 from kubelambda.api.kinds.function import FunctionSpec
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem
+from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.controllers.file_system.access_point_facts import WATCHED_ACCESS_POINTS
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change
 from kubelambda.controllers.machinery.work_queue import Key
+from kubelambda.core.file_system.access_point_arn import access_point_name
 from kubelambda.core.file_system.mounts import AccessPointFacts, deployed_file_systems, network_problem
 from kubelambda.core.function.observation import Problem
 
 
-def file_systems_of(context: Context, key: Key, spec: FunctionSpec) -> tuple[DeployedFileSystem, ...] | Problem:
-    """The file systems to mount, or why they cannot be."""
+def file_systems_of(
+    context: Context, key: Key, spec: FunctionSpec, network: DeployedNetwork | Problem | None
+) -> tuple[DeployedFileSystem, ...] | Problem:
+    """The file systems to mount, or why they cannot be. `network` is where the function's vpcConfig puts it."""
     if not spec.file_system_configs:
         return ()
     problem = network_problem(
@@ -23,7 +28,16 @@ def file_systems_of(context: Context, key: Key, spec: FunctionSpec) -> tuple[Dep
     if problem is not None:
         return problem
     known = dict(context.cluster[WATCHED_ACCESS_POINTS].within(key.namespace))
-    return deployed_file_systems(spec.file_system_configs, known)
+    zones = network.zones if isinstance(network, DeployedNetwork) else []
+    return deployed_file_systems(spec.file_system_configs, known, zones)
+
+
+def mounted_before(context: Context, key: Key, spec: FunctionSpec) -> Condition | None:
+    """Whether environments could mount its access point, where that was tried; of several, the first that failed."""
+    known = context.cluster[WATCHED_ACCESS_POINTS]
+    points = (known.get(key.namespace, access_point_name(each.arn)) for each in spec.file_system_configs)
+    told = [point.mounted for point in points if point is not None and point.mounted is not None]
+    return min(told, key=lambda condition: condition.status, default=None)
 
 
 def users_of_access_point(change: Change[AccessPointFacts]) -> Iterable[Key]:

@@ -29,6 +29,8 @@ class VersionFacts:
     """Their ARNs."""
     access_points: tuple[str, ...]
     """Names of the AccessPoints that it mounts."""
+    claims: tuple[str, ...]
+    """PersistentVolumeClaims that it mounts."""
     code_sha256: str | None
     """The same as Lambda writes it."""
     runtime: str | None
@@ -65,6 +67,7 @@ def version_facts(body: Object) -> VersionFacts:
         layers=tuple(layer["sha256"] for layer in deployed.get("layers") or ()),
         layer_arns=tuple(intern(layer["arn"]) for layer in deployed.get("layers") or ()),
         access_points=tuple(each["accessPoint"] for each in deployed.get("fileSystems") or ()),
+        claims=tuple(each["claim"] for each in deployed.get("fileSystems") or ()),
         code_sha256=status.get("codeSha256"),
         runtime=intern(deployed["runtime"]) if deployed.get("runtime") else None,
         pool=PoolIdentity(intern(deployed["runtime"]), deployed_shape(deployed)) if deployed.get("runtime") else None,

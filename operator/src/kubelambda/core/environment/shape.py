@@ -72,11 +72,17 @@ def function_shape(
         max(ephemeral_storage_mb, limits.EPHEMERAL_STORAGE_MIN_MB),
         tuple(file_systems),
         network is not None,
-        tuple(sorted(network.zones)) if network else (),
+        _zones([network.zones if network else (), *(each.zones for each in file_systems)]),
         image,
         bandwidth_mbit,
     )
     return GENERIC if found == GENERIC else found
+
+
+def _zones(required: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Where all that ask for zones agree."""
+    sets = [set(zones) for zones in required if zones]
+    return tuple(sorted(set.intersection(*sets))) if sets else ()
 
 
 def configured_shape(configuration: DeployedConfiguration) -> Shape:

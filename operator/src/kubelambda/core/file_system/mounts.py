@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from kubelambda.api.conditions import Fact, conditions_of, merge
+from kubelambda.api.conditions import Condition, Fact, conditions_of, merge
 from kubelambda.api.kinds.access_point import AccessPointSpec, AccessPointStatus
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, FileSystemConfig
 from kubelambda.api.reasons import Reason
+from kubelambda.core.file_system.access_point_arn import access_point_name
 from kubelambda.core.function.observation import Problem
 
+MOUNTED = "Mounted"
+"""Condition of an AccessPoint: whether an environment could mount it. Frontends write it, and nobody else."""
 _SHARED = "ReadWriteMany"
+_ZONES = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +26,38 @@ class AccessPointFacts:
     ready: bool
     message: str
     """What its Ready condition says."""
+    zones: tuple[str, ...] = ()
+    """Zones that its volume can be mounted in; none: all of them, as far as anybody knows."""
+    mounted: Condition | None = None
+    """Whether an environment could mount it, where that was tried."""
+    held: tuple[str, ...] = ()
+    """Claims that are held for it."""
 
 
-def access_point_name(arn: str) -> str:
-    """Name of the AccessPoint that a function names by `arn`, which may be the name alone."""
-    return arn.replace(":", "/").rpartition("/")[2]
+@dataclass(frozen=True, slots=True)
+class FoundClaim:
+    """A claim that environments can mount."""
+
+    name: str
+    bound: bool
+    zones: tuple[str, ...] = ()
+    """Zones of its volume; none: all of them, or not known yet."""
+
+    @property
+    def fact(self) -> Fact:
+        """What the Ready condition says."""
+        if self.bound:
+            return "Ready", "True", Reason.FILE_SYSTEM_READY, "functions can mount it"
+        text = f"PersistentVolumeClaim {self.name} has no volume yet: it gets one with the first environment, or never"
+        return "Ready", "True", Reason.CLAIM_UNBOUND, text
 
 
 def deployed_file_systems(
-    configs: Sequence[FileSystemConfig], access_points: Mapping[str, AccessPointFacts]
+    configs: Sequence[FileSystemConfig],
+    access_points: Mapping[str, AccessPointFacts],
+    zones: Sequence[str] = (),
 ) -> tuple[DeployedFileSystem, ...] | Problem:
-    """What environments mount; `access_points` are those of the function's namespace."""
+    """What environments mount; `access_points` are those of the function's namespace, `zones` those of its subnets."""
     found = []
     for config in configs:
         name = access_point_name(config.arn)
@@ -41,7 +66,13 @@ def deployed_file_systems(
             return Problem(Reason.FILE_SYSTEM_UNAVAILABLE, f"AccessPoint {name} does not exist")
         if not known.ready:
             return Problem(Reason.FILE_SYSTEM_UNAVAILABLE, f"AccessPoint {name} cannot be mounted: {known.message}")
-        found.append(_deployed(name, config, known.spec))
+        if zones and known.zones and not set(zones) & set(known.zones):
+            text = (
+                f"AccessPoint {name} cannot be mounted: its volume is in {', '.join(known.zones)}, and the function's "
+                f"subnets are in {', '.join(zones)}"
+            )
+            return Problem(Reason.OTHER_ZONE, text)
+        found.append(_deployed(name, config, known))
     return tuple(found)
 
 
@@ -54,7 +85,8 @@ def network_problem(configs: Sequence[FileSystemConfig], *, closed: bool, requir
     return Problem(Reason.VPC_REQUIRED, text, terminal=True)
 
 
-def _deployed(name: str, config: FileSystemConfig, spec: AccessPointSpec) -> DeployedFileSystem:
+def _deployed(name: str, config: FileSystemConfig, facts: AccessPointFacts) -> DeployedFileSystem:
+    spec = facts.spec
     return DeployedFileSystem(
         access_point=name,
         claim=spec.persistent_volume_claim,
@@ -63,11 +95,14 @@ def _deployed(name: str, config: FileSystemConfig, spec: AccessPointSpec) -> Dep
         read_only=spec.read_only,
         uid=spec.posix_user.uid if spec.posix_user else None,
         gid=spec.posix_user.gid if spec.posix_user else None,
+        secondary_gids=tuple(spec.posix_user.secondary_gids) if spec.posix_user else (),
+        creation=spec.creation_info,
+        zones=facts.zones,
     )
 
 
-def claim_problem(name: str, claim: Mapping[str, Any] | None) -> Problem | None:
-    """Why the PersistentVolumeClaim `name` cannot be shared by environments.
+def claim_problem(name: str, claim: Mapping[str, Any] | None, users: Sequence[str] = ()) -> Problem | None:
+    """Why the PersistentVolumeClaim `name` cannot be shared by environments. `users` hold it.
 
     One that is not bound yet is no problem: many are bound only when the first pod wants them.
     """
@@ -79,17 +114,58 @@ def claim_problem(name: str, claim: Mapping[str, Any] | None) -> Problem | None:
         return Problem(Reason.CLAIM_NOT_SHARED, text)
     if (claim.get("status") or {}).get("phase") == "Lost":
         return Problem(Reason.CLAIM_LOST, f"PersistentVolumeClaim {name} has lost its volume")
+    if "deletionTimestamp" in claim["metadata"]:
+        text = f"PersistentVolumeClaim {name} is being deleted: nothing new can mount it"
+        held = f"; it stays until it is not used any more by {', '.join(users)}" if users else ""
+        return Problem(Reason.CLAIM_TERMINATING, text + held)
     return None
 
 
+def unbound(claim: Mapping[str, Any] | None) -> bool:
+    """Whether a claim waits for a volume."""
+    return claim is not None and (claim.get("status") or {}).get("phase") == "Pending"
+
+
+def volume_zones(volume: Mapping[str, Any]) -> tuple[str, ...]:
+    """Zones in which a PersistentVolume can be mounted, sorted; none when it is bound to no zone."""
+    affinity = ((volume.get("spec") or {}).get("nodeAffinity") or {}).get("required") or {}
+    terms = affinity.get("nodeSelectorTerms") or []
+    found = [_term_zones(term) for term in terms]
+    if not all(found):  # one of them allows every zone
+        return ()
+    return tuple(sorted(set().union(*found)))
+
+
+def _term_zones(term: Mapping[str, Any]) -> set[str]:
+    expressions = term.get("matchExpressions") or []
+    sets = [set(each["values"]) for each in expressions if each["key"] in _ZONES and each["operator"] == "In"]
+    return set.intersection(*sets) if sets else set()
+
+
 def decide_access_point(
-    before: AccessPointStatus, generation: int, problem: Problem | None, now: datetime, holders: Sequence[str] = ()
+    before: AccessPointStatus,
+    generation: int,
+    found: FoundClaim | Problem,
+    now: datetime,
+    *,
+    holders: Sequence[str] = (),
+    held: Sequence[str] = (),
 ) -> AccessPointStatus:
-    """The status to report; `holders` keep it from being deleted, when somebody wants that."""
-    ready: Fact = ("Ready", "True", Reason.FILE_SYSTEM_READY, "functions can mount it")
-    told = [ready] if problem is None else problem.facts
+    """The status to report: our part of it, without what frontends say.
+
+    `holders` keep the object from being deleted, when somebody wants that; `held` are the claims that are held for it.
+    """
+    if isinstance(found, Problem):
+        told, zones = found.facts, before.zones
+    else:
+        told, zones = [found.fact], list(found.zones)
     if holders:
         text = f"in use by {', '.join(holders)}: it goes when they mount it no more"
         told.append(("DeletionRefused", "True", Reason.IN_USE, text))
     conditions = conditions_of(told, now, generation=generation)
-    return AccessPointStatus(observed_generation=generation, conditions=merge(before.conditions, conditions))
+    return AccessPointStatus(
+        observed_generation=generation,
+        zones=zones,
+        held_claims=sorted(held),
+        conditions=merge(before.conditions, conditions),
+    )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from kubelambda.api.conditions import Fact
+from kubelambda.api.conditions import Condition, Fact
 from kubelambda.api.kinds.deployed_signing import DeployedSigning
 from kubelambda.api.kinds.function import DeployedCode, FunctionSpec, FunctionStatus
 from kubelambda.api.kinds.function_image import DeployedImage
@@ -60,6 +60,8 @@ class Observation:
     url: str | None = None
     """Its HTTP address, where it has one."""
     file_systems: tuple[DeployedFileSystem, ...] | Problem = ()
+    mounted: Condition | None = None
+    """Whether environments could mount them, where that was tried."""
     signing: DeployedSigning | Problem | None = None
     """What the signatures say; None of a function without a code signing configuration."""
     bandwidth_mbit: int | None = None

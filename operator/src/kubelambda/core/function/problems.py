@@ -166,6 +166,16 @@ def file_systems_mount(observed: Observation) -> Finding | None:
             return Finding("FileSystemReady", "True", Reason.FILE_SYSTEM_READY, text)
 
 
+def file_systems_were_mounted(observed: Observation) -> Finding | None:
+    """What became of the last mount. A function whose file system comes back needs no new deployment."""
+    found = observed.mounted
+    if found is None:
+        return None
+    known = found.reason in Reason
+    reason = Reason(found.reason) if known else Reason.FILE_SYSTEM_UNAVAILABLE
+    return Finding("FileSystemMounted", found.status, reason, found.message, only_told=True)
+
+
 def concurrency_is_granted(observed: Observation) -> Finding | None:
     """The reservation; one that is refused keeps nothing from running."""
     kind, grant = "ConcurrencyGranted", observed.grant
@@ -188,6 +198,7 @@ CHECKS: tuple[Check, ...] = (
     layers_fit,
     code_is_signed,
     file_systems_mount,
+    file_systems_were_mounted,
     concurrency_is_granted,
 )
 """In the order in which a person would want to hear of them."""

@@ -9,6 +9,7 @@ NOT_OF_ENVIRONMENTS: Final[dict[str, Any]] = {
     "signing": True,
     "bandwidth_mbit": True,
     "code": {"source": True, "resolved": True},
+    "file_systems": {"__all__": {"zones": True}},
 }
 """Fields of a deployed configuration that environments know nothing of: a change of them replaces none."""
 

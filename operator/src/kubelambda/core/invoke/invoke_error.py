@@ -12,6 +12,10 @@ _CAPITAL = {
     "InvalidRuntimeException",
     "ResourceNotReadyException",
     "RecursiveInvocationException",
+    "EFSMountFailureException",
+    "EFSMountConnectivityException",
+    "EFSMountTimeoutException",
+    "EFSIOException",
 }
 
 
@@ -138,7 +142,7 @@ def sandbox_failure(request_id: str, message: str) -> bytes:
     return json.dumps({"errorType": "Sandbox.Failure", "errorMessage": text}).encode()
 
 
-def out_of_memory(request_id: str) -> bytes:
-    """Function error of an environment that the kernel killed (§3.2)."""
-    text = f"RequestId: {request_id} Error: Runtime exited with error: signal: killed"
+def environment_ended(request_id: str, why: str) -> bytes:
+    """Function error of an environment that its kernel or its node ended for what it used (§3.2)."""
+    text = f"RequestId: {request_id} Error: {why}"
     return json.dumps({"errorType": "Runtime.ExitError", "errorMessage": text}).encode()

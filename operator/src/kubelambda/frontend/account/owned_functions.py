@@ -59,7 +59,7 @@ class OwnedFunctions:
         self._silence = Silence(caches, key, self._present)
         order = DeletionOrder(client)
         self._surroundings = Surroundings(
-            self.killed_by_memory, elsewhere, self._silence.suspect_node_of, order.first_to_end, leasing.grants
+            caches.pod_ends.why, elsewhere, self._silence.suspect_node_of, order.first_to_end, leasing.grants
         )
         self._dispatchers: defaultdict[Name, dict[str, Dispatcher]] = defaultdict(dict)
         self._function_metrics: dict[Name, FunctionMetrics] = {}
@@ -280,8 +280,3 @@ class OwnedFunctions:
         if found is None:
             found = self._function_metrics[name] = self._metrics.function(*name)
         return found
-
-    def killed_by_memory(self, namespace: str, pod: str) -> bool:
-        """Whether Kubernetes says of a pod that the kernel killed it for its memory."""
-        found = self._caches.pods.items.get((namespace, pod))
-        return found is not None and found.out_of_memory

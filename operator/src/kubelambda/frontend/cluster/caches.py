@@ -8,6 +8,7 @@ from kubelambda.api import labels
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.callers.access_key_directory import AccessKeyDirectory
 from kubelambda.frontend.cluster import views
+from kubelambda.frontend.cluster.pod_ends import PodEnds
 from kubelambda.frontend.cluster.published import Published
 from kubelambda.frontend.cluster.url_directory import UrlDirectory
 from kubelambda.frontend.cluster.views import AliasView, FunctionView, NamespaceView, PodView
@@ -64,6 +65,7 @@ class Caches:
         self.urls = UrlDirectory()
         self.aliases = Reflector(client, ALIASES, views.alias_view, on_change=self._alias_changed)
         self.namespaces = Reflector(client, NAMESPACES, views.namespace_view, on_change=self._namespace_changed)
+        self.pod_ends = PodEnds()
         self.pods = Reflector(client, PODS, views.pod_view, on_change=self._pod_changed, label_selector=_ENVIRONMENTS)
         self.pools = Reflector(
             client, DEPLOYMENTS, views.pool_view, on_change=lambda *_: None, label_selector=labels.POOL
@@ -153,6 +155,7 @@ class Caches:
             self._pools[name[0], after.pool][name[1]] = None
             if after.ready:
                 self._wake("pool", (name[0], after.pool))
+        self.pod_ends.changed(name, after)
         self._wake("pod", name)
         self._on_pod(name, before, after)
 

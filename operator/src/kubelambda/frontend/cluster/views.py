@@ -15,6 +15,7 @@ from kubelambda.core.invoke.routing import LATEST, AliasRoute
 from kubelambda.core.invoke.url_address import url_id
 from kubelambda.core.invoke.url_cors import CorsRules, cors_rules
 from kubelambda.core.network.endpoint_policy import EndpointRule, endpoint_rules
+from kubelambda.frontend.cluster import pod_trouble
 
 _IMAGE_REFUSED = ("ImagePullBackOff", "InvalidImageName")
 
@@ -49,6 +50,8 @@ class FunctionView:
     """Its resource policy, with those of its versions and aliases."""
     url: UrlView | None = None
     """Its HTTP address."""
+    state_reason_code: str = ""
+    """Lambda's word for why it cannot be invoked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,12 @@ class PodView:
     """Why it is not initialized, where that was tried."""
     image_refused: str = ""
     """Why its node has not got the image of its container, and waits before it asks again."""
+    unscheduled: str = ""
+    """Why no node takes it."""
+    unmounted: str = ""
+    """Why a container of it cannot have its file system."""
+    evicted: str = ""
+    """Why its node has ended it."""
 
 
 def function_view(body: dict[str, Any]) -> FunctionView | None:
@@ -170,6 +179,7 @@ def function_view(body: dict[str, Any]) -> FunctionView | None:
         uid=body["metadata"]["uid"],
         state=status.get("state", "Pending"),
         state_reason=status.get("stateReason", ""),
+        state_reason_code=intern(status.get("stateReasonCode", "")),
         reserved=status.get("reservedConcurrentExecutions"),
         deployed=DeployedConfiguration.model_validate(deployed, extra="ignore") if deployed else None,
         url=_url(body),
@@ -302,6 +312,9 @@ def pod_view(body: dict[str, Any]) -> PodView | None:
         provisioned=annotations.get(labels.PROVISIONED) or found.get(labels.PROVISIONED, ""),
         init_failure=annotations.get(labels.INIT_FAILURE_MESSAGE, ""),
         image_refused=waiting.get("message", "") if waiting.get("reason") in _IMAGE_REFUSED else "",
+        unscheduled=pod_trouble.unscheduled(status),
+        unmounted=pod_trouble.unmounted(status),
+        evicted=pod_trouble.evicted(status),
     )
 
 

@@ -12,6 +12,7 @@ from kubelambda.frontend.cold_start.archive_cache import Archives
 from kubelambda.frontend.cold_start.claiming import Claiming, TakenPod
 from kubelambda.frontend.cold_start.creation import Creation
 from kubelambda.frontend.cold_start.held_pods import HeldPods
+from kubelambda.frontend.cold_start.mounting import Mounting
 from kubelambda.frontend.cold_start.network_joining import NetworkJoining
 from kubelambda.frontend.cold_start.pod_deletion import PodDeletions
 from kubelambda.frontend.cold_start.resizer import Resizer
@@ -58,6 +59,7 @@ class Starter:
         self.held = HeldPods(archives, key, self._claiming.idle)
         self._creation = Creation(client, caches, settings, key)
         self._network = NetworkJoining(client, settings.network)
+        self._mounting = Mounting(client, caches, settings)
         self._under_way: set[str] = set()
         self._tasks = BackgroundTasks()
 
@@ -75,9 +77,10 @@ class Starter:
             taken = taken or self._take(target, plan)
             try:
                 if taken is None:
-                    return await self._create(target, plan, prepared, watcher)
-                pod, taken = taken, None
-                return await self._claim(target, plan, prepared, pod, watcher)
+                    started = await self._create(target, plan, prepared, watcher)
+                else:
+                    pod, taken = taken, None
+                    started = await self._claim(target, plan, prepared, pod, watcher)
             except _PoolPodAppeared as appeared:
                 taken = appeared.pod
             except Taken:
@@ -85,6 +88,10 @@ class Starter:
             except TooSmall as error:
                 log.info("function %s/%s gets a pod of its own: %s", target.namespace, target.name, error)
                 plan = self._plan(target, own_pod=True)
+            else:
+                if started is not None:
+                    self._mounting.mounted(target, plan.pool.shape)
+                return started
 
     async def prepare(self, target: Target) -> Prepared:
         """What has to be fetched for an environment. Raises `NotStarted`, or `StartFailed` when something lacks."""
@@ -200,7 +207,8 @@ class Starter:
             name, uid = await self._creation.create(target, plan.pool)
             self._under_way.add(uid)
             try:
-                ip = await self._creation.address(target, name, plan.pool, lambda: self._prefer_pool(target, plan))
+                address = self._creation.address(target, name, plan.pool, lambda: self._prefer_pool(target, plan))
+                ip = await self._mounting.over(target, plan.pool.shape, name, address)
             except BaseException:
                 self._discard(target, name, uid)
                 raise
@@ -208,8 +216,8 @@ class Starter:
             slots.release(target.namespace, ticket)
         try:
             pod = AgentAddress(name, uid, ip)
-            await self._specializer.dial(ip, self._settings.environments.start_timeout_seconds)
             seconds = self._settings.environments.start_timeout_seconds
+            await self._mounting.over(target, plan.pool.shape, name, self._specializer.dial(ip, seconds))
             await self._network.join(target, pod, seconds, lambda: self._image_refused(target, name))
             started = await self._specializer.specialize(target, prepared, pod, watcher)
         except Taken as error:  # it was made for this function: nobody else can have it

@@ -300,8 +300,8 @@ class Dispatcher:
 
     async def _explain(self, environment: EnvironmentHandle, invocation: Invocation, end: EnvironmentEnd) -> None:
         """Answers with what ended the environment."""
-        killed = partial(self._surroundings.killed_by_memory, self.target.namespace, environment.pod)
-        invocation.function_error(await sudden_end.error_of(invocation, end, killed))
+        why = partial(self._surroundings.why_ended, self.target.namespace, environment.pod)
+        invocation.function_error(await sudden_end.error_of(invocation, end, why))
         self.environments.drop(environment, 0)
         self._execute(self.placement.lost(environment.id, time.monotonic()))
 

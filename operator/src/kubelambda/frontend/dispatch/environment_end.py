@@ -27,8 +27,8 @@ class EnvironmentEnd:
     text: str
 
     @property
-    def may_be_memory(self) -> bool:
-        """Whether the kernel may have killed it for its memory, of which Kubernetes tells a moment later."""
+    def may_be_pod(self) -> bool:
+        """Whether kernel or node may have ended it for what it used, of which Kubernetes tells a moment later."""
         return self.cause is EndCause.CLOSED
 
     @property

@@ -56,7 +56,8 @@ class Neighbourhood:
     pod: Callable[[Name], PodView | None]
     """A pod as Kubernetes describes it."""
     metrics_of: Callable[[Name], FunctionMetrics]
-    killed_by_memory: Callable[[str, str], bool]
+    why_ended: Callable[[str, str], str]
+    """What Kubernetes says of the end of a pod."""
     elsewhere: Callable[[Invocation], None]
     """Takes an invocation that reached nobody."""
 
@@ -204,8 +205,8 @@ class LeasedEnvironments:
         self._tasks.start(self._explain(place, invocation, end))
 
     async def _explain(self, place: _Place, invocation: Invocation, end: EnvironmentEnd) -> None:
-        killed = partial(self.around.killed_by_memory, place.target.namespace, place.handle.pod)
-        error = await sudden_end.error_of(invocation, end, killed)
+        why = partial(self.around.why_ended, place.target.namespace, place.handle.pod)
+        error = await sudden_end.error_of(invocation, end, why)
         outcome = Outcome.LOST if end.may_be_node else Outcome.REFUSED
         self._end(place, place.running, outcome, lambda: invocation.function_error(error))
 

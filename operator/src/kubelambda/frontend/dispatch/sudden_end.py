@@ -8,16 +8,16 @@ from kubelambda.core.invoke import invoke_error
 from kubelambda.frontend.dispatch.environment_end import EnvironmentEnd
 from kubelambda.frontend.dispatch.invocation import Invocation
 
-_OOM_WAIT_S = 1.0
+_WAIT_S = 1.0
 
 
-async def error_of(invocation: Invocation, end: EnvironmentEnd, killed_by_memory: Callable[[], bool]) -> bytes:
-    """The function error. Kubernetes needs a moment to say that it was the memory."""
-    deadline = time.monotonic() + _OOM_WAIT_S
-    killed = False
-    while not killed and time.monotonic() < deadline and end.may_be_memory:
+async def error_of(invocation: Invocation, end: EnvironmentEnd, why_ended: Callable[[], str]) -> bytes:
+    """The function error. Kubernetes needs a moment to say that it was the memory, or /tmp."""
+    deadline = time.monotonic() + _WAIT_S
+    why = ""
+    while not why and time.monotonic() < deadline and end.may_be_pod:
         await asyncio.sleep(0.1)
-        killed = killed_by_memory()
-    if killed:
-        return invoke_error.out_of_memory(invocation.id)
+        why = why_ended()
+    if why:
+        return invoke_error.environment_ended(invocation.id, why)
     return invoke_error.sandbox_failure(invocation.id, end.text)

@@ -11,8 +11,8 @@ from kubelambda.frontend.dispatch.lease_grants import LeaseGrants
 class Surroundings:
     """What a dispatcher asks of the frontend around it."""
 
-    killed_by_memory: Callable[[str, str], bool]
-    """Whether Kubernetes says of a pod that the kernel killed it for its memory."""
+    why_ended: Callable[[str, str], str]
+    """What Kubernetes says of the end of a pod: its memory, or that its node ended it; empty when nothing."""
     elsewhere: Callable[[Invocation], None]
     """Takes an invocation that reached nobody, to whoever runs the function now."""
     silent_node: Callable[[str, str], None]

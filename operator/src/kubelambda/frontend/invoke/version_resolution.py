@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from kubelambda.core.file_system import mount_failure
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.core.invoke.routing import LATEST, is_alias
@@ -37,5 +38,8 @@ def resolve(
 def not_invocable(view: FunctionView | VersionView) -> InvokeError:
     """Why nothing of the function or version can run."""
     if view.state == "Failed":
+        code = view.state_reason_code if isinstance(view, FunctionView) else ""
+        if (refusal := mount_failure.never_mounted(code, view.state_reason)) is not None:
+            return refusal
         return invoke_error.not_ready(f"The function is in state Failed: {view.state_reason}")
     return invoke_error.state_conflict(view.state)
