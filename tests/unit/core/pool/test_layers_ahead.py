@@ -48,4 +48,5 @@ def test_the_environment_that_suits_best_is_taken() -> None:
     suits = [rank(ONE, ONE, whole=True), rank(ONE, ONE, whole=False), rank((), ONE, whole=True)]
     suits += [rank(TWO, ONE, whole=True), rank(TWO, ONE, whole=False)]
     assert suits == sorted(set(suits))
-    assert rank((), (), whole=True) < rank(ONE, (), whole=True) < rank(ONE, (), whole=False)
+    assert suits[0] == 0
+    assert 0 == rank((), (), whole=True) < rank(ONE, (), whole=True) < rank(ONE, (), whole=False)

@@ -41,7 +41,7 @@ def to_hold(idle: Mapping[str, Digests], wanted: Mapping[Digests, int]) -> dict[
 
 
 def rank(held: Digests, wanted: Digests, *, whole: bool) -> int:
-    """How well an environment suits a function with these layers: the lower, the better."""
+    """How well an environment suits a function with these layers: 0 is the best, and higher is worse."""
     if held == wanted:
         return 0 if whole or not held else 1
     return 2 if not held else 3 if whole else 4

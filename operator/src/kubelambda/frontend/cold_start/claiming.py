@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -60,8 +61,14 @@ class Claiming:
         self._tasks = BackgroundTasks()
 
     def take(self, namespace: str, pool_id: str, rank: Callable[[PodView], int]) -> TakenPod | None:
-        """The pod of a pool with the lowest rank; nobody else on this frontend gets it any more."""
-        found = min(self.idle(namespace, pool_id), key=lambda found: rank(found[1]), default=None)
+        """The pod of a pool with the lowest rank, 0 if there is one; nobody else on this frontend gets it any more."""
+        found, lowest = None, math.inf
+        for each in self.idle(namespace, pool_id):
+            ranked = rank(each[1])
+            if ranked < lowest:
+                found, lowest = each, ranked
+            if not ranked:
+                break  # there may be a thousand
         if found is not None:
             self._taken[found[1].uid] = (namespace, found[0])
         return found

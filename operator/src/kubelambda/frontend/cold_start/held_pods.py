@@ -68,7 +68,7 @@ class HeldPods:
             self._demand[namespace, pool_id].setdefault(digests, PoolDemand()).claimed(self._clock())
 
     def rank(self, uid: str, configuration: DeployedConfiguration) -> int:
-        """How well a pod suits a function: the lower, the better."""
+        """How well a pod suits a function: 0 is the best, and higher is worse."""
         wanted, found = layers_ahead.worth_holding(configuration.layers), self._held.get(uid)
         if found is None or found.failed is not None:
             return layers_ahead.rank((), wanted, whole=True)
