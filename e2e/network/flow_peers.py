@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from installation.account import Account
-from installation.kubectl import kubectl, kubectl_json
+from installation.kubectl import kubectl, kubectl_json, staying
 from installation.peers import pod_manifest
 from installation.release import RELEASE, SYSTEM_NAMESPACE
 from network.flow_table import FUNCTIONS, PODS, Flow, groups, subnet
@@ -147,25 +148,42 @@ def _account_of(pod: str, account: Account, other: Account) -> Account:
 
 def start_pods(account: Account, other: Account) -> dict[str, str]:
     """Makes the users' pods; returns their addresses once they run."""
-    for name in PODS:
-        manifest = pod_manifest(name, _POD_LABELS[name], _POD)
-        _account_of(name, account, other).apply(manifest)
-    for name in PODS:
-        space = ("--namespace", _account_of(name, account, other).namespace)
-        kubectl(*space, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s", timeout=150)
-    return {name: _account_of(name, account, other).get("pod", name)["status"]["podIP"] for name in PODS}
+    homes = {each.namespace: [name for name in PODS if _account_of(name, account, other) is each]
+             for each in (account, other)}  # fmt: skip
+    for namespace, names in homes.items():
+        _apply(namespace, [pod_manifest(name, _POD_LABELS[name], _POD) for name in names])
+    found = {}
+    for namespace in homes:
+        selected = ("--namespace", namespace, "--selector", USERS)
+        kubectl("wait", "--for=condition=Ready", "pods", *selected, "--timeout=150s", timeout=180)
+        pods = kubectl_json("get", "pods", *selected)["items"]
+        found |= {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in pods}
+    return found
 
 
 def start_functions(account: Account) -> dict[str, str]:
     """Makes the functions, whose subnets and groups are there, and an environment of each; returns their addresses."""
-    for name in FUNCTIONS:
-        network = {"vpcConfig": _NETWORKS[name]} if name in _NETWORKS else {}
-        account.function(name, _FUNCTION, ready=False, timeout=180, memorySize=512, **network)
-    for name in FUNCTIONS:
-        account.wait_ready(name)
+    _apply(account.namespace, [_function(name) for name in FUNCTIONS])
+    space = ("--namespace", account.namespace)
+    kubectl(*space, "wait", "--for=condition=Ready", "functions", "--all", "--timeout=150s", timeout=180)
     with ThreadPoolExecutor(len(FUNCTIONS)) as pool:
         list(pool.map(lambda name: account.invoke(name, {"flows": [["tcp", "127.0.0.1", 7000]]}), FUNCTIONS))
-    return {name: account.environments(name)[0]["status"]["podIP"] for name in FUNCTIONS}
+    pods = staying(account.pods("kubelambda.dev/function"))
+    return {pod["metadata"]["labels"]["kubelambda.dev/function"]: pod["status"]["podIP"] for pod in pods}
+
+
+def _function(name: str) -> dict[str, Any]:
+    spec = {"runtime": "python3.13", "handler": "index.handler", "code": {"inline": _FUNCTION}}
+    sizes = {"timeout": 180, "memorySize": 512}
+    network = {"vpcConfig": _NETWORKS[name]} if name in _NETWORKS else {}
+    return {"kind": "Function", "metadata": {"name": name}, "spec": {**spec, **sizes, **network}}
+
+
+def _apply(namespace: str, manifests: list[dict[str, Any]]) -> None:
+    """All at once."""
+    items = [{"apiVersion": "kubelambda.dev/v1alpha1", **manifest} for manifest in manifests]
+    listed = {"apiVersion": "v1", "kind": "List", "items": items}
+    kubectl("--namespace", namespace, "apply", "--filename", "-", stdin=json.dumps(listed))
 
 
 def addresses_of_the_cluster() -> dict[str, str]:
@@ -195,10 +213,8 @@ def flow_peers(account: Account, other: Account) -> Iterator[Peers]:
     """All of them, and the rules as they are at first."""
     with internet() as outside:
         pods = start_pods(account, other)
-        for name, reaches in (("private", False), ("outside", True)):
-            account.apply(subnet(name, internet=reaches))
-        for group in groups(pods["plain"], other.namespace):
-            account.apply(group)
+        parts = [subnet("private", internet=False), subnet("outside", internet=True)]
+        _apply(account.namespace, [*parts, *groups(pods["plain"], other.namespace)])
         functions = start_functions(account)
         try:
             yield Peers(account, other, {**addresses_of_the_cluster(), **pods, **functions, **outside})

@@ -26,10 +26,10 @@ from network.flow_peers import Peers, flow_peers
 from network.flow_table import FUNCTIONS, OTHERS, PODS, Flow, changed_groups, flows, subnet, table
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "network-flows.md"
-CHANGES = 20
+CHANGES = 16
 REPAIRS = 5
-ATTACHED = 10
-COLD_STARTS = 20
+ATTACHED = 8
+COLD_STARTS = 16
 HUNDRED = 100
 HELLO = "def handler(event, context):\n    return 1"
 _POOL = "python3.13"

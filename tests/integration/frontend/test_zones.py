@@ -11,7 +11,7 @@ import pytest
 import yaml
 from tests.eventually import eventually
 from tests.integration.control_plane import BINARIES, SYSTEM_NAMESPACE, ControlPlane
-from tests.integration.loopback import RUNTIME, RUNTIME_NAME, Cluster
+from tests.integration.loopback import RUNTIME, RUNTIME_NAME, Answer, Cluster
 from tests.integration.preparation import ROOT
 from tests.integration.scheduler import nodes_in_zones, scheduler
 
@@ -23,7 +23,15 @@ from kubelambda.kube.resources import NODES, PODS
 from kubelambda.resources.pool_deployment import pool_deployment
 
 ZONES = {"a1": "zone-a", "a2": "zone-a", "b1": "zone-b", "b2": "zone-b", "c1": "zone-c"}
-SLOW = "import time\ndef handler(event, context):\n  time.sleep(event)\n  return event"
+WAITING = """
+import os, time
+
+def handler(event, context):
+    if event:
+        open(f"{event}/{context.aws_request_id}", "w").close()
+        while not os.path.exists(f"{event}/go"):
+            time.sleep(0.1)
+"""
 IN_TWO_ZONES = {"set": "0" * 12, "subnets": ["a", "b"], "zones": ["zone-a", "zone-b"], "securityGroups": ["app"]}
 
 
@@ -43,9 +51,18 @@ def zones_of(pods: Sequence[Object]) -> Counter[str]:
     return Counter(ZONES[pod["spec"]["nodeName"]] for pod in pods)
 
 
-async def running(cluster: Cluster, count: int) -> bool:
-    """Whether so many pods have an address."""
-    return sum("podIP" in pod["status"] for pod in await cluster.pods()) == count
+async def in_flight(cluster: Cluster, name: str, count: int, folder: Path) -> "list[asyncio.Task[Answer]]":
+    """So many calls, each in an environment of its own; they end when `go` is in the folder."""
+    await asyncio.to_thread(folder.mkdir)
+    calls = cluster.calls(name, count, str(folder))
+    await eventually(lambda: len(list(folder.iterdir())) == count)
+    return calls
+
+
+async def answered(calls: "list[asyncio.Task[Answer]]", folder: Path) -> list[Answer]:
+    """Lets calls end; what they gave."""
+    (folder / "go").touch()
+    return await asyncio.gather(*calls)
 
 
 async def placed(client: KubeClient, templates: Sequence[Object], namespace: str) -> list[Object]:
@@ -67,41 +84,37 @@ async def placed(client: KubeClient, templates: Sequence[Object], namespace: str
 
 
 async def test_losing_a_zone_loses_what_was_in_flight_there_and_nothing_else(
-    zones: Cluster, client: KubeClient
+    zones: Cluster, client: KubeClient, tmp_path: Path
 ) -> None:
     """Environments of two subnets are spread over both zones; afterwards all of them are where there are nodes."""
-    await zones.function("zonal", SLOW, network=IN_TWO_ZONES, timeout=120)
-    frontend = await zones.frontend()
-    assert [answer.status for answer in await asyncio.gather(*zones.calls("zonal", 4, 5))] == [200] * 4
-    await eventually(lambda: running(zones, 4))
+    await zones.function("zonal", WAITING, network=IN_TWO_ZONES, timeout=300)
+    await zones.frontend()
+    calls = await in_flight(zones, "zonal", 4, tmp_path / "calls")
     pods = await zones.pods()
     assert zones_of(pods) == {"zone-a": 2, "zone-b": 2}
     assert len({pod["spec"]["nodeName"] for pod in pods}) == 4
 
-    calls = zones.calls("zonal", 4, 12)
-    await eventually(lambda: frontend.in_flight == 4)
-    await asyncio.sleep(1)  # four environments are idle: each has its event by then
     for name in ("b1", "b2"):
         await client.delete(NODES, name)
     for pod in pods:
         if ZONES[pod["spec"]["nodeName"]] == "zone-b":
             zones.agents.processes[pod["metadata"]["name"]].kill()
             await client.delete(PODS, pod["metadata"]["name"], zones.namespace, grace_seconds=0)
-    quick = await asyncio.gather(*zones.calls("zonal", 4, 0))
-    assert [answer.status for answer in quick] == [200] * 4
-    answers = await asyncio.gather(*calls)
+    later = await asyncio.gather(*zones.calls("zonal", 4))
+    assert [answer.status for answer in later] == [200] * 4
+    answers = await answered(calls, tmp_path / "calls")
     lost = [answer for answer in answers if answer.status != 200 or "X-Amz-Function-Error" in answer.headers]
     assert len(lost) == 2
     assert set(zones_of(await zones.pods())) == {"zone-a"}
 
 
-async def test_environments_without_subnets_are_spread_over_all_zones(zones: Cluster) -> None:
+async def test_environments_without_subnets_are_spread_over_all_zones(zones: Cluster, tmp_path: Path) -> None:
     """By default: nobody has to ask for it."""
-    await zones.function("everywhere", SLOW)
+    await zones.function("everywhere", WAITING, timeout=300)
     await zones.frontend()
-    assert [answer.status for answer in await asyncio.gather(*zones.calls("everywhere", 3, 5))] == [200] * 3
-    await eventually(lambda: running(zones, 3))
+    calls = await in_flight(zones, "everywhere", 3, tmp_path / "calls")
     assert zones_of(await zones.pods()) == {"zone-a": 1, "zone-b": 1, "zone-c": 1}
+    assert [answer.status for answer in await answered(calls, tmp_path / "calls")] == [200] * 3
 
 
 async def test_pools_are_spread_over_the_zones_of_their_shape(zones: Cluster, client: KubeClient) -> None:
