@@ -8,10 +8,13 @@ from zlib import crc32
 
 def split(data: bytes) -> list[tuple[dict[str, str], bytes]]:
     """Headers and payload of each message. A message that is not complete is left out."""
-    found = []
-    while len(data) >= 12 and len(data) >= (total := struct.unpack("!I", data[:4])[0]):
-        found.append(_message(data[:total]))
-        data = data[total:]
+    found, start = [], 0
+    while len(data) - start >= 12:
+        total = struct.unpack_from("!I", data, start)[0]
+        if start + total > len(data):
+            break
+        found.append(_message(data[start : start + total]))
+        start += total
     return found
 
 

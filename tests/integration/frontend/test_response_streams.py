@@ -16,7 +16,7 @@ from tests.integration.access_key_secrets import write_keys
 from tests.integration.boto_caller import BotoAnswer, BotoCaller
 from tests.integration.loopback import Cluster
 
-from kubelambda.api.settings import AuthSettings
+from kubelambda.api.settings import AuthSettings, ResponseStreamSettings
 from kubelambda.core.account import ownership
 from kubelambda.core.invoke.url_address import url_id
 from kubelambda.frontend.frontend import Frontend
@@ -202,6 +202,25 @@ async def test_what_a_function_sends_is_there_before_it_goes_on(cluster: Cluster
             chunks = [payload for kind, payload in call.events if kind == "PayloadChunk"]
             assert b"".join(chunks) == b"first" + bytes(3 << 20)
             assert call.events[-1] == ("InvokeComplete", {})
+
+
+async def test_a_caller_that_reads_slowly_makes_the_function_wait(cluster: Cluster, tmp_path: Path) -> None:
+    """Through two frontends and the agent, none of which keeps what has not been read."""
+    cluster.settings = {"response_streams": ResponseStreamSettings(mb_per_second=0)}
+    await cluster.function("streamer", STREAMER, timeout=60)
+    await cluster.pool(1)
+    _, other = await two(cluster)
+    done = tmp_path / "done"
+    event = {"pieces": ["first"], "megabytes": 96, "done": str(done)}
+    with closing(await called(cluster, event, other)) as call:
+        await call.until(b"first")
+        await asyncio.sleep(2)
+        assert not done.exists()
+        await call.rest()
+        *chunks, end = call.events
+        assert sum(len(payload) for _, payload in chunks) == len(b"first") + (96 << 20)
+        assert end == ("InvokeComplete", {})
+    await eventually(done.exists)
 
 
 async def test_streams_run_on_leases(cluster: Cluster) -> None:
