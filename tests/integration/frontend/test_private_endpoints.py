@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests import event_messages
 from tests.eventually import eventually
 from tests.integration.access_key_secrets import write_keys
 from tests.integration.boto_caller import ROOT, BotoCaller
@@ -191,6 +192,11 @@ async def test_the_function_is_the_endpoints_wherever_it_runs(
     good = (200, [1, await arn_of(client, cluster.namespace)])
     for address in ownership.ranked(cluster.namespace, addresses):
         await endpoint.answers(good, address=address, X_Kubelambda_Namespace="default", Host="default.lambda")
+        # A stream comes in by the same door.
+        url = f"http://{address}:{endpoint.port}/2021-11-15/functions/hello/response-streaming-invocations"
+        async with aiohttp.ClientSession() as session, session.post(url, data=b"1") as answer:
+            (_, payload), end = event_messages.events(await answer.read())
+        assert (json.loads(payload), end) == (good[1], ("InvokeComplete", {}))
 
 
 async def test_a_port_closes_with_its_endpoint(cluster: Cluster, client: KubeClient, endpoint: Endpoint) -> None:

@@ -237,8 +237,11 @@ async def test_streams_run_on_leases(cluster: Cluster) -> None:
     forwarded = sample(holding, "kubelambda_forwards_total")
     assert forwarded < 40
     labels = {"namespace": cluster.namespace, "function": "streamer"}
+    with closing(await called(cluster, {"pieces": ["one"], "error": {"errorType": "X"}}, owner)) as call:
+        await call.rest()
+    assert sample(owning, "kubelambda_errors_total", **labels) == 1
     assert sample(holding, "kubelambda_invocations_total", **labels) == 60 - forwarded
-    assert sample(owning, "kubelambda_invocations_total", **labels) == forwarded
+    assert sample(owning, "kubelambda_invocations_total", **labels) == forwarded + 1
     assert sample(owning, "kubelambda_billed_gb_seconds_total", **labels) > 0
     assert sample(holding, "kubelambda_billed_gb_seconds_total", **labels) > 0
     assert len(await cluster.claimed_pods()) == 1

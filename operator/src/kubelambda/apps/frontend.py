@@ -106,7 +106,7 @@ async def _first_death(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> 
 
 
 async def _drain(frontend: Frontend, server: asyncio.Server, connections: Connections) -> None:
-    """Not ready at once; open connections end after their next answer; then waits for what is in flight."""
+    """Not ready at once; open connections end after their next answer; then waits for what is in flight or not read."""
     log.info("draining: %d invocations in flight", frontend.in_flight)
     frontend.drain()
     deadline = time.monotonic() + limits.TIMEOUT_MAX_S + 10
@@ -114,7 +114,7 @@ async def _drain(frontend: Frontend, server: asyncio.Server, connections: Connec
     while time.monotonic() < deadline:
         for connection in connections:
             connection.closing = True
-        busy = any(connection.busy for connection in connections)
+        busy = any(connection.busy or connection.sending for connection in connections)
         if time.monotonic() - begun > PROPAGATION_S and not busy and frontend.in_flight == 0:
             break
         await asyncio.sleep(0.1)
