@@ -60,6 +60,8 @@ def test_an_event_is_accepted_at_once_and_run_with_its_request_id(account: Accou
     request_id = answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-requestid"]
     found = eventually(lambda: [each for each in seen(account, keeper) if each["event"] == {"number": 1}])
     assert found == [{"event": {"number": 1}, "id": request_id}]
+    assert account.client.invoke_async(FunctionName=account.arn(keeper), InvokeArgs=b'{"old": 1}')["Status"] == 202
+    assert eventually(lambda: [each for each in seen(account, keeper) if each["event"] == {"old": 1}])
 
 
 def test_what_is_no_event_is_refused(account: Account, keeper: str) -> None:

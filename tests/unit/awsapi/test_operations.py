@@ -12,7 +12,7 @@ from kubelambda.awsapi import operations
 from kubelambda.awsapi.model.service_model import ServiceModel
 
 DOCUMENT = (Path(__file__).parent.parent.parent.parent / "docs" / "control-api.md").read_text()
-BY_FRONTENDS = {"Invoke", "InvokeWithResponseStream"}
+BY_FRONTENDS = {"Invoke", "InvokeAsync", "InvokeWithResponseStream"}
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,16 @@ def test_an_encoded_arn_and_a_qualifier_are_understood() -> None:
     assert (call.reference.account, call.qualifier) == ("123456789012", "$LATEST")
 
 
+def test_the_old_asynchronous_operation_is_an_event() -> None:
+    """InvokeAsync: whatever type the caller names beside it."""
+    for ending in (b"", b"/"):
+        target = b"/2014-11-13/functions/hello:live/invoke-async" + ending
+        for kind in (b"RequestResponse", b"DryRun"):
+            call = invoke_request.parse_call(request(target, x_amz_invocation_type=kind))
+            assert (call.reference.name, call.qualifier) == ("hello", "live")
+            assert (call.event, call.dry_run, call.streamed) == (True, False, False)
+
+
 def test_a_stream_is_asked_for_by_its_path() -> None:
     """InvokeWithResponseStream is Invoke in everything else; an event has no answer that could be streamed."""
     streamed = b"/2021-11-15/functions/hello/response-streaming-invocations?Qualifier=live"

@@ -18,10 +18,12 @@ from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.wire.server import Request
 
 _INVOKE = re.compile(
-    rb"^/(?:2015-03-31/functions/([^/?]+)/invocations|2021-11-15/functions/([^/?]+)/response-streaming-invocations)"
-    rb"/?(?:\?(.*))?$"
+    rb"^/(?:2015-03-31/functions/([^/?]+)/invocations|2021-11-15/functions/([^/?]+)/response-streaming-invocations"
+    rb"|2014-11-13/functions/([^/?]+)/invoke-async)/?(?:\?(.*))?$"
 )
 _STREAMED = b"/2021-11-15/"
+_ASYNC = b"/2014-11-13/"
+"""InvokeAsync, which Lambda has replaced by the invocation type Event and still serves."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{8,64}")
 _TRACE = b"x-amzn-trace-id"
 _COUNTED = b":counted"
@@ -86,8 +88,8 @@ def _parse_target(target: bytes) -> _Named:
     match = _INVOKE.match(target)
     if match is None:
         raise AnotherOperation
-    name = unquote((match[1] or match[2]).decode(errors="replace"))
-    query = (match[3] or b"").decode(errors="replace")
+    name = unquote((match[1] or match[2] or match[3]).decode(errors="replace"))
+    query = (match[4] or b"").decode(errors="replace")
     qualifier = parse_qs(query).get("Qualifier", [None])[0] if query else None
     reference = identity.parse_reference(name)
     violations = [] if qualifier is None else _qualifier_violations(qualifier)
@@ -128,7 +130,7 @@ def target_of(function_name: str, *, streamed: bool) -> str:
 
 
 def is_invoke(target: bytes) -> bool:
-    """Whether a target is that of Invoke, or of InvokeWithResponseStream."""
+    """Whether a target is that of Invoke, of InvokeWithResponseStream, or of InvokeAsync."""
     return _INVOKE.match(target) is not None
 
 
@@ -153,6 +155,8 @@ def parse_call(request: Request) -> InvokeCall:
 def _understand(target: bytes, kind: bytes, log_type: bytes) -> InvokeCall:
     named, streamed = _parse_target(target), target.startswith(_STREAMED)
     types = _STREAMED_TYPES if streamed else _TYPES
+    if target.startswith(_ASYNC):
+        kind = b"Event"
     if named.violations or kind not in types or log_type not in _LOG_TYPES:
         raise invoke_error.validations(_violations(named, kind, types, log_type))
     derived = named.reference.qualifier
