@@ -19,6 +19,7 @@ from kubelambda.awsapi.signing.signature_check import Deployment, require_truste
 from kubelambda.awsapi.tag.tag_limits import check_tags
 from kubelambda.awsapi.version.version_lookup import version_configuration
 from kubelambda.awsapi.version.version_operations import delete_version, published
+from kubelambda.core.function import lambda_runtimes
 from kubelambda.core.function.object_name import object_names
 from kubelambda.kube.errors import Conflict, KubeError, NotFound
 from kubelambda.kube.kube_client import Object
@@ -98,12 +99,14 @@ def _exists(name: FunctionName) -> ApiError:
 
 
 async def _check_runtime(services: Services, parameters: Mapping[str, Any]) -> None:
-    """A runtime that nobody here has is refused at once, with Lambda's text over our names (§0.5)."""
+    """A runtime that nobody here has is refused at once, with Lambda's texts (§0.5) over our names."""
     runtime = parameters.get("Runtime")
     if runtime is None:
         return
     found, _ = await services.client.page(RUNTIMES, None, limit=500)
-    names = [body["metadata"]["name"] for body in found]
+    names = lambda_runtimes.names_of(body["metadata"]["name"] for body in found)
+    if runtime not in names and runtime in lambda_runtimes.BLOCKED:
+        raise invalid_parameter(lambda_runtimes.no_longer_supported(runtime))
     if runtime not in names:
         raise invalid_parameter(
             f"Value {runtime} at 'runtime' failed to satisfy constraint: "

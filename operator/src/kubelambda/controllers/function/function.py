@@ -50,6 +50,7 @@ from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES, RuntimeF
 from kubelambda.core.account import identity
 from kubelambda.core.account.reserved_concurrency import Grant, ReservationRequest, allocate
 from kubelambda.core.environment.sizing import bandwidth_mbit
+from kubelambda.core.function import lambda_runtimes
 from kubelambda.core.function.function_status import decide
 from kubelambda.core.function.object_name import function_name_of
 from kubelambda.core.function.observation import Observation, Problem, invalid_spec
@@ -188,11 +189,12 @@ def _runtime(context: Context, spec: FunctionSpec | Problem) -> RuntimeSpec | Pr
     if isinstance(spec, Problem):
         return None
     runtimes = context.cluster[WATCHED_RUNTIMES]
-    name = IMAGE_RUNTIME if spec.package_type is PackageType.IMAGE else spec.runtime
-    found = runtimes.get("", name or "")
+    image = spec.package_type is PackageType.IMAGE
+    name = IMAGE_RUNTIME if image else spec.runtime or ""
+    found = runtimes.get("", name) if image or name != IMAGE_RUNTIME else None
     if found is None:
-        known = ", ".join(sorted(name for _, name in runtimes.names())) or "none"
-        return Problem(Reason.RUNTIME_NOT_FOUND, f"Runtime {name} does not exist; there are: {known}")
+        known = [name for _, name in runtimes.names()]
+        return Problem(Reason.RUNTIME_NOT_FOUND, lambda_runtimes.absence(name, known))
     try:
         return RuntimeSpec.model_validate(found.spec, extra="ignore")
     except ValidationError as error:
