@@ -1,6 +1,7 @@
 """Code from addresses, and the code store's contents: the real operator, store, API server and web servers."""
 
 import asyncio
+import base64
 import hashlib
 import io
 import shutil
@@ -145,6 +146,21 @@ async def test_a_broken_archive_is_refused_with_lambdas_words(
     assert condition(status, "Stalled")["status"] == "True"
     await asyncio.sleep(3)
     assert site.requests == ["c.zip"]
+
+
+async def test_text_is_no_code_for_a_runtime_that_names_no_file_for_it(
+    running: Installation, functions: Functions
+) -> None:
+    """The function says so, and takes an archive."""
+    runtime = {"apiVersion": "kubelambda.dev/v1alpha1", "kind": "Runtime", "metadata": {"name": "java21"}}
+    applied = functions.control_plane.apply([{**runtime, "spec": {"image": "localhost/java:1", "pool": {"size": 0}}}])
+    assert applied.returncode == 0, applied.stderr
+    functions.apply("text", runtime="java21")
+    status = await functions.until("text", lambda status: status["state"] == "Failed")
+    assert condition(status, "CodeReady")["message"] == "the runtime takes no code as text: give it an archive"
+    functions.apply("text", runtime="java21", code={"zipFile": base64.b64encode(zipped("class Handler {}")).decode()})
+    await functions.ready("text")
+    functions.control_plane.kubectl("delete", "runtime", "java21")
 
 
 async def test_a_function_that_changes_while_its_archive_comes_does_not_fetch_it_twice(

@@ -45,8 +45,8 @@ class RuntimeSpec(Model):
     """Command that starts the runtime process; empty: search for an executable named bootstrap (§3.4.1)."""
     prestart: Prestart = Prestart.NONE
     """Runtime process started before the claim."""
-    inline_file_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=255)]
-    """File that inline code is saved as: index.py."""
+    inline_file_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=255)] | None = None
+    """File that inline code is saved as: index.py. Absent: text is no code for this runtime, which wants an archive."""
     pool: Pool = Pool()
     """Warm pool."""
 

@@ -36,7 +36,13 @@ class StoreAway(Exception):
 
 
 async def resolve(
-    state: CodeState, context: Context, key: Key, code: Code, *, inline_file_name: str, deployed: DeployedCode | None
+    state: CodeState,
+    context: Context,
+    key: Key,
+    code: Code,
+    *,
+    inline_file_name: str | None,
+    deployed: DeployedCode | None,
 ) -> DeployedCode | Problem | None:
     """The published code; or the problem; or None while it is fetched.
 
@@ -58,7 +64,7 @@ async def resolve(
 
 
 async def _resolved(
-    state: CodeState, context: Context, key: Key, code: Code, inline_file_name: str
+    state: CodeState, context: Context, key: Key, code: Code, inline_file_name: str | None
 ) -> DeployedCode | Problem | None:
     digest, data = code.sha256 or "", b""
     if code.stored is not None:
@@ -143,9 +149,9 @@ async def _uploaded(state: CodeState, key: Key, code: StoredCode) -> DeployedCod
     return DeployedCode(sha256=code.sha256, size=size)
 
 
-async def _data(context: Context, key: Key, code: Code, inline_file_name: str) -> bytes:
+async def _data(context: Context, key: Key, code: Code, inline_file_name: str | None) -> bytes:
     if code.inline is not None:
-        return archive.from_text(inline_file_name, code.inline)
+        return _from_text(inline_file_name, code.inline)
     if code.zip_file is not None:
         return await _checked(code.zip_file, "code.zipFile")
     if code.config_map_ref is not None:
@@ -153,7 +159,9 @@ async def _data(context: Context, key: Key, code: Code, inline_file_name: str) -
     raise InvalidArchive("code names no source that this release serves")
 
 
-async def _from_config_map(context: Context, namespace: str, source: ConfigMapCode, inline_file_name: str) -> bytes:
+async def _from_config_map(
+    context: Context, namespace: str, source: ConfigMapCode, inline_file_name: str | None
+) -> bytes:
     try:
         found = await context.client.get(CONFIG_MAPS, source.name, namespace)
     except NotFound as error:
@@ -163,8 +171,14 @@ async def _from_config_map(context: Context, namespace: str, source: ConfigMapCo
     if binary is not None:
         return await _checked(binary, f"key {source.key} of ConfigMap {source.name}")
     if text is not None:
-        return archive.from_text(inline_file_name, text)
+        return _from_text(inline_file_name, text)
     raise SourceMissing(f"ConfigMap {source.name} has no key {source.key}")
+
+
+def _from_text(file_name: str | None, text: str) -> bytes:
+    if file_name is None:
+        raise InvalidArchive("the runtime takes no code as text: give it an archive")
+    return archive.from_text(file_name, text)
 
 
 async def _checked(text: str, where: str) -> bytes:
