@@ -31,8 +31,10 @@ def main() -> int:
         "brokers", help="install Debian's RabbitMQ and ActiveMQ, which tests start, unless they are there"
     )
     images = commands.add_parser("images", help="build the images that changed and import them")
+    images.add_argument("names", metavar="NAME", nargs="*", help="these alone, those of further runtimes for instance")
+    images.add_argument("--all", action="store_true", help="those of every runtime too")
     images.add_argument("--build-only", action="store_true", help="leave the cluster alone")
-    images.add_argument("--for-tests", metavar="NAME", help="one of e2e/images instead, which only tests want")
+    images.add_argument("--for-tests", metavar="NAME", help="the same for one of e2e/images")
     for action in ("pause", "resume"):
         told = f"{action} one component: it is there, and does nothing" if action == "pause" else "let it go on"
         commands.add_parser(action, help=told).add_argument("component")
@@ -82,7 +84,8 @@ def _run(arguments: argparse.Namespace) -> int:
             print(kind_cluster.KUBECONFIG if kind else KUBECONFIG)
         case "images":
             builder = image_engines.Docker() if kind else image_engines.Buildah()
-            built = image_builds.build_images(builder, arguments.for_tests)
+            names = [*arguments.names, *([arguments.for_tests] if arguments.for_tests else [])]
+            built = image_builds.build_images(builder, names, everything=arguments.all)
             if not arguments.build_only:
                 backend.load(built)
         case "pause" | "resume" | "restart" as action:

@@ -31,3 +31,7 @@ brokers: ## RabbitMQ and ActiveMQ from Debian, unless they are there: what tests
 .PHONY: images
 images: ## Build the images that changed and import them into the cluster
 	@python3 e2e/cluster images
+
+.PHONY: images-all
+images-all: ## The same with the runtimes that a cluster has only when asked: further Node.js, Java, Ruby
+	@python3 e2e/cluster images --all

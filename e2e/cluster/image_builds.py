@@ -1,9 +1,11 @@
-"""The images of `images/`, and of `e2e/images/` for tests: what each is made of; those that changed are built."""
+"""The images of `images/`, and those that tests want: what each is made of; those that changed are built."""
 
 import hashlib
+import re
 import shutil
 import tempfile
 import tomllib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +18,7 @@ from shell import run
 ROOT = HERE.parent.parent
 IMAGES = ROOT / "images"
 TEST_IMAGES = ROOT / "e2e" / "images"
+EXAMPLES = ROOT / "examples" / "runtimes"
 ARCHIVES = CACHE / "images"
 _WHEEL = IMAGES / "dist" / "kubelambda.whl"
 _WHEEL_KEY = IMAGES / "dist" / "key"
@@ -30,13 +33,41 @@ class Image:
     parents: tuple[str, ...]
     inputs: tuple[str, ...] = ()
     published: bool = True
-    for_tests: bool = False
-    """Whether only tests want it, and ask for it by name."""
+    on_demand: bool = False
+    """Whether a cluster has it only if somebody asks for it: by name, or with all the others."""
+    folder: Path = IMAGES
+    """The build context: where its own folder and its inputs are. Only tests want images of others than `images`."""
+    recipe: str = ""
+    """The folder of its Dockerfile, where that is not its own but one that it shares with others."""
+    arguments: tuple[tuple[str, str], ...] = ()
+    """Build arguments that tell it from those others."""
 
     @property
-    def folder(self) -> Path:
-        """The build context: where its own folder and its inputs are."""
-        return TEST_IMAGES if self.for_tests else IMAGES
+    def dockerfile(self) -> Path:
+        """What it is built by."""
+        return self.folder / (self.recipe or self.name) / "Dockerfile"
+
+
+def _nodejs(major: str) -> Image:
+    return Image(
+        f"runtime-nodejs{major}.x",
+        ("agent", "package", "nodejs-client"),
+        (f"runtime-nodejs/{major}", "runtime-nodejs/bootstrap", "lambda-entrypoint.sh"),
+        on_demand=True,
+        recipe="runtime-nodejs",
+        arguments=(("MAJOR", major),),
+    )
+
+
+def _java(release: str) -> Image:
+    return Image(
+        f"runtime-java{release}",
+        ("base", "agent", "package"),
+        ("runtime-java", "lambda-entrypoint.sh"),
+        on_demand=True,
+        recipe="runtime-java",
+        arguments=(("RELEASE", release),),
+    )
 
 
 GRAPH = (
@@ -53,11 +84,18 @@ GRAPH = (
     Image("runtime-nodejs20.x", ("base", "agent", "package"), ("runtime-nodejs20.x", "lambda-entrypoint.sh")),
     Image("runtime-provided.al2023", ("agent", "package"), ("runtime-provided.al2023",)),
     Image("runtime-image", ("base", "agent", "package"), ("launcher",)),
-    Image("aws", ("base",), ("aws",), for_tests=True),
-    Image("activemq", ("base",), ("activemq",), for_tests=True),
-    Image("rabbitmq", ("base",), ("rabbitmq",), for_tests=True),
-    Image("prometheus", ("base",), for_tests=True),
-    Image("kafka", ("base",), ("kafka",), for_tests=True),
+    Image("nodejs-client", ("base",), ("nodejs-client/package.json",), published=False),
+    _nodejs("22"),
+    _nodejs("24"),
+    _java("21"),
+    _java("25"),
+    Image("runtime-ruby3.3", ("agent", "package"), ("runtime-ruby3.3", "lambda-entrypoint.sh"), on_demand=True),
+    Image("aws", ("base",), ("aws",), folder=TEST_IMAGES),
+    Image("activemq", ("base",), ("activemq",), folder=TEST_IMAGES),
+    Image("rabbitmq", ("base",), ("rabbitmq",), folder=TEST_IMAGES),
+    Image("prometheus", ("base",), folder=TEST_IMAGES),
+    Image("runtime-python3.11", ("runtime-provided.al2023",), ("runtime-python3.11",), folder=EXAMPLES),
+    Image("kafka", ("base",), ("kafka",), folder=TEST_IMAGES),
 )
 """Every image after those that it is made from."""
 
@@ -92,16 +130,16 @@ def reference(name: str) -> str:
     return f"{IMAGE_REPOSITORY}/{name}:{version()}"
 
 
-def build_images(builder: Builder, test_image: str | None = None) -> list[Path]:
-    """Builds what changed; the archives of all published images, or of one that tests ask for."""
+def build_images(builder: Builder, names: Collection[str] = (), *, everything: bool = False) -> list[Path]:
+    """Builds what changed; the archives of the images of these names, or of those that a cluster has from the start.
+
+    `everything` are all that are published. Raises `ClusterError` for a name that no image has.
+    """
+    asked = _asked_for(names, everything=everything)
     with exclusive(ARCHIVES / ".lock"):
         _build_wheel()
         keys = _keys(builder)
-        wanted = {
-            image.name: ARCHIVES / f"{image.name}-{keys[image.name][:16]}.tar"
-            for image in GRAPH
-            if _asked_for(image, test_image)
-        }
+        wanted = {image.name: ARCHIVES / f"{image.name}-{keys[image.name][:16]}.tar" for image in asked}
         missing = {name for name, archive in wanted.items() if not archive.exists()}
         if missing:
             ARCHIVES.mkdir(parents=True, exist_ok=True)
@@ -114,16 +152,22 @@ def build_images(builder: Builder, test_image: str | None = None) -> list[Path]:
         return list(wanted.values())
 
 
-def _asked_for(image: Image, test_image: str | None) -> bool:
-    if test_image is None:
-        return image.published and not image.for_tests
-    return image.for_tests and image.name == test_image
+def _asked_for(names: Collection[str], *, everything: bool) -> list[Image]:
+    published = [image for image in GRAPH if image.published]
+    unknown = sorted(set(names) - {image.name for image in published})
+    if unknown:
+        known = ", ".join(image.name for image in published)
+        raise ClusterError(f"no image is called {', '.join(unknown)}; there are: {known}")
+    if names:
+        return [image for image in published if image.name in names]
+    return [image for image in published if image.folder == IMAGES and (everything or not image.on_demand)]
 
 
 def _build(builder: Builder, image: Image, archive: Path | None) -> None:
     with step(f"image {image.name}", announce=True):
-        arguments = {parent.upper(): reference(parent) for parent in image.parents}
-        builder.build(reference(image.name), image.folder / image.name / "Dockerfile", image.folder, arguments)
+        arguments = {re.sub("[^A-Z0-9]", "_", parent.upper()): reference(parent) for parent in image.parents}
+        arguments |= dict(image.arguments)
+        builder.build(reference(image.name), image.dockerfile, image.folder, arguments)
         if archive is not None:
             made = archive.with_suffix(".new")
             made.unlink(missing_ok=True)
@@ -146,10 +190,11 @@ def _keys(builder: Builder) -> dict[str, str]:
     """A digest of everything that an image is made from."""
     keys: dict[str, str] = {}
     for image in GRAPH:
-        digest = hashlib.sha256(f"{builder.identity} {reference(image.name)}".encode())
+        arguments = "".join(f" {name}={value}" for name, value in image.arguments)
+        digest = hashlib.sha256(f"{builder.identity} {reference(image.name)}{arguments}".encode())
         for parent in image.parents:
             digest.update(keys[parent].encode())
-        for path in (image.folder / image.name / "Dockerfile", *(image.folder / name for name in image.inputs)):
+        for path in (image.dockerfile, *(image.folder / name for name in image.inputs)):
             digest.update(digest_of(path).encode())
         keys[image.name] = digest.hexdigest()
     return keys

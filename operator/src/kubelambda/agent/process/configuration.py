@@ -47,6 +47,13 @@ def process_environment(
         version = configuration.runtime.removeprefix("nodejs").partition(".")[0]
         layers = f"{opt}/nodejs/node{version}/node_modules:{opt}/nodejs/node_modules"
         defaults["NODE_PATH"] = f"{layers}:/var/runtime/node_modules:/var/runtime:{task}"
+    if configuration.runtime.startswith("ruby"):
+        version = f"{configuration.runtime.removeprefix('ruby')}.0"  # that of Ruby's ABI
+        defaults |= {
+            "GEM_HOME": "/var/runtime",
+            "GEM_PATH": f"{task}/vendor/bundle/ruby/{version}:{opt}/ruby/gems/{version}",
+            "RUBYLIB": f"{task}:/var/runtime/lib:{opt}/ruby/lib",
+        }
     reserved = {
         "AWS_REGION": configuration.region,
         "AWS_DEFAULT_REGION": configuration.region,

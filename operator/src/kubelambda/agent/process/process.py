@@ -121,7 +121,10 @@ def _has_own_users() -> bool:
 def command_of(
     bootstrap: list[str], prestart: str, handler: str, variables: dict[str, str], folders: list[Path]
 ) -> list[str]:
-    """The command of a runtime process. Raises `Unusable` when no bootstrap is found (§3.4.1)."""
+    """The command of a runtime process. Raises `Unusable` when no bootstrap is found (§3.4.1).
+
+    A wrapper is started in its place, with it as arguments; unless it is the script of an image, which knows better.
+    """
     if bootstrap:
         command = [*bootstrap, handler]
     elif prestart == "python":
@@ -134,6 +137,8 @@ def command_of(
             raise Unusable(f"Couldn't find valid bootstrap(s): {[str(folder / 'bootstrap') for folder in folders]}")
         command = [str(found)]
     wrapper = variables.get("AWS_LAMBDA_EXEC_WRAPPER")
+    if Path(command[0]).is_relative_to(folders[-1]):
+        return command  # it starts the wrapper itself, with the interpreter's own command
     # Lambda's own script executes the wrapper by a shell, whose status tells of one that is not there.
     return ["/bin/sh", "-c", 'exec "$0" "$@"', wrapper, *command] if wrapper else command
 
