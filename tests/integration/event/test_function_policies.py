@@ -4,12 +4,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.eventually import eventually
 from tests.integration.control_plane import ControlPlane
 from tests.integration.functions import Functions
 
 from kubelambda.core.event.delivery import RetryPolicy
 from kubelambda.events.function_policies import FunctionPolicies
-from kubelambda.kube.kube_client import KubeClient
+from kubelambda.kube.kube_client import KubeClient, Object
+from kubelambda.kube.resources import ALIASES
 
 
 async def test_a_function_that_the_cache_has_not_seen_is_not_taken_for_gone(
@@ -45,6 +47,50 @@ async def test_each_qualifier_has_its_own_policy_and_none_inherits(
         running.cancel()
     assert [policy.retry.maximum_retry_attempts for policy in found if policy is not None] == [0, 1, 2]
     assert not any(policy.loops_end for policy in found if policy is not None)
+
+
+async def test_of_two_objects_of_an_alias_the_first_one_says_how_its_events_are_retried(
+    client: KubeClient, functions: Functions
+) -> None:
+    """What comes second changes nothing, and takes nothing with it when it goes."""
+    functions.apply("twice")
+    policies = FunctionPolicies(client)
+    running = asyncio.create_task(policies.run())
+
+    async def attempts(alias: str) -> int:
+        found = await policies.of(functions.namespace, "twice", alias)
+        assert found is not None
+        return found.retry.maximum_retry_attempts
+
+    async def make(name: str, alias: str, number: int, *, routed: bool) -> None:
+        spec: Object = {"functionName": "twice", "name": alias, "functionVersion": "$LATEST"}
+        spec["eventInvokeConfig"] = {"maximumRetryAttempts": number}
+        manifest = {"apiVersion": ALIASES.api_version, "kind": "Alias", "metadata": {"name": name}, "spec": spec}
+        await client.create(ALIASES, manifest, functions.namespace)
+        if routed:
+            status = {"status": {"routedVersion": "$LATEST"}}
+            await client.patch(ALIASES, name, status, functions.namespace, subresource="status")
+
+    async def seen(marker: str) -> None:
+        """What was done before is seen when a marker is."""
+        await make(marker, marker, 1, routed=False)
+
+        async def there() -> bool:
+            return await attempts(marker) == 1
+
+        await eventually(there)
+
+    try:
+        await asyncio.wait_for(policies.synced(), 60)
+        await make("first", "live", 0, routed=True)
+        await make("a-second", "live", 1, routed=False)
+        await seen("one")
+        assert await attempts("live") == 0
+        await client.delete(ALIASES, "a-second", functions.namespace)
+        await seen("two")
+        assert await attempts("live") == 0
+    finally:
+        running.cancel()
 
 
 @pytest.mark.parametrize(

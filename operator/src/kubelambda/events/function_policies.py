@@ -5,6 +5,7 @@ dead-letter queue is part of what is deployed: a version has the one that it was
 """
 
 import asyncio
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,8 @@ class QualifiedPolicy:
     config: EventPolicy
     version: str = LATEST
     """Where it leads."""
+    rank: tuple[str, bool] = ("", False)
+    """Of two objects of one qualifier the lower one counts: the older one, or of one second the one that is routed."""
 
 
 type _Place = tuple[str, str, str]
@@ -49,7 +52,8 @@ class FunctionPolicies:
 
     def __init__(self, client: KubeClient) -> None:
         self._client = client
-        self._qualified: dict[_Place, QualifiedPolicy] = {}
+        self._qualified: defaultdict[_Place, dict[str, QualifiedPolicy]] = defaultdict(dict)
+        """By the names of the objects that claim to be it."""
         self._functions = Reflector(client, FUNCTIONS, event_policy, on_change=lambda *_: None)
         self._aliases = Reflector(client, ALIASES, alias_policy, on_change=self._changed)
         self._versions = Reflector(client, FUNCTION_VERSIONS, version_policy, on_change=self._changed)
@@ -76,7 +80,7 @@ class FunctionPolicies:
             known = event_policy(body)
         if qualifier in ("", LATEST):
             return known
-        found = self._qualified.get((namespace, function, qualifier))
+        found = self._find((namespace, function, qualifier))
         config = found.config if found is not None else EventPolicy()
         return EventPolicy(
             retry=config.retry,
@@ -92,15 +96,21 @@ class FunctionPolicies:
             return None
         if found.version == LATEST:
             return known.dead_letter
-        version = self._qualified.get((*function, found.version))
+        version = self._find((*function, found.version))
         return version.config.dead_letter if version is not None else None
 
     def _changed(self, name: Name, before: QualifiedPolicy | None, after: QualifiedPolicy | None) -> None:
-        namespace = name[0]
+        namespace, object_name = name
         if before is not None:
-            self._qualified.pop((namespace, before.function, before.qualifier), None)
+            place = (namespace, before.function, before.qualifier)
+            self._qualified[place].pop(object_name, None)
+            if not self._qualified[place]:
+                del self._qualified[place]
         if after is not None:
-            self._qualified[namespace, after.function, after.qualifier] = after
+            self._qualified[namespace, after.function, after.qualifier][object_name] = after
+
+    def _find(self, place: _Place) -> QualifiedPolicy | None:
+        return min(self._qualified.get(place, {}).values(), key=lambda found: found.rank, default=None)
 
 
 def event_policy(body: dict[str, Any]) -> EventPolicy:
@@ -118,15 +128,17 @@ def alias_policy(body: dict[str, Any]) -> QualifiedPolicy | None:
     """What an Alias says, and where it leads."""
     spec, status = body["spec"], body.get("status") or {}
     version = status.get("routedVersion") or status.get("functionVersion") or LATEST
-    return QualifiedPolicy(spec["functionName"], spec["name"], _policy(spec.get("eventInvokeConfig")), version)
+    config = _policy(spec.get("eventInvokeConfig"))
+    rank = body["metadata"].get("creationTimestamp", ""), "routedVersion" not in status
+    return QualifiedPolicy(spec["functionName"], spec["name"], config, version, rank)
 
 
 def version_policy(body: dict[str, Any]) -> QualifiedPolicy | None:
-    """What a FunctionVersion says; None where that is nothing: there may be many."""
+    """What a FunctionVersion says; None where that is nothing: there may be many, and some only repeat another."""
     spec, status = body["spec"], body.get("status") or {}
     dead_letter = (status.get("deployed") or {}).get("deadLetterTarget")
     version = status.get("version")
-    if not version or (dead_letter is None and spec.get("eventInvokeConfig") is None):
+    if not version or "deployed" not in status or (dead_letter is None and spec.get("eventInvokeConfig") is None):
         return None
     config = _policy(spec.get("eventInvokeConfig"), dead_letter=dead_letter)
     return QualifiedPolicy(spec["functionName"], version, config, version)
