@@ -299,6 +299,26 @@ async def test_two_pollers_share_the_partitions_and_lose_nothing(make_topic: Cal
         assert len(seen) == 70
 
 
+async def test_a_storm_of_rebalances_loses_nothing(make_topic: Callable[..., Any]) -> None:
+    """Members that come and go at once while records flow: each is seen, first in the order of its partition."""
+    topic: TopicOfTests = await make_topic(2)
+    first = topic.poll(batchSize=3)
+    await comes_true(lambda: first.report.pollers == 2)
+    for partition in range(2):
+        await topic.put(*range(20), partition=partition)
+    others = [topic.poll(batchSize=3) for _ in range(3)]
+    await comes_true(lambda: any(each.report.pollers for each in others))
+    for partition in range(2):
+        await topic.put(*range(20, 30), partition=partition)
+    await comes_true(lambda: all(each.poller is not None for each in others))
+    await asyncio.gather(*(each.stop() for each in others))
+    for partition in range(2):
+        await topic.put(*range(30, 40), partition=partition)
+    for partition in range(2):
+        await commits(topic, 40, partition)
+        assert list(dict.fromkeys(topic.numbers(partition))) == list(range(40))
+
+
 async def test_a_broker_that_dies_in_the_middle_of_a_batch_loses_nothing(topic: TopicOfTests) -> None:
     """The answer is kept until it is back; the mapping says that it does not answer."""
     await topic.put(*range(4))

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from enum import StrEnum
+from io import BytesIO
 from typing import Self
 from urllib.parse import quote
 
@@ -12,6 +13,8 @@ from kubelambda.api import limits
 from kubelambda.core.environment.component_callers import CALLER
 
 _CONNECTIONS = 1500
+_AT_ONCE_BYTES = 1 << 20
+"""What is larger goes out piece by piece: other batches of this process need not wait for it."""
 _MARGIN_S = 60.0
 """What a cold start may add to the function's own time."""
 
@@ -71,7 +74,8 @@ class FunctionInvoker:
         timeout = aiohttp.ClientTimeout(total=most, connect=10)
         try:
             headers = self._headers | ({"X-Amzn-Trace-Id": trace} if trace else {})
-            async with self._session.post(url, data=event, headers=headers, timeout=timeout) as response:
+            body = event if len(event) <= _AT_ONCE_BYTES else BytesIO(event)
+            async with self._session.post(url, data=body, headers=headers, timeout=timeout) as response:
                 payload = await response.read()
                 error = response.headers.get("X-Amz-Function-Error")
                 return InvokeResult(
