@@ -14,6 +14,6 @@ def test_nothing_that_was_taken_is_lost_while_everything_is_killed() -> None:
     print(chaos_events.table(figures))
     for name, each in figures["sources"].items():
         assert each["lost"] == 0, name
-        assert each["sent"] > 20, name
+        assert each["sent"] > 5, name
         assert each["order"] != "BROKEN", name
     assert sum(figures["killed"].values()) >= 3
