@@ -1,0 +1,1 @@
+"""Execution environments on the real cluster: runtimes, processes, layers, images."""
