@@ -102,7 +102,7 @@ listener = socket.create_server(("", 9000))
 while True:
     connection = listener.accept()[0]
     with connection:
-        way, count = connection.recv(16).decode().split()
+        way, count = connection.recv(16).decode().split() or ("probe", 0)
         for _ in range(int(count) if way == "out" else 0):
             connection.sendall(sent)
         while way == "in" and connection.recv(1 << 20):
