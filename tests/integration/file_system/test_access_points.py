@@ -7,12 +7,13 @@ import pytest
 from tests.eventually import eventually
 from tests.integration.control_plane import ControlPlane
 from tests.integration.functions import Functions, condition
+from tests.integration.network.test_networks import node
 from tests.integration.processes import Installation
 
 from kubelambda.core.file_system.mount_failure import MountError, MountFailure
 from kubelambda.frontend.cold_start.mount_report import MountReport
 from kubelambda.kube.kube_client import KubeClient, Object
-from kubelambda.kube.resources import ACCESS_POINTS, FUNCTIONS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+from kubelambda.kube.resources import ACCESS_POINTS, FUNCTIONS, NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 
 API = "kubelambda.dev/v1alpha1"
 
@@ -177,7 +178,7 @@ async def test_functions_run_in_the_zones_of_their_volume(
 ) -> None:
     """A claim tells no zones until it has a volume; subnets elsewhere are a problem, those around it are not."""
     where = functions.namespace
-    zones = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["zone-a"]}
+    zones = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["files-a"]}
     volume = {
         "metadata": {"name": f"volume-{where}"},
         "spec": {
@@ -192,16 +193,17 @@ async def test_functions_run_in_the_zones_of_their_volume(
     bound["spec"]["volumeName"] = f"volume-{where}"
     subnets = [
         {"apiVersion": API, "kind": "Subnet", "metadata": {"name": f"in-{zone}", "namespace": where}}
-        | {"spec": {"availabilityZone": f"zone-{zone}"}}
+        | {"spec": {"availabilityZone": f"files-{zone}"}}
         for zone in "ab"
     ]
     group = {"apiVersion": API, "kind": "SecurityGroup", "metadata": {"name": "app", "namespace": where}, "spec": {}}
-    control_plane.apply([bound, access_point(where, "shared"), *subnets, group])
+    nodes = [node(f"files-{zone}", f"files-{zone}") for zone in "ab"]
+    assert control_plane.apply([*nodes, bound, access_point(where, "shared"), *subnets, group]).returncode == 0
     await client.patch(PERSISTENT_VOLUME_CLAIMS, "data", {"status": {"phase": "Bound"}}, where, subresource="status")
     mounted = [{"arn": "shared", "localMountPath": "/mnt/data"}]
     elsewhere = {"subnetIds": ["in-b"], "securityGroupIds": ["app"]}
     functions.apply("files", fileSystemConfigs=mounted, vpcConfig=elsewhere)
-    status = await functions.until("files", lambda status: "its volume is in zone-a" in status.get("stateReason", ""))
+    status = await functions.until("files", lambda status: "its volume is in files-a" in status.get("stateReason", ""))
     assert (condition(status, "FileSystemReady")["reason"], status["stateReasonCode"]) == (
         "OtherZone",
         "EFSMountFailure",
@@ -209,8 +211,10 @@ async def test_functions_run_in_the_zones_of_their_volume(
     both = {"subnetIds": ["in-a", "in-b"], "securityGroupIds": ["app"]}
     functions.apply("files", fileSystemConfigs=mounted, vpcConfig=both)
     status = await functions.ready("files")
-    assert status["deployed"]["fileSystems"][0]["zones"] == ["zone-a"]
+    assert status["deployed"]["fileSystems"][0]["zones"] == ["files-a"]
     await client.delete(PERSISTENT_VOLUMES, f"volume-{where}")
+    for name in ("files-a", "files-b"):
+        await client.delete(NODES, name)
 
 
 async def test_what_became_of_a_mount_is_told_at_the_functions(
