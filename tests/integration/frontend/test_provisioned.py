@@ -1,6 +1,7 @@
 """Provisioned environments: initialized before anybody calls, and kept for whom they are (§5.4-5.8)."""
 
 import asyncio
+from pathlib import Path
 
 from tests.eventually import eventually
 from tests.integration.frontend.publishing import (
@@ -15,6 +16,7 @@ from tests.integration.frontend.publishing import (
 )
 from tests.integration.loopback import Cluster
 
+from kubelambda.core.account import ownership
 from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.resources import ALIASES, PODS, SECRETS
 
@@ -198,3 +200,20 @@ async def test_accounts_say_what_is_claimed(cluster: Cluster) -> None:
     await eventually(lambda: sample(registry, "kubelambda_claimed_account_concurrency", labels) == 8)
     assert sample(registry, "kubelambda_unreserved_concurrent_executions", labels) == 1
     await call
+
+
+async def test_whoever_takes_over_amid_an_init_waits_for_it(cluster: Cluster, tmp_path: Path) -> None:
+    """The environment that the former owner initializes is adopted once it is done; it was deleted before."""
+    owner, former = ownership.ranked(cluster.namespace, ("127.0.1.1", "127.0.1.2"))
+    begun = tmp_path / "begun"
+    await publish(cluster, "f", 1, f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(4)\n{CODE}")
+    await point(cluster, "f", "live", "1", provisioned=1)
+    names = await provision(cluster, "f", 1, "live")
+    leaving = await cluster.frontend(former, members=(former,))
+    await eventually(begun.exists)
+    await cluster.frontend(owner, members=(owner, former))
+    cluster.members(leaving, owner, former)
+    await eventually(lambda: initialized(cluster, names))
+    assert [pod["metadata"]["name"] for pod in await cluster.pods()] == names
+    answer = await cluster.invoke("f:live", address=owner)
+    assert answer.json["AWS_LAMBDA_INITIALIZATION_TYPE"] == "provisioned-concurrency"

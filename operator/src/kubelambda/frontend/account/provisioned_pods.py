@@ -5,14 +5,14 @@ import logging
 import time
 from weakref import WeakKeyDictionary
 
-from kubelambda.api import labels
+from kubelambda.api import labels, limits
 from kubelambda.core.environment.start_backoff import StartBackoff
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.frontend.account.adoption import Adoption
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cluster.views import PodView
 from kubelambda.frontend.cold_start.specializer import AgentAddress
-from kubelambda.frontend.cold_start.start import FailureAnswer, NotStarted, StartFailed, Target
+from kubelambda.frontend.cold_start.start import FailureAnswer, NotStarted, StartFailed, Taken, Target
 from kubelambda.frontend.cold_start.starter import Starter
 from kubelambda.frontend.dispatch.dispatcher import Dispatcher
 from kubelambda.kube.errors import KubeError
@@ -21,6 +21,8 @@ from kubelambda.kube.resources import PODS
 from kubelambda.wire.background_tasks import BackgroundTasks
 
 _AGAIN_S = 1.0
+_GRACE_S = 30.0
+"""Beyond the longest INIT, until a pod that says it is taken, and never by whom, is given up."""
 _SHOWN_CHARS = 512
 _FAILED = "FUNCTION_ERROR_INIT_FAILURE"
 
@@ -42,6 +44,8 @@ class ProvisionedPods:
         self._starter = starter
         self._adoption = adoption
         self._at_work: set[str] = set()
+        self._taken: dict[str, float] = {}
+        """When pods said first that somebody else initializes them, by uid."""
         self._backoffs: WeakKeyDictionary[Dispatcher, dict[Kept, StartBackoff]] = WeakKeyDictionary()
         self._tasks = BackgroundTasks()
 
@@ -80,6 +84,7 @@ class ProvisionedPods:
                 await asyncio.sleep(_AGAIN_S)
         finally:
             self._at_work.discard(pod.uid)
+            self._taken.pop(pod.uid, None)
 
     async def _attempt(self, dispatcher: Dispatcher, name: str, pod: PodView) -> bool:
         """Whether nothing is left to do: the pod is an environment, somebody else's, or deleted."""
@@ -124,6 +129,13 @@ class ProvisionedPods:
             log.info("provisioned pod %s/%s does not start: %s", target.namespace, name, error)
             backoff.failed(error.answer, begun, time.monotonic())
             await self._say(target, name, error.answer)
+        except Taken as error:
+            backoff.ended()
+            first = self._taken.setdefault(pod.uid, begun)
+            longest = max(limits.PROVISIONED_INIT_TIMEOUT_S, float(target.configuration.timeout)) + _GRACE_S
+            if time.monotonic() - first < longest:  # another frontend's INIT, before it handed over: adopted once done
+                return False
+            log.warning("provisioned pod %s/%s: %s", target.namespace, name, error)
         except NotStarted as error:
             backoff.ended()
             log.warning("provisioned pod %s/%s: %s", target.namespace, name, error)
