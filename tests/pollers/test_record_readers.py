@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import resource
 import time
 from typing import Any
 
@@ -13,9 +14,13 @@ from tests.pollers.schema_server import SchemaServer
 
 from kubelambda.core.mapping.avro_schema import UnservedSchema
 from kubelambda.core.mapping.schema_framing import Undecodable
+from kubelambda.core.mapping.schema_place import SchemaPlace
+from kubelambda.core.mapping.stream_rules import GivenUp
+from kubelambda.pollers.record_decoder import RecordDecoder, RecordRefused
 from kubelambda.pollers.schemas.record_reader import record_reader
 from kubelambda.pollers.schemas.registered_schema import RegisteredSchema, SchemaKind, SchemaReference
 from kubelambda.pollers.schemas.schema_registry import SchemaRegistry
+from kubelambda.pollers.sources.source import SourceUnreachable
 
 TREE = {
     "type": "record",
@@ -101,6 +106,60 @@ def test_a_json_schema_takes_linear_time_and_fetches_nothing() -> None:
         record_reader(RegisteredSchema(SchemaKind.JSON, "{}"))(b"[" * 1_000_000)
 
 
+def test_what_is_wrong_with_a_record_takes_no_memory() -> None:
+    """Each of the ways in which it is not of its schema, which are 2^20, had its own list of faults."""
+    deep = 20
+    within = {
+        f"a{at}": {"anyOf": [{"minItems": least, "items": {"$ref": f"#/$defs/a{at + 1}"}} for least in (0, 1)]}
+        for at in range(deep)
+    }
+    schema = {"$ref": "#/$defs/a0", "$defs": {**within, f"a{deep}": {"type": "string"}}}
+    read = record_reader(RegisteredSchema(SchemaKind.JSON, json.dumps(schema)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(Undecodable, match="ValidationError"):
+        read(b"[" * deep + b"1" + b"]" * deep)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+async def test_names_that_fill_our_memory_are_not_written_out() -> None:
+    """A record of a few bytes, whose field has a name of a megabyte."""
+    field = {"name": "n" * 1_000_000, "type": "boolean"}
+    schema = {"type": "array", "items": {"type": "record", "name": "R", "fields": [field]}}
+    decoder = decoder_of({1: RegisteredSchema(SchemaKind.AVRO, json.dumps(schema))})
+    with pytest.raises(RecordRefused) as raised:
+        await decoder.decode(None, b"\0\0\0\0\1" + written(schema, [{field["name"]: True}] * 50))
+    assert raised.value.condition is GivenUp.MAXIMUM_PAYLOAD_SIZE_EXCEEDED
+    found = await decoder.decode(None, b"\0\0\0\0\1" + written(schema, [{field["name"]: True}]))
+    assert found.known["value"] == [{field["name"]: True}]
+
+
+async def test_large_schemas_are_kept_only_while_there_is_room() -> None:
+    """Those that were used last: whoever writes schemas has no part of our memory to fill."""
+    large = json.dumps({"description": "d" * 3_000_000})
+    asked: list[int] = []
+    decoder = decoder_of({number: RegisteredSchema(SchemaKind.JSON, large) for number in range(1, 5)}, asked)
+    for number in (1, 2, 1, 3, 1, 4):
+        await decoder.decode(None, b"\0\0\0\0" + bytes([number]) + b"{}")
+    assert asked == [1, 2, 3, 4]
+    await decoder.decode(None, b"\0\0\0\0\2{}")
+    assert asked == [1, 2, 3, 4, 2]
+
+
+def decoder_of(schemas: dict[int, RegisteredSchema], asked: list[int] | None = None) -> RecordDecoder:
+    """Of a mapping whose values have schemas; `asked` gets those that are asked for."""
+
+    class Registry(SchemaRegistry):
+        def __init__(self) -> None:
+            pass
+
+        async def schema(self, number: int) -> RegisteredSchema:
+            if asked is not None:
+                asked.append(number)
+            return schemas[number]
+
+    return RecordDecoder(Registry(), SchemaPlace("http://schemas", "JSON", key=False, value=True))
+
+
 def test_a_json_schema_knows_those_that_it_refers_to() -> None:
     """By the names under which the registry has them."""
     reference = SchemaReference("item.json", json.dumps({"type": "integer"}))
@@ -153,3 +212,17 @@ async def test_references_are_followed_and_come_first() -> None:
     assert (found.kind, found.text) == (SchemaKind.AVRO, "C")
     assert [each.name for each in found.references] == ["a", "b"]
     assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("answer", [{}, {"schema": None}, {"message": "come back later"}])
+async def test_an_answer_without_a_schema_is_no_reason_to_give_up_a_record(answer: dict[str, Any]) -> None:
+    """Whoever stands before a registry answers for it now and then."""
+    server = SchemaServer()
+    await server.start()
+    number = server.add("a", answer)
+    import aiohttp
+
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(SourceUnreachable, match="something else than a schema"):
+            await SchemaRegistry(session, server.url).schema(number)
+    await server.close()

@@ -119,15 +119,19 @@ class PartitionWorker:
             await asyncio.wait((reading,))
             return 0
         found = reading.result()
-        passed = 0
+        passed = filtered = 0
         for message in found:
+            if ended.done():  # a registry may be slow, and whoever is to have the partition waits
+                break
             record = await self._record(message)
             if record is not None:
                 self._read.append(record)
                 passed += 1
+            else:
+                filtered += 1
             self._next = message.offset + 1
-        self._tell("polled", len(found))
-        self._tell("filtered_out", len(found) - passed)
+        self._tell("polled", passed + filtered)
+        self._tell("filtered_out", filtered)
         return len(found)
 
     async def _record(self, message: ReadMessage) -> StreamRecord | None:

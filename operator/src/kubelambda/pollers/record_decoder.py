@@ -18,6 +18,8 @@ from kubelambda.pollers.schemas.schema_registry import SchemaMissing, SchemaRegi
 
 _KEPT: Final = 500
 """Schemas that are kept, those that were used last: numbers of schemas never change their meaning."""
+_KEPT_CHARS: Final = 8 << 20
+"""Of those together; one alone may have more."""
 
 
 class RecordRefused(Exception):
@@ -45,6 +47,7 @@ class RecordDecoder:
         self._registry = registry
         self._place = place
         self._readers: OrderedDict[int, tuple[SchemaKind, RecordReader | UnservedSchema]] = OrderedDict()
+        self._sizes: dict[int, int] = {}
 
     async def decode(self, key: bytes | None, value: bytes | None) -> DecodedRecord:
         """Raises `RecordRefused`, and `SourceUnreachable` when the registry cannot be asked."""
@@ -62,12 +65,16 @@ class RecordDecoder:
             if isinstance(reader, UnservedSchema):
                 raise reader
             said = reader(rest)
-            text = rest if kind is SchemaKind.JSON else msgspec.json.encode(said)
         except SchemaMissing as error:
             raise RecordRefused(GivenUp.SCHEMA_NOT_FOUND, str(error)) from error
         except (Undecodable, UnservedSchema, RecursionError, OverflowError) as error:
             raise RecordRefused(GivenUp.DESERIALIZATION_ERROR, f"its {name}: {error}") from error
-        delivered = text if self._place.format == "JSON" else rest
+        delivered = rest
+        if self._place.format == "JSON" and kind is not SchemaKind.JSON:
+            if _larger(said, limits.SYNC_REQUEST_MAX_BYTES):  # names are in the schema: a byte may stand for megabytes
+                why = f"its {name} is larger as JSON than an event can be"
+                raise RecordRefused(GivenUp.MAXIMUM_PAYLOAD_SIZE_EXCEEDED, why)
+            delivered = msgspec.json.encode(said)
         into.known[name] = said
         into.members[name] = base64.b64encode(delivered).decode()
         into.members[f"{name}SchemaMetadata"] = {"dataFormat": kind.value, "schemaId": str(number)}
@@ -83,7 +90,29 @@ class RecordDecoder:
             except UnservedSchema as error:
                 reader = error
             known = self._readers[number] = (schema.kind, reader)
-            if len(self._readers) > _KEPT:
-                self._readers.popitem(last=False)
+            self._sizes[number] = schema.size
+            self._forget()
         self._readers.move_to_end(number)
         return known
+
+    def _forget(self) -> None:
+        """The readers that were used longest ago, as long as there are too many; never the newest."""
+        while len(self._readers) > 1 and (len(self._readers) > _KEPT or sum(self._sizes.values()) > _KEPT_CHARS):
+            number, _ = self._readers.popitem(last=False)
+            del self._sizes[number]
+
+
+def _larger(value: Any, most: int) -> bool:
+    """Whether a value has more than `most` bytes as JSON, by what they are at least."""
+    found, waiting = 0, [value]
+    while waiting and found <= most:
+        each = waiting.pop()
+        found += 2
+        if isinstance(each, str):
+            found += len(each)
+        elif isinstance(each, list):
+            waiting += each
+        elif isinstance(each, dict):
+            found += sum(len(name) + 4 for name in each)
+            waiting += each.values()
+    return found > most

@@ -43,6 +43,15 @@ def test_a_message_that_is_nowhere_is_said(data: bytes) -> None:
         message_indexes(data)
 
 
+def record(name: str, *types: Any) -> dict[str, Any]:
+    """A record of fields of some types."""
+    return {
+        "type": "record",
+        "name": name,
+        "fields": [{"name": f"f{at}", "type": each} for at, each in enumerate(types)],
+    }
+
+
 EMPTY = {"type": "record", "name": "Empty", "fields": [{"name": "a", "type": "null"}]}
 
 
@@ -61,6 +70,23 @@ EMPTY = {"type": "record", "name": "Empty", "fields": [{"name": "a", "type": "nu
             ],
         },
         {"type": "map", "values": {"type": "array", "items": {"type": {"type": "null"}}}},
+        {
+            "type": "record",
+            "name": "a.R",
+            "fields": [
+                {"name": "e", "type": {**EMPTY, "name": "E", "namespace": None}},
+                {"name": "all", "type": {"type": "array", "items": ["null", "E"]}},
+                {"name": "e", "type": {"type": "array", "items": "E"}},
+            ],
+        },
+        {"type": "map", "values": record("R", *["null"] * 8)},
+        {"type": "array", "items": record("R", *["null"] * 8, "boolean")},
+        {"type": "array", "items": {"type": "fixed", "name": "F", "size": -1}},
+        record("R", *["null"] * 8, ["null", "R"]),
+        record("R", "R", "R"),
+        record("R", "Nobody"),
+        record("R", record("R")),
+        {"type": "record", "name": "R", "namespace": 5, "fields": []},
         {"type": "record", "name": "R"},
         5,
         {"items": "int"},
@@ -79,6 +105,38 @@ def test_schemas_that_are_too_deep_are_refused() -> None:
         schema = {"type": "array", "items": schema}
     with pytest.raises(UnservedSchema, match="deeper"):
         AvroTypes().plain(schema)
+
+
+def test_records_that_hold_themselves_out_again_and_again_are_refused() -> None:
+    """Thirty of them, each of which has the next one twice, are a thousand million values of no byte."""
+    schema = record("R30")
+    for number in range(29, -1, -1):
+        schema = record(f"R{number}", schema, f"R{number + 1}")
+    with pytest.raises(UnservedSchema, match="no bytes"):
+        AvroTypes().plain(schema)
+
+
+def test_types_that_name_one_another_are_no_deeper_than_others() -> None:
+    """In a union each stands beside the next, and within it all the same."""
+    schema = [record("R0", "int"), *(record(f"R{number}", f"R{number - 1}") for number in range(1, 70))]
+    AvroTypes().plain(schema[:60])
+    with pytest.raises(UnservedSchema, match="deeper"):
+        AvroTypes().plain(schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        record("R", *(record(f"S{number}", *["int"] * 9) for number in range(50))),
+        {"type": "array", "items": ["null", record("R", record("S", record("T", "boolean")))]},
+        {"type": "map", "values": "null"},
+        record("Node", {"type": "array", "items": "Node"}),
+        record("R", *["null"] * 100),
+    ],
+)
+def test_what_people_write_is_read(schema: Any) -> None:
+    """Many fields, types within others, lists of what may be missing, trees."""
+    assert AvroTypes().plain(schema) == schema
 
 
 @pytest.mark.parametrize(

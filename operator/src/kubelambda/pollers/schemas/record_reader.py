@@ -73,10 +73,12 @@ def _as_json(value: Any) -> Any:
     """Bytes as Avro's own JSON has them: a character for each."""
     if isinstance(value, bytes):
         return value.decode("iso-8859-1")
-    if isinstance(value, list):
-        return [_as_json(each) for each in value]
-    if isinstance(value, dict):
-        return {name: _as_json(each) for name, each in value.items()}
+    if isinstance(value, list):  # in place: there may be millions
+        for at, each in enumerate(value):
+            value[at] = _as_json(each)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            value[name] = _as_json(each)
     return value
 
 
@@ -97,9 +99,11 @@ def _json_reader(schema: RegisteredSchema) -> RecordReader:
     def of(data: bytes) -> Any:
         try:
             found = json.loads(data)
-            validator.validate(found)
+            valid = validator.is_valid(found)  # what is wrong with it can be more than fits our memory
         except Exception as error:
             raise Undecodable(f"it is not of its schema: {type(error).__name__}") from error
+        if not valid:
+            raise Undecodable("it is not of its schema: ValidationError")
         return found
 
     return of

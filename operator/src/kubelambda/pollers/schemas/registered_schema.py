@@ -29,3 +29,8 @@ class RegisteredSchema:
     text: str
     references: tuple[SchemaReference, ...] = ()
     """Each after those that it refers to itself."""
+
+    @property
+    def size(self) -> int:
+        """Characters of all of it."""
+        return len(self.text) + sum(len(each.text) for each in self.references)

@@ -1,5 +1,6 @@
 """Asks a registry for schemas by their numbers, by Confluent's protocol (§7.5.6)."""
 
+import asyncio
 import base64
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -22,6 +23,10 @@ from kubelambda.pollers.sources.tls_login import TlsLogin
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=20, connect=10)
 _REFERENCES_MAX: Final = 200
 _DEPTH_MAX: Final = 20
+_TEXT_MAX_CHARS: Final = 4 << 20
+"""Of a schema with all that it refers to."""
+_SCHEMA_S: Final = 20.0
+"""For a schema with all that it refers to: whoever waits for it cannot give its partition away."""
 _MISSING: Final = (40401, 40402, 40403)
 """The protocol's words for a subject, a version or a schema that is not there: any other 404 is of somebody else."""
 _NOT_CONNECTED: Final = "PROBLEM: Lambda failed to connect to the schema registry"
@@ -41,23 +46,37 @@ class SchemaRegistry:
 
     async def schema(self, number: int) -> RegisteredSchema:
         """A schema with all that it refers to. Raises `SchemaMissing`, `UnservedSchema` or `SourceUnreachable`."""
+        try:
+            async with asyncio.timeout(_SCHEMA_S):
+                return await self._schema(number)
+        except TimeoutError as error:
+            raise _unreachable(
+                f"schema {number} and those that it refers to take more than {_SCHEMA_S:.0f} s"
+            ) from error
+
+    async def _schema(self, number: int) -> RegisteredSchema:
         path = f"/schemas/ids/{number}"
         found = await self._document(path)
         try:
             kind = SchemaKind(found.get("schemaType") or SchemaKind.AVRO)
         except ValueError as error:
-            raise UnservedSchema(f"schema {number} is of a kind that is not served: {found['schemaType']}") from error
+            raise UnservedSchema(
+                f"schema {number} is of a kind that is not served: {found['schemaType']}"[:500]
+            ) from error
         if kind is SchemaKind.PROTOBUF:  # its text is for compilers: the registry has compiled it
             found = await self._document(path, kind)
         references: dict[str, SchemaReference] = {}
         await self._follow(found, kind, references, 0)
-        return RegisteredSchema(kind, str(found.get("schema", "")), tuple(references.values()))
+        return RegisteredSchema(kind, found["schema"], tuple(references.values()))
 
     async def _follow(
         self, document: Mapping[str, Any], kind: SchemaKind, into: dict[str, SchemaReference], depth: int
     ) -> None:
         """Reads what a schema refers to, what is needed first before what needs it."""
-        for each in document.get("references") or ():
+        references = document.get("references") or ()
+        if not isinstance(references, list | tuple):
+            raise UnservedSchema("it has references that are no list")
+        for each in references:
             try:
                 name, subject, version = str(each["name"]), quote(str(each["subject"]), safe=""), int(each["version"])
             except (KeyError, TypeError, ValueError) as error:
@@ -68,7 +87,9 @@ class SchemaRegistry:
                 raise UnservedSchema("it refers to too many schemas")
             found = await self._document(f"/subjects/{subject}/versions/{version}", kind)
             await self._follow(found, kind, into, depth + 1)
-            into[name] = SchemaReference(name, str(found.get("schema", "")))
+            into[name] = SchemaReference(name, found["schema"])
+            if sum(len(known.text) for known in into.values()) > _TEXT_MAX_CHARS:
+                raise UnservedSchema(f"it and what it refers to have more than {_TEXT_MAX_CHARS} characters")
 
     async def _document(self, path: str, kind: SchemaKind | None = None) -> Mapping[str, Any]:
         query = {"format": "serialized"} if kind is SchemaKind.PROTOBUF else None
@@ -89,6 +110,8 @@ class SchemaRegistry:
             fault = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
             raise _unreachable(str(fault) or type(error).__name__) from error
         if answer.status == 200:
+            if not isinstance(found.get("schema"), str):  # records must not be given up for it
+                raise _unreachable(f"it answers with something else than a schema for {path}")
             return found
         if found.get("error_code") in _MISSING:
             raise SchemaMissing(f"the schema registry has no {path}")
