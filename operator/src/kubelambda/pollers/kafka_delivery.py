@@ -16,7 +16,7 @@ from kubelambda.core.mapping.kafka_record import KafkaEnvelope, failed_offsets
 from kubelambda.core.mapping.stream_failure import FailedBatch
 from kubelambda.core.mapping.stream_rules import StreamRecord
 from kubelambda.outbound.record_sender import DestinationFailed, RecordSender
-from kubelambda.pollers.function_invoker import FunctionInvoker, InvokeResult
+from kubelambda.pollers.function_invoker import FunctionInvoker, InvokeOutcome, InvokeResult
 from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.sources.kafka import KafkaTopic
@@ -48,8 +48,10 @@ class KafkaDelivery(StreamDelivery):
         self._slots = slots
 
     async def invoke(self, event: bytes, records: tuple[StreamRecord, ...]) -> InvokeResult:
-        """One attempt, once there is room for it."""
+        """One attempt, once there is room for it; none any more when the mapping is to end meanwhile."""
         async with self._slots:
+            if self.ended.is_set():
+                return InvokeResult(InvokeOutcome.TURNED_DOWN)
             return await super().invoke(event, records)
 
     def event(self, records: tuple[StreamRecord, ...]) -> bytes:
