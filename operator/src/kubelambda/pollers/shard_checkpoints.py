@@ -48,6 +48,8 @@ class ShardCheckpoints:
         self._uid = ""
         self._version = ""
         self._taken_from = ""
+        self._unsure = False
+        """Whether the status may be further than the Lease, or may not: an answer was lost."""
         self._written: Positions = {}
 
     async def claim(self) -> dict[str, ShardProgress]:
@@ -60,7 +62,9 @@ class ShardCheckpoints:
             lease = await self._client.find(LEASES, lease_name(self._uid), self._namespace)
             self._taken_from, found = _known(body, lease)
             try:
-                poller = self._manager if await self._held(lease, found) else self._in_status
+                poller = self._manager
+                if not await self._held(lease, found):
+                    self._taken_from = poller = self._in_status
                 await self._write_status(found, poller, version=body["metadata"]["resourceVersion"])
             except Conflict:
                 await sleep(_PAUSE_S)  # somebody wrote in between: perhaps how far it is done
@@ -83,17 +87,24 @@ class ShardCheckpoints:
             self._written = dict(positions)
 
     async def _write(self, positions: Positions) -> None:
-        try:
-            await self._renew(positions)
-        except _NO_LEASE as error:
-            log.warning("%s/%s: its Lease cannot be written: %s", self._namespace, self._name, error)
-            self._taken_from = self._in_status
-            await self._write_status(positions, self._in_status)
+        if not self._unsure:
+            try:
+                await self._renew(positions)
+            except _NO_LEASE as error:
+                log.warning("%s/%s: its Lease cannot be written: %s", self._namespace, self._name, error)
+            else:
+                return
+        self._unsure = True
+        await self._write_status(positions, self._in_status)
+        self._unsure, self._taken_from = False, self._in_status
 
     @property
     def _in_status(self) -> str:
-        """What the status calls us while it is further than the Lease."""
-        return f"{self._manager}{_IN_STATUS}"
+        """What the status calls us while it is further than the Lease: each time that it comes to be, something else.
+
+        A Lease that was written since says so by that name; it is not to count once the status is further again.
+        """
+        return f"{self._manager}{_IN_STATUS}@{self._version}"
 
     async def _renew(self, positions: Positions) -> None:
         """Raises `Conflict` when the Lease is another's."""
@@ -116,8 +127,9 @@ class ShardCheckpoints:
 
     async def _hold(self, lease: Object | None, positions: Positions) -> None:
         """Makes the Lease ours. Raises `Conflict` when somebody else was quicker."""
+        self._version = "" if lease is None else lease["metadata"]["resourceVersion"]
         if lease is not None:
-            await self._patch(lease["metadata"]["resourceVersion"], positions)
+            await self._patch(self._version, positions)
             return
         owner = {
             "apiVersion": EVENT_SOURCE_MAPPINGS.api_version,
