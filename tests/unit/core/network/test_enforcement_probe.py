@@ -118,6 +118,16 @@ def test_a_try_ends_in_time() -> None:
     assert ended.message.endswith("the listener has ended: exec format error")
 
 
+def test_a_node_without_room_keeps_nobody_from_knowing() -> None:
+    """Once the time is over those count that found a node; one that runs there for ever, or that none did, is told."""
+    late, unplaced = replace(LISTENING, created=ago(181)), replace(PENDING, said="1 Insufficient cpu")
+    found = concluded(late, KEPT_AWAY, unplaced, replace(KEPT_AWAY, node="three"))
+    assert (found.enforced, found.message.partition(", on ")[2]) == (True, "nodes one, three")
+    for others in ([KEPT_AWAY, replace(PROBING, node="two")], [unplaced]):
+        assert concluded(late, *others, unplaced).reason is Reason.PROBE_TIMED_OUT
+    assert next_step(ObservedProbe(listener=LISTENING, probers=[KEPT_AWAY, unplaced]), TIMES, NOW) == Rest(LOOK_S)
+
+
 def test_one_node_that_enforces_nothing_is_enough_and_is_named() -> None:
     """Whatever others still do or have found; that all do needs all of them."""
     for others in ([], [PROBING], [KEPT_AWAY], [KEPT_AWAY, PROBING]):

@@ -183,7 +183,11 @@ def _step_of_try(listener: ProbePod, probers: Sequence[ProbePod | None], times: 
     age = (now - listener.created).total_seconds()
     if age > 2 * times.limit:  # nobody looked when it was time
         return ClearPods()
-    verdict = _verdict(there, whole=len(there) == len(probers))
+    placed = [prober for prober in there if prober.node]
+    if age > times.limit and placed:  # a full node takes none: those count that found one
+        verdict = _verdict(placed, whole=True)
+    else:
+        verdict = _verdict(there, whole=len(there) == len(probers))
     if verdict is not None:
         return Conclude(verdict)
     if listener.ended:
