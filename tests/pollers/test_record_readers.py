@@ -189,6 +189,26 @@ def test_a_message_of_protobuf_knows_other_files_and_those_that_everybody_has() 
         read(b"\x00\xff")
 
 
+@pytest.mark.parametrize("where", ["field", "nested field", "enum", "extension"])
+def test_long_names_of_protobuf_are_refused(where: str) -> None:
+    """Each message of a record would have a copy of them: two bytes would stand for as much as the schema has."""
+    file = descriptor_pb2.FileDescriptorProto(package="shop", syntax="proto2")
+    outer = file.message_type.add(name="Outer")
+    name, kind = "n" * 300, {"type": "TYPE_INT64", "label": "LABEL_OPTIONAL"}
+    match where:
+        case "field":
+            outer.field.add(name=name, number=1, **kind)
+        case "nested field":
+            outer.nested_type.add(name="Inner").field.add(name=name, number=1, **kind)
+        case "enum":
+            outer.nested_type.add(name="Inner").enum_type.add(name="E").value.add(name=name, number=0)
+        case _:
+            outer.extension_range.add(start=5, end=9)
+            file.extension.add(name=name, number=5, extendee=".shop.Outer", **kind)
+    with pytest.raises(UnservedSchema, match="more than 256"):
+        record_reader(RegisteredSchema(SchemaKind.PROTOBUF, described(file)))
+
+
 @pytest.mark.parametrize("kind", list(SchemaKind))
 def test_a_schema_that_is_none_is_said(kind: SchemaKind) -> None:
     """Its records are then not of their schema."""

@@ -32,6 +32,8 @@ _WELL_KNOWN = (
 )
 """Files of protobuf that everybody has, each after those that it needs."""
 _OWN_FILE = "default"
+_NAME_MAX_CHARS = 256
+"""Of what protobuf names: every message has copies of its own of its fields' names."""
 
 
 def record_reader(schema: RegisteredSchema) -> RecordReader:
@@ -152,4 +154,17 @@ def _protobuf_reader(schema: RegisteredSchema) -> RecordReader:
 def _file(descriptors: Any, text: str, name: str) -> Any:
     found = descriptors.FileDescriptorProto.FromString(base64.b64decode(text))
     found.name = name
+    _check_names(found)
     return found
+
+
+def _check_names(file: Any) -> None:
+    """Raises `UnservedSchema` for a name that a few records would fill our memory with."""
+    waiting = [(file, "message_type")]
+    while waiting:
+        within, messages = waiting.pop()
+        enums = [value for each in within.enum_type for value in each.value]
+        fields = [*within.extension, *(within.field if messages == "nested_type" else ())]
+        if any(len(each.name) > _NAME_MAX_CHARS for each in (*enums, *fields)):
+            raise UnservedSchema(f"it has a name of more than {_NAME_MAX_CHARS} characters")
+        waiting += [(each, "nested_type") for each in getattr(within, messages)]
