@@ -1,0 +1,133 @@
+"""A partition whose records wait for a registry that is slow (§7.5.6)."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import aiohttp
+import pytest
+from aiohttp import web
+from tests.pollers.streams import FUNCTION, KeptRecords
+
+from kubelambda.core.mapping.kafka_record import KafkaEnvelope
+from kubelambda.core.mapping.record_filter import RecordFilter, SourceFormat
+from kubelambda.pollers.function_invoker import FunctionInvoker
+from kubelambda.pollers.kafka_delivery import KafkaDelivery
+from kubelambda.pollers.mapping_view import mapping_view
+from kubelambda.pollers.partition_worker import PartitionWorker
+from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.record_decoder import DecodedRecord, RecordDecoder
+from kubelambda.pollers.schemas import schema_registry
+from kubelambda.pollers.schemas.schema_registry import SchemaRegistry
+from kubelambda.pollers.sources.kafka import KafkaTopic
+from kubelambda.pollers.sources.source import SourceUnreachable
+
+
+@dataclass
+class Message:
+    """A record of a topic."""
+
+    offset: int
+    timestamp: int = 0
+    timestamp_type: int = 0
+    key: bytes | None = None
+    value: bytes | None = b"value"
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class FullTopic(KafkaTopic):
+    """A topic with three records."""
+
+    def __init__(self) -> None:
+        self.servers = ()
+
+    async def read(self, partition: int, count: int, seconds: float) -> Sequence[Message]:
+        """All of them."""
+        return [Message(offset) for offset in range(3)]
+
+
+class SlowDecoder(RecordDecoder):
+    """One whose registry answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.begun = asyncio.Event()
+        self.may_answer = asyncio.Event()
+
+    async def decode(self, key: bytes | None, value: bytes | None) -> DecodedRecord:
+        """Counts."""
+        self.asked += 1
+        self.begun.set()
+        await self.may_answer.wait()
+        return DecodedRecord()
+
+
+async def test_a_partition_that_goes_reads_no_further_records() -> None:
+    """One answer of a registry is waited for, not that for each record; nothing is done of what nobody got."""
+    spec = {
+        "functionName": "hello",
+        "selfManagedEventSource": {"endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["kafka:9092"]}},
+        "topics": ["orders"],
+        "startingPosition": "TRIM_HORIZON",
+    }
+    metadata = {"uid": "u", "namespace": "shop", "name": "orders", "generation": 1}
+    status = {"observedGeneration": 1, "state": "Enabled", "functionArn": FUNCTION}
+    view = mapping_view(
+        {"metadata": {**metadata, "creationTimestamp": "2026-01-02T03:04:05Z"}, "spec": spec, "status": status}
+    )
+    assert view is not None
+    topic, decoder, metrics, envelope = FullTopic(), SlowDecoder(), PollerMetrics(), KafkaEnvelope(b"[")
+    delivery = KafkaDelivery(
+        view,
+        cast("FunctionInvoker", None),
+        KeptRecords(),
+        topic=topic,
+        partition="orders-0",
+        envelope=envelope,
+        metrics=metrics,
+        timeout_s=lambda: 3,
+        slots=asyncio.Semaphore(1),
+    )
+    worker = PartitionWorker(
+        view,
+        topic,
+        0,
+        0,
+        delivery=delivery,
+        envelope=envelope,
+        metrics=metrics,
+        record_filter=RecordFilter(SourceFormat.KAFKA, ()),
+        decoder=decoder,
+        progressed=lambda: None,
+    )
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        group.create_task(worker.run())
+        await decoder.begun.wait()
+        worker.stop()
+        await asyncio.sleep(0.1)
+        decoder.may_answer.set()
+    assert (decoder.asked, worker.position) == (1, 0)
+
+
+async def test_a_schema_with_all_that_it_refers_to_has_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever each of its references takes: two hundred of them took an hour."""
+    monkeypatch.setattr(schema_registry, "_SCHEMA_S", 0.5)
+
+    async def answer(request: web.Request) -> web.Response:
+        await asyncio.sleep(0.2)
+        deeper = int(request.match_info.get("version", 0)) + 1
+        reference = {"name": str(deeper), "subject": "s", "version": deeper}
+        return web.json_response({"schema": "{}", "references": [reference]})
+
+    application = web.Application()
+    application.router.add_get("/schemas/ids/1", answer)
+    application.router.add_get("/subjects/s/versions/{version}", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+        registry: Any = SchemaRegistry(session, f"http://127.0.0.1:{runner.addresses[0][1]}")
+        with pytest.raises(SourceUnreachable, match="take more than"):
+            await registry.schema(1)
+    await runner.cleanup()
