@@ -1,5 +1,6 @@
 """Records by their schemas, and schemas that somebody wrote to do harm (§7.5.6)."""
 
+import asyncio
 import base64
 import io
 import json
@@ -19,7 +20,7 @@ from kubelambda.core.mapping.stream_rules import GivenUp
 from kubelambda.pollers.record_decoder import RecordDecoder, RecordRefused
 from kubelambda.pollers.schemas.record_reader import record_reader
 from kubelambda.pollers.schemas.registered_schema import RegisteredSchema, SchemaKind, SchemaReference
-from kubelambda.pollers.schemas.schema_registry import SchemaRegistry
+from kubelambda.pollers.schemas.schema_registry import SchemaMissing, SchemaRegistry
 from kubelambda.pollers.sources.source import SourceUnreachable
 
 TREE = {
@@ -145,6 +146,24 @@ async def test_large_schemas_are_kept_only_while_there_is_room() -> None:
     assert asked == [1, 2, 3, 4, 2]
 
 
+async def test_a_schema_that_comes_a_moment_later_is_waited_for() -> None:
+    """The server that is asked may be behind the one that the writer told; what is missing for good is asked once."""
+    schemas: dict[int, RegisteredSchema] = {}
+    asked: list[int] = []
+    decoder = decoder_of(schemas, asked)
+    decoding = asyncio.create_task(decoder.decode(None, b"\0\0\0\0\1{}"))
+    async with asyncio.timeout(60):
+        await asyncio.sleep(0)
+        assert asked == [1]
+        schemas[1] = RegisteredSchema(SchemaKind.JSON, "{}")
+        assert (await decoding).known == {"value": {}}
+        for _ in range(2):
+            with pytest.raises(RecordRefused) as raised:
+                await decoder.decode(None, b"\0\0\0\0\2{}")
+            assert raised.value.condition is GivenUp.SCHEMA_NOT_FOUND
+    assert asked == [1, 1, 2, 2, 2, 2]
+
+
 def decoder_of(schemas: dict[int, RegisteredSchema], asked: list[int] | None = None) -> RecordDecoder:
     """Of a mapping whose values have schemas; `asked` gets those that are asked for."""
 
@@ -155,6 +174,8 @@ def decoder_of(schemas: dict[int, RegisteredSchema], asked: list[int] | None = N
         async def schema(self, number: int) -> RegisteredSchema:
             if asked is not None:
                 asked.append(number)
+            if number not in schemas:
+                raise SchemaMissing(f"{number}")
             return schemas[number]
 
     return RecordDecoder(Registry(), SchemaPlace("http://schemas", "JSON", key=False, value=True))

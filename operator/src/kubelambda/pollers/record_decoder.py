@@ -1,7 +1,9 @@
 """Records of Kafka as the function is to get them, where a registry has their schemas (§7.5.6)."""
 
+import asyncio
 import base64
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,13 +15,15 @@ from kubelambda.core.mapping.schema_framing import Undecodable, framed
 from kubelambda.core.mapping.schema_place import SchemaPlace
 from kubelambda.core.mapping.stream_rules import GivenUp
 from kubelambda.pollers.schemas.record_reader import RecordReader, record_reader
-from kubelambda.pollers.schemas.registered_schema import SchemaKind
+from kubelambda.pollers.schemas.registered_schema import RegisteredSchema, SchemaKind
 from kubelambda.pollers.schemas.schema_registry import SchemaMissing, SchemaRegistry
 
 _KEPT: Final = 500
 """Schemas that are kept, those that were used last: numbers of schemas never change their meaning."""
 _KEPT_CHARS: Final = 8 << 20
 """Of those together; one alone may have more."""
+_MISSING_PAUSES_S: Final = (0.5, 1.0)
+"""A registry of several servers may know a schema a moment later than whoever writes the records."""
 
 
 class RecordRefused(Exception):
@@ -48,6 +52,8 @@ class RecordDecoder:
         self._place = place
         self._readers: OrderedDict[int, tuple[SchemaKind, RecordReader | UnservedSchema]] = OrderedDict()
         self._sizes: dict[int, int] = {}
+        self._missing: OrderedDict[int, None] = OrderedDict()
+        """Numbers that the registry did not know, those of last."""
 
     async def decode(self, key: bytes | None, value: bytes | None) -> DecodedRecord:
         """Raises `RecordRefused`, and `SourceUnreachable` when the registry cannot be asked."""
@@ -83,7 +89,7 @@ class RecordDecoder:
         """How records of a schema are read; one that is missing is asked for again with the next record."""
         known = self._readers.get(number)
         if known is None:
-            schema = await self._registry.schema(number)
+            schema = await self._schema(number)
             reader: RecordReader | UnservedSchema
             try:
                 reader = record_reader(schema)
@@ -91,9 +97,24 @@ class RecordDecoder:
                 reader = error
             known = self._readers[number] = (schema.kind, reader)
             self._sizes[number] = schema.size
+            self._readers.move_to_end(number)
             self._forget()
         self._readers.move_to_end(number)
         return known
+
+    async def _schema(self, number: int) -> RegisteredSchema:
+        """Raises `SchemaMissing` where the registry says so again: the record is given up for it."""
+        for pause in () if number in self._missing else _MISSING_PAUSES_S:
+            with suppress(SchemaMissing):
+                return await self._registry.schema(number)
+            await asyncio.sleep(pause)
+        try:
+            return await self._registry.schema(number)
+        except SchemaMissing:
+            self._missing[number] = None
+            if len(self._missing) > _KEPT:
+                self._missing.popitem(last=False)
+            raise
 
     def _forget(self) -> None:
         """The readers that were used longest ago, as long as there are too many; never the newest."""
