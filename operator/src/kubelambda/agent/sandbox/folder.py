@@ -51,12 +51,18 @@ def seal(folder: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Removes everything below the folder, sealed or not. Raises `OSError`."""
+    """Removes everything below the folder, sealed or not, however deep it is. Raises `OSError`."""
     for path, _, _ in os.walk(folder):
         with suppress(PermissionError):
             Path(path).chmod(0o755)
-    for each in folder.iterdir():
-        _make_way(each)
+    for path, directories, files in os.walk(folder, topdown=False):
+        for name in files:
+            Path(path, name).unlink()
+        for inner in (Path(path, name) for name in directories):
+            if inner.is_symlink():
+                inner.unlink()
+            else:
+                inner.rmdir()
 
 
 def _make_way(path: Path) -> None:
@@ -65,6 +71,7 @@ def _make_way(path: Path) -> None:
     except FileNotFoundError:
         pass
     except (IsADirectoryError, PermissionError):
-        for inner in path.iterdir():
-            _make_way(inner)
+        if path.is_symlink():
+            raise
+        clear(path)
         path.rmdir()
