@@ -26,6 +26,7 @@ from kubelambda.core.code.code_trust import (
     trust,
 )
 from kubelambda.core.code.signed_content import signed_content, with_comment
+from kubelambda.core.code.signing_objects import profile_versions
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 AT = int(NOW.timestamp()) - 60
@@ -75,6 +76,13 @@ def test_what_is_not_signed_is_a_mismatch(comment: bytes) -> None:
     """No comment, somebody's words, a signature of another kind (§1.5.4: a mismatch, which Warn lets pass)."""
     found = fault(with_comment(zipped(), comment))
     assert (found.fault, found.text) == (TrustFault.MISMATCH, "it is not signed")
+
+
+@pytest.mark.parametrize("header", [b"123", b"[]", b'"typ"', b"null", b"[" * 40_000, b'{"a":' * 8_000])
+def test_a_comment_that_only_looks_like_a_signature_is_none(header: bytes) -> None:
+    """Three words in base64 whose first is no JSON object, however deep it is: whoever wrote them signed nothing."""
+    comment = base64.urlsafe_b64encode(header).rstrip(b"=") + b".e30.AA"
+    assert fault(with_comment(zipped(), comment)).text == "it is not signed"
 
 
 def test_what_was_changed_after_it_was_signed_is_broken() -> None:
@@ -134,9 +142,9 @@ def test_what_the_signature_says_cannot_be_changed(header: dict[str, Any], paylo
     assert fault(_with(archive, before[0] | header, before[1] | payload)).fault is TrustFault.INTEGRITY
 
 
-@pytest.mark.parametrize("text", [b"W10", b"bm90IGpzb24", b"_w"])
+@pytest.mark.parametrize("text", [b"W10", b"bm90IGpzb24", b"_w", b"W1tb" * 15_000])
 def test_a_payload_that_is_no_object_is_broken(text: bytes) -> None:
-    """A list, words, bytes that are no text."""
+    """A list, words, bytes that are no text, and more lists than anybody can read."""
     header, _, signature = signed_content([SIGNER.signed(zipped(), signed_at=AT)]).comment.split(b".")
     archive = with_comment(zipped(), b".".join([header, text, signature]))
     assert fault(archive).fault is TrustFault.INTEGRITY
@@ -172,6 +180,25 @@ def test_a_signature_ends() -> None:
     assert fault(archive).fault is TrustFault.EXPIRY
     assert fault(archive).text == "its signature was good until 2026-06-01T12:00:00Z"
     assert isinstance(trust(signed_content([archive]), policy(KNOWN), NOW - timedelta(seconds=1)), CodeStatement)
+
+
+@pytest.mark.parametrize("seconds", [-AT - 1, 10**12, 10**30])
+def test_a_publisher_cannot_sign_for_a_time_that_nobody_can_show(seconds: int) -> None:
+    """Before 1970, or after the year 9999: it is a broken signature."""
+    assert fault(SIGNER.signed(zipped(), signed_at=AT, seconds=seconds)).fault is TrustFault.INTEGRITY
+
+
+def test_what_is_revoked_from_the_beginning_on_is_said() -> None:
+    """The first day of the first year begins in the year before it in some places."""
+    (version,) = profile_versions(
+        {
+            "spec": {
+                "versions": [{"arn": ARN, "publicKey": SIGNER.public_pem, "revokedFrom": "0001-01-01T00:00:00+14:00"}]
+            }
+        }
+    )
+    found = fault(SIGNER.signed(zipped(), signed_at=AT), policy(version))
+    assert found.text == f"signatures of {ARN} are revoked from the beginning on"
 
 
 def test_a_profile_is_revoked_from_a_time_on() -> None:

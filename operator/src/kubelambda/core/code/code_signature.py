@@ -31,6 +31,8 @@ PROFILE_VERSION_ARN: Final = (
 _COMPACT: Final = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _JOB: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_LATEST: Final = 253_402_300_799
+"""The last second of the year 9999: no time after it can be shown."""
 _NUMBER_BYTES: Final = 32
 """Of each of the two numbers of a signature."""
 
@@ -91,10 +93,14 @@ def _statement(header: Mapping[str, Any], payload: Mapping[str, Any]) -> CodeSta
     expires = payload.get("exp")
     found = CodeStatement(header["kid"], payload["sha256"], payload["iat"], expires, payload["jti"])
     texts = all(isinstance(each, str) for each in (found.profile_version_arn, found.sha256, found.job))
-    times = all(type(each) is int for each in (found.signed_at, 0 if expires is None else expires))
+    times = _is_time(found.signed_at) and (expires is None or _is_time(expires))
     if not texts or not times or not _DIGEST.fullmatch(found.sha256) or not _JOB.fullmatch(found.job):
         raise ValueError
     return found
+
+
+def _is_time(value: object) -> bool:
+    return type(value) is int and 0 <= value <= _LATEST
 
 
 def sign(statement: CodeStatement, key: "EllipticCurvePrivateKey") -> bytes:
@@ -162,9 +168,13 @@ def private_key(pem: bytes) -> "EllipticCurvePrivateKey":
 
 
 def _document(text: bytes) -> dict[str, Any]:
-    found = json.loads(_decoded(text))
+    """Raises `ValueError`."""
+    try:
+        found = json.loads(_decoded(text))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     if not isinstance(found, dict):
-        raise TypeError
+        raise ValueError("it is no object")
     return found
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Final
 
 from kubelambda.core.code.code_signature import (
     CodeSignature,
@@ -19,6 +20,9 @@ from kubelambda.core.code.code_signature import (
     read_signature,
 )
 from kubelambda.core.code.signed_content import SignedContent
+
+_FIRST: Final = -62_135_596_800
+"""The first second of the year 1."""
 
 
 class TrustFault(StrEnum):
@@ -114,6 +118,9 @@ def _expired(said: CodeStatement, now: datetime) -> Untrusted | None:
 
 
 def _shown(seconds: int) -> str:
+    """What a profile says may lie before the first year that there is."""
+    if seconds < _FIRST:
+        return "the beginning"
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
