@@ -54,11 +54,13 @@ class RegistrySession:
         self._authorization: dict[str, str] = {}
 
     @asynccontextmanager
-    async def get(self, path: str, accept: Mapping[str, str] | None = None) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def get(
+        self, path: str, accept: Mapping[str, str] | None = None, *, method: str = "GET"
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer for a path of the repository, after whatever the registry asks to be shown first."""
         for _ in range(2):
             headers = {**(accept or {}), **self._authorization}
-            async with self._session.get(f"{self._base}/{path}", headers=headers) as answer:
+            async with self._session.request(method, f"{self._base}/{path}", headers=headers) as answer:
                 authorization = None
                 if answer.status == 401 and not self._authorization:
                     authorization = await self._authorized(answer.headers.get("WWW-Authenticate", ""))

@@ -1,6 +1,9 @@
 """Asks a registry for an image: its digest, and what it runs."""
 
+import asyncio
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -28,6 +31,10 @@ from kubelambda.outbound.registry_session import (
 )
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5, sock_read=10)
+_WHOLE_S = 45.0
+"""For everything that is asked about one image: a registry that takes its time holds up whoever waits behind it."""
+_NO_SUCH_QUESTION = (405, 501)
+"""Answers of a registry that tells of nothing without sending it: it is not known to lack the image."""
 _ACCEPT = {"Accept": ", ".join((*INDEXES, *MANIFESTS))}
 
 
@@ -45,16 +52,37 @@ class RegistryRefused(Exception):
 
 async def look_up(settings: Settings, uri: str, reference: ImageReference) -> DeployedImage:
     """The image that a name stands for now. Raises `RegistryAway`, `RegistryRefused` or `UnusableImage`."""
+    async with _registry(settings, reference) as registry:
+        return await _image(registry, uri, reference)
+
+
+async def look_again(settings: Settings, uri: str, reference: ImageReference) -> None:
+    """Returns while the registry has the image of a digest. Raises as `look_up`.
+
+    One question without an answer's body: registries count documents that are read as pulls, and allow a few of them.
+    """
+    async with _registry(settings, reference) as registry:
+        async with registry.get(f"manifests/{reference.wanted}", _ACCEPT, method="HEAD") as answer:
+            status = answer.status
+        if status not in _NO_SUCH_QUESTION:
+            _check(status, uri, reference)
+
+
+@asynccontextmanager
+async def _registry(settings: Settings, reference: ImageReference) -> AsyncIterator[RegistrySession]:
     try:
-        async with http_session(settings.code_url_refused_networks, _TIMEOUT) as session:
+        async with (
+            asyncio.timeout(_WHOLE_S),
+            http_session(settings.code_url_refused_networks, _TIMEOUT) as session,
+        ):
             basic = _credentials(settings.images.credentials_file, reference.host)
             insecure = settings.images.insecure_registries
-            registry = RegistrySession(session, reference, basic=basic, insecure_registries=insecure)
-            return await _image(registry, uri, reference)
+            yield RegistrySession(session, reference, basic=basic, insecure_registries=insecure)
     except UnreadableDocument as error:
         raise UnusableImage(str(error)) from error
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise RegistryAway(f"{reference.host} does not answer: {error or type(error).__name__}") from error
+        text = str(error) or type(error).__name__
+        raise RegistryAway(f"{reference.host} does not answer: {text}") from error
 
 
 async def _image(registry: RegistrySession, uri: str, reference: ImageReference) -> DeployedImage:

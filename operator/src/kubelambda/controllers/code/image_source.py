@@ -23,7 +23,9 @@ from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS
 
 KIND = "ImageLookup"
-WORKERS = 4
+WORKERS = 8
+PER_NAMESPACE = 4
+"""Look-ups that one namespace may have at once; the rest is for the others."""
 _REFUSALS = (Reason.IMAGE_DELETED, Reason.IMAGE_ACCESS_DENIED)
 
 log = logging.getLogger(__name__)
@@ -64,6 +66,8 @@ def resolve(
 async def reconcile(state: CodeState, context: Context, key: Key) -> Outcome:
     """Looks up the image that a Function names now; what comes of it is remembered for its own reconciliation."""
     asker = Key("Function", key.namespace, key.name)
+    if context.queues.of(key.kind).running(key.namespace) > PER_NAMESPACE:
+        return 1.0
     try:
         body = await context.client.get(FUNCTIONS, key.name, key.namespace)
         uri = FunctionSpec.model_validate(body["spec"]).code.image_uri
@@ -83,21 +87,26 @@ async def reconcile(state: CodeState, context: Context, key: Key) -> Outcome:
     return context.settings.images.recheck_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
 
 
-def _pinned(body: Object, uri: str) -> str:
-    """The deployed image by its digest; empty when the function names another one."""
+def _pinned(body: Object, uri: str) -> DeployedImage | None:
+    """The deployed image; None when the function names another one."""
     image = ((body.get("status") or {}).get("deployed") or {}).get("image") or {}
-    return str(image.get("reference", "")) if image.get("uri") == uri else ""
+    return DeployedImage.model_validate(image) if image.get("uri") == uri else None
 
 
-async def _looked_up(context: Context, uri: str, pinned: str) -> DeployedImage | Problem:
-    reference = parse_image(pinned or uri)
+async def _looked_up(context: Context, uri: str, pinned: DeployedImage | None) -> DeployedImage | Problem:
+    reference = parse_image(pinned.reference if pinned is not None else uri)
     if isinstance(reference, Problem):
         return reference
     try:
-        return await image_registry.look_up(context.settings, uri, reference)
+        if pinned is None:
+            return await image_registry.look_up(context.settings, uri, reference)
+        await image_registry.look_again(context.settings, uri, reference)
     except RegistryRefused as error:
         return Problem(error.reason, str(error))
     except RegistryAway as error:
         return Problem(Reason.CODE_UNAVAILABLE, str(error))
     except UnusableImage as error:
-        return Problem(Reason.INVALID_IMAGE, f"Source image {uri} is not valid: {error}", terminal=True)
+        # What is deployed by its digest was valid once: it is the registry that answers nonsense, and not for ever.
+        text = f"Source image {uri} is not valid: {error}"
+        return Problem(Reason.INVALID_IMAGE, text, terminal=pinned is None)
+    return pinned
