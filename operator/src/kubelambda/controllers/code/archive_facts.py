@@ -2,11 +2,15 @@
 
 import asyncio
 import io
+from typing import Final
 
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.core.code import unpacking
 from kubelambda.core.code.signed_content import SignedContent
 from kubelambda.store.code.stored_content import stored_content
+
+CONTENTS_MAX: Final = 256
+"""A comment has up to 64 KiB, whatever stands in it: the longest known make room for others."""
 
 
 async def unzipped_size(state: CodeState, sha256: str) -> int:
@@ -30,4 +34,6 @@ async def content_of(state: CodeState, sha256: str) -> SignedContent:
     if known is None:
         async with state.checking:
             known = state.contents[sha256] = await stored_content(state.store, sha256)
+            while len(state.contents) > CONTENTS_MAX:
+                del state.contents[next(iter(state.contents))]
     return known

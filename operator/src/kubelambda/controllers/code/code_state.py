@@ -73,7 +73,7 @@ class CodeState:
 
     def forget(self, key: Key) -> None:
         """A Function or Layer is gone."""
-        if self.signature_errors is not None:
+        if self.signature_errors is not None and key.kind == "Function":
             with contextlib.suppress(KeyError):
                 self.signature_errors.remove(key.namespace, key.name)
         for known in (self.failed_downloads, self.arrivals, self.images):
