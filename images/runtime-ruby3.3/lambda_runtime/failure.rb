@@ -14,8 +14,8 @@ module LambdaRuntime
 
     # `phase` is where it happened: Init or Function.
     def initialize(error, phase)
-      @message = text(error.message.to_s)
-      @type = "#{phase}<#{error.class}>"
+      @message = message_of(error)
+      @type = text("#{phase}<#{error.class}>").gsub(/[[:cntrl:]]/, ' ')
       @locations = own_code_of_function(error.backtrace_locations || [])
       @trace = @locations.map { |location| text(location.to_s) }
     end
@@ -31,10 +31,10 @@ module LambdaRuntime
     # What X-Ray shows of it; nil when it is larger than a header may be.
     def cause
       frames = @locations.map do |location|
-        { path: location.path, line: location.lineno, label: location.label }
+        { path: text(location.path.to_s), line: location.lineno, label: text(location.label.to_s) }
       end
       exceptions = [{ type: type, message: message, stack: frames }]
-      paths = @locations.map(&:path).uniq
+      paths = frames.map { |frame| frame[:path] }.uniq
       described = JSON.generate({ working_directory: Dir.pwd, exceptions: exceptions, paths: paths }, ascii_only: true)
       described if described.bytesize < CAUSE_MAX_BYTES
     end
@@ -46,8 +46,15 @@ module LambdaRuntime
       locations.first(FRAMES_MAX).take_while { |location| !location.absolute_path.to_s.start_with?(OWN_FRAMES) }
     end
 
+    # An error may say it by code of its own, which may fail too.
+    def message_of(error)
+      text(error.message.to_s)
+    rescue StandardError => e
+      "its message cannot be told: #{e.class}"
+    end
+
     def text(value)
-      value = value.dup.force_encoding(Encoding::UTF_8) if value.encoding == Encoding::BINARY
+      value = value.dup.force_encoding(Encoding::UTF_8) if value.encoding == Encoding::BINARY || value.encoding.dummy?
       value.encode('UTF-8', invalid: :replace, undef: :replace).scrub
     end
   end

@@ -109,6 +109,38 @@ def test_an_exception_is_told_with_its_type_and_trace(ruby: Any) -> None:
     assert ruby.invoke({"action": "process"}).json == before
 
 
+UNTELLABLE = """
+class Lines < StandardError
+  def self.to_s = "two\\r\\nlines"
+end
+
+class Mute < StandardError
+  def message = raise('not even this')
+end
+
+def handler(event:, context:)
+  case event
+  when 'lines' then raise Lines, 'x'
+  when 'mute' then raise Mute
+  when 'encoding' then raise 'x'.dup.force_encoding('UTF-7')
+  when 'path' then eval('raise "x"', binding, "\\xff.rb")
+  else Process.pid
+  end
+end
+"""
+
+
+def test_an_exception_that_can_hardly_be_told_ends_no_process(ruby: Any) -> None:
+    """A class whose name is no header, a message that raises, a text or a file's name that is no UTF-8."""
+    claimed(ruby, source=UNTELLABLE)
+    before = ruby.invoke("process").json
+    assert error_of(ruby.invoke("lines"))["errorType"] == "Function<two  lines>"
+    assert error_of(ruby.invoke("mute"))["errorMessage"] == "its message cannot be told: RuntimeError"
+    assert error_of(ruby.invoke("encoding"))["errorMessage"] == "x"
+    assert error_of(ruby.invoke("path"))["stackTrace"][0].startswith("\ufffd.rb:1")
+    assert ruby.invoke("process").json == before
+
+
 @pytest.mark.parametrize(
     ("action", "told"), [("critical", "Function<NotImplementedError>"), ("exit", "Function<SystemExit>")]
 )
