@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from kubelambda.api.kinds.access_point import AccessPointSpec
+from kubelambda.api.kinds.access_point import AccessPointSpec, PosixUser
 from kubelambda.api.kinds.function_mounts import FileSystemConfig
 from kubelambda.core.file_system.access_point_arn import access_point_arn, access_point_name
 from kubelambda.core.file_system.mounts import (
@@ -125,3 +126,10 @@ def test_a_vpc_is_needed_where_the_installation_says_so() -> None:
     problem = network_problem([CONFIG], closed=False, required=True)
     assert problem is not None
     assert problem.message == "Function must be configured to execute in a VPC to reference access point shared."
+
+
+def test_no_user_is_larger_than_a_pod_may_have() -> None:
+    """Kubernetes refuses pods with one beyond 31 bits: a shape with that would never get an environment."""
+    with pytest.raises(ValidationError):
+        PosixUser(uid=2**31, gid=1)
+    assert PosixUser(uid=2**31 - 1, gid=1).uid == 2**31 - 1

@@ -10,8 +10,9 @@ LAYER_NAME = "[a-zA-Z0-9-_]+"
 LAYER_ARN = rf"arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\d{{12}}:layer:{LAYER_NAME}:[0-9]+"
 LayerVersionName = Annotated[str, Field(pattern=f"^({LAYER_NAME}:[0-9]+|{LAYER_ARN})$", max_length=140)]
 """A version of a layer: `numpy:2` for one of the same namespace, or its ARN."""
-PosixId = Annotated[int, Field(ge=1, le=4_294_967_294)]
-"""A user or group; not 0, which Pod Security forbids to environments and to whatever prepares them."""
+PosixId = Annotated[int, Field(ge=1, le=2_147_483_647)]
+"""A user or group; not 0, which Pod Security forbids to environments and to whatever prepares them, and no larger than
+Kubernetes lets a user of a pod be."""
 
 
 class CreationInfo(Model):
