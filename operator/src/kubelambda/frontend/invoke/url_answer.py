@@ -11,6 +11,7 @@ from kubelambda.wire.passing_answer import PassingAnswer
 from kubelambda.wire.request import Answering, Request
 
 _FUNCTION_ERROR: Final = re.compile(rb"^x-amz-function-error:", re.IGNORECASE | re.MULTILINE)
+_NOT_MOUNTED: Final = re.compile(rb"^x-amzn-errortype: EFS", re.IGNORECASE | re.MULTILINE)
 _LINES: Final = re.compile(rb"([^:\r\n]+): ([^\r\n]*)\r\n")
 _OF_THE_BODY: Final = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -75,7 +76,12 @@ class UrlAnswer(PassingAnswer):
 
 
 def _response(status: int, body: bytes, headers: bytes) -> UrlResponse:
-    """What Invoke answers with an error, callers of a URL get as it is: throttles, and what is not ready."""
+    """What Invoke answers with an error, callers of a URL get as it is: throttles, and what is not ready.
+
+    Not so why a file system cannot be mounted: that names servers, volumes and nodes, and a URL may be anybody's.
+    """
+    if status != 200 and _NOT_MOUNTED.search(headers):
+        return INTERNAL_ERROR
     if status != 200:
         lines = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in _LINES.findall(headers))
         kept = tuple(line for line in lines if not line[0].lower().startswith("x-amzn-requestid"))
