@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from kubelambda.api.settings import Settings
@@ -12,6 +13,8 @@ from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.queues import Queues
 from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.core.code import archive
+from kubelambda.core.code.code_signature import SIGNATURE_MAX_BYTES
+from kubelambda.core.code.signed_content import signed_content, with_comment
 from kubelambda.store.code.code_store import CodeStore
 
 NOBODY = cast("Any", None)
@@ -21,13 +24,14 @@ ARCHIVE = archive.from_text("index.py", "x = 1")
 class OneArchive(CodeStore):
     """Has it under every digest."""
 
-    def __init__(self) -> None:
+    def __init__(self, archive: bytes = ARCHIVE) -> None:
+        self.archive = archive
         self.read = 0
 
     async def pieces(self, sha256: str) -> AsyncIterator[bytes]:
         """All of it."""
         self.read += 1
-        yield ARCHIVE
+        yield self.archive
 
 
 async def test_signatures_of_so_many_archives_are_remembered() -> None:
@@ -44,6 +48,15 @@ async def test_signatures_of_so_many_archives_are_remembered() -> None:
     assert store.read == read
     await archive_facts.content_of(state, "0")
     assert store.read == read + 1
+
+
+@pytest.mark.parametrize(("size", "kept"), [(SIGNATURE_MAX_BYTES, True), (SIGNATURE_MAX_BYTES + 1, False)])
+async def test_a_comment_that_is_too_long_for_a_signature_is_not_remembered(size: int, kept: bool) -> None:
+    """It is none, and there may be thousands."""
+    state = CodeState(OneArchive(with_comment(ARCHIVE, b"x" * size)), NOBODY)
+    found = await archive_facts.content_of(state, "any")
+    assert bool(found.comment) is kept
+    assert found.sha256 == signed_content([ARCHIVE]).sha256
 
 
 async def test_a_namespace_has_some_of_the_look_ups_and_no_more() -> None:

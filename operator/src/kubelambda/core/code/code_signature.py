@@ -28,6 +28,8 @@ PROFILE_VERSION_ARN: Final = (
     r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)"
 )
 """What Lambda takes for a version of a signing profile."""
+SIGNATURE_MAX_BYTES: Final = 20_480
+"""The longest ARN in any letters, and all else several times."""
 _COMPACT: Final = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _JOB: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -70,7 +72,7 @@ class CodeSignature:
 
 def read_signature(comment: bytes) -> CodeSignature | None:
     """The signature in a comment; None where there is something else. Raises `UnreadableSignature`."""
-    if _COMPACT.fullmatch(comment) is None:
+    if len(comment) > SIGNATURE_MAX_BYTES or _COMPACT.fullmatch(comment) is None:
         return None
     header_text, payload_text, signature_text = comment.split(b".")
     try:
