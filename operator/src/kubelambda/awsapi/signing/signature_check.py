@@ -20,6 +20,7 @@ from kubelambda.store.code.code_store import CodeStoreUnavailable
 from kubelambda.store.code.stored_content import stored_content
 
 _PIECE_BYTES: Final = 1 << 18
+_CODE: Final = "the code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,9 @@ async def require_trusted(
     if reference is None:
         return
     policy = await policy_of(services, deployment.name.account, reference)
-    known = _deployed(before)
+    code, layers = _deployed(before)
     for what, sha256, file in _archives(deployment):
-        if sha256 in known:
+        if sha256 in (code if what == _CODE else layers):
             continue
         found = trust(await _content(services, sha256, file), policy, datetime.now(UTC))
         if isinstance(found, Untrusted) and is_refused(found, enforced=policy.enforced):
@@ -56,14 +57,16 @@ async def require_trusted(
 
 def _archives(deployment: Deployment) -> Iterator[tuple[str, str, IO[bytes] | None]]:
     if deployment.code is not None:
-        yield "the code", deployment.code.sha256, deployment.code.file
+        yield _CODE, deployment.code.sha256, deployment.code.file
     for arn, layer in (deployment.layers or {}).items():
         yield f"layer {arn}", layer.sha256, None
 
 
-def _deployed(body: Object | None) -> set[str]:
+def _deployed(body: Object | None) -> tuple[set[str], set[str]]:
+    """The code and the layers. What was a layer is new as code."""
     found: Mapping[str, Any] = ((body or {}).get("status") or {}).get("deployed") or {}
-    return {each["sha256"] for each in (found.get("code") or {}, *(found.get("layers") or ())) if "sha256" in each}
+    code, layers = found.get("code") or {}, found.get("layers") or ()
+    return {code["sha256"]} if code else set(), {layer["sha256"] for layer in layers}
 
 
 async def _content(services: Services, sha256: str, file: IO[bytes] | None) -> SignedContent:

@@ -49,7 +49,8 @@ async def signing_of(
         return None
     archives = {code.sha256: "the code"} | {layer.sha256: f"layer {layer.arn}" for layer in layers}
     try:
-        contents = {sha256: await content_of(state, sha256) for sha256 in new_archives(list(archives), before)}
+        new = new_archives(code.sha256, [layer.sha256 for layer in layers], before)
+        contents = {sha256: await content_of(state, sha256) for sha256 in new}
     except CodeStoreUnavailable as error:
         return Problem(Reason.CODE_STORE_UNAVAILABLE, str(error))
     except InvalidArchive as error:

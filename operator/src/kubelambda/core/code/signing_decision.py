@@ -16,10 +16,14 @@ from kubelambda.core.code.signed_content import SignedContent
 from kubelambda.core.function.observation import Problem
 
 
-def new_archives(archives: Sequence[str], before: DeployedConfiguration | None) -> list[str]:
-    """Digests of those that must be looked at: code and layers that the function does not have yet."""
-    known = {each.sha256 for each in before.archives} if before is not None else set()
-    return [sha256 for sha256 in dict.fromkeys(archives) if sha256 not in known]
+def new_archives(code: str, layers: Sequence[str], before: DeployedConfiguration | None) -> list[str]:
+    """Digests of those that must be looked at: code and layers that the function does not have yet.
+
+    What was a layer is new as code: nobody may have asked for its signature, and its code's is another's.
+    """
+    known = {layer.sha256 for layer in before.layers} if before is not None else set()
+    found = [] if before is not None and before.code.sha256 == code else [code]
+    return list(dict.fromkeys([*found, *(layer for layer in layers if layer not in known)]))
 
 
 def signing_decision(
