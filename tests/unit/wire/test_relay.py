@@ -8,6 +8,7 @@ import pytest
 
 from kubelambda.wire.client import ClientConnection, connect
 from kubelambda.wire.flow import Headers
+from kubelambda.wire.passing_answer import PassingAnswer
 from kubelambda.wire.protocol import ServerProtocol
 from kubelambda.wire.relay import AnswerRelay, Relay, relayed_head
 from kubelambda.wire.request import Request
@@ -214,3 +215,47 @@ async def test_trailers_are_passed_on_as_headers_are(body: bytes) -> None:
         answer = await answer_to(found.port, b"GET /" + CLOSE + b"\r\n")
     assert answer.endswith(body + b"0\r\nx-kept: 1\r\n\r\n")
     assert b"x-ours" in seen
+
+
+async def test_a_caller_who_has_all_of_an_answer_has_nothing_to_say_about_the_next() -> None:
+    """It may be cut off after the other server was done with it: by then the connection carries another's answer."""
+
+    async def behind(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\nX-Error: 1\r\n\r\n")
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            await asyncio.sleep(0.1)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            await reader.read()
+        writer.close()
+
+    class CutOff(PassingAnswer):
+        """As function URLs end what failed half way."""
+
+        def end(self, request: Request, trailers: bytes) -> None:
+            """Cut off."""
+            self.abort(request)
+
+    server = await asyncio.start_server(behind, "127.0.0.1", 0)
+    connection = await connect("127.0.0.1", server.sockets[0].getsockname()[1], lambda _: None)
+    second: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def keep(kept: ClientConnection) -> None:
+        kept.send(b"GET /second HTTP/1.1\r\nHost: x\r\n\r\n", b"", lambda _, __, body: second.set_result(body))
+
+    def serve(request: Request) -> None:
+        request.connection = CutOff(request.connection)
+        relay = AnswerRelay(request, done=keep, failed=lambda why: None)
+        relay.ask(connection, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    loop = asyncio.get_running_loop()
+    front = await loop.create_server(lambda: ServerProtocol(serve, max_body=0), "127.0.0.1", 0)
+    answer = await answer_to(front.sockets[0].getsockname()[1], b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.endswith(b"half\r\n")
+    async with asyncio.timeout(60):
+        assert await second == b"ok"
+    connection.abort()
+    front.close()
+    server.close()
+    await asyncio.sleep(0.02)

@@ -130,8 +130,9 @@ class AnswerRelay:
             self._timer.cancel()
         if trailers and self._answered is not None:
             trailers = self._answered(trailers)
-        if self._connection is not None:
-            self._done(self._connection)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._done(connection)  # a caller who goes, or stops to read, has nothing to say about its next answer
         if not self._begun and not trailers and (self._length is None or self._length == len(self._whole)):
             self._request.respond(self._status, self._whole, self._lines)
             return
