@@ -148,7 +148,7 @@ class LeasedEnvironments:
                 missing.set_result(None)  # it goes back with the answer to who called it back
             else:
                 self._give_back([GivenBack(lease.id, LeaseUse())], owner)
-        elif pod is None or pod.uid != terms.pod_uid or pod.ending or not pod.ip:
+        elif pod is None or pod.uid != terms.pod_uid or pod.ending or not pod.ip or self._answers(lease.uid):
             self._leases.drop(lease)
             self._give_back([GivenBack(lease.id, LeaseUse())], owner)
         else:
@@ -249,6 +249,14 @@ class LeasedEnvironments:
             place.handle.close()
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _answers(self, uid: str) -> bool:
+        """Whether an answer is still on its way from an environment that runs nothing any more.
+
+        It runs on the connection that the lease would need: a large one, or one to a caller who reads slowly.
+        """
+        place = self._places.get(uid)
+        return place is not None and place.handle.invocation is not None
 
     def _connect(self, lease: HeldLease, target: Target, pod: PodView) -> None:
         """The lease is of use once there is a connection to its environment."""
