@@ -41,7 +41,15 @@ def test_what_is_not_said_is_as_on_lambda() -> None:
 
 
 @pytest.mark.parametrize(
-    "prelude", [b"no JSON", b"[]", b'{"statusCode": "x"}', b'{"headers": {"a b": "c"}}', b'{"headers": {"a": "b\\nc"}}']
+    "prelude",
+    [
+        b"no JSON",
+        b"[]",
+        pytest.param(b"[" * 20_000, id="deep"),
+        b'{"statusCode": "x"}',
+        b'{"headers": {"a b": "c"}}',
+        b'{"headers": {"a": "b\\nc"}}',
+    ],
 )
 def test_what_is_no_head_is_no_answer(prelude: bytes) -> None:
     """Nothing of it reaches the caller."""

@@ -31,9 +31,9 @@ def test_a_result_without_a_status_is_the_body(result: Any, body: bytes) -> None
     assert (found.status, found.headers, found.body) == (200, DEFAULT, body)
 
 
-@pytest.mark.parametrize("result", [b"", b"no json"])
+@pytest.mark.parametrize("result", [b"", b"no json", pytest.param(b"[" * 20_000 + b"]" * 20_000, id="deep")])
 def test_a_result_that_is_no_json_is_passed_on(result: bytes) -> None:
-    """Runtimes may answer what they like; of nothing the body is null."""
+    """Runtimes may answer what they like, and nest it as deep; of nothing the body is null."""
     assert url_response(result).body == (result or b"null")
 
 
@@ -59,6 +59,12 @@ def test_a_result_that_is_no_json_is_passed_on(result: bytes) -> None:
             b"",
         ),
         ({"statusCode": 200, "headers": {"Content-Length": "9", "Connection": "close"}}, 200, DEFAULT, b""),
+        (
+            {"statusCode": 200, "headers": {"X-A": "\ud800"}, "cookies": ["a=\udfff"]},
+            200,
+            (*DEFAULT, ("X-A", "?"), ("Set-Cookie", "a=?")),
+            b"",
+        ),
         ({"statusCode": 200, "headers": None, "cookies": None, "body": None}, 200, DEFAULT, b""),
     ],
 )

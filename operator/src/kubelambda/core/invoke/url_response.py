@@ -52,7 +52,7 @@ def url_response(result: bytes) -> UrlResponse:
     """The answer that a result means. Raises `NoResponse`."""
     try:
         found = json.loads(result) if result else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return UrlResponse(200, (("Content-Type", JSON),), result)
     if isinstance(found, str):
         return UrlResponse(200, (("Content-Type", JSON),), _encoded(found))
@@ -72,8 +72,8 @@ def streamed_response(prelude: bytes, begun: bytes) -> UrlResponse:
     """
     try:
         found = json.loads(prelude)
-    except ValueError as error:
-        raise NoResponse("the prelude is no JSON") from error
+    except (ValueError, RecursionError) as error:
+        raise NoResponse("the prelude is no JSON, or nested too deeply") from error
     if not isinstance(found, dict):
         raise NoResponse("the prelude is no object")
     headers = tuple(_headers(found.get("headers")))
@@ -118,7 +118,7 @@ def _value(given: Any) -> str:
         return str(given)
     if not isinstance(given, str) or _BREAKS.search(given):
         raise NoResponse(f"header value {given!r}")
-    return given
+    return _encoded(given).decode()
 
 
 def _body(found: Mapping[str, Any]) -> bytes:
