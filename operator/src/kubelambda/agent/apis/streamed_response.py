@@ -65,8 +65,8 @@ class StreamedResponse:
     # -- what the runtime's connection calls --------------------------------------------------------------------------
 
     def data(self, data: bytes) -> None:
-        """Some of the body."""
-        if self._over:
+        """Some of the body. What comes after the answer was ended is nobody's, and of no later invocation."""
+        if self._over or self._invocation.over:
             return
         self._left -= len(data)
         if self._left < 0:

@@ -45,6 +45,10 @@ class RunningInvocation:
     """The end of its log, which its caller wants."""
     begun: bool = False
     """Whether the caller has some of the answer."""
+    over: bool = False
+    """Whether the caller has all of it."""
+    flow: Flow | None = None
+    """What sends it, where it is a stream."""
 
     def next_headers(self, deadline_ms: int) -> bytes:
         """Header lines of the answer to `/next` (§3.1.1)."""
@@ -62,7 +66,7 @@ class RunningInvocation:
 
     def begin(self, content_type: bytes, flow: Flow) -> None:
         """Begins to answer with a stream; `flow` is told when it must wait."""
-        self.begun = True
+        self.begun, self.flow = True, flow
         self.request.begin(200, b"Content-Type: %b\r\n" % one_line(content_type), flow=flow)
 
     def answer(self, body: bytes, failure: "Failure | None", billed_ms: int, *, retire: bool) -> None:
@@ -75,12 +79,15 @@ class RunningInvocation:
             body = failure.body
         if self.log is not None:
             lines += b"%b: %b\r\n" % (_LOG_RESULT, base64.b64encode(self.log))
+        self.over = True
         if not self.begun:
             self.request.respond(200, body, _JSON + lines)
             return
         if failure is not None:
             lines += b"%b: %b\r\n" % (_ERROR_BODY, base64.b64encode(failure.short_body))
         self.request.end(lines)
+        if self.flow is not None:  # nobody will tell it to go on any more
+            self.flow.cancel()
 
 
 def received(request: Request, request_id: bytes, arn: str) -> RunningInvocation:
@@ -153,5 +160,5 @@ def decoded_error(body: bytes) -> Any:
     """The error JSON of a runtime, or what stands for it when it is none."""
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"errorMessage": body.decode(errors="replace"), "errorType": "Runtime.Unknown"}
