@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+import pytest
 from tests.eventually import eventually
 
 from kubelambda.frontend.dispatch import environment_end
@@ -31,6 +33,7 @@ class Caller:
     flow: Flow | None = None
     trailers: bytes | None = None
     whole: bytes | None = None
+    high_water: float = math.inf
 
     def respond(self, request: Request, status: int, body: bytes, headers: bytes) -> None:
         """Whole."""
@@ -44,6 +47,8 @@ class Caller:
     def write(self, request: Request, data: bytes) -> None:
         """Some of the body."""
         self.body += data
+        if self.flow is not None and len(self.body) >= self.high_water:
+            self.flow.pause()
 
     def end(self, request: Request, trailers: bytes) -> None:
         """All of it."""
@@ -188,3 +193,18 @@ async def test_a_caller_who_is_gone_is_in_nobodys_way() -> None:
         await eventually(lambda: len(environment.heads) == 2)
         environment.writers[0].write(WHOLE)
         await eventually(lambda: next_caller.whole == b"true")
+
+
+@pytest.mark.parametrize(("slow", "holder"), [(True, ""), (False, "10.0.0.1")])
+async def test_no_lease_goes_behind_what_the_caller_has_not_read(slow: bool, holder: str) -> None:
+    """It would come after its time, and keep the environment from everybody until then."""
+    async with connected() as (environment, handle):
+        caller, invocation = streamed()
+        invocation.holder = "10.0.0.1"
+        handle.send(invocation)
+        await eventually(lambda: environment.heads)
+        if slow:
+            caller.high_water = 3
+        environment.writers[0].write(HEAD + b"3\r\none\r\n0\r\n\r\n")
+        await eventually(lambda: environment.ended)
+        assert invocation.holder == holder

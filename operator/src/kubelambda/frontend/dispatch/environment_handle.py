@@ -127,7 +127,9 @@ class EnvironmentHandle:
             self.events.failed(self, invocation, environment_end.faulty(status))
 
     def _answer_streamed(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
-        self._stream = None
+        stream, self._stream = self._stream, None
+        if stream is not None and stream.held(time.monotonic(), 0.0) and self.invocation is not None:
+            self.invocation.holder = ""  # a lease would come behind what the caller has not read: after its time
         self._answer(status, headers, body)
 
     def end(self, end: EnvironmentEnd) -> None:
