@@ -462,3 +462,42 @@ async def test_a_request_and_its_answer_pass_through_with_nothing_kept() -> None
         assert answer.endswith(b"0\r\nx-sum: 1\r\n\r\n")
         assert len(answer) > LARGE
         assert len(returned) == 2
+
+
+async def test_what_a_sender_had_on_its_way_when_it_was_told_to_wait_is_counted() -> None:
+    """All that connections hold together is bounded, and this is most of it."""
+
+    class Deaf:
+        """Sends on, whatever it is told."""
+
+        def pause(self) -> None:
+            """Called by the connection."""
+
+        resume = cancel = pause
+
+    connections, asked = Connections(Bounds(buffered_bytes=LARGE)), asyncio.Event()
+    requests: list[Request] = []
+
+    def serve(request: Request) -> None:
+        requests.append(request)
+        request.begin(200, flow=Deaf())
+        for _ in range(LARGE // 2 // len(PIECE)):
+            request.write(PIECE)
+        asked.set()
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: ServerProtocol(serve, max_body=0, connections=connections), "127.0.0.1", 0
+    )
+    _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asked.wait()
+    transport = cast("Connection", requests[0].connection)._transport
+    assert transport is not None
+    assert connections.buffered_bytes == transport.get_write_buffer_size() > 10 * MEGABYTE
+    for _ in range(LARGE // len(PIECE)):
+        requests[0].write(PIECE)
+    assert transport.is_closing()
+    writer.close()
+    server.close()
+    await asyncio.sleep(0.02)

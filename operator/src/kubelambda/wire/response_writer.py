@@ -143,6 +143,8 @@ class ResponseWriter(MessageReader):
             transport.write(b"%x\r\n" % len(data))
             transport.write(data)
             transport.write(b"\r\n")
+        if self._stuck and not self._connections.hold(self, transport.get_write_buffer_size()):
+            self.cut()  # a sender who was told to wait had more on its way
 
     def end(self, request: Request, trailers: bytes) -> None:
         """Writes the end of the body."""
