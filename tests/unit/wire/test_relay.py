@@ -64,9 +64,9 @@ class Between:
 
 
 @contextlib.asynccontextmanager
-async def between(behind: Behind) -> AsyncIterator[Between]:
+async def between(behind: Behind, found: Between | None = None) -> AsyncIterator[Between]:
     """Both servers on loopback."""
-    found = Between(behind)
+    found = found or Between(behind)
     loop = asyncio.get_running_loop()
     far = await asyncio.start_server(found.behind, "127.0.0.1", 0)
     server = await loop.create_server(
@@ -259,3 +259,35 @@ async def test_a_caller_who_has_all_of_an_answer_has_nothing_to_say_about_the_ne
     front.close()
     server.close()
     await asyncio.sleep(0.02)
+
+
+async def test_a_caller_whose_answer_cannot_be_made_is_cut_off() -> None:
+    """Whoever stands before the connection makes another answer of it, and may be wrong: nobody waits for ever."""
+
+    async def behind(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    class Unable(PassingAnswer):
+        """Makes nothing of it."""
+
+        def respond(self, request: Request, status: int, body: bytes, headers: bytes) -> None:
+            """Fails."""
+            raise ValueError("no answer")
+
+    class Before(Between):
+        """Has it stand before every answer."""
+
+        def answer(self, request: Request) -> AnswerRelay:
+            """As any other."""
+            request.connection = Unable(request.connection)
+            return super().answer(request)
+
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+    async with between(behind, Before(behind)) as found:
+        assert await answer_to(found.port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") == b""
+    assert [type(error) for error in told] == [ValueError]

@@ -133,11 +133,15 @@ class AnswerRelay:
         connection, self._connection = self._connection, None
         if connection is not None:
             self._done(connection)  # a caller who goes, or stops to read, has nothing to say about its next answer
-        if not self._begun and not trailers and (self._length is None or self._length == len(self._whole)):
-            self._request.respond(self._status, self._whole, self._lines)
-            return
-        self._begin()
-        self._request.end(_lines(trailers))
+        try:
+            if not self._begun and not trailers and (self._length is None or self._length == len(self._whole)):
+                self._request.respond(self._status, self._whole, self._lines)
+            else:
+                self._begin()
+                self._request.end(_lines(trailers))
+        except Exception:
+            self._request.abort()  # whoever makes another answer of it could not: nobody may wait for ever
+            raise
 
     def abort(self, why: str) -> None:
         """Called by the client's connection, or because there is none: there will be no more of the answer."""

@@ -55,8 +55,8 @@ class Caller:
         self.trailers = trailers
 
     def abort(self, request: Request) -> None:
-        """Never."""
-        raise AssertionError
+        """Only after the end."""
+        assert self.whole is not None
 
     def pause(self, request: Request) -> None:
         """Nothing is sent."""
@@ -208,3 +208,23 @@ async def test_no_lease_goes_behind_what_the_caller_has_not_read(slow: bool, hol
         environment.writers[0].write(HEAD + b"3\r\none\r\n0\r\n\r\n")
         await eventually(lambda: environment.ended)
         assert invocation.holder == holder
+
+
+async def test_a_caller_whose_answer_cannot_be_passed_on_is_told_so() -> None:
+    """It is no answer of the environment's any more, and its connection has nothing to say about it."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+    async with connected() as (environment, handle):
+        caller, invocation = streamed()
+
+        def unable(*_: object) -> None:
+            raise ValueError("no answer")
+
+        environment.answered = unable  # type: ignore[method-assign, assignment]
+        handle.send(invocation)
+        await eventually(lambda: environment.heads)
+        environment.writers[0].write(WHOLE)
+        await eventually(lambda: environment.failures)
+    assert caller.whole is not None
+    assert b"could not be passed on" in caller.whole
+    assert [type(error) for error in told] == [ValueError]

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from kubelambda.api import environment_protocol
 from kubelambda.api.environment_protocol import StreamBounds
+from kubelambda.core.invoke import invoke_error
 from kubelambda.frontend.dispatch import environment_end
 from kubelambda.frontend.dispatch.environment_end import EnvironmentEnd
 from kubelambda.frontend.dispatch.invocation import Invocation
@@ -120,7 +121,12 @@ class EnvironmentHandle:
         if invocation is None:
             return
         if status == 200:
-            self.events.answered(self, invocation, headers, body)
+            try:
+                self.events.answered(self, invocation, headers, body)
+            except Exception:  # the connection tells of it, and ends; its invocation is not the environment's any more
+                invocation.fail(invoke_error.service("the answer could not be passed on"))
+                invocation.request.abort()
+                raise
         elif status == 409:
             self.events.rejected(self, invocation)
         else:
