@@ -32,7 +32,8 @@ class Silence:
         self._caches = caches
         self._key = key
         self._dispatchers = dispatchers
-        self._asking: set[str] = set()
+        self._asking: set[tuple[int, int]] = set()
+        """Dispatchers by their `id`, and numbers of environments: a pod may have had another owner's number before."""
         self._tasks = BackgroundTasks()
 
     def suspect_pod(self, uid: str) -> None:
@@ -55,8 +56,9 @@ class Silence:
                     self._ask(dispatcher, found)
 
     def _ask(self, dispatcher: Dispatcher, environment: EnvironmentHandle) -> None:
-        if environment.uid not in self._asking:
-            self._asking.add(environment.uid)
+        key = (id(dispatcher), environment.id)
+        if key not in self._asking:
+            self._asking.add(key)
             self._tasks.start(self._look(dispatcher, environment))
 
     async def _look(self, dispatcher: Dispatcher, environment: EnvironmentHandle) -> None:
@@ -64,17 +66,17 @@ class Silence:
             looks = 0
             while dispatcher.environments.get(environment.id) is environment:
                 if await self._answers(dispatcher.target.namespace, environment):
-                    dispatcher.trusted(environment.id)
                     return
                 looks += 1
                 dispatcher.doubt(environment.id)
-                if looks >= (_BUSY_LOOKS if environment.invocation else _IDLE_LOOKS):
+                if looks >= (_BUSY_LOOKS if _busy(dispatcher, environment) else _IDLE_LOOKS):
                     log.warning("pod %s/%s does not answer any more", dispatcher.target.namespace, environment.pod)
                     dispatcher.silent(environment.id)
                     return
                 await asyncio.sleep(_PAUSE_S)
         finally:
-            self._asking.discard(environment.uid)
+            self._asking.discard((id(dispatcher), environment.id))
+            dispatcher.trusted(environment.id)  # whatever came of the look: nobody else takes the doubt away
 
     async def _answers(self, namespace: str, environment: EnvironmentHandle) -> bool:
         view = self._caches.pods.items.get((namespace, environment.pod))
@@ -91,3 +93,9 @@ class Silence:
             return False
         finally:
             connection.close()
+
+
+def _busy(dispatcher: Dispatcher, environment: EnvironmentHandle) -> bool:
+    """Whether it runs something: of ours, of who holds a lease of it, or of a former owner."""
+    placed = dispatcher.placement.environments.get(environment.id)
+    return environment.invocation is not None or (placed is not None and placed.unit is not None)
