@@ -98,3 +98,17 @@ def test_the_first_kilobyte_ends_between_characters() -> None:
     last = LastAttempt(200, "$LATEST", "Unhandled", json.dumps({"errorMessage": "€" * 1000}).encode())
     message = dead_letter_attributes(ended(DeliveryCondition.RETRIES_EXHAUSTED, 3, last))["ErrorMessage"][1]
     assert message == "€" * 341
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        (b'{"errorMessage": "cut within \\ud83d"}', "cut within ?"),
+        pytest.param(b'{"errorMessage": %b}' % (b"[" * 20_000 + b"]" * 20_000), None, id="deep"),
+    ],
+)
+def test_whatever_the_error_says_it_can_be_told(payload: bytes, message: str | None) -> None:
+    """Half characters, which cut texts of JavaScript have, and what nests deeper than anybody reads."""
+    last = LastAttempt(200, "$LATEST", "Unhandled", payload)
+    attributes = dead_letter_attributes(ended(DeliveryCondition.RETRIES_EXHAUSTED, 3, last))
+    assert attributes.get("ErrorMessage", (None, None))[1] == message

@@ -74,7 +74,8 @@ def dead_letter_attributes(event: EndedEvent) -> dict[str, tuple[str, str]]:
         message = str(answer.get("errorMessage", "")) if isinstance(answer, dict) else ""
     attributes = {"RequestID": ("String", event.request_id), "ErrorCode": ("Number", status)}
     if message:
-        attributes["ErrorMessage"] = ("String", message.encode()[:ERROR_MESSAGE_MAX_BYTES].decode(errors="ignore"))
+        begun = message.encode(errors="replace")[:ERROR_MESSAGE_MAX_BYTES]
+        attributes["ErrorMessage"] = ("String", begun.decode(errors="ignore"))
     return attributes
 
 
@@ -93,5 +94,5 @@ def _raw(text: bytes) -> msgspec.Raw | str | None:
 def _json(text: bytes) -> Any:
     try:
         return json.loads(text) if text else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return text.decode(errors="replace")

@@ -131,10 +131,7 @@ class ProvisionedPods:
             await self._say(target, name, error.answer)
         except Taken as error:
             backoff.ended()
-            first = self._taken.setdefault(pod.uid, begun)
-            longest = max(limits.PROVISIONED_INIT_TIMEOUT_S, float(target.configuration.timeout)) + _GRACE_S
-            if time.monotonic() - first < longest:  # another frontend's INIT, before it handed over: adopted once done
-                return False
+            handed_over = self._is_nobodys(target, pod, begun)
             log.warning("provisioned pod %s/%s: %s", target.namespace, name, error)
         except NotStarted as error:
             backoff.ended()
@@ -154,6 +151,14 @@ class ProvisionedPods:
         if handed_over:  # an agent takes a function once, ever: the pod's successor tries again
             self._starter.deletions.soon(target.namespace, name, pod.uid, 0)
         return handed_over
+
+    def _is_nobodys(self, target: Target, pod: PodView, now: float) -> bool:
+        """Whether a pod that is taken has not said by whom for longer than any INIT lasts.
+
+        Until then somebody else's INIT goes on, from before the hand-over: the environment is adopted once it is done.
+        """
+        longest = max(limits.PROVISIONED_INIT_TIMEOUT_S, float(target.configuration.timeout)) + _GRACE_S
+        return now - self._taken.setdefault(pod.uid, now) > longest
 
     async def _say(self, target: Target, pod: str, failure: FailureAnswer | None) -> None:
         """Shows at the pod why it is not initialized, or that nothing is in the way any more."""
