@@ -124,11 +124,13 @@ class KafkaBroker:
         )
 
     def _answers(self) -> bool:
+        """Whether every way in is open: they open one after the other."""
         try:
-            with socket.create_connection(("127.0.0.1", self._ports["EXPIRED"]), timeout=1):
-                return True
+            for port in self._ports.values():
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             return False
+        return True
 
     def _properties(self) -> str:
         places = ",".join(f"{name}://127.0.0.1:{port}" for name, port in self._ports.items())
