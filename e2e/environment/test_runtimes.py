@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from installation.account import Account
-from installation.kubectl import kubectl
+from installation.kubectl import eventually, kubectl
 
 PROBES = Path(__file__).parent.parent.parent / "tests" / "behaviour" / "agent" / "prestart_probes.py"
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
@@ -181,8 +181,18 @@ def test_an_exit_of_the_process_is_reported_and_the_next_invocation_works(
     assert after["loaded"] > before["loaded"]
 
 
+def has_its_size(account: Account, function: str) -> bool:
+    """Whether an environment has its function's limits: the kubelet needs a moment to give them to a pool pod."""
+    (pod,) = account.environments(function)
+    (wanted,) = pod["spec"]["containers"]
+    (given,) = pod["status"]["containerStatuses"]
+    return bool(given["resources"]["limits"] == wanted["resources"]["limits"])
+
+
 def test_allocating_past_the_memory_size_is_an_out_of_memory_kill(account: Account, process: str) -> None:
     """The process is killed, the caller hears of it, and the function goes on."""
+    account.invoke(process, {})
+    eventually(lambda: has_its_size(account, process))
     answer = account.invoke(process, {"action": "allocate", "mb": 900})
     assert answer["FunctionError"] == "Unhandled"
     assert answer["Payload"]["errorType"] == "Runtime.ExitError"
