@@ -253,6 +253,7 @@ async def shifted(session: aiohttp.ClientSession, url: str, shift: float) -> Asy
         {"status": "success"},
         {"status": "success", "data": {"resultType": "vector", "result": []}},
         {"status": "success", "data": {"resultType": "scalar", "result": "soon"}},
+        {"status": "success", "data": {"resultType": "scalar", "result": [0, 10**400]}},
         ["success"],
     ],
 )

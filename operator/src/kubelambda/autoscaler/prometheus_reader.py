@@ -42,7 +42,7 @@ class PrometheusReader:
         try:
             await self._compare_clocks(now)
             return await self._read(now)
-        except (LookupError, TypeError, ValueError) as error:
+        except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise UtilizationUnavailable(
                 f"Prometheus's answer is not in its format: {error!r}"[:_SHOWN_CHARS]
             ) from error
