@@ -21,7 +21,7 @@ def handler(event, context):
     inside -= 1
     return {"inside": seen, "kind": kind, "stream": context.log_stream_name}
 """
-CALLS = 150
+CALLS = 80
 
 
 def forwards() -> float:
