@@ -11,7 +11,7 @@ from typing import Any
 
 from kubelambda.api.kinds.event_invoke_config import EventInvokeConfig
 from kubelambda.core.event.delivery import RetryPolicy
-from kubelambda.core.invoke.routing import LATEST
+from kubelambda.core.invoke.routing import LATEST, alias_rank
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.reflector import Name, Reflector
 from kubelambda.kube.resources import ALIASES, FUNCTION_VERSIONS, FUNCTIONS
@@ -40,7 +40,7 @@ class QualifiedPolicy:
     version: str = LATEST
     """Where it leads."""
     rank: tuple[str, bool] = ("", False)
-    """Of two objects of one qualifier the lower one counts: the older one, or of one second the one that is routed."""
+    """Of two objects of one qualifier the lower one counts."""
 
 
 type _Place = tuple[str, str, str]
@@ -129,7 +129,7 @@ def alias_policy(body: dict[str, Any]) -> QualifiedPolicy | None:
     spec, status = body["spec"], body.get("status") or {}
     version = status.get("routedVersion") or status.get("functionVersion") or LATEST
     config = _policy(spec.get("eventInvokeConfig"))
-    rank = body["metadata"].get("creationTimestamp", ""), "routedVersion" not in status
+    rank = alias_rank(body["metadata"].get("creationTimestamp", ""), routed="routedVersion" in status)
     return QualifiedPolicy(spec["functionName"], spec["name"], config, version, rank)
 
 

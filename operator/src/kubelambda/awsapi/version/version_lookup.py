@@ -10,6 +10,7 @@ from kubelambda.awsapi.function.function_configuration import LATEST, configurat
 from kubelambda.awsapi.function.function_lookup import FunctionName, find_object
 from kubelambda.core.account import identity
 from kubelambda.core.function.object_name import function_name_of
+from kubelambda.core.invoke.routing import alias_rank
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import ALIASES, FUNCTION_VERSIONS, Resource
 
@@ -37,13 +38,14 @@ async def aliases_of(services: Services, function: Object) -> list[Object]:
 
 
 async def find_alias(services: Services, function: Object, alias: str) -> Object | None:
-    """An alias; of two objects that claim to be it, the older one, and of one second the one that leads somewhere."""
+    """An alias; of two objects that claim to be it, the one that is."""
     found = [body for body in await _owned(services, ALIASES, function) if body["spec"]["name"] == alias]
-    return min(found, key=_age, default=None)
+    return min(found, key=_rank, default=None)
 
 
-def _age(alias: Object) -> tuple[str, bool]:
-    return str(alias["metadata"]["creationTimestamp"]), "routedVersion" not in (alias.get("status") or {})
+def _rank(alias: Object) -> tuple[str, bool]:
+    routed = "routedVersion" in (alias.get("status") or {})
+    return alias_rank(str(alias["metadata"]["creationTimestamp"]), routed=routed)
 
 
 async def find_version(services: Services, function: Object, number: str) -> Object | None:

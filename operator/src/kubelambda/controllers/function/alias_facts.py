@@ -6,6 +6,7 @@ from sys import intern
 
 from kubelambda.api.kinds.alias import AliasSpec, AliasStatus
 from kubelambda.controllers.machinery.watched import Watch
+from kubelambda.core.invoke.routing import alias_rank
 from kubelambda.core.scaling.alias_scaling import requested_capacity
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import ALIASES
@@ -39,8 +40,8 @@ class AliasFacts:
 
     @property
     def rank(self) -> tuple[str, bool, str]:
-        """Of objects that are one alias the first is it: the older one, or of one second the one that callers get."""
-        return self.created, not self.routed, self.uid
+        """Of objects that are one alias the one of the lowest rank is it."""
+        return *alias_rank(self.created, routed=self.routed), self.uid
 
 
 def the_aliases(found: Iterable[AliasFacts]) -> Collection[AliasFacts]:

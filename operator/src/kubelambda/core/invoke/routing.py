@@ -26,6 +26,14 @@ class AliasRoute:
         return [self.version, *(version for version, weight in self.weights.items() if weight > 0)]
 
 
+def alias_rank(created: str, *, routed: bool) -> tuple[str, bool]:
+    """Of objects that are one alias the one of the lowest rank is it: the older one, or of one second the routed one.
+
+    `created` in RFC 3339; `routed`: whether callers get something by it.
+    """
+    return created, not routed
+
+
 def is_alias(qualifier: str) -> bool:
     """Whether a qualifier can only be an alias: it is neither a number nor says `$LATEST` in some way (§1.2.2)."""
     return not qualifier.isdecimal() and "$" not in qualifier

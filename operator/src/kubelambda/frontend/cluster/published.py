@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from kubelambda.core.invoke.routing import LATEST, AliasRoute, is_alias
+from kubelambda.core.invoke.routing import LATEST, AliasRoute, alias_rank, is_alias
 from kubelambda.frontend.cluster.views import AliasView, VersionView
 from kubelambda.kube.reflector import Name
 
@@ -31,8 +31,7 @@ class Ahead:
 
 
 def _alias_rank(view: AliasView) -> tuple[str, bool]:
-    """Of two objects that are one alias the older one counts; of one second, the one that the operator routes."""
-    return view.created, view.route is None
+    return alias_rank(view.created, routed=view.route is not None)
 
 
 def _version_rank(view: VersionView) -> tuple[bool, str]:
