@@ -71,6 +71,14 @@ def _changed_annotations(body: Object, wanted: Mapping[str, str | None]) -> dict
     return {name: value for name, value in wanted.items() if found.get(name) != value}
 
 
+def last_written(body: Object) -> str:
+    """When somebody last wrote more than a status, in RFC 3339, as the API server keeps it."""
+    metadata = body["metadata"]
+    times = (each["time"] for each in metadata.get("managedFields") or () if not each.get("subresource"))
+    found: str = max(times, default=metadata["creationTimestamp"])
+    return found
+
+
 def _applied(body: Object) -> Mapping[str, Any] | None:
     """The configuration that `kubectl apply` keeps with an object; None where there is none that can be read."""
     try:

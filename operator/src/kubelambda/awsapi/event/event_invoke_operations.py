@@ -12,7 +12,7 @@ from kubelambda.awsapi.event.event_destinations import ENDS, check_destinations,
 from kubelambda.awsapi.function.function_configuration import LATEST
 from kubelambda.awsapi.function.function_lookup import FunctionName, find_object, name_of
 from kubelambda.awsapi.function.function_writes import observed
-from kubelambda.awsapi.object_writes import Change, write_spec
+from kubelambda.awsapi.object_writes import Change, last_written, write_spec
 from kubelambda.awsapi.version.version_lookup import aliases_of, resolve, versions_of
 from kubelambda.awsapi.version.version_operations import page_of
 from kubelambda.kube.kube_client import Object
@@ -165,12 +165,7 @@ def _config(name: FunctionName, body: Object) -> dict[str, Any]:
 
 
 def _last_modified(body: Object) -> float:
-    """When somebody last wrote to the spec."""
-    metadata = body["metadata"]
-    times = [each["time"] for each in metadata.get("managedFields") or () if not each.get("subresource")]
-    return float(
-        calendar.timegm(time.strptime(max(times, default=metadata["creationTimestamp"]), "%Y-%m-%dT%H:%M:%SZ"))
-    )
+    return float(calendar.timegm(time.strptime(last_written(body), "%Y-%m-%dT%H:%M:%SZ")))
 
 
 def _missing(name: FunctionName) -> ApiError:

@@ -11,7 +11,7 @@ from kubelambda.awsapi.call import Answer, Call, Handler, Services
 from kubelambda.awsapi.function.function_lookup import FunctionName, find_object, name_of
 from kubelambda.awsapi.function.function_writes import observed
 from kubelambda.awsapi.function.spec_changes import renamed
-from kubelambda.awsapi.object_writes import Change, write_spec
+from kubelambda.awsapi.object_writes import Change, last_written, write_spec
 from kubelambda.awsapi.version.version_lookup import aliases_of, find_alias
 from kubelambda.awsapi.version.version_operations import page_of
 from kubelambda.core.invoke.url_address import UrlDomain
@@ -115,13 +115,12 @@ def configuration(services: Services, name: FunctionName, body: Object) -> dict[
     settings = services.settings
     domain = UrlDomain(name.region, settings.url_domain, settings.url_scheme)
     annotations = metadata.get("annotations") or {}
-    times = [each["time"] for each in metadata.get("managedFields") or () if not each.get("subresource")]
     found = {
         "FunctionUrl": domain.address(metadata["uid"]),
         "FunctionArn": name.qualified_arn,
         "AuthType": field["authType"],
         "CreationTime": annotations.get(labels.FUNCTION_URL_CREATED) or metadata["creationTimestamp"],
-        "LastModifiedTime": max(times, default=metadata["creationTimestamp"]),
+        "LastModifiedTime": last_written(body),
         "InvokeMode": field.get("invokeMode", "BUFFERED"),
     }
     given = {name: value for name, value in (field.get("cors") or {}).items() if value != []}

@@ -6,6 +6,7 @@ from typing import Any, Final
 from kubelambda.awsapi.account.directory import AccountView
 from kubelambda.awsapi.api_error import ApiError, not_found
 from kubelambda.awsapi.call import Call, Services
+from kubelambda.awsapi.object_writes import last_written
 from kubelambda.core.code.code_signing_arn import code_signing_config_arn, code_signing_config_id, id_of_reference
 from kubelambda.core.code.code_trust import SigningPolicy
 from kubelambda.core.code.signing_objects import not_found_text, profile_versions, signing_config_facts
@@ -88,18 +89,10 @@ def config_members(services: Services, account: AccountView, body: Object) -> di
         "CodeSigningPolicies": {
             "UntrustedArtifactOnDeployment": policies.get("untrustedArtifactOnDeployment", "Warn"),
         },
-        "LastModified": _last_modified(body),
+        "LastModified": last_written(body).removesuffix("Z") + ".000+0000",
     }
     return {member: value for member, value in found.items() if value is not None}
 
 
 def _id_of(body: Object) -> str:
     return code_signing_config_id(body["metadata"]["name"], body["metadata"]["uid"])
-
-
-def _last_modified(body: Object) -> str:
-    """When somebody last wrote the spec, as the API server keeps it."""
-    metadata = body["metadata"]
-    times = [entry.get("time", "") for entry in metadata.get("managedFields") or () if not entry.get("subresource")]
-    rfc3339: str = max([metadata["creationTimestamp"], *times])
-    return rfc3339.removesuffix("Z") + ".000+0000"

@@ -1,7 +1,6 @@
 """CreateCodeSigningConfig, Get, Update, Delete and List, and the functions that have one (§1.1, §1.5.4)."""
 
-import secrets
-import string
+import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -22,14 +21,13 @@ from kubelambda.awsapi.signing.signing_config_lookup import (
 from kubelambda.awsapi.tag.tag_limits import check_tags
 from kubelambda.awsapi.version.version_operations import page_of
 from kubelambda.core.account import identity
+from kubelambda.core.code.code_signing_arn import code_signing_config_id
 from kubelambda.core.code.signing_objects import chosen_config, signing_config_facts
 from kubelambda.kube.errors import KubeError
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import CODE_SIGNING_CONFIGS
 
 PAGE_MAX: Final = 50
-_LETTERS: Final = string.ascii_lowercase + string.digits
-_ID_LETTERS: Final = 17
 _MEMBERS: Final = {
     "Description": "description",
     "AllowedPublishers": "allowedPublishers",
@@ -39,7 +37,7 @@ _MEMBERS: Final = {
 
 async def create_code_signing_config(services: Services, call: Call) -> Answer:
     """Another one, under an id of its own, which is also the object's name."""
-    config_id = "csc-" + "".join(secrets.choice(_LETTERS) for _ in range(_ID_LETTERS))
+    config_id = code_signing_config_id("", str(uuid.uuid4()))
     spec = _given(call)
     if call.parameters.get("Tags"):
         check_tags(call.parameters["Tags"])
