@@ -68,3 +68,8 @@ RESERVED_ENVIRONMENT_VARIABLES: Final = frozenset(
         "LAMBDA_RUNTIME_DIR",
     }
 )
+POLLERS_LEAST_OF_QUEUE = 2
+"""Of a provisionedPollerConfig that names no minimum (§7.1.10)."""
+POLLERS_LEAST_OF_TOPIC = 1
+POLLERS_MOST = 200
+"""Of one that names no maximum."""

@@ -7,12 +7,10 @@ from datetime import UTC, datetime
 from tests.signer import ARN, Signer
 
 from kubelambda.api.kinds.deployed_signing import DeployedSigning, UntrustedArchive
-from kubelambda.api.kinds.function import DeployedCode, DeployedConfiguration
-from kubelambda.api.kinds.function_mounts import DeployedLayer
 from kubelambda.api.reasons import Reason
-from kubelambda.core.code.code_trust import ProfileVersion, SigningPolicy
+from kubelambda.core.code.code_trust import Archives, ProfileVersion, SigningPolicy, new_archives
 from kubelambda.core.code.signed_content import SignedContent, signed_content, with_comment
-from kubelambda.core.code.signing_decision import new_archives, signing_decision
+from kubelambda.core.code.signing_decision import signing_decision
 from kubelambda.core.function.observation import Problem
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -107,26 +105,17 @@ def test_new_code_forgets_the_old_codes_signer() -> None:
     assert [each.sha256 for each in found.untrusted] == ["l", "c"]
 
 
-DEPLOYED = DeployedConfiguration(
-    revision="0" * 16,
-    runtime="python3.13",
-    handler="index.handler",
-    code=DeployedCode(sha256="c", size=1),
-    memory_size=128,
-    timeout=3,
-    log_group="/aws/lambda/hello",
-    layers=[DeployedLayer(arn="first", sha256="l", size=1)],
-)
+DEPLOYED = Archives("c", ["l"])
 
 
 def test_what_is_deployed_is_not_looked_at_again() -> None:
     """Neither code nor layers that stay; everything of a function that was never deployed."""
-    assert new_archives("c", ["l"], DEPLOYED) == []
-    assert new_archives("d", ["l", "m", "m"], DEPLOYED) == ["d", "m"]
-    assert new_archives("c", ["l", "c"], None) == ["c", "l"]
+    assert new_archives(Archives("c", ["l"]), DEPLOYED).digests == []
+    assert new_archives(Archives("d", ["l", "m", "m"]), DEPLOYED).digests == ["d", "m"]
+    assert new_archives(Archives("c", ["l", "c"]), Archives()).digests == ["c", "l"]
 
 
 def test_a_layer_that_becomes_the_code_is_new() -> None:
     """Else code that nobody signed would pass for that of whoever signed the code before it, and the other way."""
-    assert new_archives("l", [], DEPLOYED) == ["l"]
-    assert new_archives("c", ["c"], DEPLOYED) == ["c"]
+    assert new_archives(Archives("l"), DEPLOYED) == Archives("l", [])
+    assert new_archives(Archives("c", ["c"]), DEPLOYED) == Archives(None, ["c"])

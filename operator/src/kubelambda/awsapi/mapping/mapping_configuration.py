@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from kubelambda.api import limits
 from kubelambda.awsapi.model.service_model import ServiceModel
 from kubelambda.awsapi.model.spec_members import members_of
 from kubelambda.core.account import identity
@@ -17,7 +18,6 @@ POSITIONED: Final = frozenset({"kafka", "rds", SELF_MANAGED}) | STREAMS
 """Sources that are read from a position that the caller says (§7.1)."""
 SHAPE: Final = "EventSourceMappingConfiguration"
 TRANSITIONS: Final = frozenset({"Creating", "Enabling", "Disabling", "Updating", "Deleting"})
-_POLLERS_MAX: Final = 200
 _UNREAD: Final = "No records processed"
 _QUEUE_DEFAULTS: Final = {"BatchSize": 10, "MaximumBatchingWindowInSeconds": 0, "FunctionResponseTypes": []}
 _STREAM_DEFAULTS: Final = {
@@ -86,10 +86,10 @@ def mapping_configuration(model: ServiceModel, body: Mapping[str, Any], region: 
     if status.get("lastProcessingResult") and source != "sqs":
         found["LastProcessingResult"] = status["lastProcessingResult"]
     if found.get("ProvisionedPollerConfig"):
-        least = 2 if source == "sqs" else 1
+        least = limits.POLLERS_LEAST_OF_QUEUE if source == "sqs" else limits.POLLERS_LEAST_OF_TOPIC
         found["ProvisionedPollerConfig"] = {
             "MinimumPollers": least,
-            "MaximumPollers": _POLLERS_MAX,
+            "MaximumPollers": limits.POLLERS_MOST,
             **found["ProvisionedPollerConfig"],
         }
     if source == SELF_MANAGED:

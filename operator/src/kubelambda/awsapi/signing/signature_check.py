@@ -12,7 +12,15 @@ from kubelambda.awsapi.function.function_lookup import FunctionName
 from kubelambda.awsapi.function.received_code import ReceivedCode
 from kubelambda.awsapi.layer.layer_references import NamedLayer
 from kubelambda.awsapi.signing.signing_config_lookup import policy_of
-from kubelambda.core.code.code_trust import TrustFault, Untrusted, is_refused, refusal_text, trust
+from kubelambda.core.code.code_trust import (
+    Archives,
+    TrustFault,
+    Untrusted,
+    is_refused,
+    new_archives,
+    refusal_text,
+    trust,
+)
 from kubelambda.core.code.invalid_archive import InvalidArchive
 from kubelambda.core.code.signed_content import SignedContent, signed_content
 from kubelambda.kube.kube_client import Object
@@ -20,7 +28,6 @@ from kubelambda.store.code.code_store import CodeStoreUnavailable
 from kubelambda.store.code.stored_content import stored_content
 
 _PIECE_BYTES: Final = 1 << 18
-_CODE: Final = "the code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +51,8 @@ async def require_trusted(
     if reference is None:
         return
     policy = await policy_of(services, deployment.name.account, reference)
-    code, layers = _deployed(before)
-    for what, sha256, file in _archives(deployment):
-        if sha256 in (code if what == _CODE else layers):
-            continue
+    new = new_archives(_wanted(deployment), _deployed(before))
+    for what, sha256, file in _archives(deployment, new):
         found = trust(await _content(services, sha256, file), policy, datetime.now(UTC))
         if isinstance(found, Untrusted) and is_refused(found, enforced=policy.enforced):
             broken = found.fault is TrustFault.INTEGRITY
@@ -55,18 +60,23 @@ async def require_trusted(
             raise ApiError(kind, refusal_text(found, deployment.shown, what))
 
 
-def _archives(deployment: Deployment) -> Iterator[tuple[str, str, IO[bytes] | None]]:
-    if deployment.code is not None:
-        yield _CODE, deployment.code.sha256, deployment.code.file
+def _archives(deployment: Deployment, new: Archives) -> Iterator[tuple[str, str, IO[bytes] | None]]:
+    if deployment.code is not None and new.code is not None:
+        yield "the code", deployment.code.sha256, deployment.code.file
     for arn, layer in (deployment.layers or {}).items():
-        yield f"layer {arn}", layer.sha256, None
+        if layer.sha256 in new.layers:
+            yield f"layer {arn}", layer.sha256, None
 
 
-def _deployed(body: Object | None) -> tuple[set[str], set[str]]:
-    """The code and the layers. What was a layer is new as code."""
+def _wanted(deployment: Deployment) -> Archives:
+    code, layers = deployment.code, deployment.layers or {}
+    return Archives(code.sha256 if code is not None else None, [layer.sha256 for layer in layers.values()])
+
+
+def _deployed(body: Object | None) -> Archives:
     found: Mapping[str, Any] = ((body or {}).get("status") or {}).get("deployed") or {}
     code, layers = found.get("code") or {}, found.get("layers") or ()
-    return {code["sha256"]} if code else set(), {layer["sha256"] for layer in layers}
+    return Archives(code.get("sha256"), [layer["sha256"] for layer in layers])
 
 
 async def _content(services: Services, sha256: str, file: IO[bytes] | None) -> SignedContent:

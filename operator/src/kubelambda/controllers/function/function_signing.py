@@ -15,9 +15,9 @@ from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change
 from kubelambda.controllers.machinery.work_queue import Key
-from kubelambda.core.code.code_trust import ProfileVersion
+from kubelambda.core.code.code_trust import Archives, ProfileVersion, new_archives
 from kubelambda.core.code.invalid_archive import InvalidArchive
-from kubelambda.core.code.signing_decision import new_archives, signing_decision
+from kubelambda.core.code.signing_decision import signing_decision
 from kubelambda.core.code.signing_objects import SigningConfigFacts, chosen_config, not_found_text
 from kubelambda.core.function.observation import Problem
 from kubelambda.kube.event_recorder import record_event
@@ -49,8 +49,9 @@ async def signing_of(
         return None
     archives = {code.sha256: "the code"} | {layer.sha256: f"layer {layer.arn}" for layer in layers}
     try:
-        new = new_archives(code.sha256, [layer.sha256 for layer in layers], before)
-        contents = {sha256: await content_of(state, sha256) for sha256 in new}
+        known = _archives(before.code, before.layers) if before is not None else Archives()
+        new = new_archives(_archives(code, layers), known)
+        contents = {sha256: await content_of(state, sha256) for sha256 in new.digests}
     except CodeStoreUnavailable as error:
         return Problem(Reason.CODE_STORE_UNAVAILABLE, str(error))
     except InvalidArchive as error:
@@ -64,6 +65,10 @@ async def signing_of(
         before=before.signing if before is not None else None,
         now=datetime.now(UTC),
     )
+
+
+def _archives(code: DeployedCode, layers: Sequence[DeployedLayer]) -> Archives:
+    return Archives(code.sha256, [layer.sha256 for layer in layers])
 
 
 async def tell(
@@ -92,17 +97,8 @@ def _untrusted(status: FunctionStatus) -> Sequence[UntrustedArchive]:
     return signing.untrusted if signing is not None else ()
 
 
-def under_config(change: Change[SigningConfigFacts]) -> Iterable[Key]:
-    """Functions with a code signing configuration: it may be theirs, and may let them now what it did not before."""
-    return _under_any(change)
-
-
-def under_profile(change: Change[tuple[ProfileVersion, ...]]) -> Iterable[Key]:
-    """The same of those whose publisher may have become known."""
-    return _under_any(change)
-
-
-def _under_any(change: Change[SigningConfigFacts] | Change[tuple[ProfileVersion, ...]]) -> Iterable[Key]:
+def under_any(change: Change[SigningConfigFacts] | Change[tuple[ProfileVersion, ...]]) -> Iterable[Key]:
+    """Functions with a configuration: what was refused may be allowed now, and a publisher may have become known."""
     for name, facts in change.cluster[WATCHED_FUNCTIONS].within(change.namespace):
         if facts.signing_config is not None:
             yield Key("Function", change.namespace, name)

@@ -67,6 +67,28 @@ class SigningPolicy:
     """By ARN. Whoever wrote one has the right to: two of one ARN are both asked."""
 
 
+@dataclass(frozen=True, slots=True)
+class Archives:
+    """Digests of what a function has, or is to have."""
+
+    code: str | None = None
+    layers: Collection[str] = ()
+
+    @property
+    def digests(self) -> list[str]:
+        """Each once."""
+        return list(dict.fromkeys([*([] if self.code is None else [self.code]), *self.layers]))
+
+
+def new_archives(wanted: Archives, known: Archives) -> Archives:
+    """Those that must be looked at: what was deployed before is not looked at again.
+
+    What was a layer is new as code: nobody may have asked for its signature, and its code's is another's.
+    """
+    code = None if wanted.code == known.code else wanted.code
+    return Archives(code, [layer for layer in wanted.layers if layer not in known.layers])
+
+
 def trust(content: SignedContent, policy: SigningPolicy, now: datetime) -> CodeStatement | Untrusted:
     """What a trusted signature says of an archive, or why there is none."""
     try:

@@ -4,26 +4,15 @@ What was deployed before is not looked at again: a configuration that a function
 publisher that is revoked concern the next code alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 
 from kubelambda.api.kinds.deployed_signing import DeployedSigning, UntrustedArchive
-from kubelambda.api.kinds.function import DeployedConfiguration
 from kubelambda.api.reasons import Reason
 from kubelambda.core.code.code_signature import CodeStatement
 from kubelambda.core.code.code_trust import SigningPolicy, TrustFault, Untrusted, is_refused, refusal_text, trust
 from kubelambda.core.code.signed_content import SignedContent
 from kubelambda.core.function.observation import Problem
-
-
-def new_archives(code: str, layers: Sequence[str], before: DeployedConfiguration | None) -> list[str]:
-    """Digests of those that must be looked at: code and layers that the function does not have yet.
-
-    What was a layer is new as code: nobody may have asked for its signature, and its code's is another's.
-    """
-    known = {layer.sha256 for layer in before.layers} if before is not None else set()
-    found = [] if before is not None and before.code.sha256 == code else [code]
-    return list(dict.fromkeys([*found, *(layer for layer in layers if layer not in known)]))
 
 
 def signing_decision(

@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from typing import Final
 
+from kubelambda.api import limits
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec
 from kubelambda.core.mapping.mapping_source import source_of
 from kubelambda.core.mapping.record_filter import SourceFormat
 
-MAXIMUM_DEFAULT: Final = 200
-_MINIMUM_OF_QUEUE: Final = 2
-_MINIMUM_OF_TOPIC: Final = 1
 _BATCHES_OF_POLLER: Final = 5
 
 
@@ -35,6 +33,7 @@ def provisioned_pollers(spec: EventSourceMappingSpec) -> ProvisionedPollers | No
     config = spec.provisioned_poller_config
     if config is None:
         return None
-    least = _MINIMUM_OF_QUEUE if source_of(spec).format is SourceFormat.SQS else _MINIMUM_OF_TOPIC
+    queue = source_of(spec).format is SourceFormat.SQS
+    least = limits.POLLERS_LEAST_OF_QUEUE if queue else limits.POLLERS_LEAST_OF_TOPIC
     minimum = least if config.minimum_pollers is None else config.minimum_pollers
-    return ProvisionedPollers(minimum, config.maximum_pollers or MAXIMUM_DEFAULT)
+    return ProvisionedPollers(minimum, config.maximum_pollers or limits.POLLERS_MOST)
