@@ -77,10 +77,9 @@ def _numbered(file_systems: Sequence[DeployedFileSystem]) -> Iterator[tuple[str,
 
 
 def _claim(mounted: DeployedFileSystem) -> Manifest:
-    writes = (
-        mounted.creation is not None
-    )  # a volume that cannot be written anywhere in the pod has no folder made in it
-    return {"claimName": mounted.claim} | ({"readOnly": True} if mounted.read_only and not writes else {})
+    # In a volume that nothing in the pod may write to no folder can be made.
+    read_only = mounted.read_only and mounted.creation is None
+    return {"claimName": mounted.claim} | ({"readOnly": True} if read_only else {})
 
 
 def _mount(name: str, mounted: DeployedFileSystem) -> Manifest:

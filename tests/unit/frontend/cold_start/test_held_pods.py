@@ -98,12 +98,12 @@ async def test_a_pod_is_told_once(agent: Agent) -> None:
         await settled(found)
     assert agent.asked == [(f"Bearer {tokens.pool_token(KEY, 'team')}", ("one", "two"))]
     uid = agent.pod.uid
-    assert found.rank(uid, wanted) < found.rank("empty", wanted)
-    assert found.rank("empty", configuration("two")) < found.rank(uid, configuration("two"))
+    assert found.ranking(wanted)(uid) < found.ranking(wanted)("empty")
+    assert found.ranking(configuration("two"))("empty") < found.ranking(configuration("two"))(uid)
     clock.now += HOLD_S + 1
     found.look()
     found.forget(uid)
-    assert found.rank(uid, wanted) == found.rank("empty", wanted)
+    assert found.ranking(wanted)(uid) == found.ranking(wanted)("empty")
 
 
 async def test_a_pod_that_fails_is_left_alone_for_a_while(agent: Agent) -> None:
@@ -116,12 +116,12 @@ async def test_a_pod_that_fails_is_left_alone_for_a_while(agent: Agent) -> None:
         found.look()
         await settled(found)
     assert len(agent.asked) == 1
-    assert found.rank(agent.pod.uid, wanted) == found.rank("empty", wanted)
+    assert found.ranking(wanted)(agent.pod.uid) == found.ranking(wanted)("empty")
     agent.status, clock.now = 200, clock.now + 31
     found.look()
     await settled(found)
     assert len(agent.asked) == 2
-    assert found.rank(agent.pod.uid, wanted) < found.rank("empty", wanted)
+    assert found.ranking(wanted)(agent.pod.uid) < found.ranking(wanted)("empty")
 
 
 async def test_a_pod_that_was_taken_meanwhile_is_told_nothing(agent: Agent) -> None:
@@ -139,4 +139,4 @@ async def test_a_pod_that_was_taken_meanwhile_is_told_nothing(agent: Agent) -> N
     found.look()
     async with asyncio.timeout(60):
         await settled(found)
-    assert found.rank(gone.pod.uid, wanted) == found.rank("empty", wanted)
+    assert found.ranking(wanted)(gone.pod.uid) == found.ranking(wanted)("empty")

@@ -1,7 +1,7 @@
 """Reconciles an AccessPoint: says whether environments can mount its claim, and keeps both while they do."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from kubelambda.api import labels
 from kubelambda.api.kinds.access_point import AccessPointSpec, AccessPointStatus
 from kubelambda.controllers.file_system.access_point_facts import WATCHED_ACCESS_POINTS
-from kubelambda.controllers.file_system.claims import keep_claims, look_at
+from kubelambda.controllers.file_system.claims import is_held, keep_claims, look_at
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
 from kubelambda.controllers.machinery import changes, recorder
@@ -44,18 +44,18 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     users = tuple(sorted(_users(context.cluster, key)))
     before = _own_part(read_status(AccessPointStatus, body))
     named = (body["spec"].get("persistentVolumeClaim"), *before.held_claims)
-    held = await keep_claims(context, key.namespace, [name for name in named if name])
+    claims = await keep_claims(context, key.namespace, [name for name in named if name])
     body = await hold(context, ACCESS_POINTS, body, labels.ACCESS_POINT_FINALIZER, held=bool(users))
     if terminating and not users:
         return None
-    found = await _look(context, key, body)
+    found = await _look(context, key, body, claims)
     status = decide_access_point(
         before,
         body["metadata"]["generation"],
         found,
         datetime.now(UTC),
         holders=users if terminating else (),
-        held=held,
+        held=[name for name, claim in claims.items() if is_held(claim)],
     )
     if status != before:
         after = await apply_status(context, ACCESS_POINTS, body, status)
@@ -85,12 +85,13 @@ def _users(cluster: Cluster, key: Key) -> Iterable[str]:
             yield f"FunctionVersion {name}"
 
 
-async def _look(context: Context, key: Key, body: Object) -> FoundClaim | Problem:
+async def _look(context: Context, key: Key, body: Object, claims: Mapping[str, Object]) -> FoundClaim | Problem:
     try:
         spec = AccessPointSpec.model_validate(body["spec"])
     except ValidationError as error:
         return invalid_spec(error)
-    return await look_at(context, key.namespace, spec.persistent_volume_claim)
+    name = spec.persistent_volume_claim
+    return await look_at(context, key.namespace, name, claims.get(name))
 
 
 def _itself(change: Change[AccessPointFacts]) -> Iterable[Key]:

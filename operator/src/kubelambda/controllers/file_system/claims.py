@@ -3,7 +3,7 @@
 Kubernetes itself keeps a claim only while a pod mounts it; a function that is not called has none.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from kubelambda.api import labels
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
@@ -26,27 +26,28 @@ def claim_users(cluster: Cluster, namespace: str, claim: str) -> list[str]:
     return sorted(found)
 
 
-async def look_at(context: Context, namespace: str, name: str) -> FoundClaim | Problem:
-    """Whether environments can mount a claim, and where. Raises `KubeError`."""
-    claim = await context.client.find(PERSISTENT_VOLUME_CLAIMS, name, namespace)
+async def look_at(context: Context, namespace: str, name: str, claim: Object | None) -> FoundClaim | Problem:
+    """Whether environments can mount a claim, and where; `claim` is what there is of it. Raises `KubeError`."""
     problem = claim_problem(name, claim, claim_users(context.cluster, namespace, name))
     if problem is not None or claim is None:
         return problem or FoundClaim(name, bound=False)
     return FoundClaim(name, bound=not unbound(claim), zones=await _zones(context, claim))
 
 
-async def keep_claims(context: Context, namespace: str, names: Iterable[str]) -> Sequence[str]:
-    """Holds those of the claims that are used, and lets the others go; the held ones. Raises `KubeError`."""
-    held = []
+async def keep_claims(context: Context, namespace: str, names: Iterable[str]) -> dict[str, Object]:
+    """Holds those of the claims that are used, and lets the others go; all that there are. Raises `KubeError`."""
+    found: dict[str, Object] = {}
     for name in dict.fromkeys(names):
         claim = await context.client.find(PERSISTENT_VOLUME_CLAIMS, name, namespace)
-        if claim is None:
-            continue
-        users = claim_users(context.cluster, namespace, name)
-        claim = await hold(context, PERSISTENT_VOLUME_CLAIMS, claim, labels.CLAIM_FINALIZER, held=bool(users))
-        if labels.CLAIM_FINALIZER in claim["metadata"].get("finalizers", []):
-            held.append(name)
-    return held
+        if claim is not None:
+            users = claim_users(context.cluster, namespace, name)
+            found[name] = await hold(context, PERSISTENT_VOLUME_CLAIMS, claim, labels.CLAIM_FINALIZER, held=bool(users))
+    return found
+
+
+def is_held(claim: Object) -> bool:
+    """Whether it has our finalizer."""
+    return labels.CLAIM_FINALIZER in claim["metadata"].get("finalizers", [])
 
 
 async def _zones(context: Context, claim: Object) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change
 from kubelambda.controllers.machinery.work_queue import Key
-from kubelambda.controllers.network.enforcement_facts import EnforcementFacts, present_enforcement
+from kubelambda.controllers.network.enforcement_facts import EnforcementFacts, is_new_verdict, present_enforcement
 from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS, GroupFacts, SubnetFacts
 from kubelambda.controllers.network.node_facts import NodeFacts, zones_with_addresses
 from kubelambda.core.function.observation import Problem
@@ -91,9 +91,8 @@ def users_of_zone(change: Change[NodeFacts]) -> Iterable[Key]:
 
 
 def users_of_enforcement(change: Change[EnforcementFacts]) -> Iterable[Key]:
-    """It concerns those with a vpcConfig, when it is another than before."""
-    before, after = (facts.verdict if facts else None for facts in (change.before, change.after))
-    if before != after:
+    """Those with a vpcConfig."""
+    if is_new_verdict(change):
         for (namespace, name), facts in change.cluster[WATCHED_FUNCTIONS]:
             if facts.networks:
                 yield Key("Function", namespace, name)

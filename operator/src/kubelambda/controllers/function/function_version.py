@@ -33,6 +33,7 @@ from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.controllers.network.enforcement_facts import (
     WATCHED_ENFORCEMENT,
     EnforcementFacts,
+    is_new_verdict,
     present_enforcement,
 )
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES, RuntimeFacts
@@ -276,9 +277,8 @@ def _of_environment(change: Change[Provisioned]) -> Iterable[Key]:
 
 
 def _enforced(change: Change[EnforcementFacts]) -> Iterable[Key]:
-    """It concerns those with a vpcConfig, when it is another than before."""
-    before, after = (facts.verdict if facts else None for facts in (change.before, change.after))
-    if before != after:
+    """Those with a vpcConfig."""
+    if is_new_verdict(change):
         for (namespace, name), facts in change.cluster[WATCHED_VERSIONS]:
             if facts.network is not None:
                 yield Key(KIND, namespace, name)

@@ -7,6 +7,7 @@ from datetime import datetime
 from kubelambda.api import labels
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.machinery.context import Context
+from kubelambda.controllers.machinery.declaration import Change
 from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.core.network.enforcement_probe import SWITCHED_OFF, UNTRIED, EnforcementVerdict
 from kubelambda.kube.kube_client import Object
@@ -48,6 +49,12 @@ def present_enforcement(context: Context) -> EnforcementVerdict:
         return SWITCHED_OFF
     facts = context.cluster[WATCHED_ENFORCEMENT].get(context.settings.system_namespace, PROBE_POLICY)
     return facts.verdict if facts and facts.verdict else UNTRIED
+
+
+def is_new_verdict(change: Change[EnforcementFacts]) -> bool:
+    """Whether something else was found than before: it concerns whoever has a network."""
+    before, after = (facts.verdict if facts else None for facts in (change.before, change.after))
+    return before != after
 
 
 WATCHED_ENFORCEMENT = Watch(NETWORK_POLICIES, enforcement_facts, label=labels.NETWORK_PROBE)

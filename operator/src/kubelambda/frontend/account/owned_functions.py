@@ -138,7 +138,7 @@ class OwnedFunctions:
 
     def _show_held(self) -> set[str]:
         """What runs on leases is in flight here; the namespaces of those that are held."""
-        held, on_demand = self._leasing.held.in_flight(), self._leasing.held.on_demand()
+        held, on_demand = self._leasing.held.in_flight(), self._leasing.held.in_flight(provisioned=False)
         unreserved: Counter[str] = Counter()
         for name, running in held.items():
             self.metrics_of(name).show_in_flight(running)

@@ -60,11 +60,14 @@ class Claiming:
         self._refused: dict[str, float] = {}
         self._tasks = BackgroundTasks()
 
-    def take(self, namespace: str, pool_id: str, rank: Callable[[PodView], int]) -> TakenPod | None:
-        """The pod of a pool with the lowest rank, 0 if there is one; nobody else on this frontend gets it any more."""
+    def take(self, namespace: str, pool_id: str, rank: Callable[[str], int]) -> TakenPod | None:
+        """The pod of a pool with the lowest rank, 0 if there is one; nobody else on this frontend gets it any more.
+
+        `rank` is asked by uid.
+        """
         found, lowest = None, math.inf
         for each in self.idle(namespace, pool_id):
-            ranked = rank(each[1])
+            ranked = rank(each[1].uid)
             if ranked < lowest:
                 found, lowest = each, ranked
             if not ranked:

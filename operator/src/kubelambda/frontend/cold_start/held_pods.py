@@ -67,12 +67,17 @@ class HeldPods:
             self._layers[digests] = configuration.layers
             self._demand[namespace, pool_id].setdefault(digests, PoolDemand()).claimed(self._clock())
 
-    def rank(self, uid: str, configuration: DeployedConfiguration) -> int:
-        """How well a pod suits a function: 0 is the best, and higher is worse."""
-        wanted, found = layers_ahead.worth_holding(configuration.layers), self._held.get(uid)
-        if found is None or found.failed is not None:
-            return layers_ahead.rank((), wanted, whole=True)
-        return layers_ahead.rank(found.digests, wanted, whole=found.whole)
+    def ranking(self, configuration: DeployedConfiguration) -> Callable[[str], int]:
+        """How well pods suit a function, by their uid: 0 is the best, and higher is worse."""
+        wanted = layers_ahead.worth_holding(configuration.layers)
+
+        def rank(uid: str) -> int:
+            found = self._held.get(uid)
+            if found is None or found.failed is not None:
+                return layers_ahead.rank((), wanted, whole=True)
+            return layers_ahead.rank(found.digests, wanted, whole=found.whole)
+
+        return rank
 
     def forget(self, uid: str) -> None:
         """A pod is gone, or in no pool any more."""

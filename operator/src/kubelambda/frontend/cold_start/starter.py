@@ -173,9 +173,7 @@ class Starter:
     def _take(self, target: Target, plan: StartPlan) -> TakenPod | None:
         if plan.source is not PodSource.POOL:
             return None
-        return self._claiming.take(
-            target.namespace, plan.pool.id, lambda pod: self.held.rank(pod.uid, target.configuration)
-        )
+        return self._claiming.take(target.namespace, plan.pool.id, self.held.ranking(target.configuration))
 
     async def _claim(
         self, target: Target, plan: StartPlan, prepared: Prepared, pod: TakenPod, watcher: Watcher

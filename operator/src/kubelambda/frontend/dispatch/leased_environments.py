@@ -229,18 +229,15 @@ class LeasedEnvironments:
                 del self._places[uid]
                 place.handle.close()
 
-    def in_flight(self) -> Counter[Name]:
-        """Invocations that run on leases, by function; 0 where a lease is only held."""
-        found: Counter[Name] = Counter()
-        for lease in self._leases.leases.values():
-            found[lease.function.namespace, lease.function.name] += lease.busy
-        return found
+    def in_flight(self, *, provisioned: bool = True) -> Counter[Name]:
+        """Invocations that run on leases, by function; 0 where a lease is only held.
 
-    def on_demand(self) -> Counter[Name]:
-        """Of those, the ones that do not run on provisioned environments."""
+        `provisioned`: those too that run on provisioned environments.
+        """
         found: Counter[Name] = Counter()
         for lease in self._leases.leases.values():
-            found[lease.function.namespace, lease.function.name] += lease.busy and not lease.function.qualifier
+            counts = lease.busy and (provisioned or not lease.function.qualifier)
+            found[lease.function.namespace, lease.function.name] += counts
         return found
 
     def close(self) -> None:
