@@ -9,11 +9,14 @@ from tests.integration.loopback import Cluster, Relay
 from tests.integration.processes import KEY
 
 from kubelambda.api import labels
+from kubelambda.core.environment import strays
 from kubelambda.core.environment.pool_identity import PoolIdentity
 from kubelambda.frontend.account import stray_collection
 from kubelambda.frontend.cold_start import claiming, unclaimed_pods
 from kubelambda.frontend.cold_start.creation import Creation
+from kubelambda.frontend.cold_start.held_pods import HeldPods
 from kubelambda.frontend.cold_start.start import Target
+from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import CONFIG_MAPS, FUNCTIONS, NAMESPACES, SECRETS
 from kubelambda.store.code.code_store import CodeStore
@@ -174,7 +177,15 @@ async def test_an_api_server_that_is_away_poisons_no_pool(cluster: Cluster, rela
     assert (await cluster.invoke("echo", 8)).json == 8
 
 
-async def test_a_pool_pod_that_serves_already_is_passed_over_and_becomes_what_it_is(cluster: Cluster) -> None:
+def tried_first(monkeypatch: pytest.MonkeyPatch, cluster: Cluster, frontend: Frontend, names: list[str]) -> None:
+    """Starts try these pods before all others: which of several is first is nowhere said."""
+    uids = {frontend.caches.pods.items[cluster.namespace, name].uid for name in names}
+    monkeypatch.setattr(HeldPods, "ranking", lambda *_: lambda uid: int(uid not in uids))
+
+
+async def test_a_pool_pod_that_serves_already_is_passed_over_and_becomes_what_it_is(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever specialized it never told Kubernetes: the next start takes another one, and tells it in its place."""
     await cluster.function("echo", ECHO)
     await cluster.function("other", ECHO)
@@ -182,6 +193,7 @@ async def test_a_pool_pod_that_serves_already_is_passed_over_and_becomes_what_it
     frontend = await cluster.frontend()
     for pod in taken:
         await cluster.specialize(frontend, "other", pod)
+    tried_first(monkeypatch, cluster, frontend, taken)
     await cluster.pool(1)
     assert (await cluster.invoke("echo", 1)).json == 1
 
@@ -194,13 +206,14 @@ async def test_a_pool_pod_that_serves_already_is_passed_over_and_becomes_what_it
     assert len(await cluster.pods()) == 3
 
 
-async def test_a_pool_pod_of_a_function_that_is_gone_goes(cluster: Cluster) -> None:
+async def test_a_pool_pod_of_a_function_that_is_gone_goes(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once: nobody will ever call it."""
     await cluster.function("echo", ECHO)
     await cluster.function("other", ECHO)
     (taken,) = await cluster.pool(1)
     frontend = await cluster.frontend()
     await cluster.specialize(frontend, "other", taken)
+    tried_first(monkeypatch, cluster, frontend, [taken])
     await cluster.client.delete(FUNCTIONS, "other", cluster.namespace)
     await eventually(lambda: (cluster.namespace, "other") not in frontend.caches.functions.items)
     (fresh,) = await cluster.pool(1)
@@ -215,8 +228,12 @@ async def test_a_pool_pod_of_a_function_that_is_gone_goes(cluster: Cluster) -> N
 async def test_a_pool_pod_that_says_nothing_of_whose_it_is_goes_later(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its agent obeys a token that is none of ours: no claim can ever be completed."""
+    """Its agent obeys a token that is none of ours: no claim can ever be completed.
+
+    It goes out of the pool, or as nobody's if the claim that came with the attempt arrived all the same.
+    """
     monkeypatch.setattr(claiming, "_POISONED_S", 0.5)
+    monkeypatch.setattr(strays, "PATIENCE_S", 2)
     monkeypatch.setattr(stray_collection, "INTERVAL_S", 0.5)
     monkeypatch.setattr(unclaimed_pods.UnclaimedPods, "look", lambda *_: None)
     await cluster.function("echo", ECHO)
@@ -224,6 +241,7 @@ async def test_a_pool_pod_that_says_nothing_of_whose_it_is_goes_later(
     (taken,) = await cluster.pool(1)
     frontend = await cluster.frontend()
     await cluster.specialize(frontend, "other", taken)
+    tried_first(monkeypatch, cluster, frontend, [taken])
     (fresh,) = await cluster.pool(1)
     assert (await cluster.invoke("echo", 1)).json == 1
 

@@ -8,7 +8,7 @@ from tests.signer import ARN, Signer
 
 from kubelambda.api.kinds.deployed_signing import DeployedSigning, UntrustedArchive
 from kubelambda.api.reasons import Reason
-from kubelambda.core.code.code_trust import Archives, ProfileVersion, SigningPolicy, new_archives
+from kubelambda.core.code.code_trust import DeployedArchives, ProfileVersion, SigningPolicy, new_archives
 from kubelambda.core.code.signed_content import SignedContent, signed_content, with_comment
 from kubelambda.core.code.signing_decision import signing_decision
 from kubelambda.core.function.observation import Problem
@@ -105,17 +105,17 @@ def test_new_code_forgets_the_old_codes_signer() -> None:
     assert [each.sha256 for each in found.untrusted] == ["l", "c"]
 
 
-DEPLOYED = Archives("c", ["l"])
+DEPLOYED = DeployedArchives("c", ["l"])
 
 
 def test_what_is_deployed_is_not_looked_at_again() -> None:
     """Neither code nor layers that stay; everything of a function that was never deployed."""
-    assert new_archives(Archives("c", ["l"]), DEPLOYED).digests == []
-    assert new_archives(Archives("d", ["l", "m", "m"]), DEPLOYED).digests == ["d", "m"]
-    assert new_archives(Archives("c", ["l", "c"]), Archives()).digests == ["c", "l"]
+    assert new_archives(DeployedArchives("c", ["l"]), DEPLOYED).digests == []
+    assert new_archives(DeployedArchives("d", ["l", "m", "m"]), DEPLOYED).digests == ["d", "m"]
+    assert new_archives(DeployedArchives("c", ["l", "c"]), DeployedArchives()).digests == ["c", "l"]
 
 
 def test_a_layer_that_becomes_the_code_is_new() -> None:
     """Else code that nobody signed would pass for that of whoever signed the code before it, and the other way."""
-    assert new_archives(Archives("l"), DEPLOYED) == Archives("l", [])
-    assert new_archives(Archives("c", ["c"]), DEPLOYED) == Archives(None, ["c"])
+    assert new_archives(DeployedArchives("l"), DEPLOYED) == DeployedArchives("l", [])
+    assert new_archives(DeployedArchives("c", ["c"]), DEPLOYED) == DeployedArchives(None, ["c"])

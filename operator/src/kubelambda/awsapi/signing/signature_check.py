@@ -13,7 +13,7 @@ from kubelambda.awsapi.function.received_code import ReceivedCode
 from kubelambda.awsapi.layer.layer_references import NamedLayer
 from kubelambda.awsapi.signing.signing_config_lookup import policy_of
 from kubelambda.core.code.code_trust import (
-    Archives,
+    DeployedArchives,
     TrustFault,
     Untrusted,
     is_refused,
@@ -60,7 +60,7 @@ async def require_trusted(
             raise ApiError(kind, refusal_text(found, deployment.shown, what))
 
 
-def _archives(deployment: Deployment, new: Archives) -> Iterator[tuple[str, str, IO[bytes] | None]]:
+def _archives(deployment: Deployment, new: DeployedArchives) -> Iterator[tuple[str, str, IO[bytes] | None]]:
     if deployment.code is not None and new.code is not None:
         yield "the code", deployment.code.sha256, deployment.code.file
     for arn, layer in (deployment.layers or {}).items():
@@ -68,15 +68,15 @@ def _archives(deployment: Deployment, new: Archives) -> Iterator[tuple[str, str,
             yield f"layer {arn}", layer.sha256, None
 
 
-def _wanted(deployment: Deployment) -> Archives:
+def _wanted(deployment: Deployment) -> DeployedArchives:
     code, layers = deployment.code, deployment.layers or {}
-    return Archives(code.sha256 if code is not None else None, [layer.sha256 for layer in layers.values()])
+    return DeployedArchives(code.sha256 if code is not None else None, [layer.sha256 for layer in layers.values()])
 
 
-def _deployed(body: Object | None) -> Archives:
+def _deployed(body: Object | None) -> DeployedArchives:
     found: Mapping[str, Any] = ((body or {}).get("status") or {}).get("deployed") or {}
     code, layers = found.get("code") or {}, found.get("layers") or ()
-    return Archives(code.get("sha256"), [layer["sha256"] for layer in layers])
+    return DeployedArchives(code.get("sha256"), [layer["sha256"] for layer in layers])
 
 
 async def _content(services: Services, sha256: str, file: IO[bytes] | None) -> SignedContent:

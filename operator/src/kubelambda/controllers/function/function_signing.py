@@ -15,7 +15,7 @@ from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change
 from kubelambda.controllers.machinery.work_queue import Key
-from kubelambda.core.code.code_trust import Archives, ProfileVersion, new_archives
+from kubelambda.core.code.code_trust import DeployedArchives, ProfileVersion, new_archives
 from kubelambda.core.code.invalid_archive import InvalidArchive
 from kubelambda.core.code.signing_decision import signing_decision
 from kubelambda.core.code.signing_objects import SigningConfigFacts, chosen_config, not_found_text
@@ -49,7 +49,7 @@ async def signing_of(
         return None
     archives = {code.sha256: "the code"} | {layer.sha256: f"layer {layer.arn}" for layer in layers}
     try:
-        known = _archives(before.code, before.layers) if before is not None else Archives()
+        known = _archives(before.code, before.layers) if before is not None else DeployedArchives()
         new = new_archives(_archives(code, layers), known)
         contents = {sha256: await content_of(state, sha256) for sha256 in new.digests}
     except CodeStoreUnavailable as error:
@@ -67,8 +67,8 @@ async def signing_of(
     )
 
 
-def _archives(code: DeployedCode, layers: Sequence[DeployedLayer]) -> Archives:
-    return Archives(code.sha256, [layer.sha256 for layer in layers])
+def _archives(code: DeployedCode, layers: Sequence[DeployedLayer]) -> DeployedArchives:
+    return DeployedArchives(code.sha256, [layer.sha256 for layer in layers])
 
 
 async def tell(

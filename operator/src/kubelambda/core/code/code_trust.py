@@ -68,7 +68,7 @@ class SigningPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Archives:
+class DeployedArchives:
     """Digests of what a function has, or is to have."""
 
     code: str | None = None
@@ -80,13 +80,13 @@ class Archives:
         return list(dict.fromkeys([*([] if self.code is None else [self.code]), *self.layers]))
 
 
-def new_archives(wanted: Archives, known: Archives) -> Archives:
+def new_archives(wanted: DeployedArchives, known: DeployedArchives) -> DeployedArchives:
     """Those that must be looked at: what was deployed before is not looked at again.
 
     What was a layer is new as code: nobody may have asked for its signature, and its code's is another's.
     """
     code = None if wanted.code == known.code else wanted.code
-    return Archives(code, [layer for layer in wanted.layers if layer not in known.layers])
+    return DeployedArchives(code, [layer for layer in wanted.layers if layer not in known.layers])
 
 
 def trust(content: SignedContent, policy: SigningPolicy, now: datetime) -> CodeStatement | Untrusted:
