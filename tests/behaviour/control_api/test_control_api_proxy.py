@@ -16,6 +16,7 @@ from yarl import URL
 
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.frontend.control_api.control_api_proxy import CODE_MAX_BYTES, ControlApiProxy
+from kubelambda.frontend.control_api.control_api_servers import ControlApiServers
 from kubelambda.frontend.dispatch.invocation import refuse
 from kubelambda.wire.protocol import ServerProtocol
 from kubelambda.wire.request_reader import Admission
@@ -100,7 +101,8 @@ async def parts() -> AsyncIterator[Parts]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
-    front = Front(ControlApiProxy(f"http://127.0.0.1:{port}"))
+    servers = ControlApiServers(f"http://127.0.0.1:{port}")
+    front = Front(ControlApiProxy(servers, lambda request: request.headers.get(b"x-account", b"").decode()))
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: ServerProtocol(front.serve, max_body=0, admit=front.admit), "127.0.0.1", 0

@@ -14,6 +14,7 @@ from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.frontend.account.forwarder import Hop
 from kubelambda.frontend.cold_start.secret_report import SecretReport
 from kubelambda.frontend.control_api.control_api_proxy import ControlApiProxy
+from kubelambda.frontend.control_api.control_api_servers import ControlApiServers
 from kubelambda.frontend.front_door import FrontDoor, Gate, wording
 from kubelambda.frontend.invoke.caller_gate import Check
 from kubelambda.frontend.invoke.invoke_request import InvokeCall
@@ -40,7 +41,7 @@ class Door:
         self.door = FrontDoor(
             ComponentCallers(KEY),
             invoke=self.invoke,
-            control_api=ControlApiProxy("http://127.0.0.1:9"),
+            control_api=ControlApiProxy(ControlApiServers("http://127.0.0.1:9"), lambda _: "default"),
             secret_report=SecretReport(self.client, KEY),
             probes={b"/healthz": lambda request: request.respond(200, b"ok")},
             gate=gate,

@@ -220,8 +220,6 @@ class ControlApiRates(Model):
     """GetFunction."""
     get_policy: Annotated[float, Field(ge=0)] = 15
     """GetPolicy."""
-    replicas: Annotated[int, Field(ge=0)] = 1
-    """Replicas of the control API, each of which takes its part of the requests."""
 
 
 class ImageSettings(Model):
@@ -273,6 +271,8 @@ class Settings(Model):
     """Buckets with code."""
     control_api_url: str = "http://kubelambda-awsapi:8080"
     """Base address of the control API; frontends pass on to it whatever is not Invoke."""
+    control_api_service: str = "kubelambda-awsapi"
+    """Name of its Service: all calls of an account go to the same replica behind it, which counts them."""
     event_queue_url: str = "http://kubelambda-events:8080"
     """Base address of the event queue; frontends hand events over to it."""
     code_retention_seconds: Annotated[float, Field(ge=0)] = 900

@@ -55,7 +55,6 @@ def load(path: Path) -> ApiSettings:
 
 
 def _rates(given: Mapping[str, float]) -> Mapping[str, float]:
-    """The part of one replica of each limit by operation, of what the chart calls them."""
-    replicas = max(1, int(given.get("replicas", 1)))
+    """Each limit by operation, of what the chart calls them: frontends bring an account's calls to one replica."""
     names = {"getFunction": "GetFunction", "getPolicy": "GetPolicy", "others": OTHERS}
-    return {operation: float(given[name]) / replicas for name, operation in names.items() if name in given}
+    return {operation: float(given[name]) for name, operation in names.items() if name in given}

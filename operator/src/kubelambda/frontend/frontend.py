@@ -27,7 +27,9 @@ from kubelambda.frontend.cold_start.archive_cache import Archives
 from kubelambda.frontend.cold_start.secret_report import SecretReport
 from kubelambda.frontend.cold_start.starter import Starter
 from kubelambda.frontend.cold_start.variable_values import Variables
+from kubelambda.frontend.control_api.calling_account import CallingAccounts
 from kubelambda.frontend.control_api.control_api_proxy import ControlApiProxy
+from kubelambda.frontend.control_api.control_api_servers import ControlApiServers
 from kubelambda.frontend.dispatch.invocation import Invocation
 from kubelambda.frontend.dispatch.leased_environments import Neighbourhood
 from kubelambda.frontend.dispatch.metrics import Metrics
@@ -74,6 +76,7 @@ class Frontend:
             client,
             system_namespace=settings.system_namespace,
             service=service,
+            control_api_service=settings.control_api_service,
             on_function=self._function_changed,
             on_pod=self._pod_changed,
             on_namespace=self._namespace_changed,
@@ -116,12 +119,11 @@ class Frontend:
         accounts, callers = RequestAccounts(self.caches, settings), ComponentCallers(key)
         self._reception = self._receive(client, accounts, callers, settings)
         gate = CallerGate(client, self.caches, settings, self.audit, accounts)
-        self._door = self._open(client, callers, gate, settings)
-        endpoint_gate = EndpointGate(gate.authenticator, self.caches, settings, self.audit)
+        self._door = self._open(client, callers, gate, settings, CallingAccounts(self.caches.access_keys, accounts))
         self._endpoints = EndpointListeners(
             address,
             lambda: list(self.caches.endpoints.items.values()),
-            EndpointDoor(self._reception.answer, endpoint_gate),
+            EndpointDoor(self._reception.answer, EndpointGate(gate.authenticator, self.caches, settings, self.audit)),
         )
         self.draining = False
 
@@ -170,9 +172,17 @@ class Frontend:
             synced=lambda: self.synced,
         )
 
-    def _open(self, client: KubeClient, callers: ComponentCallers, gate: CallerGate, settings: Settings) -> FrontDoor:
+    def _open(
+        self,
+        client: KubeClient,
+        callers: ComponentCallers,
+        gate: CallerGate,
+        settings: Settings,
+        calling: CallingAccounts,
+    ) -> FrontDoor:
         """Who gets which request."""
         probes: dict[bytes, Serve] = {b"/healthz": lambda request: request.respond(200, b"ok")}
+        control_apis = ControlApiServers(settings.control_api_url, self.caches.ready_control_apis)
         urls = UrlDoor(
             self.caches,
             settings,
@@ -184,7 +194,7 @@ class Frontend:
         return FrontDoor(
             callers,
             invoke=self._reception.answer,
-            control_api=ControlApiProxy(settings.control_api_url),
+            control_api=ControlApiProxy(control_apis, calling.namespace),
             secret_report=SecretReport(client, self._key),
             gate=gate,
             urls=urls,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kubelambda.frontend.cluster.pod_ends import PodEnds
-from kubelambda.frontend.cluster.views import pod_view
+from kubelambda.frontend.cluster.views import pod_view, ready_servers
 
 
 def pod(**status: Any) -> dict[str, Any]:
@@ -118,3 +118,16 @@ def test_the_end_of_a_pod_is_known_when_it_is_gone() -> None:
     )
     assert ends.why("team", "large") == "Runtime exited with error: signal: killed"
     assert ends.why("team", "good") == ""
+
+
+def test_a_slice_names_ready_servers_with_their_port() -> None:
+    """Not those that start or end, and none where no port is told."""
+    endpoints = [
+        {"addresses": ["10.0.0.1"], "conditions": {"ready": True, "terminating": False}},
+        {"addresses": ["10.0.0.2"], "conditions": {"ready": False, "serving": True, "terminating": True}},
+        {"addresses": ["10.0.0.3"]},
+    ]
+    ports = [{"name": "http", "port": 8080, "protocol": "TCP"}]
+    assert ready_servers({"endpoints": endpoints, "ports": ports}) == {("10.0.0.1", 8080)}
+    assert ready_servers({"endpoints": endpoints, "ports": [{"name": "http"}]}) == frozenset()
+    assert ready_servers({"endpoints": None, "ports": None}) == frozenset()

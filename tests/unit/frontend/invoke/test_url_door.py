@@ -37,6 +37,7 @@ async def url_door() -> AsyncIterator[UrlDoor]:
         client,
         system_namespace="system",
         service="frontend",
+        control_api_service="control-api",
         on_function=nothing,
         on_pod=nothing,
         on_namespace=nothing,

@@ -1,5 +1,7 @@
 """Who calls, once that is proven (DESIGN §10)."""
 
+import base64
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -109,6 +111,18 @@ def token_holder(user: KubernetesUser, claimed: str | None, *, rightful: bool) -
     namespace, name = found
     arn = f"arn:aws:iam::{claimed}:role/{name}" if claimed else user.name
     return Caller(CallerKind.TOKEN, arn, namespace, claimed if rightful else None, user=user)
+
+
+def token_namespace(token: str) -> str | None:
+    """The namespace of the service account that a bearer token says it is of. Nothing of it is proven."""
+    payload = token.split(".")[1:2]
+    try:
+        found = json.loads(base64.urlsafe_b64decode(payload[0] + "===")) if payload else None
+    except (ValueError, RecursionError):
+        return None
+    name = found.get("sub") if isinstance(found, dict) else None
+    account = KubernetesUser(name).service_account if isinstance(name, str) else None
+    return account[0] if account is not None else None
 
 
 def service(name: str, *, source_arn: str | None = None, source_account: str | None = None) -> Caller:

@@ -40,6 +40,7 @@ class Caches:
         *,
         system_namespace: str,
         service: str,
+        control_api_service: str,
         on_function: Changed[FunctionView],
         on_pod: Changed[PodView],
         on_namespace: Changed[NamespaceView],
@@ -80,6 +81,14 @@ class Caches:
             namespace=system_namespace,
             label_selector=f"kubernetes.io/service-name={service}",
         )
+        self.control_apis = Reflector(
+            client,
+            ENDPOINT_SLICES,
+            views.ready_servers,
+            on_change=lambda *_: None,
+            namespace=system_namespace,
+            label_selector=f"kubernetes.io/service-name={control_api_service}",
+        )
 
     def reflectors(self) -> list[Reflector[FunctionView] | Reflector[PodView]]:
         """Every reflector, to run and to wait for."""
@@ -92,6 +101,7 @@ class Caches:
             self.pods,
             self.pools,  # type: ignore[list-item]
             self.members,  # type: ignore[list-item]
+            self.control_apis,  # type: ignore[list-item]
             self.access_keys.secrets,  # type: ignore[list-item]
             self.endpoints,  # type: ignore[list-item]
         ]
@@ -99,6 +109,10 @@ class Caches:
     def ready_members(self) -> frozenset[str]:
         """Addresses of the ready frontends."""
         return frozenset(address for addresses in self.members.items.values() for address in addresses)
+
+    def ready_control_apis(self) -> frozenset[tuple[str, int]]:
+        """Addresses and ports of the ready replicas of the control API."""
+        return frozenset[tuple[str, int]]().union(*self.control_apis.items.values())
 
     def namespace_of(self, account: str) -> str | None:
         """The namespace with that account id; of several that claim it, the one whose it is."""

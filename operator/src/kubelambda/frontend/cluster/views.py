@@ -328,7 +328,13 @@ def _environment_container(status: dict[str, Any]) -> dict[str, Any]:
     return next((each for each in found if each.get("name") == labels.CONTAINER), {})
 
 
-def ready_addresses(body: dict[str, Any]) -> frozenset[str] | None:
+def ready_servers(body: dict[str, Any]) -> frozenset[tuple[str, int]]:
+    """Addresses and ports of the ready endpoints of an EndpointSlice, whose Service has one port."""
+    ports = [port["port"] for port in body.get("ports") or [] if port.get("port")]
+    return frozenset((address, port) for address in ready_addresses(body) for port in ports[:1])
+
+
+def ready_addresses(body: dict[str, Any]) -> frozenset[str]:
     """Addresses of the ready endpoints of an EndpointSlice."""
     return frozenset(
         address

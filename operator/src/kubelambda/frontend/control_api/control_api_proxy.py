@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from functools import partial
 from typing import Final
-from urllib.parse import urlsplit
 
 from kubelambda.core.invoke.invoke_error import InvokeError
+from kubelambda.frontend.control_api.control_api_servers import ControlApiServers
 from kubelambda.wire.background_tasks import BackgroundTasks
-from kubelambda.wire.kept_connections import KeptConnections
+from kubelambda.wire.client import ClientConnection
+from kubelambda.wire.kept_connections import Address, KeptConnections
 from kubelambda.wire.relay import AnswerRelay, Relay, relayed_head
 from kubelambda.wire.request import Request
 from kubelambda.wire.request_reader import Admission, Whole
@@ -28,13 +29,12 @@ type Fail = Callable[[InvokeError], None]
 
 
 class ControlApiProxy:
-    """Connections to the control API at `url`."""
+    """Connections to the control API. `account_of` says whose call a request is: all of an account go one way."""
 
-    def __init__(self, url: str) -> None:
-        address = urlsplit(url)
-        self._address = (address.hostname or "localhost", address.port or 80)
+    def __init__(self, servers: ControlApiServers, account_of: Callable[[Request], str]) -> None:
+        self._servers = servers
+        self._account_of = account_of
         self._connections = KeptConnections(idle_s=_IDLE_S, connect_s=_CONNECT_S)
-        self._keep = partial(self._connections.keep, self._address)
         self._tasks = BackgroundTasks()
 
     def admit(self, request: Request, request_id: str, fail: Fail) -> Admission:
@@ -52,9 +52,10 @@ class ControlApiProxy:
             text = f"Request must be smaller than {limit} bytes"
             raise InvokeError(413, "RequestEntityTooLargeException", text)
         head = _head(request, request_id, None if chunked else length)
-        relay = Relay(request, head, self._answer(request, lambda why: fail(_unreachable(why))))
         # Always on a connection of its own: what was half sent cannot be sent again.
-        self._tasks.start(self._upload(relay))
+        answer = AnswerRelay(request, done=ClientConnection.close, failed=lambda why: fail(_unreachable(why)))
+        relay = Relay(request, head, answer)
+        self._tasks.start(self._upload(relay, self._ranked(request)))
         return relay
 
     def close(self) -> None:
@@ -63,35 +64,58 @@ class ControlApiProxy:
 
     def _pass_on(self, request: Request, head: bytes, fail: Fail) -> None:
         """A kept connection may be closed while we write on it: what only reads is then asked again on a new one."""
-        kept = self._connections.take(self._address)
+        ranked = self._ranked(request)
+        kept = self._connections.take(ranked[0])
         if kept is None:
-            self._ask_anew(request, head, fail)
-        elif request.method in _SAFE:
-            self._answer(request, lambda _: self._ask_anew(request, head, fail)).ask(kept, head)
+            self._tasks.start(self._ask(request, head, ranked, fail))
+            return
+
+        def failed(why: str) -> None:
+            if request.method in _SAFE:
+                self._tasks.start(self._ask(request, head, ranked, fail))
+            else:
+                fail(_unreachable(why))
+
+        self._answer(request, ranked[0], failed).ask(kept, head)
+
+    def _ranked(self, request: Request) -> list[Address]:
+        return self._servers.ranked(self._account_of(request))
+
+    def _answer(self, request: Request, server: Address, failed: Callable[[str], None]) -> AnswerRelay:
+        return AnswerRelay(request, done=partial(self._connections.keep, server), failed=failed)
+
+    async def _ask(self, request: Request, head: bytes, ranked: list[Address], fail: Fail) -> None:
+        try:
+            server, connection = await self._connect(ranked)
+        except (OSError, TimeoutError) as error:
+            fail(_unreachable(_words(error)))
         else:
-            self._answer(request, lambda why: fail(_unreachable(why))).ask(kept, head)
+            self._answer(request, server, lambda why: fail(_unreachable(why))).ask(connection, head)
 
-    def _ask_anew(self, request: Request, head: bytes, fail: Fail) -> None:
-        self._tasks.start(self._ask(self._answer(request, lambda why: fail(_unreachable(why))), head))
-
-    def _answer(self, request: Request, failed: Callable[[str], None]) -> AnswerRelay:
-        return AnswerRelay(request, done=self._keep, failed=failed)
-
-    async def _ask(self, answer: AnswerRelay, head: bytes) -> None:
+    async def _upload(self, relay: Relay, ranked: list[Address]) -> None:
         try:
-            answer.ask(await self._connections.connect(self._address), head)
+            _, connection = await self._connect(ranked)
         except (OSError, TimeoutError) as error:
-            answer.abort(str(error) or type(error).__name__)
+            relay.unreached(_words(error))
+        else:
+            relay.through(connection)
 
-    async def _upload(self, relay: Relay) -> None:
-        try:
-            relay.through(await self._connections.connect(self._address))
-        except (OSError, TimeoutError) as error:
-            relay.unreached(str(error) or type(error).__name__)
+    async def _connect(self, ranked: list[Address]) -> tuple[Address, ClientConnection]:
+        """The first that can be reached. Raises why the last one could not."""
+        for server in ranked[:-1]:
+            try:
+                return server, await self._connections.connect(server)
+            except (OSError, TimeoutError):
+                self._servers.unreachable(server)
+        return ranked[-1], await self._connections.connect(ranked[-1])
 
 
 def _unreachable(why: str) -> InvokeError:
     return InvokeError(503, "ServiceUnavailableException", f"The control API cannot be reached: {why}")
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _head(request: Request, request_id: str, length: int | None) -> bytes:
