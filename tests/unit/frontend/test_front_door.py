@@ -56,6 +56,7 @@ class Door:
             "name": call.reference.name,
             "hops": hop.count if hop else None,
             "size": request.size,
+            "relaying": request.connection.relaying,
         }
         request.respond(200, json.dumps(found).encode())
 
@@ -170,6 +171,7 @@ async def test_only_our_own_components_choose_request_ids() -> None:
             for caller in ([own[0]], [own[1]], [f"{CALLER}: frontend 00"], [])
         ]
     assert [each["hops"] for each in found] == [1, None, None, None]
+    assert [each["relaying"] for each in found] == [True, False, False, False]
     assert [each["id"] == "given-id-1" for each in found] == [True, True, False, False]
 
 

@@ -20,6 +20,7 @@ from kubelambda.wire.protocol import ServerProtocol
 from kubelambda.wire.relay import AnswerRelay, Relay, relayed_head
 from kubelambda.wire.request_reader import Admission
 from kubelambda.wire.server import Connection, Request
+from kubelambda.wire.unread import bound_unsent, unread
 
 MEGABYTE = 1 << 20
 LARGE = 70 * MEGABYTE
@@ -91,6 +92,7 @@ class Site:
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
         self.producers: list[Producer] = []
+        self.answered: list[Request] = []
         self.waiting = 0
         self.port = 0
         self.run: Callable[[Callable[[], None]], None] = lambda _: None
@@ -109,10 +111,17 @@ class Site:
 
     def serve(self, request: Request) -> None:
         """Answers in pieces."""
-        if request.target == b"/large":
+        if request.target in (b"/large", b"/relayed"):
+            request.connection.relaying = request.target == b"/relayed"
             self.producers.append(Producer(request, LARGE, length=None))
         elif request.target == b"/length":
             self.producers.append(Producer(request, MEGABYTE, length=MEGABYTE))
+        elif request.target == b"/much":
+            request.begin(200)
+            for _ in range(32):
+                request.write(PIECE)
+        elif request.target == b"/page":
+            request.respond(200, bytes(100_000))
         elif request.target == b"/abort":
             request.begin(200)
             request.write(b"some")
@@ -125,6 +134,7 @@ class Site:
             self.waiting += 1
         else:
             request.respond(200, request.body)
+        self.answered.append(request)
 
     def connect(self, receive_bytes: int = 0) -> socket.socket:
         """A client."""
@@ -177,6 +187,7 @@ def on_uvloop(site: Site, bounds: Bounds) -> Callable[[], None]:
             "127.0.0.1",
             0,
         )
+        bound_unsent(server.sockets[0])
         site.port = server.sockets[0].getsockname()[1]
 
         def run(work: Callable[[], None]) -> None:
@@ -377,6 +388,80 @@ def test_who_does_not_read_is_left(serving: Any) -> None:
         found.sendall(b"GET /large" + GET)
         assert eventually(lambda: site.producers and site.producers[0].paused)
         assert eventually(lambda: site.producers[0].gone)
+
+
+def connection_of(site: Site) -> Connection:
+    """That of the first request that was answered with much."""
+    return cast("Connection", site.answered[0].connection)
+
+
+def looked_at(site: Site) -> bool:
+    """Whether its connection is still there when the time to read has passed."""
+    connection, done = connection_of(site), threading.Event()
+
+    def look() -> None:
+        connection.expire(time.monotonic())
+        done.set()
+
+    site.run(look)
+    assert done.wait(30)
+    return connection._transport is not None and not connection._transport.is_closing()
+
+
+def unread_of(site: Site) -> int:
+    """Bytes of its answer that are not taken."""
+    transport = connection_of(site)._transport
+    assert transport is not None
+    return unread(transport)
+
+
+@LOOPS
+def test_who_reads_slowly_gets_all_of_it(serving: Any) -> None:
+    """Whatever is taken in the time for it is enough, though whoever sends is still told to wait."""
+    with served(serving) as site, site.connect(65_536) as found:
+        found.sendall(b"GET /much" + GET)
+        assert eventually(lambda: site.answered)
+        before, read = unread_of(site), 0
+        while unread_of(site) >= before:  # its system tells of it when some of its room is free
+            read += len(found.recv(MEGABYTE))
+        assert read < MEGABYTE
+        assert looked_at(site)
+        assert eventually(lambda: not looked_at(site))
+
+
+@LOOPS
+def test_the_system_keeps_little_of_what_is_not_read(serving: Any) -> None:
+    """Else nobody up the way could tell for minutes whether a client reads."""
+    with served(serving) as site, site.connect(4096) as found:
+        found.sendall(b"GET /large" + GET)
+        assert eventually(lambda: site.producers and site.producers[0].paused)
+        assert unread_of(site) < MEGABYTE
+
+
+@LOOPS
+def test_a_drain_waits_for_what_is_not_read_no_longer_than_for_any_answer(serving: Any) -> None:
+    """Even for what only the system has of it, which would go with the process."""
+    with served(serving, Bounds(write_s=1.0)) as site, site.connect(4096) as found:
+        found.sendall(b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert eventually(lambda: site.answered)
+        waits: list[bool] = []
+
+        def drained() -> bool:
+            site.run(lambda: waits.append(connection_of(site).finish()))
+            return False in waits
+
+        assert eventually(drained)
+        assert waits[0]
+        assert connection_of(site)._transport is None
+
+
+@LOOPS
+def test_one_of_us_reads_as_its_caller_does(serving: Any) -> None:
+    """Seldom, where that one is slow; he is watched where he is."""
+    with served(serving) as site, site.connect(4096) as found:
+        found.sendall(b"GET /relayed" + GET)
+        assert eventually(lambda: site.producers and site.producers[0].paused)
+        assert connection_of(site).deadline > time.monotonic() + 300
 
 
 @LOOPS

@@ -20,7 +20,7 @@ from kubelambda.agent.process.runtime_process import RuntimeProcess
 from kubelambda.agent.sandbox.sandbox import Sandbox
 from kubelambda.agent.sandbox.temporary_space import TemporarySpace
 from kubelambda.api import environment_protocol, limits
-from kubelambda.wire.connections import Bounds, Connections
+from kubelambda.wire.connections import RELAY_S, Bounds, Connections
 from kubelambda.wire.event_loop import EventLoop
 from kubelambda.wire.server import Connection
 
@@ -136,7 +136,7 @@ def _listen_outside(loop: EventLoop, control: Control) -> Connections:
     """For frontends, whose connections may be idle for ever."""
     buffered = limits.ZIP_MAX_BYTES + 4 * limits.RESPONSE_MAX_BYTES
     # A frontend that does not read has a caller who does not: it waits for that one less long than we for it.
-    bounds = Bounds(write_s=180.0, idle_s=60.0, connections=256, buffered_bytes=buffered)
+    bounds = Bounds(write_s=RELAY_S, idle_s=60.0, connections=256, buffered_bytes=buffered)
     outside = Connections(bounds, loop.call_later)
     loop.listen(
         os.environ.get(environment_protocol.ENV_CONTROL_HOST, "0.0.0.0"),  # noqa: S104 - the pod's address

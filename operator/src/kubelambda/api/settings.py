@@ -164,7 +164,7 @@ class ConnectionSettings(Model):
     body_seconds: Annotated[float, Field(gt=0)] = 60
     """For a body, beside its bytes at the slowest rate that is served."""
     read_seconds: Annotated[float, Field(gt=0)] = 60
-    """For a caller to read an answer, beside its bytes at the slowest rate that is served."""
+    """Between two signs that a caller reads an answer, however slowly."""
     idle_seconds: Annotated[float, Field(ge=2)] = 350
     """Between two requests: longer than load balancers keep a connection, so that they close it first."""
 

@@ -18,6 +18,7 @@ from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.store.code.code_store import CodeStore
 from kubelambda.wire.connections import Bounds, Connections
+from kubelambda.wire.unread import bound_unsent
 
 PROPAGATION_S = 6.0
 """How long the cluster may take to notice that a frontend is not ready any more."""
@@ -65,6 +66,7 @@ async def _run(arguments: argparse.Namespace) -> None:
             arguments.port,
             backlog=1024,
         )
+        bound_unsent(server.sockets[0])
         frontend.metrics.serve(arguments.metrics_port)
         tasks = [loop.create_task(reflector.run()) for reflector in frontend.caches.reflectors()]
         tasks += [loop.create_task(work) for work in frontend.background()]
@@ -112,9 +114,7 @@ async def _drain(frontend: Frontend, server: asyncio.Server, connections: Connec
     deadline = time.monotonic() + limits.TIMEOUT_MAX_S + 10
     begun = time.monotonic()
     while time.monotonic() < deadline:
-        for connection in connections:
-            connection.closing = True
-        busy = any(connection.busy or connection.sending for connection in connections)
+        busy = [connection for connection in connections if connection.finish()]
         if time.monotonic() - begun > PROPAGATION_S and not busy and frontend.in_flight == 0:
             break
         await asyncio.sleep(0.1)

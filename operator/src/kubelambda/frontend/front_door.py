@@ -102,7 +102,9 @@ class FrontDoor:
     def _invocation(self, request: Request, request_id: str, call: InvokeCall, role: CallerRole | None) -> Admission:
         limit = invoke_request.check_size(request.size, event=call.event)
         hop = hop_of(request) if role is CallerRole.FRONTEND else None
-        if call.streamed and hop is None:
+        if hop is not None:
+            request.connection.relaying = True
+        elif call.streamed:
             request.connection = StreamAnswer(request.connection)
         serve = partial(self._invoke, request_id, call, hop)
         if self._gate is not None and (role is None or PRINCIPAL in request.headers):

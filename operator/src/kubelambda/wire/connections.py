@@ -9,6 +9,11 @@ from typing import Any, Protocol
 
 SLOWEST_BYTES_PER_S = 8_192
 """A body may take this much longer than its deadline for every byte: honest clients on poor lines are quicker."""
+RELAY_S = 600.0
+"""For one of us who passes an answer on, and reads as seldom as its own slow caller makes it: enough for 1 KB/s.
+
+It ends callers that do not read by itself; this is for one whose node is lost.
+"""
 _SWEEP_S = 1.0
 _LOOKED_AT = 64
 
@@ -22,7 +27,7 @@ class Bounds:
     body_s: float = 60.0
     """For a body, beside its bytes at `SLOWEST_BYTES_PER_S`; between two pieces of it where it is streamed."""
     write_s: float = 60.0
-    """For a client to read what was sent to it, beside its bytes at `SLOWEST_BYTES_PER_S`."""
+    """Between two signs that a client reads what was sent to it, however slowly."""
     idle_s: float = 350.0
     """Between two requests: longer than load balancers keep a connection, so that they close it first."""
     connections: int = 4_096
@@ -57,6 +62,10 @@ class Watched(Protocol):
     @property
     def sending(self) -> bool:
         """Whether some of its answers is still to be sent."""
+        ...
+
+    def finish(self) -> bool:
+        """Ends it after its next answer. Returns whether somebody waits for one, or has not read all of the last."""
         ...
 
     def expire(self, now: float) -> None:

@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from kubelambda.wire.flow import HIGH_WATER_BYTES, LOW_WATER_BYTES
+from kubelambda.wire.unread import bound_unsent
 
 _RECEIVE_BYTES = 65_536
 _CANCELLED_MAX = 100
@@ -138,6 +139,7 @@ class EventLoop:
         """Serves TCP connections. Raises `OSError`."""
         server = socket.create_server((host, port), backlog=128)
         server.setblocking(False)
+        bound_unsent(server)
         self._servers.append(server)
 
         def accept() -> None:
@@ -263,6 +265,10 @@ class LoopTransport:
     def get_write_buffer_size(self) -> int:
         """Bytes that could not be sent yet."""
         return len(self._pending)
+
+    def get_extra_info(self, name: str) -> socket.socket | None:
+        """The socket. Its address is nobody's business here."""
+        return self._socket if name == "socket" else None
 
     def _watch(self) -> None:
         if self._descriptor >= 0:

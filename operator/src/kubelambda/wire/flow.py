@@ -1,6 +1,6 @@
 """The two directions of a message: a head, data, then an end or an abort; and how a receiver makes a sender wait."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 type Headers = dict[bytes, bytes]
 """Field names are lower case; the values of a repeated field are joined by commas."""
@@ -38,6 +38,10 @@ class Transport(Protocol):
 
     def get_write_buffer_size(self) -> int:
         """Bytes that could not be sent yet."""
+        ...
+
+    def get_extra_info(self, name: str) -> Any:
+        """The `socket`, as far as there is one; None for what is not known."""
         ...
 
 

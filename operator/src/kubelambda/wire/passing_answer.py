@@ -22,6 +22,15 @@ class PassingAnswer:
         self._connection.lasting = value
 
     @property
+    def relaying(self) -> bool:
+        """That of the connection."""
+        return self._connection.relaying
+
+    @relaying.setter
+    def relaying(self, value: bool) -> None:
+        self._connection.relaying = value
+
+    @property
     def peer(self) -> str:
         """Address of the other side."""
         return self._connection.peer

@@ -11,6 +11,8 @@ class Answering(Protocol):
 
     lasting: bool
     """Whether the connection may be idle for ever."""
+    relaying: bool
+    """Whether its client passes answers on, to callers whose reading it watches itself."""
 
     @property
     def peer(self) -> str:

@@ -3,10 +3,11 @@
 import math
 from http import HTTPStatus
 
-from kubelambda.wire.connections import SLOWEST_BYTES_PER_S, Connections
+from kubelambda.wire.connections import RELAY_S, Connections
 from kubelambda.wire.flow import Flow, Transport
 from kubelambda.wire.message import MessageReader
 from kubelambda.wire.request import Request
+from kubelambda.wire.unread import unread
 
 
 def _start(status: int) -> bytes:
@@ -19,6 +20,8 @@ _STARTS = {status.value: _start(status.value) for status in HTTPStatus}
 HEAD, CHUNKED, COMPLETE = 0, -1, -2
 """Where in a message we are, when it is not so many bytes before the end of a body."""
 _AT_END = (COMPLETE, HEAD)
+NOT_WATCHED = -1
+"""The unread bytes of a client that is not watched."""
 _JOINED_BYTES = 65_536
 """A larger piece goes out by itself: copying it costs more than a system call."""
 
@@ -37,11 +40,13 @@ class ResponseWriter(MessageReader):
         "_old",
         "_request",
         "_transport",
+        "_unread",
         "_unsent",
         "closing",
         "deadline",
         "idle_since",
         "lasting",
+        "relaying",
         "touched",
     )
 
@@ -59,8 +64,12 @@ class ResponseWriter(MessageReader):
         self._chunked = False
         self._unsent: int | None = None
         self._last = False
+        self._unread = NOT_WATCHED
+        """Bytes that the client had not taken when its reading was looked at last, and what was sent to it since."""
         self.closing = False
         """Whether the next answer is the last one."""
+        self.relaying = False
+        """Whether its client passes answers on, to callers whose reading it watches itself."""
         self.deadline = math.inf
         self.touched = False
         self.idle_since = 0.0
@@ -70,8 +79,7 @@ class ResponseWriter(MessageReader):
     @property
     def peer(self) -> str:
         """Address of the other side, as far as the event loop tells it."""
-        tell = getattr(self._transport, "get_extra_info", None)
-        found = tell("peername") if tell is not None else None
+        found = self._transport.get_extra_info("peername") if self._transport is not None else None
         return str(found[0]) if found else ""
 
     @property
@@ -143,8 +151,10 @@ class ResponseWriter(MessageReader):
             transport.write(b"%x\r\n" % len(data))
             transport.write(data)
             transport.write(b"\r\n")
-        if self._stuck and not self._connections.hold(self, transport.get_write_buffer_size()):
-            self.cut()  # a sender who was told to wait had more on its way
+        if self._stuck:
+            self._unread += len(data)
+            if not self._connections.hold(self, transport.get_write_buffer_size()):
+                self.cut()  # a sender who was told to wait had more on its way
 
     def end(self, request: Request, trailers: bytes) -> None:
         """Writes the end of the body."""
@@ -178,6 +188,16 @@ class ResponseWriter(MessageReader):
             self._transport.close()
             self._must_be_read()
 
+    def finish(self) -> bool:
+        """Closes the connection after its next answer. Returns whether its client waits for one, or reads the last."""
+        self.closing = True
+        if self.busy or self._transport is None:
+            return self.busy
+        if not unread(self._transport):
+            return False
+        self._must_be_read()
+        return True
+
     def cut(self) -> None:
         """Closes the connection at once."""
         if self._transport is not None:
@@ -199,16 +219,33 @@ class ResponseWriter(MessageReader):
     def _flowing(self) -> None:
         """The client has read nearly all."""
         self.deadline = math.inf
+        self._unread = NOT_WATCHED
         self._connections.read(self)
         self._connections.release(self)
         if self._flow is not None:
             self._flow.resume()
 
     def _must_be_read(self) -> None:
-        """Sets a deadline for what is still to be sent."""
-        if self._transport is not None:
-            size = self._transport.get_write_buffer_size()
-            self._connections.watch(self, self._connections.bounds.write_s + size / SLOWEST_BYTES_PER_S)
+        """Sets a deadline for the client to take some of what is still to be sent, unless there is one."""
+        if self._transport is not None and (self._unread == NOT_WATCHED or self.deadline == math.inf):
+            self._watch_reading(unread(self._transport))
+
+    def _look_at_reading(self) -> None:
+        """Cuts off a client that has taken nothing since it was looked at last."""
+        transport = self._transport
+        if transport is None:
+            return
+        size = unread(transport)
+        if 0 < size < self._unread:
+            self._watch_reading(size)
+        elif size or transport.is_closing():
+            self.cut()
+        else:
+            self._unread = NOT_WATCHED
+
+    def _watch_reading(self, size: int) -> None:
+        self._unread = size
+        self._connections.watch(self, RELAY_S if self.relaying else self._connections.bounds.write_s)
 
     # -- what the reading half says -----------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from kubelambda.wire.flow import Transport
 from kubelambda.wire.message import NO_HEADERS, MessageRefused
 from kubelambda.wire.request import Request
 from kubelambda.wire.request_reader import BUSY, CHOKED, DROPPED_MAX_BYTES, PAUSED, RequestReader
-from kubelambda.wire.response_writer import CHUNKED, COMPLETE, HEAD
+from kubelambda.wire.response_writer import CHUNKED, COMPLETE, HEAD, NOT_WATCHED
 
 __all__ = ["Connection", "Request"]
 
@@ -90,6 +90,7 @@ class Connection(RequestReader):
             self._give_up(429, "too many large requests at once")
         elif self.deadline == math.inf:
             self._sized = self._size
+            self._unread = NOT_WATCHED
             self._since = self._connections.watch(self, bounds.head_s if self._request is None else bounds.body_s)
 
     def _hold(self, size: int) -> bool:
@@ -215,8 +216,12 @@ class Connection(RequestReader):
         transport = self._transport
         if transport is None:
             return
-        if self._blocked & CHOKED or self._dropping or transport.is_closing():
+        if self._dropping:
             self.cut()
+        elif self._unread != NOT_WATCHED:
+            self._look_at_reading()
+            if self._unread == NOT_WATCHED and self._readable and (self._raw or self._left != HEAD):
+                self._wait_for_more()
         elif self._request is None:
             self._give_up(408, "the head of the request took too long")
         elif self._sink is not None:

@@ -14,6 +14,7 @@ class Connection:
     """The runtime's connection, or the caller's."""
 
     lasting: bool = False
+    relaying: bool = False
     peer: str = ""
     sent: bytes = b""
     trailers: bytes | None = None

@@ -28,6 +28,7 @@ class Caller:
     """The connection of a caller who says himself when he reads."""
 
     lasting: bool = False
+    relaying: bool = False
     peer: str = ""
     body: bytes = b""
     flow: Flow | None = None

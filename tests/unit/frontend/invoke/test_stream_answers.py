@@ -26,6 +26,7 @@ class Recorder:
     """A connection that keeps what it is told to send."""
 
     lasting: bool = False
+    relaying: bool = False
     peer: str = "127.0.0.1"
     status: int = 0
     headers: bytes = b""

@@ -14,6 +14,7 @@ from kubelambda.frontend.endpoint.endpoint_door import EndpointDoor
 from kubelambda.wire.connections import Connections
 from kubelambda.wire.protocol import ServerProtocol
 from kubelambda.wire.request import Request
+from kubelambda.wire.unread import bound_unsent
 
 _AGAIN_S: Final = 1.0
 """Until a port is tried again that could not be had."""
@@ -104,6 +105,7 @@ class EndpointListeners:
         except OSError as error:
             log.warning("port %d of the InvokeEndpoint %s/%s: %s", port, endpoint.namespace, endpoint.name, error)
             return False
+        bound_unsent(server.sockets[0])
         self._open[port] = _Listener(server, _identity(endpoint))
         return True
 
