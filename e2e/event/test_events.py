@@ -2,15 +2,13 @@
 
 import base64
 import json
-import time
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from installation.account import Account
-from installation.kubectl import eventually, kubectl
-from installation.release import RELEASE, SYSTEM_NAMESPACE, rolled_out
+from installation.kubectl import eventually
 
 KEEPER = """
 import os, json, pathlib
@@ -121,38 +119,6 @@ def test_events_wait_for_a_function_that_is_throttled(account: Account) -> None:
         return sorted(each["event"]["number"] for each in found) == numbers
 
     eventually(all_there, interval=1)
-
-
-@pytest.mark.exclusive
-def test_nothing_accepted_is_lost_when_the_queue_is_killed(account: Account, keeper: str) -> None:
-    """Killed without notice while it accepts: every event that got a 202 runs."""
-    accepted = []
-    deadline = time.monotonic() + 90
-    number = 0
-    killed = False
-    while len(accepted) < 60 and time.monotonic() < deadline:
-        number += 1
-        try:
-            send(account, keeper, {"killed": number})
-            accepted.append(number)
-        except ClientError:
-            time.sleep(0.2)
-        if len(accepted) == 20 and not killed:
-            killed = True
-            kubectl(
-                "--namespace", SYSTEM_NAMESPACE, "delete", "pod", f"{RELEASE}-events-0", "--grace-period=0", "--force"
-            )
-    assert len(accepted) == 60
-    rolled_out("statefulset", "events")
-
-    def missing() -> bool:
-        try:
-            found = {each["event"].get("killed") for each in seen(account, keeper)}
-        except (AssertionError, ClientError):
-            return False
-        return set(accepted) <= found
-
-    eventually(missing, timeout=240, interval=1)
 
 
 def test_the_log_tail_is_not_offered(account: Account, keeper: str) -> None:

@@ -42,7 +42,7 @@ class Account:
         manifest = {"apiVersion": "kubelambda.dev/v1alpha1", **manifest}
         kubectl("--namespace", self.namespace, "apply", "--filename", "-", stdin=json.dumps(manifest))
 
-    def wait_ready(self, name: str, timeout: int = 60) -> None:
+    def wait_ready(self, name: str, timeout: int = 120) -> None:
         """Waits as GitOps tools do: for the Ready condition of the current generation."""
 
         def current() -> bool:

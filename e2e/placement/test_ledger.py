@@ -1,6 +1,7 @@
 """The ledger of the frontends agrees with the agents, and is put right where it does not (DESIGN §5, rule 5)."""
 
 import re
+import time
 import uuid
 
 import pytest
@@ -71,15 +72,21 @@ def test_an_environment_that_runs_what_it_was_not_given_is_retired(account: Acco
 
 
 @pytest.mark.exclusive
-def test_environments_are_known_to_a_new_frontend_before_anybody_calls(account: Account) -> None:
-    """Else nobody would ever retire those that nobody calls again."""
-    account.function("kept", SLEEP)
-    account.invoke("kept", {})
+def test_a_frontend_rolled_under_load_loses_nothing_and_the_new_one_knows_every_environment(account: Account) -> None:
+    """A graceful end drains: zero errors. What nobody calls is known, too: else nobody would ever retire it."""
+    for name in ("kept", "called"):
+        account.function(name, SLEEP)
+        account.invoke(name, {})
     (before,) = account.environments("kept")
     series = f'kubelambda_environments{{function="kept",namespace="{account.namespace}"}}'
     eventually(lambda: sum(samples(series)) == 1)
-    kubectl("--namespace", SYSTEM_NAMESPACE, "rollout", "restart", "deployment/kubelambda-frontend")
-    rolled_out("deployment", "frontend")
+    with Load(account, "called", callers=3) as load:
+        eventually(lambda: len(load.outcomes) > 20)
+        kubectl("--namespace", SYSTEM_NAMESPACE, "rollout", "restart", "deployment/kubelambda-frontend")
+        rolled_out("deployment", "frontend")
+        time.sleep(2)  # those from before still drain
+    assert not load.failed, load.summary()
+    assert all(outcome.payload == {"number": outcome.number} for outcome in load.outcomes)
     eventually(lambda: sum(samples(series)) == 1)
     (after,) = account.environments("kept")
     assert after["metadata"]["uid"] == before["metadata"]["uid"]

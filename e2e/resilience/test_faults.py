@@ -90,18 +90,6 @@ def connection_only(outcomes: list[Outcome]) -> bool:
 
 
 @pytest.mark.exclusive
-def test_a_frontend_rolled_under_load_loses_nothing(account: Account, counted: str) -> None:
-    """A graceful end drains: zero errors."""
-    with Load(account, counted, callers=3) as load:
-        time.sleep(1)
-        kubectl("--namespace", SYSTEM_NAMESPACE, "rollout", "restart", f"deployment/{RELEASE}-frontend")
-        rolled_out("deployment", "frontend")
-        time.sleep(2)
-    assert not load.failed, load.summary()
-    assert nothing_duplicated(load)
-
-
-@pytest.mark.exclusive
 def test_a_frontend_killed_under_load_costs_only_its_connections(account: Account, counted: str) -> None:
     """Callers see their own connection break, at most one request each; the other frontend goes on."""
     with Load(account, counted, callers=4) as load:
@@ -192,7 +180,7 @@ def test_a_killed_operator_leader_is_replaced(account: Account) -> None:
     assert holder is not None
     kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", holder, "--grace-period=0", "--force", "--wait=false")
     account.function("after-failover", COUNT, ready=False)
-    account.wait_ready("after-failover", timeout=90)
+    account.wait_ready("after-failover")
     rolled_out("deployment", "operator")
 
 

@@ -1,5 +1,6 @@
 """Provisioned concurrency follows its utilization on the real cluster: by a real Prometheus, and without one (§8)."""
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from installation.account import Account
 from installation.kubectl import eventually, kubectl, kubectl_json
 from installation.load import Load
-from installation.release import CHART, RELEASE, SYSTEM_NAMESPACE, helm, platform_image, rolled_out
+from installation.release import RELEASE, SYSTEM_NAMESPACE, platform_image, rolled_out
 
 ROOT = Path(__file__).parent.parent.parent
 SLEEPER = "import time\ndef handler(event, context):\n    time.sleep(0.3)\n    return context.function_version"
@@ -66,17 +67,22 @@ def test_capacity_follows_utilization_without_a_prometheus(account: Account) -> 
     assert active(account, "embedded")[0] == "True"
 
 
-def upgrade(*values: str) -> None:
-    """Changes values of the release, and waits for everything that reads them."""
-    sets = [argument for value in values for argument in ("--set", value)]
-    helm("upgrade", RELEASE, str(CHART), "--reuse-values", "--wait", "--timeout", "3m", *sets)
-    for component in ("operator", "frontend"):
-        rolled_out("deployment", component)
+def read_by_the_operator(url: str) -> None:
+    """Sets `autoscaling.prometheus.url` where the operator finds it; only that reads it, so only that is restarted."""
+    where, name = ("--namespace", SYSTEM_NAMESPACE), f"{RELEASE}-settings"
+    settings = json.loads(kubectl_json(*where, "get", "configmap", name)["data"]["settings.json"])
+    settings["autoscaling"].pop("prometheus", None)
+    if url:
+        settings["autoscaling"]["prometheus"] = {"url": url}
+    patch = json.dumps({"data": {"settings.json": json.dumps(settings)}})
+    kubectl(*where, "patch", "configmap", name, "--type=merge", "--patch", patch)
+    kubectl(*where, "rollout", "restart", f"deployment/{RELEASE}-operator")
+    rolled_out("deployment", "operator")
 
 
 @pytest.fixture
 def prometheus() -> Iterator[str]:
-    """A running Prometheus, which the release reads meanwhile."""
+    """A running Prometheus, which the operator reads meanwhile."""
     program = str(ROOT / "e2e" / "cluster")
     subprocess.run(["python3", program, "images", "--for-tests", "prometheus"], check=True, env=os.environ)
     image = platform_image().replace("/platform:", "/prometheus:")
@@ -85,9 +91,9 @@ def prometheus() -> Iterator[str]:
     kubectl("apply", "--filename", "-", stdin=manifests)
     where = ("--namespace", "kubelambda-monitoring")
     kubectl(*where, "rollout", "status", "deployment/prometheus", "--timeout=120s", timeout=150)
-    upgrade("autoscaling.prometheus.url=http://prometheus.kubelambda-monitoring.svc:9090")
+    read_by_the_operator("http://prometheus.kubelambda-monitoring.svc:9090")
     yield "deployment/prometheus"
-    upgrade("autoscaling.prometheus.url=")
+    read_by_the_operator("")
     kubectl("delete", "--filename", "-", "--wait=false", stdin=manifests)
 
 

@@ -67,31 +67,31 @@ def victims(account: Account) -> dict[str, list[tuple[str, str]]]:
     return {**ours, "environment": environments}
 
 
-def kill_at_random(account: Account, seconds: float, pause: float, killed: Counter[str]) -> None:
-    """One pod after the other, each kind in turn in a random order, with a `pause` in which it comes back.
+def kill_at_random(
+    account: Account, seconds: float, pause: float, killed: Counter[str], together: Sequence[str] = ()
+) -> None:
+    """One pod after the other, each kind in turn in a random order, with a `pause` before it and one to come back in.
 
-    Goes on beyond `seconds`, for a minute at most, until three have been killed: a busy machine is slow to kill, too.
+    All pods of the kinds in `together` die at once: any of them may be the one at work. Goes on beyond `seconds`, for a
+    minute at most, until each kind of the release has been killed: a busy machine is slow to kill, too.
     """
     deadline, kinds = time.monotonic() + seconds, []
     last = deadline + 60
-    while time.monotonic() < deadline or (killed.total() < 3 and time.monotonic() < last):
+    time.sleep(pause)
+    while time.monotonic() < deadline or (not killed.keys() >= set(VICTIMS) and time.monotonic() < last):
         kinds = kinds or random.sample([*VICTIMS, "environment"], len(VICTIMS) + 1)
         kind, found = kinds.pop(), victims(account)
         if found[kind]:
-            namespace, pod = random.choice(found[kind])
-            kubectl(
-                "--namespace",
-                namespace,
-                "delete",
-                "pod",
-                pod,
-                "--grace-period=0",
-                "--force",
-                "--wait=false",
-                "--ignore-not-found",
-            )
+            kill(found[kind] if kind in together else [random.choice(found[kind])])
             killed[kind] += 1
-        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+        time.sleep(min(pause, max(0.5, deadline - time.monotonic())))
+
+
+def kill(pods: Sequence[tuple[str, str]]) -> None:
+    """Ends some pods of one namespace without notice."""
+    names = [name for _, name in pods]
+    now = ("--grace-period=0", "--force", "--wait=false", "--ignore-not-found")
+    kubectl("--namespace", pods[0][0], "delete", "pod", *names, *now)
 
 
 def redrive(account: Account) -> None:
@@ -102,9 +102,14 @@ def redrive(account: Account) -> None:
 
 
 def run(
-    seconds: float, *, sources: Sequence[str] = ("events",), per_second: float = 20, pause: float = 6
+    seconds: float,
+    *,
+    sources: Sequence[str] = ("events",),
+    per_second: float = 20,
+    pause: float = 6,
+    together: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The whole of it: figures of the run, and under `sources` those of each."""
+    """The whole of it: figures of the run, and under `sources` those of each. `together`: kinds that die as a whole."""
     account = make_account("chaos-events")
     with ExitStack() as stack:
         stack.callback(drop_namespace, account.namespace)
@@ -115,7 +120,7 @@ def run(
         with ThreadPoolExecutor(len(opened)) as pool:
             sending = [pool.submit(load.send, source, per_second) for source in opened]
             try:
-                kill_at_random(account, seconds, pause, killed)
+                kill_at_random(account, seconds, pause, killed, together)
             finally:
                 load.stopping.set()
         for each in sending:

@@ -4,14 +4,11 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-
 from installation.account import Account
 from installation.kubectl import eventually, kubectl, kubectl_json
 from installation.release import RELEASE, SYSTEM_NAMESPACE
 
 COUNT = 200
-pytestmark = pytest.mark.exclusive
 
 
 def operator_memory_mb() -> int:
