@@ -19,6 +19,9 @@ E2E_WORKERS ?= 3
 SIDE_BY_SIDE = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 integration: WORKERS = $(INTEGRATION_WORKERS)
 MINUTES ?= 10
+# What Python compiled is kept, even where the environment says otherwise: tests start hundreds of processes, and each
+# would spend half of its start on compiling the same once more.
+unexport PYTHONDONTWRITEBYTECODE
 # The cluster is on this machine: no proxy, which a company's network may want for everything else, leads there.
 comma := ,
 DIRECT := $(or $(no_proxy),$(NO_PROXY))
