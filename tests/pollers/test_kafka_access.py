@@ -19,6 +19,7 @@ from kubelambda.outbound.service_credentials import CredentialsMissing
 from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller_factory import PollerFactory
+from kubelambda.pollers.schemas.reading_processes import ReadingProcesses
 from kubelambda.pollers.sources.source import SourceUnreachable
 
 CLUSTER = "arn:aws:kafka:us-east-1:123456789012:cluster/orders/0a1b2c-3"
@@ -67,7 +68,15 @@ async def clusters(kafka_broker: KafkaBroker) -> AsyncIterator[str]:
 async def work(topic: TopicOfTests, view: MappingView, secrets: Secrets, refused: tuple[Any, ...] = ()) -> None:
     """Works a mapping until its function has seen the record."""
     async with FunctionInvoker(topic.function.url, caller_proof(KEY, CallerRole.POLLERS)) as invoker:
-        factory = PollerFactory(secrets, invoker, topic.destination, topic.metrics, identity="test", refused=refused)
+        factory = PollerFactory(
+            secrets,
+            invoker,
+            topic.destination,
+            topic.metrics,
+            identity="test",
+            processes=ReadingProcesses(),
+            refused=refused,
+        )
         async with factory.open(view, KeptReports(), lambda: 1) as poller:
             running = asyncio.create_task(poller.run())
             await eventually(lambda: topic.numbers() == [1] or running.done(), 90)

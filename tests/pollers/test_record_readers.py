@@ -1,6 +1,5 @@
 """Records by their schemas, and schemas that somebody wrote to do harm (§7.5.6)."""
 
-import asyncio
 import base64
 import io
 import json
@@ -15,12 +14,9 @@ from tests.pollers.schema_server import SchemaServer
 
 from kubelambda.core.mapping.avro_schema import UnservedSchema
 from kubelambda.core.mapping.schema_framing import Undecodable
-from kubelambda.core.mapping.schema_place import SchemaPlace
-from kubelambda.core.mapping.stream_rules import GivenUp
-from kubelambda.pollers.record_decoder import RecordDecoder, RecordRefused
 from kubelambda.pollers.schemas.record_reader import record_reader
 from kubelambda.pollers.schemas.registered_schema import RegisteredSchema, SchemaKind, SchemaReference
-from kubelambda.pollers.schemas.schema_registry import SchemaMissing, SchemaRegistry
+from kubelambda.pollers.schemas.schema_registry import SchemaRegistry
 from kubelambda.pollers.sources.source import SourceUnreachable
 
 TREE = {
@@ -120,65 +116,6 @@ def test_what_is_wrong_with_a_record_takes_no_memory() -> None:
     with pytest.raises(Undecodable, match="ValidationError"):
         read(b"[" * deep + b"1" + b"]" * deep)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
-
-
-async def test_names_that_fill_our_memory_are_not_written_out() -> None:
-    """A record of a few bytes, whose field has a name of a megabyte."""
-    field = {"name": "n" * 1_000_000, "type": "boolean"}
-    schema = {"type": "array", "items": {"type": "record", "name": "R", "fields": [field]}}
-    decoder = decoder_of({1: RegisteredSchema(SchemaKind.AVRO, json.dumps(schema))})
-    with pytest.raises(RecordRefused) as raised:
-        await decoder.decode(None, b"\0\0\0\0\1" + written(schema, [{field["name"]: True}] * 50))
-    assert raised.value.condition is GivenUp.MAXIMUM_PAYLOAD_SIZE_EXCEEDED
-    found = await decoder.decode(None, b"\0\0\0\0\1" + written(schema, [{field["name"]: True}]))
-    assert found.known["value"] == [{field["name"]: True}]
-
-
-async def test_large_schemas_are_kept_only_while_there_is_room() -> None:
-    """Those that were used last: whoever writes schemas has no part of our memory to fill."""
-    large = json.dumps({"description": "d" * 3_000_000})
-    asked: list[int] = []
-    decoder = decoder_of({number: RegisteredSchema(SchemaKind.JSON, large) for number in range(1, 5)}, asked)
-    for number in (1, 2, 1, 3, 1, 4):
-        await decoder.decode(None, b"\0\0\0\0" + bytes([number]) + b"{}")
-    assert asked == [1, 2, 3, 4]
-    await decoder.decode(None, b"\0\0\0\0\2{}")
-    assert asked == [1, 2, 3, 4, 2]
-
-
-async def test_a_schema_that_comes_a_moment_later_is_waited_for() -> None:
-    """The server that is asked may be behind the one that the writer told; what is missing for good is asked once."""
-    schemas: dict[int, RegisteredSchema] = {}
-    asked: list[int] = []
-    decoder = decoder_of(schemas, asked)
-    decoding = asyncio.create_task(decoder.decode(None, b"\0\0\0\0\1{}"))
-    async with asyncio.timeout(60):
-        await asyncio.sleep(0)
-        assert asked == [1]
-        schemas[1] = RegisteredSchema(SchemaKind.JSON, "{}")
-        assert (await decoding).known == {"value": {}}
-        for _ in range(2):
-            with pytest.raises(RecordRefused) as raised:
-                await decoder.decode(None, b"\0\0\0\0\2{}")
-            assert raised.value.condition is GivenUp.SCHEMA_NOT_FOUND
-    assert asked == [1, 1, 2, 2, 2, 2]
-
-
-def decoder_of(schemas: dict[int, RegisteredSchema], asked: list[int] | None = None) -> RecordDecoder:
-    """Of a mapping whose values have schemas; `asked` gets those that are asked for."""
-
-    class Registry(SchemaRegistry):
-        def __init__(self) -> None:
-            pass
-
-        async def schema(self, number: int) -> RegisteredSchema:
-            if asked is not None:
-                asked.append(number)
-            if number not in schemas:
-                raise SchemaMissing(f"{number}")
-            return schemas[number]
-
-    return RecordDecoder(Registry(), SchemaPlace("http://schemas", "JSON", key=False, value=True))
 
 
 def test_a_json_schema_knows_those_that_it_refers_to() -> None:

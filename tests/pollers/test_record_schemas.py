@@ -224,6 +224,29 @@ async def test_what_is_not_of_its_schema_is_dropped_without_a_destination(
     assert 'kubelambda_mapping_events_total{mapping="orders",namespace="shop",what="dropped"} 1.0' in page
 
 
+async def test_a_hostile_schema_costs_other_mappings_nothing(
+    topic: TopicOfTests, registry: SchemaServer, kafka_broker: KafkaBroker, function: Function
+) -> None:
+    """One whose references double at each level: its records are given up, and those of a healthy mapping arrive."""
+    levels = {f"a{at}": {"allOf": [{"$ref": f"#/$defs/a{at + 1}"}] * 2} for at in range(60)}
+    schema = {"$ref": "#/$defs/a0", "$defs": {**levels, "a60": {"type": "integer"}}}
+    number = registry.add("hostile", {"schemaType": "JSON", "schema": json.dumps(schema)})
+    hostile = TopicOfTests(kafka_broker, f"hostile-{uuid.uuid4().hex[:8]}", function)
+    await kafka_broker.create_topic(hostile.name)
+    await put(hostile, b"\0" + number.to_bytes(4, "big") + b"1")
+    await put(topic, *[json.dumps({"n": n}).encode() for n in range(50)])
+    try:
+        hostile.poll(**config(registry), destinationConfig={"onFailure": {"destination": QUEUE}})
+        await comes_true(lambda: bool(registry.asked))
+        topic.poll()
+        await comes_true(lambda: topic.numbers() == list(range(50)))
+        await commits(hostile, 1)
+        ((_, record),) = hostile.destination.sent
+        assert json.loads(record.body)["requestContext"]["condition"] == "DESERIALIZATION_ERROR"
+    finally:
+        await hostile.close()
+
+
 async def test_nothing_is_lost_while_the_registry_cannot_be_asked(topic: TopicOfTests, registry: SchemaServer) -> None:
     """The mapping says so, and its offset stays; a schema that is known is not asked for again."""
     one, two, three = await serialized(registry, topic.name, "AVRO", 1, 2, 3)

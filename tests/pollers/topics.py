@@ -21,6 +21,7 @@ from kubelambda.pollers.mapping_report import MappingReport
 from kubelambda.pollers.mapping_view import MappingView, mapping_view
 from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.record_decoder import RecordDecoder
+from kubelambda.pollers.schemas.reading_processes import ReadingProcesses
 from kubelambda.pollers.schemas.schema_registry import schema_registry
 from kubelambda.pollers.sources.kafka import kafka_topic
 from kubelambda.pollers.sources.tls_login import TlsLogin
@@ -198,8 +199,10 @@ async def _decoder(view: MappingView, login: TlsLogin) -> AsyncIterator[RecordDe
     if view.kafka.schemas is None:
         yield None
         return
-    async with schema_registry(view.kafka.schemas, login) as registry:
-        yield RecordDecoder(registry, view.kafka.schemas)
+    async with schema_registry(view.kafka.schemas, login) as registry, ReadingProcesses() as processes:
+        yield RecordDecoder(
+            registry, view.kafka.schemas, processes, namespace=view.namespace, filtered=bool(view.patterns)
+        )
 
 
 def moment() -> datetime:

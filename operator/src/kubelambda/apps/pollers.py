@@ -20,6 +20,7 @@ from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.poller_factory import PollerFactory
 from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.poller_share import PollerShare
+from kubelambda.pollers.schemas.reading_processes import ReadingProcesses
 from kubelambda.pollers.supervisor import Supervisor
 
 DRAIN_S = 50.0
@@ -54,13 +55,17 @@ async def _run(arguments: argparse.Namespace) -> None:
     async with (
         FunctionInvoker(settings.frontend_url, arguments.caller_file.read_text()) as invoker,
         RecordSender(client, settings.region, refused) as sender,
+        ReadingProcesses() as processes,
     ):
 
         def share_changed() -> None:
             supervisor.share_changed()
 
         share = PollerShare(client, settings.system_namespace, arguments.service, arguments.address, share_changed)
-        pollers = PollerFactory(client, invoker, sender, metrics, identity=socket.gethostname(), refused=refused)
+        identity = socket.gethostname()
+        pollers = PollerFactory(
+            client, invoker, sender, metrics, identity=identity, processes=processes, refused=refused
+        )
         supervisor = Supervisor(client, pollers, owns=share.owns)
         runner = web.AppRunner(_pages(supervisor, metrics), access_log=None)
         await runner.setup()

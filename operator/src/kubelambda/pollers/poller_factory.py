@@ -21,6 +21,7 @@ from kubelambda.pollers.mq_poller import MqPoller
 from kubelambda.pollers.poller import Poller
 from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.record_decoder import RecordDecoder
+from kubelambda.pollers.schemas.reading_processes import ReadingProcesses
 from kubelambda.pollers.schemas.schema_registry import schema_registry
 from kubelambda.pollers.shard_checkpoints import ShardCheckpoints
 from kubelambda.pollers.sources.dynamodb import DynamoDbStream
@@ -50,6 +51,7 @@ class PollerFactory:
         metrics: PollerMetrics,
         *,
         identity: str,
+        processes: ReadingProcesses,
         refused: Sequence[IPvAnyNetwork] = (),
     ) -> None:
         self._client = client
@@ -57,6 +59,7 @@ class PollerFactory:
         self._sender = sender
         self._metrics = metrics
         self._identity = identity
+        self._processes = processes
         self._refused = refused
         self._session = AioSession()
 
@@ -145,7 +148,9 @@ class PollerFactory:
             yield None
             return
         async with schema_registry(place, await self._login(view, place), self._refused) as registry:
-            yield RecordDecoder(registry, place)
+            yield RecordDecoder(
+                registry, place, self._processes, namespace=view.namespace, filtered=bool(view.patterns)
+            )
 
     async def _login(self, view: MappingView, place: KafkaPlace | SchemaPlace) -> TlsLogin:
         return await read_tls_login(

@@ -2,19 +2,19 @@
 
 import asyncio
 import base64
+import itertools
+import json
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
-
-import msgspec
 
 from kubelambda.api import limits
 from kubelambda.core.mapping.avro_schema import UnservedSchema
 from kubelambda.core.mapping.schema_framing import Undecodable, framed
 from kubelambda.core.mapping.schema_place import SchemaPlace
 from kubelambda.core.mapping.stream_rules import GivenUp
-from kubelambda.pollers.schemas.record_reader import RecordReader, record_reader
+from kubelambda.pollers.schemas.reading_processes import LargerAsJson, ReadingProcesses
 from kubelambda.pollers.schemas.registered_schema import RegisteredSchema, SchemaKind
 from kubelambda.pollers.schemas.schema_registry import SchemaMissing, SchemaRegistry
 
@@ -22,6 +22,8 @@ _KEPT: Final = 500
 """Schemas that are kept, those that were used last: numbers of schemas never change their meaning."""
 _KEPT_CHARS: Final = 8 << 20
 """Of those together; one alone may have more."""
+_FILTERED_MAX_BYTES: Final = 32 << 20
+"""Of what a record says as JSON that a filter is to see; the function may get it as it was written."""
 _MISSING_PAUSES_S: Final = (0.5, 1.0)
 """A registry of several servers may know a schema a moment later than whoever writes the records."""
 
@@ -41,17 +43,35 @@ class DecodedRecord:
     members: dict[str, Any] = field(default_factory=dict)
     """Members of the record in the event."""
     known: dict[str, Any] = field(default_factory=dict)
-    """What its key and its value say, for filters."""
+    """What its key and its value say, when filters are to see it."""
+
+
+_schema_ids = itertools.count(1)
+"""Of the schemas of all registries: each has numbers of its own."""
 
 
 class RecordDecoder:
-    """Of one mapping, whose registry is at `place`."""
+    """Of one mapping of `namespace`, whose registry is at `place`. `filtered` says that filters see what records say.
 
-    def __init__(self, registry: SchemaRegistry, place: SchemaPlace) -> None:
+    Records are read one after the other: of several mappings of a namespace each has its turn.
+    """
+
+    def __init__(
+        self,
+        registry: SchemaRegistry,
+        place: SchemaPlace,
+        processes: ReadingProcesses,
+        *,
+        namespace: str,
+        filtered: bool,
+    ) -> None:
         self._registry = registry
         self._place = place
-        self._readers: OrderedDict[int, tuple[SchemaKind, RecordReader | UnservedSchema]] = OrderedDict()
-        self._sizes: dict[int, int] = {}
+        self._processes = processes
+        self._namespace = namespace
+        self._filtered = filtered
+        self._turn = asyncio.Lock()
+        self._schemas: OrderedDict[int, tuple[int, RegisteredSchema]] = OrderedDict()
         self._missing: OrderedDict[int, None] = OrderedDict()
         """Numbers that the registry did not know, those of last."""
 
@@ -67,39 +87,32 @@ class RecordDecoder:
         """A larger one than an event can hold is not read: it is given up for that."""
         try:
             number, rest = framed(data)
-            kind, reader = await self._reader(number)
-            if isinstance(reader, UnservedSchema):
-                raise reader
-            said = reader(rest)
+            schema_id, schema = await self._known_schema(number)
+            as_written = schema.kind is SchemaKind.JSON or self._place.format == "SOURCE"
+            most = limits.SYNC_REQUEST_MAX_BYTES if not as_written else _FILTERED_MAX_BYTES if self._filtered else 0
+            if schema.kind is SchemaKind.JSON:
+                most = 0  # it says what it has
+            async with self._turn:
+                said = await self._processes.read(self._namespace, schema_id, schema, rest, said_max_bytes=most)
+            if self._filtered:
+                into.known[name] = json.loads(rest if schema.kind is SchemaKind.JSON else said)
         except SchemaMissing as error:
             raise RecordRefused(GivenUp.SCHEMA_NOT_FOUND, str(error)) from error
+        except LargerAsJson as error:
+            why = f"its {name} is larger as JSON than an event can be"
+            raise RecordRefused(GivenUp.MAXIMUM_PAYLOAD_SIZE_EXCEEDED, why) from error
         except (Undecodable, UnservedSchema, RecursionError, OverflowError) as error:
             raise RecordRefused(GivenUp.DESERIALIZATION_ERROR, f"its {name}: {error}") from error
-        delivered = rest
-        if self._place.format == "JSON" and kind is not SchemaKind.JSON:
-            if _larger(said, limits.SYNC_REQUEST_MAX_BYTES):  # names are in the schema: a byte may stand for megabytes
-                why = f"its {name} is larger as JSON than an event can be"
-                raise RecordRefused(GivenUp.MAXIMUM_PAYLOAD_SIZE_EXCEEDED, why)
-            delivered = msgspec.json.encode(said)
-        into.known[name] = said
-        into.members[name] = base64.b64encode(delivered).decode()
-        into.members[f"{name}SchemaMetadata"] = {"dataFormat": kind.value, "schemaId": str(number)}
+        into.members[name] = base64.b64encode(rest if as_written else said).decode()
+        into.members[f"{name}SchemaMetadata"] = {"dataFormat": schema.kind.value, "schemaId": str(number)}
 
-    async def _reader(self, number: int) -> tuple[SchemaKind, RecordReader | UnservedSchema]:
-        """How records of a schema are read; one that is missing is asked for again with the next record."""
-        known = self._readers.get(number)
+    async def _known_schema(self, number: int) -> tuple[int, RegisteredSchema]:
+        """A schema, and its id among all; one that is missing is asked for again with the next record."""
+        known = self._schemas.get(number)
         if known is None:
-            schema = await self._schema(number)
-            reader: RecordReader | UnservedSchema
-            try:
-                reader = record_reader(schema)
-            except UnservedSchema as error:
-                reader = error
-            known = self._readers[number] = (schema.kind, reader)
-            self._sizes[number] = schema.size
-            self._readers.move_to_end(number)
+            known = self._schemas[number] = (next(_schema_ids), await self._schema(number))
             self._forget()
-        self._readers.move_to_end(number)
+        self._schemas.move_to_end(number)
         return known
 
     async def _schema(self, number: int) -> RegisteredSchema:
@@ -117,23 +130,8 @@ class RecordDecoder:
             raise
 
     def _forget(self) -> None:
-        """The readers that were used longest ago, as long as there are too many; never the newest."""
-        while len(self._readers) > 1 and (len(self._readers) > _KEPT or sum(self._sizes.values()) > _KEPT_CHARS):
-            number, _ = self._readers.popitem(last=False)
-            del self._sizes[number]
-
-
-def _larger(value: Any, most: int) -> bool:
-    """Whether a value has more than `most` bytes as JSON, by what they are at least."""
-    found, waiting = 0, [value]
-    while waiting and found <= most:
-        each = waiting.pop()
-        found += 2
-        if isinstance(each, str):
-            found += len(each)
-        elif isinstance(each, list):
-            waiting += each
-        elif isinstance(each, dict):
-            found += sum(len(name) + 4 for name in each)
-            waiting += each.values()
-    return found > most
+        """The schemas that were used longest ago, as long as there are too many; never the newest."""
+        chars = sum(schema.size for _, schema in self._schemas.values())
+        while len(self._schemas) > 1 and (len(self._schemas) > _KEPT or chars > _KEPT_CHARS):
+            _, (_, schema) = self._schemas.popitem(last=False)
+            chars -= schema.size

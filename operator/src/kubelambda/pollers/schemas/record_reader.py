@@ -16,7 +16,7 @@ from kubelambda.core.mapping.schema_framing import Undecodable, message_indexes
 from kubelambda.pollers.schemas.registered_schema import RegisteredSchema, SchemaKind
 
 type RecordReader = Callable[[bytes], Any]
-"""What a record says, as JSON can say it. Raises `Undecodable`."""
+"""What a record says, as JSON can say it. Raises `Undecodable`, or `MemoryError`."""
 _WELL_KNOWN = (
     "descriptor",
     "any",
@@ -45,7 +45,7 @@ def record_reader(schema: RegisteredSchema) -> RecordReader:
     }[schema.kind]
     try:
         return make(schema)
-    except UnservedSchema:
+    except (UnservedSchema, MemoryError):
         raise
     except Exception as error:  # libraries raise what they like of a schema that is none
         raise UnservedSchema(f"the schema cannot be read: {error}"[:500]) from error
@@ -62,9 +62,17 @@ def _avro_reader(schema: RegisteredSchema) -> RecordReader:
     # Python's own stack has a limit that it keeps; the other reader's is the process's.
     read = deep_reader if types.recursive else fastavro.schemaless_reader
 
+    return _undecodable_else(lambda data: _as_json(read(io.BytesIO(data), parsed, None)))
+
+
+def _undecodable_else(read: RecordReader) -> RecordReader:
+    """What `read` says, or that a record is not of its schema, whatever its library raises."""
+
     def of(data: bytes) -> Any:
         try:
-            return _as_json(read(io.BytesIO(data), parsed, None))
+            return read(data)
+        except (Undecodable, MemoryError):
+            raise
         except Exception as error:
             raise Undecodable(f"it is not of its schema: {type(error).__name__}") from error
 
@@ -99,16 +107,12 @@ def _json_reader(schema: RegisteredSchema) -> RecordReader:
     )
 
     def of(data: bytes) -> Any:
-        try:
-            found = json.loads(data)
-            valid = validator.is_valid(found)  # what is wrong with it can be more than fits our memory
-        except Exception as error:
-            raise Undecodable(f"it is not of its schema: {type(error).__name__}") from error
-        if not valid:
+        found = json.loads(data)
+        if not validator.is_valid(found):  # what is wrong with it can be more than fits our memory
             raise Undecodable("it is not of its schema: ValidationError")
         return found
 
-    return of
+    return _undecodable_else(of)
 
 
 def _protobuf_reader(schema: RegisteredSchema) -> RecordReader:
@@ -140,15 +144,10 @@ def _protobuf_reader(schema: RegisteredSchema) -> RecordReader:
 
     def of(data: bytes) -> Any:
         indexes, rest = message_indexes(data)
-        kind = message(indexes)
-        try:
-            return json_format.MessageToDict(
-                kind.FromString(rest), preserving_proto_field_name=True, descriptor_pool=pool
-            )
-        except Exception as error:
-            raise Undecodable(f"it is not of its schema: {type(error).__name__}") from error
+        said = message(indexes).FromString(rest)
+        return json_format.MessageToDict(said, preserving_proto_field_name=True, descriptor_pool=pool)
 
-    return of
+    return _undecodable_else(of)
 
 
 def _file(descriptors: Any, text: str, name: str) -> Any:
