@@ -117,7 +117,13 @@ class Environment:
             connection.close()
 
     def specialize(
-        self, files: dict[str, str] | bytes, *, token: str = POOL_TOKEN, sha256: str | None = None, **function: Any
+        self,
+        files: dict[str, str] | bytes,
+        *,
+        token: str = POOL_TOKEN,
+        sha256: str | None = None,
+        path: str = "/specialize",
+        **function: Any,
     ) -> Answer:
         """Turns the environment into one of a function. Layers are archives that come along, or have addresses."""
         archive = files if isinstance(files, bytes) else zipped(files)
@@ -148,7 +154,11 @@ class Environment:
         config = message.encode()
         along = b"".join([archive] if message.code in message.inline else []) + b"".join(layers)
         headers = {"Authorization": f"Bearer {token}", "X-Kubelambda-Config-Length": str(len(config))}
-        return self.call("POST", "/specialize", config + along, headers)
+        return self.call("POST", path, config + along, headers)
+
+    def begin(self, *, token: str = TOKEN) -> Answer:
+        """Lets a function begin that was handed over to `/prepare`."""
+        return self.call("POST", "/begin", headers={"Authorization": f"Bearer {token}"})
 
     def state(self) -> Any:
         """What the environment says of itself."""

@@ -49,6 +49,10 @@ CLAIMABLE: Final = "/claimable"
 """Answers 200 once a function may be handed over: an environment that is born closed has found that it is, and the
 container of a function's own image is there."""
 SPECIALIZE: Final = "/specialize"
+PREPARE: Final = "/prepare"
+"""As `/specialize`, answered at once: no code of the function runs before `/begin`."""
+BEGIN: Final = "/begin"
+"""Lets the function begin that `/prepare` handed over; answers what `/specialize` answers."""
 HOLD: Final = "/hold"
 """Makes an idle environment unpack layers ahead of a function that has them."""
 INVOKE: Final = "/invoke"
@@ -271,6 +275,8 @@ class EnvironmentState:
     initialization_type: str | None = None
     initializing: bool = False
     """Whether the code is being unpacked or INIT runs."""
+    awaits_begin: bool = False
+    """Whether it initializes, and no code of its function runs before a `/begin`."""
     busy: bool = False
     """Whether it can take no invocation now: it initializes, or runs one."""
     request_id: str | None = None

@@ -31,7 +31,7 @@ async def claim(
     """One conditional PATCH: out of the pool, into the function. Raises `ClaimLost`, or `KubeError` for a refusal.
 
     A conflict because the kubelet reported a status in the meantime is tried again with what the pod is now; while the
-    API server is away the claim waits for it. A pod that says it is this function's is claimed: an answer was lost.
+    API server is away the claim waits for it. A pod that has all of these labels is claimed: an answer was lost.
     """
     metadata = {
         "labels": {labels.POOL: None, **function_labels},
@@ -47,7 +47,7 @@ async def claim(
             raise ClaimLost(f"pod {pod} is gone") from error
         except Conflict:
             found = await _current(client, namespace, pod)
-            if found["labels"].get(labels.FUNCTION_UID) == function_labels[labels.FUNCTION_UID]:
+            if function_labels.items() <= found["labels"].items():
                 return
             if labels.POOL not in found["labels"]:
                 raise ClaimLost(f"pod {pod} is not in a pool any more") from None

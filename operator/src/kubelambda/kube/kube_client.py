@@ -25,6 +25,8 @@ _TIMEOUT_S = 30.0
 QUIET_S = 75.0
 """Longer than the minute between two bookmarks of objects that do change."""
 _CONNECTIONS = 64
+_IDLE_S = 60.0
+"""A claim comes out of the blue, and a new connection takes as long as the claim; the API server waits for 90 s."""
 _CALLS = 48
 """At once; the rest of the connections is for watches."""
 _CALLS_PER_NAMESPACE = 16
@@ -39,7 +41,7 @@ class KubeClient:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=server.tls or True)
+        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=server.tls or True, keepalive_timeout=_IDLE_S)
         self._session = aiohttp.ClientSession(connector=connector)
         self._slots: FairSlots[str] = FairSlots(_CALLS_PER_NAMESPACE, _CALLS)
 

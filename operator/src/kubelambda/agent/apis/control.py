@@ -18,6 +18,8 @@ from kubelambda.wire.server import Request
 _HEALTH = environment_protocol.HEALTH.encode()
 _CLAIMABLE = environment_protocol.CLAIMABLE.encode()
 _SPECIALIZE = environment_protocol.SPECIALIZE.encode()
+_PREPARE = environment_protocol.PREPARE.encode()
+_BEGIN = environment_protocol.BEGIN.encode()
 _INVOKE = environment_protocol.INVOKE.encode()
 _HOLD = environment_protocol.HOLD.encode()
 _STATE = environment_protocol.STATE.encode()
@@ -54,7 +56,7 @@ class Control:
                 return _EVENT_MAX_BYTES
             request.respond(401)
             return None
-        if request.method == b"POST" and request.target in (_SPECIALIZE, _HOLD):
+        if request.method == b"POST" and request.target in (_SPECIALIZE, _PREPARE, _HOLD):
             if self._knows_pool_token(request):
                 request.connection.lasting = True
                 return _LAYERS_MAX_BYTES if request.target == _HOLD else _SPECIALIZATION_MAX_BYTES
@@ -75,8 +77,10 @@ class Control:
         elif request.target == b"/initialized":
             ready = self._sandbox.initialized
             request.respond(200 if ready else 503, b"ok" if ready else b"not initialized, or not any more")
-        elif request.target == _SPECIALIZE and request.method == b"POST":
+        elif request.target in (_SPECIALIZE, _PREPARE) and request.method == b"POST":
             self._specialize(request)
+        elif request.target == _BEGIN and request.method == b"POST":
+            self._begin(request)
         elif request.target == _STATE:
             self._state(request)
         elif request.target == _HOLD and request.method == b"POST":
@@ -107,9 +111,19 @@ class Control:
                 return
             self._authorization = f"Bearer {wanted.token}".encode()
             self._term = request.headers.get(_TERM, b"")
-            self._sandbox.initialize(request.body[length:], lambda outcome: _specialized(request, outcome))
+            self._sandbox.prepare(request.body[length:])
+            if request.target == _PREPARE:
+                _reply(request, 200, {"status": "preparing"})
+            else:
+                self._sandbox.begin(lambda outcome: _specialized(request, outcome))
         except (UnusableMessage, Unusable, ValueError) as error:
             _specialized(request, error)
+
+    def _begin(self, request: Request) -> None:
+        if not self._knows_token(request):
+            request.respond(401)
+        elif not self._sandbox.begin(lambda outcome: _specialized(request, outcome)):
+            _reply(request, 409, {"message": "no function waits to begin"})
 
     def _hold(self, request: Request) -> None:
         if request.size > _LAYERS_MAX_BYTES:
@@ -125,9 +139,7 @@ class Control:
             self._sandbox.layers.hold(layers, lambda error: _held(request, error))
 
     def _state(self, request: Request) -> None:
-        given = request.headers.get(b"authorization", b"")
-        ours = bool(self._authorization) and hmac.compare_digest(given, self._authorization)
-        if not ours and (self._authorization or not self._knows_pool_token(request)):
+        if not self._knows_token(request) and (self._authorization or not self._knows_pool_token(request)):
             request.respond(401)
             return
         request.connection.lasting = True
@@ -135,6 +147,10 @@ class Control:
         preferred = _PREFER_WAIT.fullmatch(request.headers.get(b"prefer", b""))
         seconds = int(preferred[1]) if preferred else 0
         self._sandbox.when_idle(seconds, lambda: request.respond(200, self._sandbox.status().encode(), _JSON))
+
+    def _knows_token(self, request: Request) -> bool:
+        given = request.headers.get(b"authorization", b"")
+        return bool(self._authorization) and hmac.compare_digest(given, self._authorization)
 
     def _knows_pool_token(self, request: Request) -> bool:
         token = request.headers.get(b"authorization", b"").removeprefix(b"Bearer ")

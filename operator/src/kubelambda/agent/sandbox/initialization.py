@@ -17,21 +17,23 @@ type Initialized = dict[str, Any] | Exception
 class Initialization:
     """Pending until it has been answered, once."""
 
-    def __init__(self, loop: EventLoop, log: EnvironmentLog, answer: Callable[[Initialized], None]) -> None:
+    def __init__(self, loop: EventLoop, log: EnvironmentLog, ended: Callable[[], None]) -> None:
         self._loop = loop
         self._log = log
-        self._answer: Callable[[Initialized], None] | None = answer
+        self._ended = ended
+        self.answer: Callable[[Initialized], None] = lambda _: None
+        """Gets the outcome, after `ended` was called."""
+        self.pending = True
+        """Whether it still goes on, unpacking included."""
+        self.begun = False
+        """Whether code of the function may have run."""
         self._timer: Timer | None = None
         self._started = 0.0
         self._duration_ms: float | None = None
 
-    @property
-    def pending(self) -> bool:
-        """Whether it still goes on, unpacking included."""
-        return self._answer is not None
-
     def begin(self, limit_s: float, timed_out: Callable[[], None]) -> None:
         """The runtime process is about to start; `timed_out` is called when it is not ready in `limit_s`."""
+        self.begun = True
         self._started = time.perf_counter()
         self._timer = self._loop.call_later(limit_s, timed_out)
 
@@ -61,11 +63,12 @@ class Initialization:
         return duration
 
     def _end(self, outcome: Initialized) -> None:
-        answer, self._answer = self._answer, None
         if self._timer is not None:
             self._timer.cancel()
-        if answer is not None:
-            answer(outcome)
+        if self.pending:
+            self.pending = False
+            self._ended()
+            self.answer(outcome)
 
     def _report(self, status: str, error_type: str | None) -> None:
         self._log.drain()

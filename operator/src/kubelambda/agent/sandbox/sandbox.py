@@ -17,6 +17,7 @@ from kubelambda.agent.sandbox.held_layers import HeldLayers
 from kubelambda.agent.sandbox.idle_waiters import IdleWaiters
 from kubelambda.agent.sandbox.initialization import Initialization, Initialized
 from kubelambda.agent.sandbox.invocation_report import InvocationReport
+from kubelambda.agent.sandbox.preparation import Preparation
 from kubelambda.agent.sandbox.running_invocation import (
     Failure,
     RunningInvocation,
@@ -67,6 +68,7 @@ class Sandbox:
         self.invocation: RunningInvocation | None = None
         self._waiters = IdleWaiters(loop)
         self._waiter: Request | None = None
+        self._preparation: Preparation | None = None
         self._initialization: Initialization | None = None
         self._failed = False
         self._memory = memory
@@ -90,26 +92,26 @@ class Sandbox:
         self._version = wanted.version.encode()
         return True
 
-    def initialize(self, along: bytes, answer: Callable[[Initialized], None]) -> None:
-        """Unpacks the archives, some of which came `along`, and runs INIT; `answer` gets what `/specialize` answers."""
-        wanted = self._wanted
+    def prepare(self, along: bytes) -> None:
+        """Unpacks the archives, some of which came `along`. No code of the function runs before `begin`."""
+        found = self._initialization = Initialization(self._loop, self._log, self._init_ended)
+        self._preparation = Preparation(self._loop, found, begin=self._begin_init, failed=self._fail)
+        self.layers.bring(self._wanted, along, self._preparation.brought)
 
-        def ended(outcome: Initialized) -> None:
-            self._memory.initialized()
-            self._space.rest()
-            self._waiters.tell_all()
-            answer(outcome)
+    def begin(self, answer: Callable[[Initialized], None]) -> bool:
+        """Runs INIT once all is unpacked; `answer` gets what `/specialize` answers. False: nothing waits for this."""
+        if self.draining or self._preparation is None or not self._preparation.waits:
+            return False
+        self._preparation.allow(answer)
+        return True
 
-        found = self._initialization = Initialization(self._loop, self._log, ended)
+    def _fail(self) -> None:
+        self._failed = True
 
-        def unpacked(error: Exception | None) -> None:
-            if error is None:
-                self._begin_init(found)
-            else:
-                self._failed = True
-                found.unusable(error)
-
-        self.layers.bring(wanted, along, unpacked)
+    def _init_ended(self) -> None:
+        self._memory.initialized()
+        self._space.rest()
+        self._waiters.tell_all()
 
     def _begin_init(self, initialization: Initialization) -> None:
         wanted = self._wanted
@@ -175,6 +177,7 @@ class Sandbox:
             revision=found.revision if found else None,
             initialization_type=found.initialization_type if found else None,
             initializing=self._initializing is not None,
+            awaits_begin=self._preparation is not None and self._preparation.waits,
             busy=self._busy,
             request_id=self.invocation.id.decode() if self.invocation else None,
             finished=self._failed,
@@ -264,7 +267,8 @@ class Sandbox:
             self._failed = True
             self._end()
         elif (initialization := self._initializing) is not None:
-            initialization.to_be_repeated("error", _EXIT_ERROR)
+            if initialization.begun:  # else it only waited for its function, which gets another
+                initialization.to_be_repeated("error", _EXIT_ERROR)
         elif invocation is not None and not invocation.delivered and invocation.init_started is None:
             self._suppressed_init()
         elif invocation is not None:

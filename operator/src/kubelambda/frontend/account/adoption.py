@@ -117,7 +117,8 @@ class Adoption:
         except BaseException:
             connection.close()
             raise
-        if state is None or not state.specialized or (state.initializing and pod.provisioned):
+        under_way = state is not None and (state.awaits_begin or (state.initializing and pod.provisioned))
+        if state is None or not state.specialized or under_way:
             connection.close()
             return False  # it says nothing, it is nobody's, or whoever initializes it is not done
         if self._useless(dispatcher, pod, state) or dispatcher.knows(pod.uid) or dispatcher.released:
@@ -145,7 +146,7 @@ class Adoption:
         if other or (state.finished and not state.busy):
             found = next((name for name, known in self._caches.pods.items.items() if known.uid == pod.uid), None)
             if found is not None and other and not state.finished:
-                self._starter.unclaimed.look(*found, pod)
+                self._starter.unclaimed.look(*found, pod, target.uid)
             elif found is not None:
                 self._starter.deletions.soon(*found, pod.uid, 0)
             return True

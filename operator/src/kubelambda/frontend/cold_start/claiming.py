@@ -112,37 +112,65 @@ class Claiming:
         Except `Taken`: then it is somebody else's.
         """
         name, pod = taken
-        claiming = asyncio.get_running_loop().create_task(self._known_to_kubernetes(target, name, pod))
-        claiming.add_done_callback(lambda task: task.cancelled() or task.exception())  # whoever waits for it says it
         try:
             if plan.claim_first:
-                await self._in_force(name, claiming)
+                return await self._claimed_first(target, plan, prepared, taken, watcher)
+            return await self._claimed_meanwhile(target, prepared, taken, watcher)
+        except Taken:
+            self._refused.setdefault(pod.uid, time.monotonic())
+            self._unclaimed.look(target.namespace, name, pod, target.uid)
+            raise
+        except BaseException:
+            self._deletions.soon(target.namespace, name, pod.uid, 0)
+            raise
+
+    async def _claimed_first(
+        self, target: Target, plan: StartPlan, prepared: Prepared, taken: TakenPod, watcher: Watcher
+    ) -> Started:
+        """The pod gets everything, and runs nothing of the function before Kubernetes knows whose it is.
+
+        Only whom the agent has taken says so to Kubernetes: no other function can open the pod, however late it comes.
+        """
+        name, pod = taken
+        handed = await self._specializer.hand_over(target, prepared, AgentAddress(name, pod.uid, pod.ip), watcher)
+        try:
+            await self._in_force(target, name, pod, ours=handed.ours)
             if plan.pool.shape.closed:
                 # It opens only: what an enforcer does late, it allows late. So nobody has to wait for that by default.
                 await asyncio.sleep(self._opening_s)
             if plan.enlarge_first:
                 # The pool's limit is too small to run in: the pod is the function's, and of its size, before it begins.
                 await self._enlarged(target, name)
-            started = await self._specializer.specialize(target, prepared, AgentAddress(name, pod.uid, pod.ip), watcher)
-        except Taken:
-            claiming.cancel()
-            self._refused.setdefault(pod.uid, time.monotonic())
-            self._unclaimed.look(target.namespace, name, pod)
-            raise
+            started = await handed.begin()
         except BaseException:
-            claiming.cancel()
-            self._deletions.soon(target.namespace, name, pod.uid, 0)
+            handed.give_up()
             raise
         if not plan.enlarge_first:
-            self._tasks.start(self._finish(claiming, target, name, watcher))
+            self._tasks.start(self._resized(target, name, watcher))
         return started
 
-    async def _in_force(self, name: str, claiming: "asyncio.Task[None]") -> None:
-        """Returns once Kubernetes knows of the claim."""
+    async def _claimed_meanwhile(
+        self, target: Target, prepared: Prepared, taken: TakenPod, watcher: Watcher
+    ) -> Started:
+        name, pod = taken
+        claiming = asyncio.get_running_loop().create_task(self._known_to_kubernetes(target, name, pod))
+        claiming.add_done_callback(lambda task: task.cancelled() or task.exception())  # whoever waits for it says it
+        try:
+            started = await self._specializer.specialize(target, prepared, AgentAddress(name, pod.uid, pod.ip), watcher)
+        except BaseException:
+            claiming.cancel()
+            raise
+        self._tasks.start(self._finish(claiming, target, name, watcher))
+        return started
+
+    async def _in_force(self, target: Target, name: str, pod: PodView, *, ours: bool) -> None:
+        """Returns once Kubernetes knows of the claim. `ours`: the agent takes no other function."""
         try:
             async with asyncio.timeout(_CLAIM_S):
-                await claiming
+                await self._known_to_kubernetes(target, name, pod)
         except ClaimLost as error:
+            if ours:  # nobody else can have it either: it goes, and another one may do
+                self._deletions.soon(target.namespace, name, pod.uid, 0)
             raise Taken(str(error)) from error
         except (KubeError, TimeoutError) as error:
             raise NotStarted(f"pod {name} cannot be claimed: {error or type(error).__name__}") from error
@@ -161,6 +189,9 @@ class Claiming:
             log.warning("a claim was lost: %s", error)
             watcher.claim_lost()
             return
+        await self._resized(target, name, watcher)
+
+    async def _resized(self, target: Target, name: str, watcher: Watcher) -> None:
         try:
             await self._resizer.resize(target.namespace, name, target.configuration.memory_size)
         except ResizeRefused as refused:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +18,7 @@ from kubelambda.frontend.cold_start.start import NotStarted, Started, StartFaile
 from kubelambda.frontend.cold_start.variable_values import Variables, VariableUnavailable
 from kubelambda.kube.errors import KubeError
 from kubelambda.store.code.code_store import CodeStoreUnavailable
-from kubelambda.wire.client import connect, request_head
+from kubelambda.wire.client import ClientConnection, connect, request_head
 
 _DIAL_PAUSE_S = 0.02
 _DIAL_S = 0.1
@@ -24,6 +26,8 @@ _DIAL_S = 0.1
 _SPECIALIZE_S = 130.0
 _UNPACKING_S = 30.0
 """On top of a long INIT."""
+_UNKNOWN: Final = (404, 413)
+"""What an agent answers to a request that it does not know: 413 to its body."""
 PROVISIONED: Final = "provisioned-concurrency"
 
 
@@ -87,6 +91,42 @@ class Specializer:
 
     async def specialize(self, target: Target, prepared: Prepared, pod: AgentAddress, watcher: Watcher) -> Started:
         """An environment that is ready. Raises `NotStarted`, `Taken`, or `StartFailed` when INIT failed."""
+        head, body = self._handover(environment_protocol.SPECIALIZE, target, prepared, pod)
+        connection = await _connected(pod, watcher)
+        status, answer = await _called(connection, pod, head, body, _longest(target))
+        with _closing_on_error(connection):
+            _check(target, pod.name, status, answer)
+        return Started(pod.name, pod.uid, tokens.environment_token(self._key, pod.uid), connection)
+
+    async def hand_over(self, target: Target, prepared: Prepared, pod: AgentAddress, watcher: Watcher) -> "HandedOver":
+        """A pod that is the function's and nobody else's, and runs none of its code yet. Raises `NotStarted`, `Taken`.
+
+        One whose agent is of a release that knows no `/prepare` gets everything in one, and only with `begin`.
+        """
+        token = tokens.environment_token(self._key, pod.uid)
+        head, body = self._handover(environment_protocol.PREPARE, target, prepared, pod)
+        connection = await _connected(pod, watcher)
+        status, answer = await _called(connection, pod, head, body, _longest(target))
+        if status in _UNKNOWN:
+            connection.close()
+            return HandedOver(False, lambda: self.specialize(target, prepared, pod, watcher), lambda: None)
+        with _closing_on_error(connection):
+            _check(target, pod.name, status, answer)
+
+        async def begin() -> Started:
+            headers = {"Authorization": f"Bearer {token}"}
+            head = request_head("POST", environment_protocol.BEGIN, pod.ip, headers, 0)
+            status, answer = await _called(connection, pod, head, b"", _longest(target))
+            with _closing_on_error(connection):
+                try:
+                    _check(target, pod.name, status, answer)
+                except Taken as error:  # by nobody else: it drains
+                    raise NotStarted(str(error)) from error
+            return Started(pod.name, pod.uid, token, connection)
+
+        return HandedOver(True, begin, connection.close)
+
+    def _handover(self, path: str, target: Target, prepared: Prepared, pod: AgentAddress) -> tuple[bytes, bytes]:
         token = tokens.environment_token(self._key, pod.uid)
         config = _message(target, token, prepared, self._settings).encode()
         headers = {
@@ -94,22 +134,53 @@ class Specializer:
             environment_protocol.CONFIG_LENGTH: len(config),
             environment_protocol.TERM: target.term,
         }
-        head = request_head("POST", environment_protocol.SPECIALIZE, pod.ip, headers, len(config) + len(prepared.along))
+        head = request_head("POST", path, pod.ip, headers, len(config) + len(prepared.along))
+        return head, config + prepared.along
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """A pod that has been told its function, which may not begin yet."""
+
+    ours: bool
+    """Whether its agent refuses every other function from now on."""
+    begin: Callable[[], Awaitable[Started]]
+    """Lets the function begin, and returns when INIT is over. Raises as `Specializer.specialize`."""
+    give_up: Callable[[], None]
+    """The function will not begin."""
+
+
+async def _connected(pod: AgentAddress, watcher: Watcher) -> ClientConnection:
+    try:
+        return await connect(pod.ip, environment_protocol.CONTROL_PORT, watcher.lost)
+    except (OSError, TimeoutError) as error:
+        raise NotStarted(f"pod {pod.name} cannot be reached: {error or type(error).__name__}") from error
+
+
+async def _called(
+    connection: ClientConnection, pod: AgentAddress, head: bytes, body: bytes, seconds: float
+) -> tuple[int, bytes]:
+    """Status and body of an answer; without one the connection is closed."""
+    with _closing_on_error(connection):
         try:
-            connection = await connect(pod.ip, environment_protocol.CONTROL_PORT, watcher.lost)
+            status, _, answer = await connection.call(head, body, seconds=seconds)
         except (OSError, TimeoutError) as error:
-            raise NotStarted(f"pod {pod.name} cannot be reached: {error or type(error).__name__}") from error
-        try:
-            async with asyncio.timeout(max(_SPECIALIZE_S, _init_timeout(target) + _UNPACKING_S)):
-                status, _, body = await connection.call(head, config + prepared.along)
-            _check(target, pod.name, status, body)
-        except (OSError, TimeoutError) as error:
-            connection.close()
             raise NotStarted(f"pod {pod.name} does not answer: {error or type(error).__name__}") from error
-        except BaseException:
-            connection.close()
-            raise
-        return Started(pod.name, pod.uid, token, connection)
+    return status, answer
+
+
+@contextmanager
+def _closing_on_error(connection: ClientConnection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _longest(target: Target) -> float:
+    """How long code and INIT of a function may take, in seconds."""
+    return max(_SPECIALIZE_S, _init_timeout(target) + _UNPACKING_S)
 
 
 def _init_timeout(target: Target) -> float:

@@ -46,20 +46,36 @@ class UnclaimedPods:
         self._key = key
         self._tasks = BackgroundTasks()
 
-    def look(self, namespace: str, name: str, pod: PodView) -> None:
-        """A pod's agent says that it is taken. Looks whose it is, in the background."""
-        self._tasks.start(self._look(namespace, name, pod))
+    def look(self, namespace: str, name: str, pod: PodView, refused: str) -> None:
+        """A pod's agent says that it is taken, and not by the function with the uid `refused`.
 
-    async def _look(self, namespace: str, name: str, pod: PodView) -> None:
+        Looks whose it is, in the background.
+        """
+        self._tasks.start(self._look(namespace, name, pod, refused))
+
+    async def _look(self, namespace: str, name: str, pod: PodView, refused: str) -> None:
         try:
-            state = await self._state(pod)
-            if state is None or not state.specialized:
-                return  # it ends, or the token that it knows is none of ours
+            try:
+                state = await self._state(pod)
+            except (OSError, TimeoutError):
+                state = None
+            if state is None or not state.specialized:  # it ends, or the token that it knows is none of ours
+                await self._disown(namespace, name, pod.uid, refused)
+                return
             for _ in range(_ATTEMPTS):
                 if await self._settled(namespace, name, pod.uid, state):
                     return
-        except (OSError, TimeoutError, KubeError) as error:
-            log.info("pod %s/%s: whose it is, nobody says: %s", namespace, name, error or type(error).__name__)
+        except KubeError as error:
+            log.info("pod %s/%s: whose it is, nobody says: %s", namespace, name, error)
+
+    async def _disown(self, namespace: str, name: str, uid: str, refused: str) -> None:
+        """Deletes a pod that has the labels of a function which its agent refused, and which it does not run."""
+        found = await self._client.find(PODS, name, namespace)
+        if found is None or found["metadata"]["uid"] != uid:
+            return
+        if (found["metadata"].get("labels") or {}).get(labels.FUNCTION_UID) == refused:
+            log.warning("pod %s/%s has the labels of a function that it does not run: it is deleted", namespace, name)
+            self._deletions.soon(namespace, name, uid, 0)
 
     async def _settled(self, namespace: str, name: str, uid: str, state: EnvironmentState) -> bool:
         """Whether nothing is left to do for a pod: Kubernetes knows whose it is, or it goes.
@@ -70,8 +86,15 @@ class UnclaimedPods:
             metadata = (await self._client.get(PODS, name, namespace))["metadata"]
         except NotFound:
             return True
-        known = (metadata.get("labels") or {}).get(labels.FUNCTION_UID)
+        found_labels = metadata.get("labels") or {}
+        known = found_labels.get(labels.FUNCTION_UID)
         if metadata["uid"] != uid or "deletionTimestamp" in metadata or known == state.function_uid:
+            return True
+        if labels.NETWORK in found_labels:
+            # Its labels open it, and only whoever has its agent may say so; nothing runs in it before that.
+            if known is not None:
+                log.warning("pod %s/%s has the network of a function that it does not run", namespace, name)
+                self._deletions.soon(namespace, name, uid, 0)
             return True
         found = self._function(namespace, state)
         if found is None:
@@ -86,10 +109,7 @@ class UnclaimedPods:
                 namespace,
                 name,
                 resource_version=metadata["resourceVersion"],
-                function_labels={
-                    **rendering.function_labels(function, owner_uid, configuration),
-                    **rendering.network_labels(configuration),
-                },
+                function_labels=rendering.function_labels(function, owner_uid, configuration),
                 owner=rendering.owner_reference(function, owner_uid),
                 now=datetime.now(UTC),
             )
