@@ -163,7 +163,7 @@ async def test_an_unknown_runtime_is_named_and_may_come_later(running: Installat
     await eventually(lambda: has(functions, "kubelambda-pool-cobol85"))
     functions.control_plane.kubectl("delete", "runtime", "cobol85")
     status = await functions.until("early", lambda status: condition(status, "RuntimeReady")["status"] == "False")
-    assert (status["state"], status["lastUpdateStatus"]) == ("Active", "Failed")
+    assert (status["state"], status["lastUpdateStatus"]) == ("Active", "Successful")
     await eventually(lambda: gone(functions.client, DEPLOYMENTS, "kubelambda-pool-cobol85", functions.namespace))
 
 

@@ -146,6 +146,16 @@ async def test_subnets_whose_zones_have_no_node_have_no_address(
         await client.patch(NODES, "c", room, subresource="status")
         for name in ("moving", "new"):
             assert (await functions.ready(name))["deployed"]["network"]["zones"] == ["zone-c"]
+        await client.patch(NODES, "c", {"spec": {"unschedulable": True}})
+        status = await functions.until("new", lambda found: condition(found, "NetworkReady")["status"] == "False")
+        assert (status["state"], status["lastUpdateStatus"]) == ("Active", "Successful")
+        assert condition(status, "NetworkReady")["reason"] == "SubnetOutOfIPAddresses"
+        functions.apply("new", vpcConfig=only_c, timeout=7)
+        status = await functions.until("new", lambda found: found["lastUpdateStatus"] == "Failed")
+        assert status["lastUpdateStatusReasonCode"] == "SubnetOutOfIPAddresses"
+        assert status["deployed"]["timeout"] == 3
+        await client.patch(NODES, "c", {"spec": {"unschedulable": False}})
+        assert (await functions.ready("new"))["deployed"]["timeout"] == 7
     finally:
         await client.delete(NODES, "c")
 

@@ -131,6 +131,38 @@ def test_a_failed_update_leaves_the_previous_deployment(part: str) -> None:
     assert status.deployed == before.deployed
     assert status.last_modified == before.last_modified
     assert status.observed_generation == 2
+    assert decide(replace(observed, before=status), NOW).last_update_status is LastUpdateStatus.FAILED
+
+
+NAMED: dict[str, Any] = {
+    "runtime": PROBLEMS["runtime"],
+    "references": PROBLEMS["references"],
+    "network": Problem(Reason.SUBNET_OUT_OF_IP_ADDRESSES, "no node"),
+    "file_systems": Problem(Reason.FILE_SYSTEM_UNAVAILABLE, "gone"),
+}
+
+
+@pytest.mark.parametrize("part", NAMED)
+def test_what_goes_missing_later_is_no_failed_update(part: str) -> None:
+    """Nobody updated the function: conditions tell it, until it is there again, and an update meanwhile does fail."""
+    before = decide(GOOD, NOW)
+    missing = replace(GOOD, before=before, **{part: NAMED[part]})
+    status = decide(missing, NOW)
+    assert (status.state, status.last_update_status) == (State.ACTIVE, LastUpdateStatus.SUCCESSFUL)
+    assert (status.last_update_status_reason, status.last_update_status_reason_code) == (None, None)
+    assert status.deployed == before.deployed
+    ready = condition(status, "Ready")
+    assert ready is not None
+    assert (ready.status, ready.reason, ready.message) == ("False", NAMED[part].reason, NAMED[part].message)
+    assert decide(replace(missing, before=status), NOW + timedelta(hours=1)) == status
+    assert decide(replace(missing, before=status, generation=2), NOW).last_update_status is LastUpdateStatus.FAILED
+    assert summary(decide(replace(GOOD, before=status), NOW))["Ready"] == "True"
+
+
+def test_code_that_changes_where_it_is_kept_is_an_update() -> None:
+    """Though the spec is as it was: a ConfigMap, say, has other text now, which cannot be used."""
+    status = decide(replace(GOOD, before=decide(GOOD, NOW), code=PROBLEMS["code"]), NOW)
+    assert (status.state, status.last_update_status) == (State.ACTIVE, LastUpdateStatus.FAILED)
 
 
 @pytest.mark.parametrize(("part", "kind"), [("spec", "Stalled"), ("runtime", "Reconciling"), ("code", "Stalled")])

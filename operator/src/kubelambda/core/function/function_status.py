@@ -6,6 +6,8 @@
   problem   Failed                  Active, update Failed: the previous deployment stays
   none      Active, Successful      Active, update Successful
 ```
+
+What goes missing after an update that was successful is no failure of that update: conditions tell it.
 """
 
 import base64
@@ -77,6 +79,8 @@ def decide(observed: Observation, now: datetime) -> FunctionStatus:
     deployed = _deployed(observed)
     fault = next((finding for finding in found if finding.blocks and not finding.good), None)
     state, update = _states(fault, deployed=deployed is not None)
+    if fault is not None and fault.outside and _is_updated(observed):
+        fault, update = None, LastUpdateStatus.SUCCESSFUL
     reason = None if fault is None else CREATING if fault.reason is Reason.IN_PROGRESS else fault.message
     code = fault.code if fault else None
     return FunctionStatus(
@@ -129,6 +133,13 @@ def _states(fault: Finding | None, *, deployed: bool) -> tuple[State, LastUpdate
     if deployed:
         return State.ACTIVE, LastUpdateStatus.IN_PROGRESS if fault.ours else LastUpdateStatus.FAILED
     return State.PENDING if fault.ours else State.FAILED, None
+
+
+def _is_updated(observed: Observation) -> bool:
+    """Whether the present spec has been deployed."""
+    before = observed.before
+    settled = before.deployed is not None and before.last_update_status is LastUpdateStatus.SUCCESSFUL
+    return settled and before.observed_generation == observed.generation
 
 
 def _modified(before: DeployedConfiguration | None, after: DeployedConfiguration | None) -> bool:

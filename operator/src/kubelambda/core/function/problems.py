@@ -38,6 +38,8 @@ class Finding:
     """Whether the previous deployment stays as long as it is not good."""
     ours: bool = False
     """Whether it is the platform's to mend: the function waits and has not failed."""
+    outside: bool = False
+    """Whether it is about what the function only names: it may go after a deployment, which no update has done then."""
 
     only_told: bool = False
     """Whether it is worth a condition and nothing else: what it means for the function, another check says."""
@@ -63,7 +65,7 @@ def runtime_exists(observed: Observation) -> Finding | None:
     """The Runtime that the function names."""
     match observed.runtime:
         case Problem() as missing:
-            return _problem("RuntimeReady", missing, "InvalidRuntime")
+            return _problem("RuntimeReady", missing, "InvalidRuntime", outside=True)
         case RuntimeSpec():
             return Finding("RuntimeReady", "True", Reason.RUNTIME_FOUND, "")
     return None
@@ -99,14 +101,14 @@ def references_exist(observed: Observation) -> Finding | None:
     """Secrets and ConfigMaps that variables are taken from."""
     if observed.references is None:
         return None
-    return _problem(None, observed.references, "InvalidConfiguration")
+    return _problem(None, observed.references, "InvalidConfiguration", outside=True)
 
 
 def network_exists(observed: Observation) -> Finding | None:
     """Subnets and security groups of the vpcConfig."""
     match observed.network:
         case Problem() as missing:
-            return _problem("NetworkReady", missing, str(missing.reason))
+            return _problem("NetworkReady", missing, str(missing.reason), outside=True)
         case DeployedNetwork() as found:
             message = f"subnets {', '.join(found.subnets)}; security groups {', '.join(found.security_groups)}"
             return Finding("NetworkReady", "True", Reason.NETWORK_FOUND, message)
@@ -158,7 +160,7 @@ def file_systems_mount(observed: Observation) -> Finding | None:
         case Problem(reason=Reason.VPC_REQUIRED) as refused:
             return _problem("FileSystemReady", refused, "InvalidConfiguration")
         case Problem() as unavailable:
-            return _problem("FileSystemReady", unavailable, "EFSMountFailure")
+            return _problem("FileSystemReady", unavailable, "EFSMountFailure", outside=True)
         case ():
             return None
         case mounted:
@@ -214,5 +216,16 @@ def first_fault(found: list[Finding]) -> Finding | None:
     return next((finding for finding in found if not finding.good), None)
 
 
-def _problem(condition: str | None, problem: Problem, code: str, *, ours: bool = False) -> Finding:
-    return Finding(condition, "False", problem.reason, problem.message, code=code, hopeless=problem.terminal, ours=ours)
+def _problem(
+    condition: str | None, problem: Problem, code: str, *, ours: bool = False, outside: bool = False
+) -> Finding:
+    return Finding(
+        condition,
+        "False",
+        problem.reason,
+        problem.message,
+        code=code,
+        hopeless=problem.terminal,
+        ours=ours,
+        outside=outside,
+    )
