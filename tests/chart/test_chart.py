@@ -111,6 +111,16 @@ def test_the_rendered_settings_are_what_our_processes_read(values: tuple[str, ..
     pytest.fail("the chart renders no settings")
 
 
+@pytest.mark.parametrize(("policy", "verbs"), [("true", ["get", "patch"]), ("false", ["get"])])
+def test_claims_of_users_are_changed_only_under_the_admission_policy(policy: str, verbs: list[str]) -> None:
+    """A role cannot say that only a finalizer may be changed; where nothing else does, there is no such right."""
+    found = manifests(render(KEY, f"admissionPolicy.enabled={policy}"))
+    rules = [rule for each in found if each["kind"] == "ClusterRole" for rule in each["rules"]]
+    assert [rule["verbs"] for rule in rules if "persistentvolumeclaims" in rule["resources"]] == [verbs]
+    (text,) = [each["data"]["settings.json"] for each in found if "settings.json" in each.get("data", {})]
+    assert Settings.model_validate_json(text).file_systems.hold_claims == (policy == "true")
+
+
 @pytest.mark.parametrize(
     "value",
     [

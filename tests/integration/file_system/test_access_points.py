@@ -162,9 +162,9 @@ async def test_a_claim_in_use_stays_when_it_is_deleted(
     await eventually(told)
     assert await held()
     status = await functions.until(
-        "files", lambda status: "is being deleted" in status.get("lastUpdateStatusReason", "")
+        "files", lambda status: "is being deleted" in condition(status, "FileSystemReady")["message"]
     )
-    assert status["state"] == "Active"
+    assert (status["state"], status["lastUpdateStatus"]) == ("Active", "Successful")
     await client.delete(FUNCTIONS, "files", where)
 
     async def gone() -> bool:

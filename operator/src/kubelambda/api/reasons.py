@@ -73,6 +73,7 @@ class Reason(StrEnum):
     CODE_DIFFERS = "CodeDiffers"
     """The code is not the one that was to be published."""
     IN_USE = "InUse"
+    NOT_HELD = "NotHeld"
     """An alias uses the version: it cannot be deleted."""
     ROUTED = "Routed"
     """Callers get what the alias names."""

@@ -176,6 +176,8 @@ class FileSystemSettings(Model):
     """Whether a function with one needs a vpcConfig, as on Lambda (§10.2)."""
     mount_timeout_seconds: Annotated[float, Field(gt=0)] = 30
     """How long a pod may take to mount one, before its caller is told so."""
+    hold_claims: bool = True
+    """Whether a claim that functions mount has our finalizer: only where the admission policy bounds that right."""
 
 
 class AuthSettings(Model):

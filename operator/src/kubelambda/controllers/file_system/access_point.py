@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from kubelambda.api import labels
 from kubelambda.api.kinds.access_point import AccessPointSpec, AccessPointStatus
 from kubelambda.controllers.file_system.access_point_facts import WATCHED_ACCESS_POINTS
-from kubelambda.controllers.file_system.claims import is_held, keep_claims, look_at
+from kubelambda.controllers.file_system.claims import claim_users, is_held, keep_claims, look_at
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
 from kubelambda.controllers.machinery import changes, recorder
@@ -56,6 +56,7 @@ async def reconcile(context: Context, key: Key) -> Outcome:
         datetime.now(UTC),
         holders=users if terminating else (),
         held=[name for name, claim in claims.items() if is_held(claim)],
+        unheld=() if context.settings.file_systems.hold_claims else _used_claims(context.cluster, key, claims),
     )
     if status != before:
         after = await apply_status(context, ACCESS_POINTS, body, status)
@@ -73,6 +74,10 @@ def _next_look(found: FoundClaim | Problem) -> Outcome:
 def _own_part(status: AccessPointStatus) -> AccessPointStatus:
     """The status without what frontends write."""
     return status.model_copy(update={"conditions": [each for each in status.conditions if each.type != MOUNTED]})
+
+
+def _used_claims(cluster: Cluster, key: Key, claims: Iterable[str]) -> list[str]:
+    return [name for name in claims if claim_users(cluster, key.namespace, name)]
 
 
 def _users(cluster: Cluster, key: Key) -> Iterable[str]:

@@ -35,13 +35,18 @@ async def look_at(context: Context, namespace: str, name: str, claim: Object | N
 
 
 async def keep_claims(context: Context, namespace: str, names: Iterable[str]) -> dict[str, Object]:
-    """Holds those of the claims that are used, and lets the others go; all that there are. Raises `KubeError`."""
+    """Holds those of the claims that are used, and lets the others go; all that there are. Raises `KubeError`.
+
+    Where the installation has no right to hold claims, they stay as they are.
+    """
     found: dict[str, Object] = {}
     for name in dict.fromkeys(names):
         claim = await context.client.find(PERSISTENT_VOLUME_CLAIMS, name, namespace)
-        if claim is not None:
+        if claim is not None and context.settings.file_systems.hold_claims:
             users = claim_users(context.cluster, namespace, name)
-            found[name] = await hold(context, PERSISTENT_VOLUME_CLAIMS, claim, labels.CLAIM_FINALIZER, held=bool(users))
+            claim = await hold(context, PERSISTENT_VOLUME_CLAIMS, claim, labels.CLAIM_FINALIZER, held=bool(users))
+        if claim is not None:
+            found[name] = claim
     return found
 
 

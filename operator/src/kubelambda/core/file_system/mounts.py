@@ -150,10 +150,12 @@ def decide_access_point(
     *,
     holders: Sequence[str] = (),
     held: Sequence[str] = (),
+    unheld: Sequence[str] = (),
 ) -> AccessPointStatus:
     """The status to report: our part of it, without what frontends say.
 
-    `holders` keep the object from being deleted, when somebody wants that; `held` are the claims that are held for it.
+    `holders` keep the object from being deleted, when somebody wants that; `held` are the claims that are held for it,
+    `unheld` those that are in use and that nothing keeps.
     """
     if isinstance(found, Problem):
         told, zones = found.facts, before.zones
@@ -162,6 +164,12 @@ def decide_access_point(
     if holders:
         text = f"in use by {', '.join(holders)}: it goes when they mount it no more"
         told.append(("DeletionRefused", "True", Reason.IN_USE, text))
+    if unheld:
+        text = (
+            f"functions mount PersistentVolumeClaim {', '.join(unheld)}, which goes when somebody deletes it: "
+            "claims are held only with the admission policy (admissionPolicy.enabled)"
+        )
+        told.append(("ClaimHeld", "False", Reason.NOT_HELD, text))
     conditions = conditions_of(told, now, generation=generation)
     return AccessPointStatus(
         observed_generation=generation,
