@@ -97,10 +97,10 @@ async def test_a_second_run_changes_nothing(installation: Installation, function
 
 
 async def counted(functions: Functions) -> bool:
-    """Whether the Runtime's status counts the functions that there are, which it does a little later than they come."""
+    """Whether the Runtime's status counts the functions and the pool that there are, a little later than they come."""
     users = [body async for body in functions.client.each(FUNCTIONS) if body["spec"].get("runtime") == "python3.13"]
     status = (await functions.client.get(RUNTIMES, "python3.13")).get("status", {})
-    return bool(status.get("functions") == len(users))
+    return bool(status.get("functions") == len(users) and status.get("pools"))
 
 
 def metric(port: int, name: str) -> float:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 from aiohttp import web
+from tests.code_stores import served
 
 from kubelambda.core.account.request_signing import ClientKey
 from kubelambda.core.code.remote_source import FetchFailed, FetchFailure, S3Source
@@ -19,7 +20,6 @@ from kubelambda.fetcher.code_fetcher_server import CodeFetcherServer
 from kubelambda.fetcher.s3_access import S3Access
 from kubelambda.store.code.code_fetcher import CodeFetcher
 from kubelambda.store.code.code_store import CodeStore
-from kubelambda.store.code.code_store_server import CodeStoreServer
 
 KEY = b"k" * 32
 CODE_KEY = tokens.code_key(KEY)
@@ -75,7 +75,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
         bucket = web.Application()
         bucket.router.add_get("/code/{key}", found.serve)
         places = Places(await listening(stack, bucket))
-        store_url = await listening(stack, CodeStoreServer(tmp_path, KEY).application())
+        store_url = await stack.enter_async_context(served(tmp_path, KEY))
         found.store = await stack.enter_async_context(CodeStore(store_url, KEY))
         uploads = await stack.enter_async_context(CodeStore.for_uploads(store_url, CODE_KEY))
         server = CodeFetcherServer(uploads, cast("Any", places), cast("Any", None), CODE_KEY)

@@ -1,21 +1,26 @@
 """The code store over real sockets: digests verified, writing and reading authorised, nothing half-written."""
 
+import asyncio
 import hashlib
 import io
 import os
+import socket
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import web
+from tests.code_stores import served
+from tests.eventually import eventually
 from yarl import URL
 
 from kubelambda.api import limits
 from kubelambda.core.environment import tokens
 from kubelambda.store.code.code_store import CodeStore, CodeStoreUnavailable
 from kubelambda.store.code.code_store_server import CodeStoreServer
+from kubelambda.wire.connections import Connections
 
 KEY = b"the key of this installation, as long as needed"
 CODE_KEY = tokens.code_key(KEY)
@@ -31,12 +36,8 @@ def names(folder: Path) -> list[str]:
 @pytest.fixture
 async def url(tmp_path: Path) -> AsyncIterator[str]:
     """Address of a running store with the folder `tmp_path`."""
-    runner = web.AppRunner(CodeStoreServer(tmp_path, KEY).application())
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with served(tmp_path, KEY) as address:
+        yield address
 
 
 @pytest.fixture
@@ -149,6 +150,50 @@ async def test_names_that_are_no_digests_are_refused(url: str) -> None:
         for name in ("..%2Fkey", DIGEST.upper(), DIGEST[:-1]):
             async with session.put(f"{url}/blobs/{name}", data=b"x", headers=headers) as response:
                 assert response.status == 400, name
+
+
+LARGE = bytes(16 << 20)
+LARGE_DIGEST = hashlib.sha256(LARGE).hexdigest()
+
+
+@asynccontextmanager
+async def asked(address: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection with little room that has asked for an archive and read the head of the answer."""
+    url = URL(address)
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    narrow.connect((url.host, url.port))
+    reader, writer = await asyncio.open_connection(sock=narrow, limit=1 << 16)
+    writer.write(f"GET {url.path_qs} HTTP/1.1\r\nHost: store\r\n\r\n".encode())
+    assert f"Content-Length: {len(LARGE)}".encode() in await reader.readuntil(b"\r\n\r\n")
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+async def test_a_caller_who_reads_slowly_gets_all_of_a_large_archive(tmp_path: Path) -> None:
+    """And meanwhile the store holds a few pieces of it, not the archive."""
+    connections = Connections()
+    async with served(tmp_path, KEY, connections) as address, CodeStore(address, KEY) as store:
+        await store.put(LARGE_DIGEST, io.BytesIO(LARGE))
+        async with asked(store.address(LARGE_DIGEST)) as (reader, _):
+            await eventually(lambda: connections.buffered_bytes > 0)
+            assert connections.buffered_bytes < 1 << 20
+            assert await reader.readexactly(len(LARGE)) == LARGE
+
+
+async def test_a_caller_who_leaves_halfway_costs_nothing(tmp_path: Path) -> None:
+    """The next one is served."""
+    connections = Connections()
+    async with served(tmp_path, KEY, connections) as address, CodeStore(address, KEY) as store:
+        await store.put(LARGE_DIGEST, io.BytesIO(LARGE))
+        async with asked(store.address(LARGE_DIGEST)):
+            await eventually(lambda: connections.buffered_bytes > 0)
+        await eventually(lambda: connections.buffered_bytes == 0)
+        assert await store.get(LARGE_DIGEST) == LARGE
 
 
 async def test_health_says_whether_the_folder_can_be_written(url: str, tmp_path: Path) -> None:

@@ -8,14 +8,17 @@ Ready: the API server answers; a leader has also read the cluster.
 import asyncio
 import time
 from collections import Counter as Counted
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from kubelambda.controllers.machinery.watch_state import WatchState
 from kubelambda.controllers.machinery.work_queue import WorkQueue
+from kubelambda.wire.background_tasks import BackgroundTasks
+from kubelambda.wire.connections import Bounds, Connections
+from kubelambda.wire.protocol import ServerProtocol
+from kubelambda.wire.request import Request
 
 PORT = 8081
 _BEAT_S = 1.0
@@ -23,6 +26,7 @@ _LAG_MAX_S = 10.0
 _STUCK_MAX_S = 300.0
 """Longer than any one reconciliation takes, downloads included."""
 _CONTACT_MAX_S = 60.0
+_CONNECTIONS = 64
 
 
 @dataclass(slots=True)
@@ -43,6 +47,7 @@ class Health:
 
     def __init__(self, vitals: Vitals) -> None:
         self._vitals = vitals
+        self._tasks = BackgroundTasks()
         self._beat = time.monotonic()
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -72,26 +77,32 @@ class Health:
 
     async def serve(self, port: int) -> None:
         """Serves until cancelled."""
-        app = web.Application()
-        app.router.add_get("/healthz", self._answering(self._illness))
-        app.router.add_get("/readyz", self._answering(self._unreadiness))
-        app.router.add_get("/metrics", self._metrics)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
+        loop = asyncio.get_running_loop()
+        connections = Connections(Bounds(connections=_CONNECTIONS), loop.call_later)
+        server = await loop.create_server(
+            lambda: ServerProtocol(self._answer, max_body=0, connections=connections),
+            "0.0.0.0",  # noqa: S104 - probes come from the node
+            port,
+        )
         try:
-            await web.TCPSite(runner, "0.0.0.0", port).start()  # noqa: S104 - probes come from the node
             while True:
                 self._beat = time.monotonic()
                 await asyncio.sleep(_BEAT_S)
         finally:
-            await runner.cleanup()
+            server.close()
+            for connection in connections:
+                connection.close()
 
-    def _answering(self, check: Callable[[], str | None]) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def answer(_: web.Request) -> web.Response:
-            trouble = check()
-            return web.Response(status=503 if trouble else 200, text=trouble or "ok")
-
-        return answer
+    def _answer(self, request: Request) -> None:
+        match request.target.partition(b"?")[0]:
+            case b"/healthz":
+                _tell(request, self._illness())
+            case b"/readyz":
+                _tell(request, self._unreadiness())
+            case b"/metrics":
+                self._tasks.start(self._metrics(request))
+            case _:
+                request.respond(404)
 
     def _illness(self) -> str | None:
         if self._loop_lag() > _LAG_MAX_S:
@@ -115,7 +126,7 @@ class Health:
     def _loop_lag(self) -> float:
         return max(0.0, time.monotonic() - self._beat - _BEAT_S)
 
-    async def _metrics(self, _: web.Request) -> web.Response:
+    async def _metrics(self, request: Request) -> None:
         age = self._vitals.lease_age()
         self._leader.set(age is not None)
         self._renewed.set(age or 0.0)
@@ -127,4 +138,9 @@ class Health:
         for kind, count in Counted(watch.resource.kind for watch, _ in self._vitals.watching.unreadable).items():
             self._unreadable.labels(kind).set(count)
         body = await asyncio.to_thread(generate_latest, self.registry)
-        return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4"})
+        request.respond(200, body, b"Content-Type: text/plain; version=0.0.4\r\n")
+
+
+def _tell(request: Request, trouble: str | None) -> None:
+    """200, or 503 with what is wrong."""
+    request.respond(503 if trouble else 200, (trouble or "ok").encode(), b"Content-Type: text/plain; charset=utf-8\r\n")

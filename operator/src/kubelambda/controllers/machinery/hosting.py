@@ -27,8 +27,7 @@ async def lead(
     *,
     beside: Sequence[Beside] = (),
 ) -> None:
-    """Waits for the lease, reads the cluster, then works off what changes. Returns only by being cancelled."""
-    await lease.acquire()
+    """Reads the cluster, then works off what changes, while the lease is held. Returns only by being cancelled."""
     reconcilers = {controller.kind: controller.reconcile for controller in context.controllers}
 
     async def reconcile(key: Key) -> Outcome:
@@ -37,7 +36,6 @@ async def lead(
         return await reconcilers[key.kind](context, key)
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(lease.hold())
         await _load(context)
         for controller in context.controllers:
             for key in controller.first_keys:

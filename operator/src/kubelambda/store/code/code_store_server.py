@@ -1,25 +1,33 @@
 """The embedded code store: a content-addressed folder, served over HTTP (DESIGN §4)."""
 
 import asyncio
-import contextlib
-import hashlib
 import hmac
 import os
 import re
-import tempfile
 import time
 from pathlib import Path
-from typing import IO
-
-from aiohttp import web
+from urllib.parse import parse_qs, unquote
 
 from kubelambda.api import limits
 from kubelambda.core.environment import tokens
+from kubelambda.store.code.archive_streams import ArchiveDownload, ArchiveUpload, discard_unfinished
+from kubelambda.wire.background_tasks import BackgroundTasks
+from kubelambda.wire.connections import Connections
+from kubelambda.wire.flow import BodySink
+from kubelambda.wire.protocol import ServerProtocol
+from kubelambda.wire.request import Request
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SECONDS = re.compile(r"[0-9]{1,12}")
-_UPLOAD = ".upload-"
-_CHUNK_BYTES = 1 << 18
+_FOLDER = "/blobs"
+
+
+class Refused(Exception):
+    """A request that is not served; the message is for its caller."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class CodeStoreServer:
@@ -30,68 +38,83 @@ class CodeStoreServer:
         self._code_key = tokens.code_key(key)
         self._full = f"Bearer {tokens.code_store_token(key)}"
         self._uploads = f"Bearer {tokens.upload_token(self._code_key)}"
+        self._tasks = BackgroundTasks()
         folder.mkdir(parents=True, exist_ok=True)
-        for interrupted in folder.glob(f"{_UPLOAD}*"):
-            interrupted.unlink(missing_ok=True)
+        discard_unfinished(folder)
 
-    def application(self) -> web.Application:
-        """The routes."""
-        app = web.Application()
-        app.router.add_get("/healthz", self._health)
-        app.router.add_get("/blobs", self._list)
-        app.router.add_get("/blobs/{digest}", self._get)
-        app.router.add_put("/blobs/{digest}", self._put)
-        app.router.add_delete("/blobs/{digest}", self._delete)
-        return app
+    def protocol(self, connections: Connections) -> ServerProtocol:
+        """The server side of a new connection."""
+        return ServerProtocol(self._serve, max_body=0, admit=self._admit, connections=connections)
 
-    async def _health(self, _: web.Request) -> web.Response:
+    def _admit(self, request: Request) -> int | BodySink | None:
+        """Archives are taken in as they come; nothing else has a body."""
+        path, _ = _address(request)
+        if request.method != b"PUT" or not path.startswith(f"{_FOLDER}/"):
+            return 0
+        try:
+            self._require_token(request, self._full, self._uploads)
+            return ArchiveUpload(request, self._folder, _digest(path), limits.UNZIPPED_MAX_BYTES, self._tasks)
+        except Refused as error:
+            _tell(request, error.status, str(error))
+        except OSError as error:
+            _tell(request, 507, f"the archive could not be written: {error}")
+        return None
+
+    def _serve(self, request: Request) -> None:
+        self._tasks.start(self._answer(request))
+
+    async def _answer(self, request: Request) -> None:
+        path, query = _address(request)
+        try:
+            match request.method, path:
+                case b"GET" | b"HEAD", "/healthz":
+                    self._health(request)
+                case b"GET" | b"HEAD", "/blobs":
+                    await self._list(request)
+                case b"GET" | b"HEAD", str() if path.startswith(f"{_FOLDER}/"):
+                    await self._get(request, _digest(path), query)
+                case b"DELETE", str() if path.startswith(f"{_FOLDER}/"):
+                    self._delete(request, path)
+                case _:
+                    raise Refused(404, f"there is no {request.method.decode()} {path}")
+        except Refused as error:
+            _tell(request, error.status, str(error))
+
+    def _health(self, request: Request) -> None:
         writable = os.access(self._folder, os.W_OK)
-        return web.Response(status=200 if writable else 503, text="ok" if writable else "the folder is not writable")
+        _tell(request, 200 if writable else 503, "ok" if writable else "the folder is not writable")
 
-    async def _list(self, request: web.Request) -> web.Response:
+    async def _list(self, request: Request) -> None:
         self._require_token(request, self._full)
         names = await asyncio.to_thread(os.listdir, self._folder)
-        return web.Response(text="\n".join(name for name in names if _DIGEST.fullmatch(name)))
+        _tell(request, 200, "\n".join(name for name in names if _DIGEST.fullmatch(name)))
 
-    async def _get(self, request: web.Request) -> web.StreamResponse:
-        digest = _digest(request)
-        expires, signature = request.query.get("expires", ""), request.query.get("signature", "")
+    async def _get(self, request: Request, digest: str, query: str) -> None:
+        given = parse_qs(query, errors="replace")
+        expires, signature = (given.get(name, [""])[0] for name in ("expires", "signature"))
         valid = _SECONDS.fullmatch(expires) is not None and int(expires) > time.time()
         if not valid or not _same(signature, tokens.code_signature(self._code_key, digest, int(expires))):
-            raise web.HTTPForbidden(text="the address is not signed, or has expired")
-        path = self._folder / digest
-        if not path.is_file():
-            raise web.HTTPNotFound(text=f"no archive {digest}")
-        return web.FileResponse(path)
+            raise Refused(403, "the address is not signed, or has expired")
+        try:
+            file = (self._folder / digest).open("rb")
+        except FileNotFoundError:
+            raise Refused(404, f"no archive {digest}") from None
+        with file:
+            await ArchiveDownload(request, file).run()
 
-    async def _put(self, request: web.Request) -> web.Response:
-        self._require_token(request, self._full, self._uploads)
-        digest = _digest(request)
-        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=_UPLOAD, delete=False) as file:
-            temporary = Path(file.name)
-            try:
-                found = await _received(request, file)
-                if found != digest:
-                    raise web.HTTPBadRequest(text=f"the archive's SHA-256 is {found}, not {digest}")
-                await asyncio.to_thread(_keep, file, self._folder / digest)
-            except web.RequestPayloadError as error:
-                raise web.HTTPBadRequest(text=f"the archive cannot be read: {error}") from error
-            except OSError as error:
-                raise web.HTTPInsufficientStorage(text=f"the archive could not be written: {error}") from error
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    temporary.unlink()  # noqa: ASYNC240 - quick
-        return web.Response(status=201)
-
-    async def _delete(self, request: web.Request) -> web.Response:
+    def _delete(self, request: Request, path: str) -> None:
         self._require_token(request, self._full)
-        (self._folder / _digest(request)).unlink(missing_ok=True)
-        return web.Response(status=204)
+        (self._folder / _digest(path)).unlink(missing_ok=True)
+        request.respond(204)
 
-    def _require_token(self, request: web.Request, *tokens: str) -> None:
-        given = request.headers.get("Authorization", "")
+    def _require_token(self, request: Request, *tokens: str) -> None:
+        given = request.headers.get(b"authorization", b"").decode(errors="replace")
         if not any(_same(given, token) for token in tokens):
-            raise web.HTTPUnauthorized(text="the token does not allow this")
+            raise Refused(401, "the token does not allow this")
+
+
+def _tell(request: Request, status: int, text: str) -> None:
+    request.respond(status, text.encode(errors="replace"), b"Content-Type: text/plain; charset=utf-8\r\n")
 
 
 def _same(given: str, expected: str) -> bool:
@@ -99,33 +122,14 @@ def _same(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
 
 
-def _digest(request: web.Request) -> str:
-    digest = request.match_info["digest"]
+def _address(request: Request) -> tuple[str, str]:
+    """Path and query of what is asked for."""
+    path, _, query = request.target.decode(errors="replace").partition("?")
+    return unquote(path), query
+
+
+def _digest(path: str) -> str:
+    digest = path.removeprefix(f"{_FOLDER}/")
     if not _DIGEST.fullmatch(digest):
-        raise web.HTTPBadRequest(text="an archive is named by its SHA-256 in hex")
+        raise Refused(400, "an archive is named by its SHA-256 in hex")
     return digest
-
-
-async def _received(request: web.Request, file: IO[bytes]) -> str:
-    """Writes the body to `file`; returns its SHA-256."""
-    hasher = hashlib.sha256()
-    size = 0
-    async for chunk in request.content.iter_chunked(_CHUNK_BYTES):
-        size += len(chunk)
-        if size > limits.UNZIPPED_MAX_BYTES:
-            raise web.HTTPRequestEntityTooLarge(max_size=limits.UNZIPPED_MAX_BYTES, actual_size=size)
-        hasher.update(chunk)
-        file.write(chunk)
-    return hasher.hexdigest()
-
-
-def _keep(file: IO[bytes], target: Path) -> None:
-    """On the disk first, under its name after that, and the name on the disk: never half an archive, never lost."""
-    file.flush()
-    os.fsync(file.fileno())
-    Path(file.name).replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -1,0 +1,22 @@
+"""What a process does not need it does not import: a module stays in the memory of every replica."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "code_store": {"aiohttp", "pydantic", "kopf", "prometheus_client", "uvloop"},
+    "operator": {"aiohttp.web", "pydantic", "kopf", "uvloop", "kubelambda.controllers.registry"},
+    "frontend": {"aiohttp.web", "kopf", "kubernetes"},
+    "awsapi": {"aiohttp.web", "pydantic", "kopf", "uvloop"},
+}
+"""By component. An operator that waits for its lease is meant: it imports what leads once it has it."""
+
+
+@pytest.mark.parametrize("component", HEAVY)
+def test_a_process_imports_only_what_it_needs(component: str) -> None:
+    """In a process of its own: what the tests import is no part of it."""
+    code = f"import sys, kubelambda.apps.{component}; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True, text=True).stdout
+    assert not HEAVY[component] & set(found.split())
