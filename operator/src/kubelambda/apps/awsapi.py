@@ -6,7 +6,7 @@ import logging
 
 import uvicorn
 
-from kubelambda.apps import code_key, options
+from kubelambda.apps import code_key, heap_trim, options
 from kubelambda.awsapi import api_settings
 from kubelambda.awsapi.account.account_use import AccountUse
 from kubelambda.awsapi.account.caller_check import CallerCheck
@@ -64,6 +64,7 @@ async def _run(settings: api_settings.ApiSettings, key: bytes, kubeconfig: str |
             timeout_graceful_shutdown=25,
         )
         watching = [asyncio.create_task(each.run()) for each in (accounts.namespaces, use, check.keys.secrets)]
+        heap_trim.trim_regularly(asyncio.get_running_loop())
         gc.freeze()
         log.info("serving on port %d", port)
         await uvicorn.Server(config).serve()

@@ -7,7 +7,7 @@ import signal
 from aiohttp import web
 
 from kubelambda.api import settings as settings_file
-from kubelambda.apps import code_key, options
+from kubelambda.apps import code_key, heap_trim, options
 from kubelambda.fetcher.code_fetcher_server import CodeFetcherServer
 from kubelambda.fetcher.oci_artifact import OciRegistries
 from kubelambda.fetcher.s3_access import S3Directory
@@ -40,6 +40,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         runner = web.AppRunner(server.application(), access_log=None, handler_cancellation=True)
         await runner.setup()
         await web.TCPSite(runner, port=arguments.port).start()
+        heap_trim.trim_regularly(asyncio.get_running_loop())
         await stop.wait()
         await runner.cleanup()
     await client.close()

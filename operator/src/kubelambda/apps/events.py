@@ -12,7 +12,7 @@ import uvloop
 
 from kubelambda.api import limits
 from kubelambda.api import settings as settings_file
-from kubelambda.apps import options
+from kubelambda.apps import heap_trim, options
 from kubelambda.events.attempt import Attempts
 from kubelambda.events.dead_letters import DeadLetters
 from kubelambda.events.destinations import Destinations
@@ -106,6 +106,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         if shared is None:
             metrics.watch_disk(arguments.file)
         work = loop.create_task(leadership.run())
+        heap_trim.trim_regularly(loop)
         log.info("accepting events on port %d", arguments.port)
         await asyncio.wait([loop.create_task(stop.wait()), work], return_when=asyncio.FIRST_COMPLETED)
         if work.done():

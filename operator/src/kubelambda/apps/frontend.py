@@ -13,7 +13,7 @@ import uvloop
 from kubelambda.api import limits
 from kubelambda.api import settings as settings_file
 from kubelambda.api.settings import ConnectionSettings
-from kubelambda.apps import options
+from kubelambda.apps import heap_trim, options
 from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.store.code.code_store import CodeStore
@@ -71,6 +71,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         tasks = [loop.create_task(reflector.run()) for reflector in frontend.caches.reflectors()]
         tasks += [loop.create_task(work) for work in frontend.background()]
         tasks.append(loop.create_task(frontend.serve_endpoints(connections)))
+        heap_trim.trim_regularly(loop)
         gc.freeze()
         log.info("serving on port %d", arguments.port)
         dead = await _first_death(stop, tasks)

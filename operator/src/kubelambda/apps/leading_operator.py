@@ -6,6 +6,7 @@ import gc
 import os
 
 from kubelambda.api import settings as settings_file
+from kubelambda.apps import heap_trim
 from kubelambda.autoscaler import autoscaling
 from kubelambda.controllers.code.code_state import CodeState, signature_errors
 from kubelambda.controllers.machinery import hosting
@@ -41,6 +42,7 @@ async def lead(
         found = controllers(code, _own_pod())
         context = Context(client, settings, key, found, Queues(found, observe=health.observe))
         vitals.queues, vitals.watching = context.queues.by_name, context.watching
+        heap_trim.trim_regularly(asyncio.get_running_loop())
         gc.freeze()
 
         async def scale() -> None:

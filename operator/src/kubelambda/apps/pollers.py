@@ -12,7 +12,7 @@ import uvloop
 from aiohttp import web
 
 from kubelambda.api import settings as settings_file
-from kubelambda.apps import options
+from kubelambda.apps import heap_trim, options
 from kubelambda.apps.caller_proof import PATH
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.outbound.record_sender import RecordSender
@@ -72,6 +72,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         await web.TCPSite(runner, port=arguments.port).start()
         members = loop.create_task(share.reflector.run())
         work = loop.create_task(supervisor.run())
+        heap_trim.trim_regularly(loop)
         await asyncio.wait([work, members, loop.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
         for task in (work, members):
             if task.done():
