@@ -21,6 +21,7 @@ ROLES = {
 }
 OPERATOR = service_account("operator")
 FRONTEND = service_account("frontend")
+POLLERS = service_account("pollers")
 
 
 class Granting:
@@ -231,6 +232,40 @@ async def test_a_claim_changes_in_our_finalizer_only(
     assert patched(metadata={"finalizers": [*json.loads(order.stdout), "kubelambda.dev/access-point-claim"]}) == ""
     assert not may(control_plane, OPERATOR, namespace, "delete", "persistentvolumeclaims")
     assert not may(control_plane, FRONTEND, namespace, "patch", "persistentvolumeclaims")
+
+
+async def test_pollers_write_no_lease_but_those_of_mappings(
+    control_plane: ControlPlane, granting: Granting, namespace: str
+) -> None:
+    """Others elect their leaders with Leases of the same namespace."""
+    await granting.ensure(namespace)
+    await enforced(control_plane, namespace)
+
+    def lease(name: str, owner: str = "u-1") -> Object:
+        reference = {
+            "apiVersion": "kubelambda.dev/v1alpha1",
+            "kind": "EventSourceMapping",
+            "name": "orders",
+            "uid": owner,
+        }
+        metadata = {"name": name, "namespace": namespace, "ownerReferences": [reference]}
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": {}}
+
+    def held(name: str) -> str:
+        holder = json.dumps({"spec": {"holderIdentity": "a-poller"}})
+        options = ("--namespace", namespace, "--type=merge", "--patch", holder)
+        return attempt(control_plane, POLLERS, "patch", "lease", name, *options)
+
+    assert control_plane.apply([lease("leader-of-others")]).returncode == 0
+    refused = "pollers write only Leases whose names begin with kubelambda-mapping-"
+    await eventually(lambda: refused in attempt(control_plane, POLLERS, "create", manifest=lease("made")))
+    assert refused in held("leader-of-others")
+    foreign = attempt(control_plane, POLLERS, "create", manifest=lease("kubelambda-mapping-u-2"))
+    assert "only for the EventSourceMapping that owns it" in foreign
+    assert attempt(control_plane, POLLERS, "create", manifest=lease("kubelambda-mapping-u-1")) == ""
+    assert control_plane.apply([lease("kubelambda-mapping-u-1")]).returncode == 0
+    assert held("kubelambda-mapping-u-1") == ""
+    assert not may(control_plane, POLLERS, namespace, "delete", "leases.coordination.k8s.io")
 
 
 async def test_nobody_is_bound_to_anything_else(
