@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from kubelambda.core.event.delivery import seconds_until
 from kubelambda.core.event.event_schedule import ScheduledFunction
 from kubelambda.events.dead_letters import DeadLetters
 from kubelambda.events.event_worker import EventWorker
@@ -155,7 +156,7 @@ def _described(number: int, event: QueuedEvent, *, whole: bool) -> dict[str, Any
         "qualifier": event.target.qualifier or "$LATEST",
         "requestId": event.request_id,
         "ageSeconds": round(now - progress.accepted_at, 3),
-        "dueInSeconds": round(max(0.0, progress.due_at - now), 3),
+        "dueInSeconds": round(max(0.0, seconds_until(progress.due_at, now)), 3),
         "invocations": progress.invocations,
         "functionErrors": progress.function_errors,
         "turnedDown": progress.turned_down,

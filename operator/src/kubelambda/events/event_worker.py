@@ -15,6 +15,7 @@ from kubelambda.core.event.delivery import (
     TryAgain,
     after_attempt,
     before_attempt,
+    seconds_until,
 )
 from kubelambda.core.event.event_schedule import EventSchedule, ScheduledFunction
 from kubelambda.core.invoke import lineage
@@ -60,13 +61,13 @@ class EventWorker:
 
     def arrived(self, event: WaitingEvent) -> None:
         """A new event is in the queue."""
-        self._schedule.add((event.target.namespace, event.target.function), event.number, event.due_at)
+        self._schedule.add((event.target.namespace, event.target.function), event.number, _monotonic(event.due_at))
         self._changed.set()
 
     async def load(self) -> int:
         """Takes in what an earlier process left; how many events that is."""
         async for number, target, due in self._queue.waiting():
-            self._schedule.add((target.namespace, target.function), number, due)
+            self._schedule.add((target.namespace, target.function), number, _monotonic(due))
         return len(self._schedule)
 
     async def run(self) -> None:
@@ -79,7 +80,7 @@ class EventWorker:
     async def _report(self) -> None:
         """Says how much waits, and for how long what is due has waited: not for every event, but every second."""
         while True:
-            now = time.time()
+            now = time.monotonic()
             lags = {function: now - due for function, due in self._schedule.first_due().items() if due < now}
             self._metrics.waiting(self._schedule.waiting_by_function(), lags)
             await asyncio.sleep(_REPORT_S)
@@ -88,12 +89,12 @@ class EventWorker:
         while True:
             self._changed.clear()
             while not self._stopping and len(self._tasks) < CONNECTIONS:
-                taken = self._schedule.take(time.time())
+                taken = self._schedule.take(time.monotonic())
                 if taken is None:
                     break
                 self._tasks.start(self._work(*taken))
             due = self._schedule.next_due()
-            pause = None if due is None or self._stopping else max(0.0, due - time.time())
+            pause = None if due is None or self._stopping else max(0.0, due - time.monotonic())
             if len(self._tasks) >= CONNECTIONS:
                 pause = None
             with suppress(TimeoutError):
@@ -125,12 +126,12 @@ class EventWorker:
         return done
 
     async def _bring_forward(self, numbers: Sequence[int], due: dict[int, float]) -> int:
-        """Writes down that events are due now, where they were not; how many those are."""
+        """Writes down that events are due now, where they were not; how many those are. `due` is that of the schedule."""
         now = time.time()
         later = {n: event for n, event in (await self._queue.read(numbers)).items() if event.progress.due_at > now}
         for_now = ((n, replace(event.progress, due_at=now), event.ending) for n, event in later.items())
         await asyncio.gather(*(self._queue.postpone(*each) for each in for_now))
-        due |= dict.fromkeys(later, now)
+        due |= dict.fromkeys(later, time.monotonic())
         return len(later)
 
     async def drain(self, seconds: float) -> None:
@@ -143,7 +144,7 @@ class EventWorker:
                 await asyncio.wait_for(self._changed.wait(), 0.5)
 
     def _add(self, event: QueuedEvent, number: int, due: float) -> None:
-        self._schedule.add((event.target.namespace, event.target.function), number, due)
+        self._schedule.add((event.target.namespace, event.target.function), number, _monotonic(due))
         self._changed.set()
 
     async def _work(self, function: ScheduledFunction, number: int) -> None:
@@ -154,10 +155,10 @@ class EventWorker:
             outcome = await self._turn(number)
         except (QueueUnavailable, KubeError) as error:
             log.warning("event %d is looked at again: %s", number, error)
-            self._schedule.add(function, number, time.time() + _PAUSE_S)
+            self._schedule.add(function, number, time.monotonic() + _PAUSE_S)
         except Exception:  # a fault of ours in one event must neither lose it nor end the others
             log.exception("event %d is looked at again", number)
-            self._schedule.add(function, number, time.time() + _FAULT_PAUSE_S)
+            self._schedule.add(function, number, time.monotonic() + _FAULT_PAUSE_S)
         finally:
             del self._running[number]
             self._schedule.finished(function, outcome)
@@ -207,6 +208,11 @@ class EventWorker:
         log.info("event %s of %s/%s is dropped: %s", event.request_id, *event.target[:2], why)
         self._metrics.dropped(event.target.namespace, event.target.function, "FunctionGone")
         await self._queue.finish(number)
+
+
+def _monotonic(due: float) -> float:
+    """A due time of the wall clock on the clock by which the schedule goes, which a step of the other does not move."""
+    return time.monotonic() + seconds_until(due, time.time())
 
 
 def _chain(event: QueuedEvent) -> int:

@@ -14,6 +14,7 @@ from kubelambda.core.event.delivery import (
     accepted,
     after_attempt,
     before_attempt,
+    seconds_until,
 )
 
 POLICY = RetryPolicy()
@@ -108,3 +109,9 @@ def test_a_loop_ends_without_another_attempt() -> None:
     end = before_attempt(accepted(1000.0), POLICY, None, 1001.0, looping=True)
     assert end is not None
     assert end.condition is DeliveryCondition.RECURSIVE_INVOCATION
+
+
+def test_a_due_time_from_before_the_clock_was_put_back_is_over() -> None:
+    """No pause is as long as that: what waits would wait as long as the clock was wrong."""
+    assert [seconds_until(due, 1_000.0) for due in (900.0, 1_000.0, 1_120.0, 1_300.0)] == [-100.0, 0.0, 120.0, 300.0]
+    assert seconds_until(1_000.0 + 3_600, 1_000.0) == 0.0

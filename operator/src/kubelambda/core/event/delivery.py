@@ -20,6 +20,9 @@ BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 300.0
 """Between attempts that the platform, not the function, turned down (§6.3)."""
 
+PAUSE_MAX_S = 300.0
+"""Nothing that waits does so for longer at once."""
+
 
 class DeliveryCondition(StrEnum):
     """How an event ended, in the word that destination records carry (§6.7)."""
@@ -87,6 +90,16 @@ type NextStep = TryAgain | Finish
 def accepted(now: float) -> EventProgress:
     """The progress of an event that was just accepted."""
     return EventProgress(accepted_at=now, due_at=now)
+
+
+def seconds_until(due: float, now: float) -> float:
+    """For how long what is due at `due` still waits; less than 0 once it is.
+
+    Due times outlive the process and are therefore a wall clock's. One that is further away than any pause was written
+    before that clock was put back: what waits for it is due.
+    """
+    seconds = due - now
+    return seconds if seconds <= PAUSE_MAX_S else 0.0
 
 
 def before_attempt(

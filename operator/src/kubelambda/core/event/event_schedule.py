@@ -35,7 +35,7 @@ class _Line:
 
 @dataclass(slots=True)
 class EventSchedule:
-    """Events by number, due at times in seconds since the epoch. Holds nothing of them but that."""
+    """Events by number, due at times in seconds of a clock that nobody puts back. Holds nothing of them but that."""
 
     _lines: dict[ScheduledFunction, _Line] = field(default_factory=dict)
     _rotation: deque[ScheduledFunction] = field(default_factory=deque)
