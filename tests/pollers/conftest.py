@@ -26,6 +26,7 @@ from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.mapping_report import MappingReport
 from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.slot_ledger import SlotLedger
 from kubelambda.pollers.sources.sqs import sqs_queue
 from kubelambda.pollers.sqs_poller import SqsPoller
 
@@ -104,10 +105,12 @@ class SilentReport(MappingReport):
 
     def __init__(self) -> None:
         self.result: str | None = None
+        self.note = ""
+        self.pollers = 0
 
     async def polling(self, note: str, *, pollers: int, lag: int | None = None, result: str | None = None) -> None:
-        """Keeps how the last batch ended."""
-        self.result = result
+        """Keeps how the last batch ended, and how many pollers there are."""
+        self.note, self.pollers, self.result = note, pollers, result
 
 
 class Source:
@@ -122,6 +125,8 @@ class Source:
         self._function_url = function_url
         self._tasks: list[asyncio.Task[None]] = []
         self._pollers: list[SqsPoller] = []
+        self.ledger = SlotLedger()
+        self.reports: list[SilentReport] = []
 
     def poll(self, **changed: Any) -> asyncio.Task[None]:
         """Begins a poller of a mapping that differs by `changed`."""
@@ -148,8 +153,15 @@ class Source:
     async def _run(self, view: MappingView) -> None:
         calls = FunctionInvoker(self._function_url, caller_proof(KEY, CallerRole.POLLERS))
         async with calls as invoker, sqs_queue(AioSession(), self.arn, self._place) as queue:
+            self.reports.append(SilentReport())
             poller = SqsPoller(
-                view, queue, invoker, report=SilentReport(), metrics=PollerMetrics(), timeout_s=lambda: 1
+                view,
+                queue,
+                invoker,
+                report=self.reports[-1],
+                metrics=PollerMetrics(),
+                timeout_s=lambda: 1,
+                ledger=self.ledger,
             )
             self._pollers.append(poller)
             await poller.run()

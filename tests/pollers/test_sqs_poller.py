@@ -10,9 +10,12 @@ import pytest
 from aiobotocore.session import AioSession
 from tests.pollers.conftest import Answer, Source, eventually
 
+from kubelambda.core.mapping.provisioned_pollers import ProvisionedPollers
+from kubelambda.core.mapping.slot_shares import SlotLimits
 from kubelambda.core.mapping.sqs_batch import BatchRules
 from kubelambda.outbound.aws_client import ServicePlace
 from kubelambda.outbound.service_credentials import ServiceCredentials
+from kubelambda.pollers.slot_ledger import SlotLedger
 from kubelambda.pollers.sources.source import SourceUnreachable
 from kubelambda.pollers.sources.sqs import sqs_queue
 
@@ -147,3 +150,17 @@ async def test_the_chain_that_led_to_a_message_goes_on_with_it(source: Source) -
     await source.send("hello", MessageSystemAttributes={"AWSTraceHeader": trace})
     await source.until_empty()
     assert source.function.traces == [trace["StringValue"]]
+
+
+async def test_the_mappings_of_an_account_share_what_it_may_have(source: Source) -> None:
+    """Fifty provisioned pollers want 500 long polls: they hold what the account may have, and the mapping says so."""
+    source.ledger = SlotLedger(SlotLimits(account=6, all_accounts=9))
+    source.poll(uid="greedy", provisioned=ProvisionedPollers(50, 50))
+    await eventually(lambda: any(report.pollers == 6 for report in source.reports))
+    assert "6 of 500 batches at once: all mappings of an account share 6" in source.reports[0].note
+    await source.send(*[str(number) for number in range(20)])
+    await source.until_empty()
+    assert source.function.most <= 6
+    other = "arn:aws:lambda:us-east-1:210987654321:function:hello"
+    source.poll(uid="other", function_arn=other, provisioned=ProvisionedPollers(2, 2))
+    await eventually(lambda: [report.pollers for report in source.reports] == [4, 5])

@@ -126,7 +126,7 @@ class EventWorker:
         return done
 
     async def _bring_forward(self, numbers: Sequence[int], due: dict[int, float]) -> int:
-        """Writes down that events are due now, where they were not; how many those are. `due` is that of the schedule."""
+        """Writes down that events are due now, where they were not; how many those are. `due` is the schedule's."""
         now = time.time()
         later = {n: event for n, event in (await self._queue.read(numbers)).items() if event.progress.due_at > now}
         for_now = ((n, replace(event.progress, due_at=now), event.ending) for n, event in later.items())

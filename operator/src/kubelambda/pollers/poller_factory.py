@@ -24,6 +24,7 @@ from kubelambda.pollers.record_decoder import RecordDecoder
 from kubelambda.pollers.schemas.reading_processes import ReadingProcesses
 from kubelambda.pollers.schemas.schema_registry import schema_registry
 from kubelambda.pollers.shard_checkpoints import ShardCheckpoints
+from kubelambda.pollers.slot_ledger import SlotLedger
 from kubelambda.pollers.sources.dynamodb import DynamoDbStream
 from kubelambda.pollers.sources.kinesis import KinesisStream
 from kubelambda.pollers.sources.mq_login import read_login
@@ -60,6 +61,7 @@ class PollerFactory:
         self._metrics = metrics
         self._identity = identity
         self._processes = processes
+        self._ledger = SlotLedger()
         self._refused = refused
         self._session = AioSession()
 
@@ -92,7 +94,13 @@ class PollerFactory:
             case _:
                 async with sqs_queue(self._session, view.source.arn, place, self._refused) as queue:
                     yield SqsPoller(
-                        view, queue, self._invoker, report=report, metrics=self._metrics, timeout_s=timeout_s
+                        view,
+                        queue,
+                        self._invoker,
+                        report=report,
+                        metrics=self._metrics,
+                        timeout_s=timeout_s,
+                        ledger=self._ledger,
                     )
 
     def _stream(

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kubelambda.core.mapping.partial_batch import failed_items
 from kubelambda.core.mapping.record_filter import RecordFilter, SourceFormat
@@ -18,6 +18,7 @@ from kubelambda.pollers.mapping_report import MappingReport
 from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller import Poller
 from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.slot_ledger import SlotLedger
 from kubelambda.pollers.sources.source import SourceUnreachable
 from kubelambda.pollers.sources.sqs import SqsQueue
 from kubelambda.wire.background_tasks import BackgroundTasks
@@ -56,8 +57,9 @@ class SqsPoller(Poller):
         report: MappingReport,
         metrics: PollerMetrics,
         timeout_s: Callable[[], int],
+        ledger: SlotLedger,
     ) -> None:
-        """`timeout_s` says how long the function may take now."""
+        """`timeout_s` says how long the function may take now; `ledger` is that of all mappings of this process."""
         self._view = view
         self._queue = queue
         self._invoker = invoker
@@ -67,6 +69,9 @@ class SqsPoller(Poller):
         self._filter = RecordFilter(SourceFormat.SQS, view.patterns)
         self._bounds = slot_bounds(view.maximum_concurrency, view.provisioned)
         self._count = SlotCount(self._bounds.first)
+        self._ledger = ledger
+        self._account = view.function_arn.split(":")[4]
+        self._granted = self._count.slots
         self._slots = BackgroundTasks()
         self._queue_visibility_s = 30
         self._ended = asyncio.Event()
@@ -86,34 +91,52 @@ class SqsPoller(Poller):
         finally:
             self.stop()
             await self._slots.wait()
+            self._ledger.ended(self._account, self._view.uid)
             self._metrics.ended(self._view.namespace, self._view.name)
         if self._fault is not None:
             raise self._fault
 
     async def _keep_slots(self) -> None:
-        reported = float("-inf")
+        reported, told = float("-inf"), 0
         while not self._ended.is_set():
-            while len(self._slots) < self._count.slots:
+            self._granted = self._ledger.granted(self._account, self._view.uid, self._count.slots)
+            while len(self._slots) < self._granted:
                 self._slots.start(self._slot())
-            self._metrics.slots(self._view.namespace, self._view.name, self._count.slots)
+            self._metrics.slots(self._view.namespace, self._view.name, self._granted)
             if self._view.provisioned is not None:
-                self._metrics.provisioned(self._view.namespace, self._view.name, pollers_of(self._count.slots))
-            if time.monotonic() - reported >= _REPORT_S:
-                reported = time.monotonic()
+                self._metrics.provisioned(self._view.namespace, self._view.name, pollers_of(self._granted))
+            bound = self._granted if self._bounded else 0
+            if bound != told or time.monotonic() - reported >= _REPORT_S:
+                reported, told = time.monotonic(), bound
                 self._queue_visibility_s = await self._queue.visibility_timeout_s()
                 lag = await self._queue.waiting()
                 self._metrics.lag(self._view.namespace, self._view.name, lag)
-                note = visibility_problem(self._queue_visibility_s, self._timeout_s()) or "the source answers"
-                await self._report.polling(note, lag=lag, pollers=self._count.slots)
+                await self._report.polling(self._note(), lag=lag, pollers=self._granted)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), _DECIDE_S)
-            self._count = self._count.decided(self._bounds, _DECIDE_S)
+            decided = self._count.decided(self._bounds, _DECIDE_S)
+            # Who may not have what it wants does not want more.
+            self._count = replace(decided, slots=min(decided.slots, self._count.slots)) if self._bounded else decided
+
+    @property
+    def _bounded(self) -> bool:
+        """Whether there are fewer slots than the mapping wants, for others want some, too."""
+        return self._granted < self._count.slots
+
+    def _note(self) -> str:
+        if self._bounded:
+            limits = self._ledger.limits
+            return (
+                f"the source answers; {self._granted} of {self._count.slots} batches at once: "
+                f"all mappings of an account share {limits.account} of this poller, all accounts {limits.all_accounts}"
+            )
+        return visibility_problem(self._queue_visibility_s, self._timeout_s()) or "the source answers"
 
     async def _slot(self) -> None:
         """Batches until there are to be fewer slots, or none. Messages that did not fit are the next batch's first."""
         carried: list[_Received] = []
         try:
-            while carried or not (self._ended.is_set() or len(self._slots) > self._count.slots):
+            while carried or not (self._ended.is_set() or len(self._slots) > self._granted):
                 gathering = Gathering(self._view.rules)
                 carried = await self._gather(gathering, carried)
                 done = not gathering.messages or await self._deliver(gathering)
