@@ -13,7 +13,7 @@ _KEPT_MAX = 5
 _kept: list[str] = []
 
 
-_LONG = ("mapping", "event", "placement", "environment", "function")
+_LONG = ("mapping", "event", "placement", "environment", "function", "control_api", "documents", "network")
 """Folders whose tests begin first: they take the longest, and everybody waits for the last one."""
 _LAST = ("scaling", "release")
 """Folders whose exclusive tests end the session: they take the release away from under the others."""

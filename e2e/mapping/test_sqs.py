@@ -90,6 +90,13 @@ def queues(account: Account) -> Iterator[Queues]:
         yield Queues(account, client, results)
 
 
+@pytest.fixture(autouse=True)
+def _polled_no_more(account: Account) -> Iterator[None]:
+    """A queue that a test is done with is left alone: the polls of all of them would keep the server busy."""
+    yield
+    kubectl("--namespace", account.namespace, "delete", "eventsourcemappings", "--all", "--wait=false")
+
+
 def collected(queues: Queues, url: str) -> list[Any]:
     """The events until a queue is empty, twice in a row: what is just received counts nowhere at times."""
     found: list[Any] = []

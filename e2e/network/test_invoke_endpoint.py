@@ -1,6 +1,7 @@
 """An InvokeEndpoint with real pods: who reaches it, what they may invoke, and the way in when it is the only one."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -20,9 +21,13 @@ class Private:
     def __init__(self, account: Account, allowed: Account) -> None:
         self.account = account
         self.url = f"http://lambda.{account.namespace}.svc"
-        self.allowed = client(allowed, "allowed")
-        self.refused = client(account, "refused")
-        self.member = client(account, "member", {"security-group.kubelambda.dev/app": ""})
+        with ThreadPoolExecutor(3) as pool:
+            started = [
+                pool.submit(client, allowed, "allowed"),
+                pool.submit(client, account, "refused"),
+                pool.submit(client, account, "member", {"security-group.kubelambda.dev/app": ""}),
+            ]
+        self.allowed, self.refused, self.member = (each.result() for each in started)
 
     def invoke(self, ask: Ask, function: str, event: str = "1") -> list[str]:
         """Status and what came with it."""
@@ -33,7 +38,7 @@ class Private:
 def private(account: Account, other_account: Account) -> Private:
     """Service accounts of the other namespace may invoke one function; a group reaches it and may nothing."""
     for name in ("hello", "secret"):
-        account.function(name, CODE)
+        account.function(name, CODE, ready=False)
     principals = [f"system:serviceaccount:{other_account.namespace}:*"]
     spec: dict[str, Any] = {
         "allowedNamespaces": [other_account.namespace],
@@ -42,8 +47,11 @@ def private(account: Account, other_account: Account) -> Private:
     }
     account.apply({"kind": "InvokeEndpoint", "metadata": {"name": "lambda"}, "spec": spec})
     space = ("--namespace", account.namespace)
-    kubectl(*space, "wait", "--for=condition=Ready", "invokeendpoint/lambda", "--timeout=60s")
-    return Private(account, other_account)
+    found = Private(account, other_account)
+    kubectl(*space, "wait", "--for=condition=Ready", "invokeendpoint/lambda", "--timeout=110s")
+    for name in ("hello", "secret"):
+        account.wait_ready(name)
+    return found
 
 
 def test_the_network_and_the_policy_both_decide(private: Private) -> None:

@@ -1,6 +1,7 @@
 """A vpcConfig decides what a function reaches, tried with real packets before and after a change of rules (§10.1)."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from installation.release import RELEASE, SYSTEM_NAMESPACE
 SOURCE = (
     REACH
     + """
+from concurrent.futures import ThreadPoolExecutor
+
 def resolves(name):
     try:
         socket.getaddrinfo(name, 80)
@@ -24,7 +27,8 @@ def resolves(name):
 at_init = {"other:5432": reach("OTHER", 5432)}
 
 def handler(event, context):
-    found = {name: reach(*address) for name, address in event.items()}
+    with ThreadPoolExecutor(len(event)) as pool:
+        found = dict(zip(event, pool.map(lambda address: reach(*address), event.values())))
     return {**found, "DNS": resolves("kubernetes.default.svc.cluster.local"), "at INIT": at_init}
 """
 )
@@ -39,8 +43,9 @@ def group(account: Account, first: int, last: int) -> None:
 @pytest.fixture(scope="module")
 def targets(account: Account) -> Iterator[dict[str, Any]]:
     """Addresses by the names under which a function reports them."""
-    member = server(account, "member", {"security-group.kubelambda.dev/db": ""})
-    other = server(account, "other", {"app": "other"})
+    labels = {"member": {"security-group.kubelambda.dev/db": ""}, "other": {"app": "other"}}
+    with ThreadPoolExecutor(len(labels)) as pool:
+        member, other = pool.map(lambda name: server(account, name, labels[name]), labels)
     service = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "service", f"{RELEASE}-frontend")
     slices = kubectl_json("--namespace", "default", "get", "endpointslices", "kubernetes")
     yield {
