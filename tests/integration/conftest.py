@@ -1,16 +1,15 @@
-"""One control plane for the session, one installation for each module, a namespace for each test."""
+"""One control plane for the session, an installation that modules share, a namespace for each test."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 
 import pytest
-from tests.integration.control_plane import ADMIN_TOKEN, SYSTEM_NAMESPACE, ControlPlane
+from tests.integration.control_plane import ADMIN_TOKEN, ControlPlane
 from tests.integration.functions import Functions
 from tests.integration.preparation import start
 from tests.integration.processes import Installation
+from tests.integration.stage import Stage, asks_for_what_runs
 
-from kubelambda.kube.errors import NotFound
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import (
     ALIASES,
@@ -25,10 +24,13 @@ from kubelambda.kube.resources import (
     SIGNING_PROFILES,
 )
 
+_WAITING = ("test_operator.py", "test_utilization_readers.py")
+"""Files that wait for leases to run out, and for the windows of a Prometheus."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits for leases to run out comes first: whoever runs files side by side would wait for it at the end."""
-    items.sort(key=lambda item: item.path.name != "test_operator.py")
+    """What waits long comes first: whoever runs files side by side would wait for it at the end."""
+    items.sort(key=lambda item: item.path.name not in _WAITING)
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +75,7 @@ async def _made(client: KubeClient) -> str:
 
 
 async def _emptied(client: KubeClient, name: str) -> None:
-    # There is no namespace controller here: what is in it must go one by one.
+    # There is no namespace controller here: what is in it must go kind by kind.
     # What stays is work for the operators of all later tests.
     kinds = (
         FUNCTIONS,
@@ -87,25 +89,29 @@ async def _emptied(client: KubeClient, name: str) -> None:
         SIGNING_PROFILES,
     )
     for resource in kinds:
-        async for body in client.each(resource, name):
-            with suppress(NotFound):
-                await client.delete(resource, body["metadata"]["name"], name)
+        await client._json("DELETE", resource.path(name))
 
 
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane) -> Iterator[Installation]:
-    """An installation of its own for each module; nothing of it runs yet."""
-    found = Installation(tmp_path_factory.mktemp("installation"), control_plane, SYSTEM_NAMESPACE)
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane) -> Iterator[Stage]:
+    """What modules share of what runs."""
+    found = Stage(control_plane, tmp_path_factory)
     yield found
-    found.stop()
+    found.clear()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _left_running(request: pytest.FixtureRequest, stage: Stage) -> None:
+    """A module that begins without an installation finds nothing that acts on what it makes."""
+    first = next(item for item in request.session.items if item.path == request.path)
+    if not asks_for_what_runs(first):
+        stage.clear()
 
 
 @pytest.fixture(scope="module")
-def running(installation: Installation) -> Installation:
+def running(stage: Stage) -> Installation:
     """An installation whose code store and operator run."""
-    installation.code_store()
-    installation.operator()
-    return installation
+    return stage.operated()
 
 
 @pytest.fixture

@@ -128,7 +128,8 @@ class ControlPlane:
     def apply(self, manifests: Iterable[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
         """`kubectl apply` of some manifests."""
         listed = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
-        return self.kubectl("apply", "--filename", "-", stdin=json.dumps(listed))
+        # Of our kinds a patch is a merge patch anyhow; to read all schemas first would triple the time of an update.
+        return self.kubectl("apply", "--openapi-patch=false", "--filename", "-", stdin=json.dumps(listed))
 
     def upgrade_definitions(self) -> subprocess.CompletedProcess[str]:
         """`kubelambda crds apply`, as the chart does before an upgrade."""
@@ -137,8 +138,10 @@ class ControlPlane:
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
     def _run(self, name: str, command: list[str]) -> None:
+        # There is memory enough to collect garbage half as often.
+        environment = {**os.environ, "GOGC": "200"}
         with (self.folder / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
+            self._processes[name] = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
     def _end(self, name: str) -> None:
         process = self._processes.pop(name, None)

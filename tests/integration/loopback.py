@@ -139,6 +139,8 @@ class Agents:
 
     async def _probe(self) -> None:
         """Asks environments that were not ready at once: provisioned ones, and those that are born closed."""
+        if not self._unready:
+            return
         async with aiohttp.ClientSession() as session:
             for name, url in list(self._unready.items()):
                 with contextlib.suppress(aiohttp.ClientError):

@@ -103,6 +103,11 @@ class Installation:
         """Where the code store is."""
         return f"http://127.0.0.1:{self._store_port}"
 
+    @property
+    def whole(self) -> bool:
+        """Whether every component that was started still runs."""
+        return all(component.process.poll() is None for component in self.components)
+
     def code_store(self) -> Component:
         """Starts the code store and returns once it answers."""
         port = str(self._store_port)

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from tests.integration.functions import Functions, condition, eventually
 from tests.integration.processes import Installation
+from tests.integration.stage import Stage
 from tests.lying_archives import LIES
 from tests.ports import free_port
 
@@ -80,12 +81,9 @@ async def site() -> AsyncIterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory, control_plane: Any) -> Any:
+def running(stage: Stage) -> Installation:
     """An installation that forgets archives quickly."""
-    folder = tmp_path_factory.mktemp("installation")
-    found = Installation(folder, control_plane, "kubelambda-system", codeRetentionSeconds=1)
-    yield found
-    found.stop()
+    return stage.operated(codeRetentionSeconds=1)
 
 
 async def test_an_archive_is_fetched_once(running: Installation, functions: Functions, site: Site) -> None:

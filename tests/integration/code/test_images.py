@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
 from tests.integration.functions import Functions, condition, eventually
 from tests.integration.processes import Installation
+from tests.integration.stage import Stage
 
 from kubelambda.api import labels
 from kubelambda.kube.resources import DEPLOYMENTS
@@ -71,12 +71,9 @@ class Registry:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane) -> Iterator[Installation]:
+def running(stage: Stage) -> Installation:
     """An installation that asks registries every second whether they still have what is deployed."""
-    folder = tmp_path_factory.mktemp("installation")
-    found = Installation(folder, control_plane, SYSTEM_NAMESPACE, images={"recheckSeconds": 1})
-    yield found
-    found.stop()
+    return stage.operated(images={"recheckSeconds": 1})
 
 
 @pytest.fixture

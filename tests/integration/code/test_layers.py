@@ -16,6 +16,7 @@ from aiohttp import web
 from tests.integration.control_plane import ControlPlane
 from tests.integration.functions import Functions, condition, eventually
 from tests.integration.processes import Installation
+from tests.integration.stage import Stage
 
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.kube_client import KubeClient, Object
@@ -78,12 +79,9 @@ def layers(control_plane: ControlPlane, client: KubeClient, namespace: str) -> L
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory, control_plane: Any) -> Any:
+def running(stage: Stage) -> Installation:
     """An installation that forgets archives quickly."""
-    folder = tmp_path_factory.mktemp("installation")
-    found = Installation(folder, control_plane, "kubelambda-system", codeRetentionSeconds=1)
-    yield found
-    found.stop()
+    return stage.operated(codeRetentionSeconds=1)
 
 
 async def test_every_change_of_content_is_published_once(running: Installation, layers: Layers) -> None:

@@ -11,10 +11,11 @@ import pytest
 from aiohttp import ClientSession, web
 from tests.integration.code.test_code import zipped
 from tests.integration.code.test_layers import Layers
-from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
+from tests.integration.control_plane import ControlPlane
 from tests.integration.functions import Functions, condition
 from tests.integration.processes import Installation
 from tests.integration.registries import PASSWORD, USER, Artifacts, pull_secret, serving_registry
+from tests.integration.stage import Stage
 
 from kubelambda.kube.kube_client import KubeClient, Object
 
@@ -36,12 +37,9 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Artifacts]:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane) -> Iterator[Installation]:
+def running(stage: Stage) -> Installation:
     """An installation with a code fetcher."""
-    found = Installation(tmp_path_factory.mktemp("installation"), control_plane, SYSTEM_NAMESPACE)
-    found.code_fetcher()
-    yield found
-    found.stop()
+    return stage.operated(fetcher=True)
 
 
 @pytest.fixture

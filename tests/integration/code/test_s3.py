@@ -8,9 +8,10 @@ import pytest
 from tests.integration.buckets import Buckets, serving_buckets
 from tests.integration.code.test_code import zipped
 from tests.integration.code.test_layers import Layers
-from tests.integration.control_plane import CODE_FETCHER_TOKEN, SYSTEM_NAMESPACE, ControlPlane, service_account
+from tests.integration.control_plane import CODE_FETCHER_TOKEN, ControlPlane, service_account
 from tests.integration.functions import Functions, condition
 from tests.integration.processes import Installation
+from tests.integration.stage import Stage
 
 from kubelambda.kube.kube_client import KubeClient, Object
 
@@ -25,20 +26,13 @@ def buckets() -> Iterator[Buckets]:
 
 
 @pytest.fixture(scope="module")
-def installation(
-    tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane, buckets: Buckets
-) -> Iterator[Installation]:
+def running(stage: Stage, tmp_path_factory: pytest.TempPathFactory, buckets: Buckets) -> Installation:
     """An installation that says where buckets are, in a network that no namespace may name, and who it is there."""
-    folder = tmp_path_factory.mktemp("installation")
-    credentials = folder / "s3"
-    credentials.mkdir()
+    credentials = tmp_path_factory.mktemp("s3")
     for name, value in buckets.keys.items():
         (credentials / name).write_text(value)
     s3 = {"endpointUrl": buckets.url.replace("127.0.0.1", "127.0.0.66"), "credentialsFolder": str(credentials)}
-    found = Installation(folder, control_plane, SYSTEM_NAMESPACE, s3=s3)
-    found.code_fetcher()
-    yield found
-    found.stop()
+    return stage.operated(fetcher=True, s3=s3)
 
 
 def keyed(control_plane: ControlPlane, buckets: Buckets, namespace: str, **changed: str) -> None:

@@ -1,13 +1,10 @@
-"""An installation with a control API for each module, and a caller in each test's namespace."""
-
-from collections.abc import Iterator
+"""An installation with a control API, and a caller in each test's namespace."""
 
 import pytest
-from tests.integration.control_api.control_api import Api
-from tests.integration.control_api.serving_api import serving_api
-from tests.integration.control_plane import ControlPlane
+from tests.integration.control_api.control_api import DOMAIN, Api
 from tests.integration.functions import eventually
 from tests.integration.processes import Installation
+from tests.integration.stage import Stage
 
 from kubelambda.core.account.identity import account_id
 from kubelambda.kube.kube_client import KubeClient
@@ -15,13 +12,9 @@ from kubelambda.kube.resources import NAMESPACES
 
 
 @pytest.fixture(scope="module")
-def serving(
-    tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane
-) -> Iterator[tuple[Installation, str]]:
-    """An installation whose code store, operator and control API run, and the address of the last."""
-    folder = tmp_path_factory.mktemp("installation")
-    with serving_api(folder, control_plane, codeRetentionSeconds=2) as found:
-        yield found
+def serving(stage: Stage) -> tuple[Installation, str]:
+    """An installation whose code store, code fetcher, operator and control API run, and the address of the last."""
+    return stage.serving(endpointDomain=DOMAIN, codeRetentionSeconds=2)
 
 
 @pytest.fixture

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 import pytest
 from tests.integration.buckets import Buckets, serving_buckets
 from tests.integration.control_api.control_api import HELLO, ROLE, Answered, Api, zipped
-from tests.integration.control_api.serving_api import serving_api
 from tests.integration.control_plane import ControlPlane
 from tests.integration.functions import eventually
-from tests.integration.processes import Installation
 
 FUNCTIONS = "/2015-03-31/functions"
 NO_KEY = "Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: The specified key does not exist."
@@ -30,15 +28,6 @@ def buckets() -> Iterator[Buckets]:
     with serving_buckets() as found:
         found.put("code", "hello.zip", HELLO)
         found.put("code", "broken.zip", b"no archive")
-        yield found
-
-
-@pytest.fixture(scope="module")
-def serving(
-    tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane
-) -> Iterator[tuple[Installation, str]]:
-    """An installation with a code fetcher."""
-    with serving_api(tmp_path_factory.mktemp("installation"), control_plane, fetcher=True) as found:
         yield found
 
 

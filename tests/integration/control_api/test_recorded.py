@@ -8,7 +8,6 @@ import pytest
 from tests.integration.buckets import Buckets, serving_buckets
 from tests.integration.control_api.control_api import HELLO, Api
 from tests.integration.control_api.recorded import ANSWERS, Recorded, filled
-from tests.integration.control_api.serving_api import serving_api
 from tests.integration.control_plane import ControlPlane
 from tests.integration.processes import Installation
 
@@ -23,15 +22,6 @@ def buckets() -> Iterator[Buckets]:
     """With an object that can be had."""
     with serving_buckets() as found:
         found.put("code", "hello.zip", HELLO)
-        yield found
-
-
-@pytest.fixture(scope="module")
-def serving(
-    tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane
-) -> Iterator[tuple[Installation, str]]:
-    """An installation with a code fetcher."""
-    with serving_api(tmp_path_factory.mktemp("installation"), control_plane, fetcher=True) as found:
         yield found
 
 

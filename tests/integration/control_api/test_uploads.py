@@ -7,12 +7,20 @@ import os
 import zipfile
 
 import pytest
-from tests.integration.control_api.control_api import HELLO, Api, zipped
+from tests.integration.control_api.control_api import DOMAIN, HELLO, Api, zipped
 from tests.integration.functions import Functions, condition, eventually
 from tests.integration.processes import Installation
+from tests.integration.stage import Stage
 
 MEMORY_MAX_MB = 128
 LIMIT = 52_428_800
+
+
+@pytest.fixture(scope="module")
+def serving(stage: Stage) -> tuple[Installation, str]:
+    """An installation that has not served anybody yet: what it needs at most is looked at."""
+    stage.clear()
+    return stage.serving(endpointDomain=DOMAIN, codeRetentionSeconds=2)
 
 
 def archive_of(size: int) -> bytes:

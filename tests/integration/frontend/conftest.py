@@ -1,6 +1,6 @@
 """A cluster on loopback for each test."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,13 @@ from kubelambda.kube.kube_client import KubeClient
 from kubelambda.store.code.code_store import CodeStore
 
 
-@pytest.fixture(scope="module")
-def store_running(installation: Installation) -> Installation:
+@pytest.fixture(scope="session")
+def store_running(tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane) -> Iterator[Installation]:
     """An installation of which only the code store runs."""
-    installation.code_store()
-    return installation
+    found = Installation(tmp_path_factory.mktemp("store"), control_plane, SYSTEM_NAMESPACE)
+    found.code_store()
+    yield found
+    found.stop()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from tests.eventually import eventually
@@ -18,10 +18,11 @@ from kubelambda.kube.resources import PODS, RUNTIMES
 
 
 @pytest.fixture(scope="module")
-def operated(store_running: Installation) -> Installation:
+def operated(store_running: Installation) -> Iterator[Installation]:
     """An installation whose operator runs too."""
-    store_running.operator()
-    return store_running
+    operator, _ = store_running.operator()
+    yield store_running
+    operator.stop()
 
 
 @pytest.fixture

@@ -1,21 +1,16 @@
 """What tests of versions and aliases share."""
 
-from collections.abc import Iterator
-
 import pytest
-from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
 from tests.integration.function.objects import Objects
 from tests.integration.functions import Functions
 from tests.integration.processes import Installation
+from tests.integration.stage import Stage
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane) -> Iterator[Installation]:
+def running(stage: Stage) -> Installation:
     """An installation that forgets archives quickly."""
-    folder = tmp_path_factory.mktemp("installation")
-    found = Installation(folder, control_plane, SYSTEM_NAMESPACE, codeRetentionSeconds=1)
-    yield found
-    found.stop()
+    return stage.operated(codeRetentionSeconds=1)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ class Objects:
         self.apply(ALIASES, f"{function}-{name}", {"functionName": function, "name": name, **named, **spec})
 
     async def until(
-        self, resource: Resource, name: str, holds: Callable[[Object], bool], seconds: float = 20
+        self, resource: Resource, name: str, holds: Callable[[Object], bool], seconds: float = 90
     ) -> Object:
         """The status of an object once it speaks of the current generation and `holds`."""
         deadline = time.monotonic() + seconds

@@ -201,12 +201,15 @@ async def test_two_hundred_idle_versions_cost_no_pods(
     running: Installation, functions: Functions, objects: Objects
 ) -> None:
     """They are objects and an archive each that differs; nothing runs until it is called."""
-    for number in range(1, 201):
-        # Without kubectl, whose own start would take most of the time.
-        await functions.client.apply(
-            FUNCTIONS, functions.manifest("idle", publish=True, timeout=number), manager="user"
-        )
-        await objects.version(f"idle-{number}")
+
+    async def publish(name: str) -> None:
+        for number in range(1, 21):
+            # Without kubectl, whose own start would take most of the time.
+            manifest = functions.manifest(name, publish=True, timeout=number)
+            await functions.client.apply(FUNCTIONS, manifest, manager="user")
+            await objects.version(f"{name}-{number}")
+
+    await asyncio.gather(*[publish(f"idle-{index}") for index in range(10)])
     assert await objects.names(PODS) == set()
     pools = await functions.client.list(DEPLOYMENTS, functions.namespace)
     assert [labels.POOL in item["metadata"]["labels"] for item in pools["items"]] == [True]

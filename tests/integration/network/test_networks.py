@@ -5,13 +5,13 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.integration.control_plane import ControlPlane
+from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
 from tests.integration.functions import Functions, condition, eventually
 from tests.integration.processes import Installation
 
 from kubelambda.api import labels
 from kubelambda.kube.kube_client import KubeClient, Object
-from kubelambda.kube.resources import FUNCTIONS, NETWORK_POLICIES, NODES, SECURITY_GROUPS, SUBNETS, Resource
+from kubelambda.kube.resources import FUNCTIONS, LEASES, NETWORK_POLICIES, NODES, SECURITY_GROUPS, SUBNETS, Resource
 
 VPC = {"subnetIds": ["a"], "securityGroupIds": ["app"]}
 
@@ -282,7 +282,7 @@ async def test_groups_that_name_each_other_and_themselves_hold_nobody_up(
 
 
 async def test_what_changes_while_no_operator_runs_is_in_force_once_one_does(
-    installation: Installation, running: Installation, functions: Functions, client: KubeClient
+    running: Installation, functions: Functions, client: KubeClient
 ) -> None:
     """It was killed amid a change; meanwhile rules changed, a policy was taken away and another function came."""
     namespace = functions.namespace
@@ -291,13 +291,14 @@ async def test_what_changes_while_no_operator_runs_is_in_force_once_one_does(
     await functions.ready("one")
     (policy,) = await eventually(lambda: sets(client, namespace))
     assert functions.control_plane.apply(network(namespace, port=5433)).returncode == 0
-    next(each for each in installation.components if each.name.startswith("operator")).kill()
+    next(each for each in running.components if each.name.startswith("operator")).kill()
+    await client.delete(LEASES, "kubelambda-operator", SYSTEM_NAMESPACE)  # it would run out after a quarter of a minute
     assert functions.control_plane.apply(network(namespace, port=5434)).returncode == 0
     await client.delete(NETWORK_POLICIES, policy["metadata"]["name"], namespace)
     other = {"subnetIds": ["a"], "securityGroupIds": ["other"]}
     assert functions.control_plane.apply([made(namespace, "SecurityGroup", "other")]).returncode == 0
     functions.apply("two", vpcConfig=other)
-    installation.operator("operator-after")
+    running.operator("operator-after")
     await functions.ready("two", 180)
 
     async def ports() -> bool:
