@@ -19,6 +19,7 @@ E2E_WORKERS ?= 3
 SIDE_BY_SIDE = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 integration: WORKERS = $(INTEGRATION_WORKERS)
 MINUTES ?= 10
+ENGINE ?= sqlite
 # What Python compiled is kept, even where the environment says otherwise: tests start hundreds of processes, and each
 # would spend half of its start on compiling the same once more.
 unexport PYTHONDONTWRITEBYTECODE
@@ -128,9 +129,9 @@ soak: setup install ## Mixed traffic while everything is replaced and changed, f
 	  PYTHONPATH=e2e $(E2E_PYTHON) e2e/traffic/soak.py --minutes $(MINUTES)
 
 .PHONY: chaos-events
-chaos-events: setup install ## Numbered events while what carries them is killed at random, for MINUTES; whether one is lost
+chaos-events: setup install ## Numbered events while what carries them is killed at random, for MINUTES, kept in ENGINE (sqlite, jetstream)
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) ENDPOINT=$$($(MAKE) -s endpoint) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" \
-	  PYTHONPATH=e2e $(E2E_PYTHON) e2e/traffic/chaos_events.py --minutes $(MINUTES)
+	  PYTHONPATH=e2e $(E2E_PYTHON) e2e/traffic/chaos_events.py --minutes $(MINUTES) --engine $(ENGINE)
 
 .PHONY: network-flows
 network-flows: setup install ## Try every flow and time changes of rules, attachments and cold starts; writes docs/network-flows.md

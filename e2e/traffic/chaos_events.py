@@ -11,10 +11,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -23,17 +23,13 @@ from typing import Any
 from installation.account import Account, drop_namespace, make_account
 from installation.kubectl import kubectl
 from installation.release import RELEASE, SYSTEM_NAMESPACE, platform_pods, rolled_out
-from traffic.chaos_ledger import start_ledger, told
+from traffic.chaos_ledger import Told, start_ledger, told
 from traffic.chaos_sources import FAULTS, NAMES, ChaosSource, ChaosSources
+from traffic.jetstream import NAMESPACE, events_in_jetstream, nats_pods
 
 PYTHON = Path(__file__).parent.parent.parent / ".venv" / "bin" / "python"
 VICTIMS = ("events", "frontend", "pollers", "operator")
-_ROLLED_OUT = (
-    ("statefulset", "events"),
-    ("deployment", "frontend"),
-    ("deployment", "pollers"),
-    ("deployment", "operator"),
-)
+ENGINES = ("sqlite", "jetstream")
 
 
 @dataclass
@@ -60,15 +56,17 @@ class Load:
             time.sleep(max(0.0, 1 / per_second - took))
 
 
-def victims(account: Account) -> dict[str, list[tuple[str, str]]]:
+def victims(account: Account, engine: str) -> dict[str, list[tuple[str, str]]]:
     """Pods that may be killed, by what they are: namespace and name."""
-    ours = {name: [(SYSTEM_NAMESPACE, pod) for pod in platform_pods(name)] for name in VICTIMS}
-    environments = [(account.namespace, pod["metadata"]["name"]) for pod in account.environments("teller")]
-    return {**ours, "environment": environments}
+    found = {name: [(SYSTEM_NAMESPACE, pod) for pod in platform_pods(name)] for name in VICTIMS}
+    found["environment"] = [(account.namespace, pod["metadata"]["name"]) for pod in account.environments("teller")]
+    if engine == "jetstream":
+        found["nats server"] = [(NAMESPACE, pod) for pod in nats_pods()]
+    return found
 
 
 def kill_at_random(
-    account: Account, seconds: float, pause: float, killed: Counter[str], together: Sequence[str] = ()
+    account: Account, engine: str, seconds: float, pause: float, killed: Counter[str], together: Sequence[str] = ()
 ) -> None:
     """One pod after the other, each kind in turn in a random order, with a `pause` before it and one to come back in.
 
@@ -79,8 +77,9 @@ def kill_at_random(
     last = deadline + 60
     time.sleep(pause)
     while time.monotonic() < deadline or (not killed.keys() >= set(VICTIMS) and time.monotonic() < last):
-        kinds = kinds or random.sample([*VICTIMS, "environment"], len(VICTIMS) + 1)
-        kind, found = kinds.pop(), victims(account)
+        found = victims(account, engine)
+        kinds = kinds or random.sample(list(found), len(found))
+        kind = kinds.pop()
         if found[kind]:
             kill(found[kind] if kind in together else [random.choice(found[kind])])
             killed[kind] += 1
@@ -108,6 +107,7 @@ def run(
     per_second: float = 20,
     pause: float = 6,
     together: Sequence[str] = (),
+    engine: str = "sqlite",
 ) -> dict[str, Any]:
     """The whole of it: figures of the run, and under `sources` those of each. `together`: kinds that die as a whole."""
     account = make_account("chaos-events")
@@ -120,20 +120,22 @@ def run(
         with ThreadPoolExecutor(len(opened)) as pool:
             sending = [pool.submit(load.send, source, per_second) for source in opened]
             try:
-                kill_at_random(account, seconds, pause, killed, together)
+                kill_at_random(account, engine, seconds, pause, killed, together)
             finally:
                 load.stopping.set()
         for each in sending:
             each.result()
         ended = time.monotonic()
-        for kind, component in _ROLLED_OUT:
-            rolled_out(kind, component)
+        rolled_out("statefulset", "events-jetstream" if engine == "jetstream" else "events")
+        for component in ("frontend", "pollers", "operator"):
+            rolled_out("deployment", component)
         deadline = ended + 240
         while _missing(account, opened) and time.monotonic() < deadline:
             redrive(account)
             time.sleep(1)
         return {
             "seconds": round(seconds),
+            "events in": engine,
             "killed": dict(killed),
             "all there after (s)": round(time.monotonic() - ended, 1),
             "slowest 202 (s)": round(load.slowest, 2),
@@ -143,7 +145,13 @@ def run(
 
 def _missing(account: Account, sources: Sequence[ChaosSource]) -> bool:
     found = told(account)
-    return any(not source.promised <= found[source.name].numbers for source in sources if source.promised)
+    return any(_lost(source, found) for source in sources)
+
+
+def _lost(source: ChaosSource, found: defaultdict[str, Told]) -> set[int]:
+    """What was taken, never came, and was not given up either."""
+    given_up = found["given up"].numbers if source.name == "events" else set()
+    return source.promised - found[source.name].numbers - given_up
 
 
 def _figures(account: Account, sources: Sequence[ChaosSource]) -> dict[str, dict[str, Any]]:
@@ -153,7 +161,7 @@ def _figures(account: Account, sources: Sequence[ChaosSource]) -> dict[str, dict
             "sent": len(source.promised),
             "refused": source.refused,
             "seen": len(source.promised & found[source.name].numbers),
-            "lost": len(source.promised - found[source.name].numbers),
+            "lost": len(_lost(source, found)),
             "again": found[source.name].repeated(source.promised),
             "order": ("kept" if found[source.name].in_order else "BROKEN") if source.ordered else "-",
         }
@@ -178,13 +186,16 @@ def main() -> int:
     parser.add_argument("--per-second", type=float, default=10, help="numbers for each source")
     parser.add_argument("--pause", type=float, default=6, help="seconds between two deaths")
     parser.add_argument("--sources", default=",".join(NAMES))
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="what keeps the events of Event invokes")
     arguments = parser.parse_args()
-    figures = run(
-        arguments.minutes * 60,
-        sources=arguments.sources.split(","),
-        per_second=arguments.per_second,
-        pause=arguments.pause,
-    )
+    with events_in_jetstream() if arguments.engine == "jetstream" else nullcontext():
+        figures = run(
+            arguments.minutes * 60,
+            sources=arguments.sources.split(","),
+            per_second=arguments.per_second,
+            pause=arguments.pause,
+            engine=arguments.engine,
+        )
     print(table(figures))
     return int(any(each["lost"] or each["order"] == "BROKEN" for each in figures["sources"].values()))
 
