@@ -109,6 +109,28 @@ async def test_what_was_accepted_survives_a_kill_in_the_middle(tmp_path: Path) -
     assert promised <= kept
 
 
+async def test_a_file_has_one_process_and_its_successor_gets_everything(tmp_path: Path) -> None:
+    """A pod deleted by force runs on beside its successor: what it accepts then must not wait for a restart."""
+    file = tmp_path / "events.db"
+    former = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WRITER, str(file), stdout=subprocess.PIPE, limit=1 << 24
+    )
+    assert former.stdout is not None
+    await former.stdout.readline()
+
+    async def waiting_of_the_successor() -> int:
+        async with SqliteQueue(file) as queue:
+            return len([found async for found in queue.waiting()])
+
+    successor = asyncio.create_task(waiting_of_the_successor())
+    told = 1 + len([await former.stdout.readline() for _ in range(400)])
+    assert not successor.done()
+    former.kill()
+    told += len((await former.stdout.read()).splitlines())
+    await former.wait()
+    assert await successor >= told - 1  # the last line may be half a line
+
+
 async def test_a_full_disk_accepts_nothing_and_loses_nothing(tmp_path: Path) -> None:
     """The caller is told; what was there stays; room makes it work again."""
     async with SqliteQueue(tmp_path / "events.db") as queue:

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Self
@@ -13,6 +14,7 @@ from typing import Any, Self
 from kubelambda.core.event.delivery import EventProgress
 from kubelambda.core.event.event_ending import EventEnding, decoded, encoded
 from kubelambda.store.event.event_queue import InvokedFunction, QueuedEvent, QueueUnavailable, WaitingEvent
+from kubelambda.store.event.file_lock import locked
 from kubelambda.store.event.sqlite_salvage import is_whole, salvage
 
 _BATCH_MAX = 512
@@ -49,7 +51,7 @@ class SqliteQueue:
         self._opened: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Opens the file, or makes it. Raises `QueueUnavailable`."""
+        """Opens the file, or makes it, once no other process has it. Raises `QueueUnavailable`."""
         self._loop = asyncio.get_running_loop()
         self._opened = self._loop.create_future()
         self._thread.start()
@@ -136,12 +138,18 @@ class SqliteQueue:
         """The thread: one transaction for everything that waits, then everybody is told at once."""
         assert self._loop is not None
         assert self._opened is not None
-        try:
-            database = _open(self._file)
-        except (sqlite3.Error, OSError) as error:
-            self._tell([(self._opened, None, QueueUnavailable(f"{self._file} cannot be opened: {error}"))])
-            return
-        self._tell([(self._opened, None, None)])
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(self._file))
+                database = _open(self._file)
+            except (sqlite3.Error, OSError) as error:
+                self._tell([(self._opened, None, QueueUnavailable(f"{self._file} cannot be opened: {error}"))])
+                return
+            self._tell([(self._opened, None, None)])
+            self._write(database)
+
+    def _write(self, database: sqlite3.Connection) -> None:
+        """Until the queue is closed."""
         ending = False
         while not ending:
             item = self._work.get()
