@@ -66,7 +66,13 @@ def victims(account: Account, engine: str) -> dict[str, list[tuple[str, str]]]:
 
 
 def kill_at_random(
-    account: Account, engine: str, seconds: float, pause: float, killed: Counter[str], together: Sequence[str] = ()
+    account: Account,
+    seconds: float,
+    pause: float,
+    killed: Counter[str],
+    *,
+    engine: str,
+    together: Sequence[str] = (),
 ) -> None:
     """One pod after the other, each kind in turn in a random order, with a `pause` before it and one to come back in.
 
@@ -120,7 +126,7 @@ def run(
         with ThreadPoolExecutor(len(opened)) as pool:
             sending = [pool.submit(load.send, source, per_second) for source in opened]
             try:
-                kill_at_random(account, engine, seconds, pause, killed, together)
+                kill_at_random(account, seconds, pause, killed, engine=engine, together=together)
             finally:
                 load.stopping.set()
         for each in sending:
