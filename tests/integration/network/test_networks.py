@@ -306,3 +306,71 @@ async def test_what_changes_while_no_operator_runs_is_in_force_once_one_does(
         return sorted([port["port"] for rule in each for port in rule["ports"]] for each in rules) == [[], [5434]]
 
     await eventually(ports)
+
+
+async def test_rules_for_ipv6_are_taken_by_a_cluster_of_ipv4_and_said_to_match_nothing(
+    running: Installation, functions: Functions, client: KubeClient, control_plane: ControlPlane
+) -> None:
+    """Each block as it is, without private ranges where it is wide; nothing is said once pods have such addresses."""
+    namespace = functions.namespace
+    egress = [{"to": [{"cidr": "2001:db8::1/64"}, {"cidr": "::/0"}, {"cidr": "10.0.0.0/8"}, {"cidr": "fe80::/64"}]}]
+    ingress = [{"ipProtocol": "tcp", "fromPort": 80, "toPort": 90, "from": [{"cidr": "2001:db8:1::/48"}]}]
+    parts = [made(namespace, "SecurityGroup", "app", egress=egress, ingress=ingress)]
+    parts.append(made(namespace, "Subnet", "a", internet=True))
+    numbered = {**node("numbered", "zone-n"), "spec": {"podCIDR": "10.244.9.0/24", "podCIDRs": ["10.244.9.0/24"]}}
+    assert control_plane.apply([*parts, numbered]).returncode == 0
+    try:
+        functions.apply("six", vpcConfig=VPC)
+        await functions.ready("six")
+        (policy,) = await eventually(lambda: sets(client, namespace))
+        blocks = [peer["ipBlock"] for rule in policy["spec"]["egress"] for peer in rule["to"] if "ipBlock" in peer]
+        found = {block["cidr"]: block.get("except", []) for block in blocks}
+        assert {"2001:db8::/64", "::/0", "10.0.0.0/8"} <= set(found)
+        assert "fe80::/64" not in found
+        assert {"fc00::/7", "fe80::/10"} <= set(found["::/0"])
+        assert policy["spec"]["ingress"][0]["from"] == [{"ipBlock": {"cidr": "2001:db8:1::/48"}}]
+
+        async def said() -> Object:
+            group = await client.get(SECURITY_GROUPS, "app", namespace)
+            return condition(group.get("status", {}), "AddressesKnown")
+
+        async def told() -> bool:
+            return (await said()).get("reason") == "NoSuchAddresses"
+
+        await eventually(told)
+        assert "2001:db8::1/64" in (await said())["message"]
+        assert "10.0.0.0/8" not in (await said())["message"]
+        await client.delete(NODES, "numbered")
+        both = ["10.244.9.0/24", "fd00:9::/64"]
+        numbered["spec"] = {"podCIDR": both[0], "podCIDRs": both}
+        assert control_plane.apply([numbered]).returncode == 0
+
+        async def untold() -> bool:
+            return await said() == {}
+
+        await eventually(untold)
+    finally:
+        await client.delete(NODES, "numbered")
+
+
+async def test_a_group_that_no_policy_can_have_keeps_no_other_from_changing(
+    running: Installation, functions: Functions, client: KubeClient, control_plane: ControlPlane
+) -> None:
+    """Labels that are none pass the schema: the API server refuses their policy, and theirs only."""
+    namespace = functions.namespace
+    wrong = {"to": [{"podSelector": {"app": "no label!"}}]}
+    parts = [*network(namespace), made(namespace, "SecurityGroup", "wrong", egress=[wrong])]
+    assert control_plane.apply(parts).returncode == 0
+    functions.apply("bad", vpcConfig={"subnetIds": ["a"], "securityGroupIds": ["wrong"]})
+    functions.apply("good", vpcConfig=VPC)
+    await functions.ready("bad")
+    await functions.ready("good")
+
+    async def allows(port: int) -> bool:
+        found = await sets(client, namespace)
+        ports = [each["port"] for one in found for rule in one["spec"]["egress"] for each in rule.get("ports", [])]
+        return ports == [port]
+
+    for port in (5432, 5433, 5434):
+        assert control_plane.apply(network(namespace, port=port)).returncode == 0
+        await eventually(partial(allows, port))

@@ -38,6 +38,8 @@ class Reason(StrEnum):
     """A SecurityGroup of the vpcConfig does not exist."""
     SUBNET_OUT_OF_IP_ADDRESSES = "SubnetOutOfIPAddresses"
     """No node in the zones of the vpcConfig's subnets takes pods, so there is no address for an environment."""
+    NO_SUCH_ADDRESSES = "NoSuchAddresses"
+    """The cluster's pods have no addresses of the family that a rule speaks of, so that nothing matches it."""
     NETWORK_NOT_SERVED = "NetworkNotServed"
     """The installation makes no NetworkPolicies, so nothing would keep the environments to their vpcConfig."""
     NETWORK_FOUND = "NetworkFound"

@@ -1,6 +1,7 @@
 """Reconciles the networks of a namespace: one policy a set of subnets and groups."""
 
 import contextlib
+import logging
 from collections.abc import Iterable
 
 from kubelambda.api import labels
@@ -15,13 +16,15 @@ from kubelambda.controllers.network.invoke_endpoint_facts import WATCHED_ENDPOIN
 from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS, GroupFacts, SubnetFacts
 from kubelambda.core.network.network_set import NetworkSet
 from kubelambda.core.network.traffic_rules import PolicyRule, Reach, egress_rules, ingress_rules
-from kubelambda.kube.errors import NotFound
+from kubelambda.kube.errors import Invalid, NotFound
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import NETWORK_POLICIES
 from kubelambda.resources.environment_network_policy import ours
 from kubelambda.resources.network_set_policy import network_policy_name, network_set_policy
 
 KIND = "Network"
+
+log = logging.getLogger(__name__)
 
 
 async def reconcile(context: Context, key: Key) -> Outcome:
@@ -30,14 +33,26 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     if namespace is None or namespace.terminating:
         return None
     wanted = {found.id: found for found in _used(context, key.namespace)}
-    if context.settings.network.policies:
-        for found in wanted.values():
-            await context.client.apply(NETWORK_POLICIES, _policy(context, key.namespace, found), manager=FIELD_MANAGER)
+    refused = await _apply(context, key.namespace, wanted.values()) if context.settings.network.policies else None
     for _, facts in list(context.cluster[WATCHED_POLICIES].within(key.namespace)):
         if facts.of != labels.NETWORK_POLICY_BASE and facts.of not in wanted:
             with contextlib.suppress(NotFound):
                 await context.client.delete(NETWORK_POLICIES, network_policy_name(facts.of), key.namespace)
+    if refused is not None:
+        raise refused  # it is tried again, more and more rarely
     return None
+
+
+async def _apply(context: Context, namespace: str, wanted: Iterable[NetworkSet]) -> Invalid | None:
+    """Makes the policies of sets. One that the API server refuses stays as it was, and keeps no other from changing."""
+    refused = None
+    for found in wanted:
+        try:
+            await context.client.apply(NETWORK_POLICIES, _policy(context, namespace, found), manager=FIELD_MANAGER)
+        except Invalid as error:
+            refused = error
+            log.warning("the rules of groups %s of %s are refused: %s", ", ".join(found.groups), namespace, error)
+    return refused
 
 
 def _used(context: Context, namespace: str) -> Iterable[NetworkSet]:

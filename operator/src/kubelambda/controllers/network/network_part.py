@@ -20,9 +20,10 @@ from kubelambda.controllers.machinery.finalizers import hold
 from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.controllers.network.invoke_endpoint_facts import WATCHED_ENDPOINTS, InvokeEndpointFacts
-from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS
+from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS, GroupFacts
+from kubelambda.controllers.network.node_facts import WATCHED_NODES, NodeFacts, families_of_pods
 from kubelambda.core.network.network_set import NetworkSet
-from kubelambda.core.network.network_use import held_conditions
+from kubelambda.core.network.network_use import part_conditions, unmatched_blocks
 from kubelambda.kube.kube_client import Object
 
 _CONDITIONS = TypeAdapter(list[Condition])
@@ -35,8 +36,8 @@ class _Part:
     watch: Watch[Any]
     names: Callable[[NetworkSet], tuple[str, ...]]
     """Those of this kind in a set."""
-    of_endpoints: bool = False
-    """Whether InvokeEndpoints name them too."""
+    of_groups: bool = False
+    """Whether they are groups, which have rules, and which InvokeEndpoints name too."""
 
     @property
     def kind(self) -> str:
@@ -55,7 +56,7 @@ class _Part:
             for user, version in cluster[WATCHED_VERSIONS].within(namespace)
             if version.network is not None and name in self.names(version.network)
         ]
-        if self.of_endpoints:
+        if self.of_groups:
             endpoints = cluster[WATCHED_ENDPOINTS].within(namespace)
             found += [f"InvokeEndpoint {user}" for user, endpoint in endpoints if name in endpoint.groups]
         return sorted(found)
@@ -78,7 +79,9 @@ async def reconcile(part: _Part, context: Context, key: Key) -> Outcome:
     terminating = "deletionTimestamp" in body["metadata"]
     users = part.users(context.cluster, key.namespace, key.name)
     before = _conditions(body)
-    after = held_conditions(before, users, terminating=terminating, now=datetime.now(UTC))
+    facts = context.cluster[part.watch].get(key.namespace, key.name)
+    unmatched = unmatched_blocks(facts.spec, families_of_pods(context.cluster)) if isinstance(facts, GroupFacts) else []
+    after = part_conditions(before, users, terminating=terminating, unmatched=unmatched, now=datetime.now(UTC))
     if after != before:
         manifest = {
             "metadata": {"name": key.name, "namespace": key.namespace},
@@ -115,17 +118,23 @@ def _controller(part: _Part) -> Controller[Context]:
         groups = {group for facts in change.either for group in facts.groups}
         return (Key(part.kind, change.namespace, name) for name in sorted(groups))
 
+    def of_node(change: Change[NodeFacts]) -> Iterable[Key]:
+        before, after = (facts.families if facts else frozenset() for facts in (change.before, change.after))
+        if before != after:
+            for (namespace, name), _ in change.cluster[WATCHED_GROUPS]:
+                yield Key(part.kind, namespace, name)
+
     follows = [
         Follow(part.watch, itself, resync=True),
         Follow(WATCHED_FUNCTIONS, of_function),
         Follow(WATCHED_VERSIONS, of_version),
     ]
-    if part.of_endpoints:
-        follows.append(Follow(WATCHED_ENDPOINTS, of_endpoint))
+    if part.of_groups:
+        follows += [Follow(WATCHED_ENDPOINTS, of_endpoint), Follow(WATCHED_NODES, of_node)]
     return Controller(part.kind, partial(reconcile, part), follows=tuple(follows))
 
 
 CONTROLLERS = (
     _controller(_Part(WATCHED_SUBNETS, lambda found: found.subnets)),
-    _controller(_Part(WATCHED_GROUPS, lambda found: found.groups, of_endpoints=True)),
+    _controller(_Part(WATCHED_GROUPS, lambda found: found.groups, of_groups=True)),
 )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from kubelambda.controllers.machinery.cluster import Cluster
 from kubelambda.controllers.machinery.watched import Watch
+from kubelambda.core.network.network_use import families_of
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import NODES
 from kubelambda.resources.topology import ZONE
@@ -16,6 +17,8 @@ class NodeFacts:
     zone: str | None
     takes_pods: bool
     """Whether it has addresses for pods and is not cordoned off; one that is away for a moment keeps its own."""
+    families: frozenset[int] = frozenset()
+    """4 and 6, of the addresses that its pods get; empty where it does not say, as with network plugins that do it."""
 
 
 def node_facts(body: Object) -> NodeFacts:
@@ -23,10 +26,16 @@ def node_facts(body: Object) -> NodeFacts:
     zone = (body["metadata"].get("labels") or {}).get(ZONE)
     allocatable = (body.get("status") or {}).get("allocatable") or {}
     cordoned = bool((body.get("spec") or {}).get("unschedulable"))
-    return NodeFacts(zone, not cordoned and str(allocatable.get("pods", "0")) != "0")
+    families = families_of((body.get("spec") or {}).get("podCIDRs") or [])
+    return NodeFacts(zone, not cordoned and str(allocatable.get("pods", "0")) != "0", families)
 
 
 WATCHED_NODES = Watch(NODES, node_facts)
+
+
+def families_of_pods(cluster: Cluster) -> frozenset[int]:
+    """Families of pods' addresses, as far as nodes tell; empty when none does."""
+    return frozenset().union(*(facts.families for _, facts in cluster[WATCHED_NODES]))
 
 
 def zones_with_addresses(cluster: Cluster) -> set[str]:
