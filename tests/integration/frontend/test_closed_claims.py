@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.eventually import eventually
+from tests.integration.frontend.publishing import point, publish
 from tests.integration.loopback import Cluster
 from tests.integration.processes import KEY
 
@@ -195,6 +196,28 @@ async def test_who_does_not_get_the_agent_opens_nothing(
         await eventually(gone)
         assert pod not in written
     assert not marks.of(pod)
+
+
+async def test_each_version_has_the_network_that_it_was_published_with(cluster: Cluster) -> None:
+    """Whatever its function has now; an alias of two versions leads into two networks, and each pod is in one."""
+    code = "def handler(event, context): return context.function_version"
+    await publish(cluster, "moved", 1, code, network=network("back"))
+    await publish(cluster, "moved", 2, code, network=network("middle"))
+    await cluster.function("moved", code, revision="f" * 16, network=network("front"))
+    await point(cluster, "moved", "live", "1", weights={"2": 0.5})
+    await cluster.pool(3, CLOSED)
+    await cluster.frontend()
+    called = [(await cluster.invoke("moved")).json]
+    while {"1", "2"} - set(called):
+        called.append((await cluster.invoke("moved:live")).json)
+        assert len(called) < 200
+    found = {
+        pod["metadata"]["labels"][labels.FUNCTION_VERSION]: {
+            name.rpartition("/")[2] for name in pod["metadata"]["labels"] if name.startswith(labels.SECURITY_GROUP)
+        }
+        for pod in await cluster.pods()
+    }
+    assert found == {"latest": {"front"}, "1": {"back"}, "2": {"middle"}}
 
 
 async def test_a_pod_with_the_labels_of_a_function_that_it_refused_goes(cluster: Cluster) -> None:

@@ -31,7 +31,7 @@ def test_a_group_without_rules_allows_nothing() -> None:
 
 
 def test_groups_pods_and_blocks_are_peers() -> None:
-    """Of the same namespace, unless namespaces are selected."""
+    """Of the same namespace, unless namespaces are selected: a label in another one makes nobody a member."""
     found = egress(
         ipProtocol="tcp",
         fromPort=5432,
@@ -74,6 +74,24 @@ def test_the_internet_is_no_private_range() -> None:
 def test_no_group_opens_the_metadata_services(cidr: str) -> None:
     """Whatever the subnet has."""
     assert egress(to=[{"cidr": cidr}], internet=True) == []
+
+
+@pytest.mark.parametrize(
+    ("cidr", "kept"),
+    [
+        ("0.0.0.0/0", ["240.0.0.0/4", "198.18.0.0/15", "169.254.0.0/16"]),
+        (
+            "::/0",
+            ["64:ff9b::a00:0/104", "64:ff9b::a9fe:0/112", "64:ff9b::6464:64c8/128", "64:ff9b:1::/48", "fec0::/10"],
+        ),
+        ("64:ff9b::/96", ["64:ff9b::a00:0/104", "64:ff9b::a9fe:0/112", "64:ff9b::f000:0/100"]),
+    ],
+)
+def test_a_wide_block_leads_to_no_private_address_by_another_name(cidr: str, kept: list[str]) -> None:
+    """Nor to metadata: not by NAT64, nor by ranges that clusters number their pods from."""
+    (rule,) = egress(internet=True, to=[{"cidr": cidr}])
+    (peer,) = rule["to"]
+    assert set(kept) <= set(peer["ipBlock"]["except"])
 
 
 def test_private_ranges_are_reached_by_name_only() -> None:

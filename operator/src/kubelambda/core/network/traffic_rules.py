@@ -6,7 +6,7 @@ subnet with internet, and a wide block such as 0.0.0.0/0 never stands for privat
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Any, Final
 
 from kubelambda.api import environment_protocol, labels
@@ -15,12 +15,24 @@ from kubelambda.api.kinds.security_group import GroupRule, Peer, SecurityGroupSp
 type Network = IPv4Network | IPv6Network
 type PolicyRule = dict[str, Any]
 
-PRIVATE: Final[tuple[Network, ...]] = tuple(
+_NAT64: Final = int(IPv6Address("64:ff9b::"))
+
+
+def _with_translated(networks: Iterable[Network]) -> tuple[Network, ...]:
+    """Networks, and those of IPv4 by the addresses that a NAT64 gateway has for them."""
+    found = tuple(networks)
+    translated = (
+        IPv6Network((_NAT64 | int(each.network_address), 96 + each.prefixlen)) for each in found if each.version == 4
+    )
+    return (*found, *translated)
+
+
+PRIVATE: Final[tuple[Network, ...]] = _with_translated(
     ip_network(network)
     for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8",
-                    "fc00::/7", "fe80::/10", "::1/128")
+                    "198.18.0.0/15", "240.0.0.0/4", "fc00::/7", "fe80::/10", "fec0::/10", "64:ff9b:1::/48", "::1/128")
 )  # fmt: skip
-"""Ranges that no NAT gateway leads to."""
+"""Ranges that no NAT gateway leads to; clusters give pods of theirs addresses of 198.18.0.0/15 and 240.0.0.0/4, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +77,12 @@ def _egress_peers(peer: Peer, reach: Reach) -> list[PolicyRule]:
         return [_peer(peer)]
     wanted = ip_network(peer.cidr, strict=False)
     inside = _among(wanted, PRIVATE)
-    if any(wanted.subnet_of(refused) for refused in _same_version(wanted, reach.refused)):
+    refused = _with_translated(reach.refused)
+    if _among(wanted, refused):
         return []
     if not inside and not reach.internet:
         return []
-    holes = _same_version(wanted, reach.refused if inside else (*PRIVATE, *reach.refused))
+    holes = _same_version(wanted, refused if inside else (*PRIVATE, *refused))
     within = sorted({str(hole) for hole in holes if hole.subnet_of(wanted)})
     return [{"ipBlock": {"cidr": str(wanted), **({"except": within} if within else {})}}]
 
