@@ -10,7 +10,7 @@ from kubelambda.agent.process.configuration import Unusable
 from kubelambda.agent.sandbox.initialization import Initialization, Initialized
 from kubelambda.wire.event_loop import EventLoop
 
-WORD_S = 60.0
+WORD_S = 120.0
 """For so long a function waits to be allowed: longer than any frontend goes on with a claim."""
 
 
