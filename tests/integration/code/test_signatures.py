@@ -83,6 +83,10 @@ async def test_code_that_is_not_trusted_is_warned_of(
     await functions.ready("mild")
     assert len(await events()) == 1
 
+    functions.apply("mild", code=as_code(OTHER + b"more"), codeSigningConfigArn="mild")
+    status = await functions.ready("mild")
+    assert condition(status, "CodeSigned")["message"] == "the code: it is not signed"
+
     broken = with_comment(OTHER, signed_content([signer.signed(CODE)]).comment)
     functions.apply("mild", code=as_code(broken), codeSigningConfigArn="mild")
     status = await refused(functions, "mild")

@@ -1,5 +1,6 @@
 """What is signed of an archive: all of it but the comment, as the reader of archives sees it (§1.5.4)."""
 
+import hashlib
 import io
 import zipfile
 
@@ -9,7 +10,13 @@ from hypothesis import strategies as st
 
 from kubelambda.core.code import unpacking
 from kubelambda.core.code.invalid_archive import InvalidArchive
-from kubelambda.core.code.signed_content import COMMENT_MAX_BYTES, SignedContentReader, signed_content, with_comment
+from kubelambda.core.code.signed_content import (
+    COMMENT_MAX_BYTES,
+    SignedContent,
+    SignedContentReader,
+    signed_content,
+    with_comment,
+)
 
 
 def zipped(text: str = "x = 1", comment: bytes = b"", padding: int = 0) -> bytes:
@@ -79,9 +86,23 @@ def test_a_second_end_in_the_comment_is_another_content() -> None:
     assert found.comment != b"signature"
 
 
-@pytest.mark.parametrize("data", [b"", b"no archive", zipped() + b"more", zipped()[:-1]])
+@pytest.mark.parametrize("padding", [0, 200_000])
+def test_an_archive_that_goes_on_behind_its_comment_is_content_that_nobody_signed(padding: int) -> None:
+    """Unpackers take it, so that an unsigned one is an archive like others; one that was signed before is changed."""
+    archive = zipped(padding=padding)
+    longer = archive + b"more"
+    assert unpacking.plan(io.BytesIO(longer)).files[0].path == "index.py"
+    assert signed_content([longer]) == SignedContent(hashlib.sha256(longer).hexdigest(), b"")
+    signed = with_comment(archive, b"signature")
+    found = signed_content([signed + b"more"])
+    assert (found.sha256, found.comment) == (hashlib.sha256(signed + b"more").hexdigest(), b"signature")
+    with pytest.raises(InvalidArchive):
+        with_comment(longer, b"signature")
+
+
+@pytest.mark.parametrize("data", [b"", b"no archive", zipped()[:-1]])
 def test_what_does_not_end_like_an_archive_is_refused(data: bytes) -> None:
-    """Bytes behind the comment would be signed by nobody."""
+    """Nobody can read it."""
     with pytest.raises(InvalidArchive):
         signed_content([data])
 

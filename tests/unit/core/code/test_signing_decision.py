@@ -4,6 +4,7 @@ import io
 import zipfile
 from datetime import UTC, datetime
 
+import pytest
 from tests.signer import ARN, Signer
 
 from kubelambda.api.kinds.deployed_signing import DeployedSigning, UntrustedArchive
@@ -62,10 +63,18 @@ def test_unsigned_code_is_refused_or_told_of() -> None:
     )
 
 
-def test_broken_code_is_refused_by_both() -> None:
+def test_an_archive_with_bytes_behind_its_comment_is_unsigned() -> None:
+    """Environments can unpack it, and Warn does not ask for more."""
+    longer = signed_content([zipped() + b"more"])
+    assert decided({"c": longer}, enforced=False) == decided({"c": UNSIGNED}, enforced=False)
+    assert decided({"c": longer}) == decided({"c": UNSIGNED})
+
+
+@pytest.mark.parametrize("broken", [BROKEN, signed_content([SIGNER.signed(zipped(), signed_at=AT) + b"more"])])
+def test_broken_code_is_refused_by_both(broken: SignedContent) -> None:
     """Nothing but other code can help."""
     for enforced in (True, False):
-        refused = decided({"c": BROKEN}, enforced=enforced)
+        refused = decided({"c": broken}, enforced=enforced)
         assert isinstance(refused, Problem)
         assert (refused.reason, refused.terminal) == (Reason.INVALID_CODE_SIGNATURE, True)
 

@@ -3,6 +3,8 @@
 A zip archive ends with a record that says how long its comment is, and with the comment. Signing an archive changes
 these two alone, so the same bytes are signed before and after; every unpacker ignores the comment. Where the record is,
 `zip_reader` decides, by which operator and agent read the archive: nobody can be shown other content than was signed.
+Unpackers take archives that go on behind their comment, too. Nobody can sign one: its content is all of it, the comment
+with it.
 """
 
 import hashlib
@@ -46,9 +48,9 @@ class SignedContentReader:
 
     def finish(self) -> SignedContent:
         """What all of it was. Raises `InvalidArchive`."""
-        end = _end_of_content(self._tail)
-        self._hash.update(self._tail[:end])
-        return SignedContent(self._hash.hexdigest(), self._tail[end + _LENGTH :])
+        end, comment_end = _ends(self._tail)
+        self._hash.update(self._tail[:end] if comment_end == len(self._tail) else self._tail)
+        return SignedContent(self._hash.hexdigest(), self._tail[end + _LENGTH : comment_end])
 
 
 def signed_content(pieces: Iterable[bytes]) -> SignedContent:
@@ -64,14 +66,14 @@ def with_comment(archive: bytes, comment: bytes) -> bytes:
     if len(comment) > COMMENT_MAX_BYTES:
         raise ValueError(f"a comment has at most {COMMENT_MAX_BYTES} bytes")
     start = max(0, len(archive) - END_SEARCH_BYTES)
-    end = start + _end_of_content(archive[start:])
-    return archive[:end] + len(comment).to_bytes(_LENGTH, "little") + comment
+    end, comment_end = _ends(archive[start:])
+    if start + comment_end != len(archive):
+        raise InvalidArchive(UNREADABLE)
+    return archive[: start + end] + len(comment).to_bytes(_LENGTH, "little") + comment
 
 
-def _end_of_content(tail: bytes) -> int:
-    """Where the length of the comment stands. What follows the comment of an archive is no part of one."""
+def _ends(tail: bytes) -> tuple[int, int]:
+    """Where the length of the comment stands, and where the comment ends."""
     end = end_record(tail) + _BEFORE_LENGTH
     length = int.from_bytes(tail[end : end + _LENGTH], "little")
-    if end + _LENGTH + length != len(tail):
-        raise InvalidArchive(UNREADABLE)
-    return end
+    return end, end + _LENGTH + length
