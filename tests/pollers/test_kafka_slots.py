@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from tests.pollers.streams import FUNCTION, KeptRecords
+from tests.pollers.streams import KeptRecords
+from tests.pollers.topics import kafka_view
 
 from kubelambda.core.mapping.kafka_record import KafkaEnvelope
 from kubelambda.core.mapping.stream_rules import StreamRecord
 from kubelambda.pollers.function_invoker import FunctionInvoker, InvokeOutcome, InvokeResult
 from kubelambda.pollers.kafka_delivery import KafkaDelivery
-from kubelambda.pollers.mapping_view import mapping_view
 from kubelambda.pollers.poller_metrics import PollerMetrics
 
 
@@ -44,18 +44,7 @@ class Kept:
 
 async def test_a_batch_that_waits_for_a_slot_is_not_begun_once_its_partition_goes() -> None:
     """The group waits for us meanwhile: what is at the function gets its answer, and nothing else begins."""
-    spec = {
-        "functionName": "hello",
-        "selfManagedEventSource": {"endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["kafka:9092"]}},
-        "topics": ["orders"],
-        "startingPosition": "TRIM_HORIZON",
-    }
-    metadata = {"uid": "u", "namespace": "shop", "name": "orders", "generation": 1}
-    status = {"observedGeneration": 1, "state": "Enabled", "functionArn": FUNCTION}
-    view = mapping_view(
-        {"metadata": {**metadata, "creationTimestamp": "2026-01-02T03:04:05Z"}, "spec": spec, "status": status}
-    )
-    assert view is not None
+    view = kafka_view("orders", "kafka:9092")
     function, slots, kept = SlowFunction(), asyncio.Semaphore(1), [Kept() for _ in range(4)]
     deliveries = [
         KafkaDelivery(

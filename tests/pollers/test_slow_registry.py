@@ -8,13 +8,13 @@ from typing import Any, cast
 import aiohttp
 import pytest
 from aiohttp import web
-from tests.pollers.streams import FUNCTION, KeptRecords
+from tests.pollers.streams import KeptRecords
+from tests.pollers.topics import kafka_view
 
 from kubelambda.core.mapping.kafka_record import KafkaEnvelope
 from kubelambda.core.mapping.record_filter import RecordFilter, SourceFormat
 from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.kafka_delivery import KafkaDelivery
-from kubelambda.pollers.mapping_view import mapping_view
 from kubelambda.pollers.partition_worker import PartitionWorker
 from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.record_decoder import DecodedRecord, RecordDecoder
@@ -65,18 +65,7 @@ class SlowDecoder(RecordDecoder):
 
 async def test_a_partition_that_goes_reads_no_further_records() -> None:
     """One answer of a registry is waited for, not that for each record; nothing is done of what nobody got."""
-    spec = {
-        "functionName": "hello",
-        "selfManagedEventSource": {"endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["kafka:9092"]}},
-        "topics": ["orders"],
-        "startingPosition": "TRIM_HORIZON",
-    }
-    metadata = {"uid": "u", "namespace": "shop", "name": "orders", "generation": 1}
-    status = {"observedGeneration": 1, "state": "Enabled", "functionArn": FUNCTION}
-    view = mapping_view(
-        {"metadata": {**metadata, "creationTimestamp": "2026-01-02T03:04:05Z"}, "spec": spec, "status": status}
-    )
-    assert view is not None
+    view = kafka_view("orders", "kafka:9092")
     topic, decoder, metrics, envelope = FullTopic(), SlowDecoder(), PollerMetrics(), KafkaEnvelope(b"[")
     delivery = KafkaDelivery(
         view,

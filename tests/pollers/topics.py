@@ -72,6 +72,23 @@ class PollerOfTests:
         await asyncio.gather(self.running, return_exceptions=True)
 
 
+def kafka_view(topic: str, server: str, created: str = CREATED, **changed: Any) -> MappingView:
+    """A mapping of a topic as a poller sees it; `changed` are members of its spec, None for none."""
+    spec = {
+        "functionName": "hello",
+        "selfManagedEventSource": {"endpoints": {"KAFKA_BOOTSTRAP_SERVERS": [server]}},
+        "topics": [topic],
+        "startingPosition": "TRIM_HORIZON",
+        **changed,
+    }
+    spec = {name: value for name, value in spec.items() if value is not None}
+    metadata = {"uid": topic, "namespace": "shop", "name": "orders", "generation": 1, "creationTimestamp": created}
+    status = {"observedGeneration": 1, "state": "Enabled", "functionArn": FUNCTION}
+    found = mapping_view({"metadata": metadata, "spec": spec, "status": status})
+    assert found is not None
+    return found
+
+
 class TopicOfTests:
     """A topic, the pollers of its mapping, and the function."""
 
@@ -85,20 +102,8 @@ class TopicOfTests:
 
     def view(self, listener: str = "PLAIN", created: str = CREATED, **changed: Any) -> MappingView:
         """The mapping as a poller sees it; `changed` are members of its spec."""
-        spec = {
-            "functionName": "hello",
-            "selfManagedEventSource": {"endpoints": {"KAFKA_BOOTSTRAP_SERVERS": [self.broker.server(listener)]}},
-            "topics": [self.name],
-            "startingPosition": "TRIM_HORIZON",
-            "maximumBatchingWindowInSeconds": 0,
-            **changed,
-        }
-        spec = {name: value for name, value in spec.items() if value is not None}
-        metadata = {"uid": self.name, "namespace": "shop", "name": "orders", "generation": 1}
-        status = {"observedGeneration": 1, "state": "Enabled", "functionArn": FUNCTION}
-        found = mapping_view({"metadata": {**metadata, "creationTimestamp": created}, "spec": spec, "status": status})
-        assert found is not None
-        return found
+        changed = {"maximumBatchingWindowInSeconds": 0, **changed}
+        return kafka_view(self.name, self.broker.server(listener), created, **changed)
 
     def poll(
         self,

@@ -73,7 +73,7 @@ class OciRegistries:
 
 async def _manifest(registry: RegistrySession, source: OciSource, reference: ImageReference) -> tuple[str, str]:
     """Digest of the manifest, and of its only layer."""
-    async with registry.get(f"manifests/{reference.wanted}", _ACCEPT) as answer:
+    async with registry.ask(f"manifests/{reference.wanted}", _ACCEPT) as answer:
         _check(source, answer.status)
         body = await limited_body(answer)
     digest = hashlib.sha256(body).hexdigest()
@@ -97,7 +97,7 @@ def _only_layer(source: OciSource, manifest: Mapping[str, Any]) -> str:
 
 async def _blob(registry: RegistrySession, source: OciSource, digest: str, file: IO[bytes]) -> None:
     hasher = hashlib.sha256()
-    async with registry.get(f"blobs/sha256:{digest}") as answer:
+    async with registry.ask(f"blobs/sha256:{digest}") as answer:
         _check(source, answer.status)
         async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
             if file.tell() + len(chunk) >= limits.UNZIPPED_MAX_BYTES:

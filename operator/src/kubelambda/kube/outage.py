@@ -1,10 +1,10 @@
 """Calls that have to be made whatever happens to the API server: again and again, more and more rarely."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 
 from kubelambda.kube.errors import Forbidden, Overloaded, Unreachable
+from kubelambda.kube.jitter import spread
 
 _PAUSE_S = 0.25
 PAUSE_MAX_S = 5.0
@@ -27,5 +27,5 @@ async def through_outage[T](call: Callable[[], Awaitable[T]], *, refusals: int =
             if refusals <= 0:
                 raise
             refusals -= 1
-        await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, keeps no secret
+        await asyncio.sleep(spread(pause))
         pause = min(PAUSE_MAX_S, pause * 2)

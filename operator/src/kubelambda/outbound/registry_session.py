@@ -54,7 +54,7 @@ class RegistrySession:
         self._authorization: dict[str, str] = {}
 
     @asynccontextmanager
-    async def get(
+    async def ask(
         self, path: str, accept: Mapping[str, str] | None = None, *, method: str = "GET"
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer for a path of the repository, after whatever the registry asks to be shown first."""

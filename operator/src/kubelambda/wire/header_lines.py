@@ -1,8 +1,9 @@
-"""Header lines that stay one line each, whatever is in their values."""
+"""Header lines: made so that each stays one line, whatever is in its value, and read again."""
 
 import re
 from collections.abc import Mapping
 
+_LINES = re.compile(rb"([^:\r\n]+): ([^\r\n]*)\r\n")
 _BREAKS = re.compile(rb"[\r\n\0]+")
 
 
@@ -16,6 +17,16 @@ def clean(value: bytes) -> bytes:
 def header_line(name: bytes, value: bytes) -> bytes:
     """One whole line, ended by CRLF."""
     return b"%b: %b\r\n" % (name, clean(value))
+
+
+def fields(lines: bytes) -> list[tuple[bytes, bytes]]:
+    """Names and values of whole lines, as `header_line` makes them."""
+    return _LINES.findall(lines)
+
+
+def fields_of(lines: bytes) -> dict[bytes, bytes]:
+    """Header lines, or trailers, by names in small letters."""
+    return {name.lower(): value for name, value in fields(lines)}
 
 
 def request_head(method: str, target: str, host: str, headers: Mapping[str, object], length: int | None) -> bytes:

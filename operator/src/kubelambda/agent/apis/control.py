@@ -134,7 +134,7 @@ class Control:
             try:
                 layers = environment_protocol.parse_layers(request.body)
             except UnusableMessage as error:
-                _reply(request, 400, {"message": str(error)})
+                _refuse(request, error)
                 return
             self._sandbox.layers.hold(layers, lambda error: _held(request, error))
 
@@ -159,17 +159,21 @@ class Control:
 
 def _specialized(request: Request, outcome: dict[str, Any] | Exception) -> None:
     if isinstance(outcome, Exception):
-        _reply(request, 502 if isinstance(outcome, NotFetched) else 400, {"message": str(outcome)})
+        _refuse(request, outcome)
     else:
         _reply(request, 200, outcome)
 
 
 def _held(request: Request, error: Exception | None) -> None:
-    if error is None:
-        _reply(request, 200, {"status": "held"})
+    if error is not None:
+        _refuse(request, error)
     else:
-        status = 409 if isinstance(error, Occupied) else 502 if isinstance(error, NotFetched) else 400
-        _reply(request, status, {"message": str(error)})
+        _reply(request, 200, {"status": "held"})
+
+
+def _refuse(request: Request, error: Exception) -> None:
+    status = 409 if isinstance(error, Occupied) else 502 if isinstance(error, NotFetched) else 400
+    _reply(request, status, {"message": str(error)})
 
 
 def _reply(request: Request, status: int, body: dict[str, Any]) -> None:

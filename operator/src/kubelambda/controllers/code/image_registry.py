@@ -62,7 +62,7 @@ async def look_again(settings: Settings, uri: str, reference: ImageReference) ->
     One question without an answer's body: registries count documents that are read as pulls, and allow a few of them.
     """
     async with _registry(settings, reference) as registry:
-        async with registry.get(f"manifests/{reference.wanted}", _ACCEPT, method="HEAD") as answer:
+        async with registry.ask(f"manifests/{reference.wanted}", _ACCEPT, method="HEAD") as answer:
             status = answer.status
         if status not in _NO_SUCH_QUESTION:
             _check(status, uri, reference)
@@ -89,7 +89,7 @@ async def _image(registry: RegistrySession, uri: str, reference: ImageReference)
     """Index, manifest and configuration, each checked by its digest."""
 
     async def get(path: str, digest: str) -> bytes:
-        async with registry.get(path, _ACCEPT) as answer:
+        async with registry.ask(path, _ACCEPT) as answer:
             status, body = answer.status, await limited_body(answer)
         _check(status, uri, reference)
         if digest and hashlib.sha256(body).hexdigest() != digest:

@@ -1,7 +1,6 @@
 """The container image of a function: looked up once for each name that its spec gives, and pinned by its digest."""
 
 import logging
-import random
 from functools import partial
 
 from pydantic import ValidationError
@@ -19,6 +18,7 @@ from kubelambda.core.code.image_manifest import UnusableImage
 from kubelambda.core.code.image_reference import parse_image
 from kubelambda.core.function.observation import Problem
 from kubelambda.kube.errors import NotFound
+from kubelambda.kube.jitter import spread
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS
 
@@ -84,7 +84,7 @@ async def reconcile(state: CodeState, context: Context, key: Key) -> Outcome:
     if isinstance(outcome, Problem):
         log.info("function %s/%s: %s", key.namespace, key.name, outcome.message)
         return None if outcome.terminal else BackOff()
-    return context.settings.images.recheck_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+    return spread(context.settings.images.recheck_seconds)
 
 
 def _pinned(body: Object, uri: str) -> DeployedImage | None:

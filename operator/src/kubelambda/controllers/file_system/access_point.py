@@ -1,6 +1,5 @@
 """Reconciles an AccessPoint: says whether environments can mount its claim, and keeps both while they do."""
 
-import random
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
@@ -21,6 +20,7 @@ from kubelambda.controllers.machinery.object_status import apply_status, read_st
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.core.file_system.mounts import MOUNTED, AccessPointFacts, FoundClaim, decide_access_point
 from kubelambda.core.function.observation import Problem, invalid_spec
+from kubelambda.kube.jitter import spread
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import ACCESS_POINTS
 
@@ -68,7 +68,7 @@ async def reconcile(context: Context, key: Key) -> Outcome:
 def _next_look(found: FoundClaim | Problem) -> Outcome:
     if isinstance(found, Problem):
         return None if found.terminal else BackOff(LOOK_AGAIN_MAX_S)
-    return CHECK_S * random.uniform(0.8, 1.2) if found.bound else BackOff(LOOK_AGAIN_MAX_S)  # noqa: S311 - jitter
+    return spread(CHECK_S) if found.bound else BackOff(LOOK_AGAIN_MAX_S)
 
 
 def _own_part(status: AccessPointStatus) -> AccessPointStatus:

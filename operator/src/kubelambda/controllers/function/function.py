@@ -1,7 +1,6 @@
 """Reconciles a Function: code verified and published, references checked, reservation granted, status reported."""
 
 import logging
-import random
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -55,6 +54,7 @@ from kubelambda.core.function.function_status import decide
 from kubelambda.core.function.object_name import function_name_of
 from kubelambda.core.function.observation import Observation, Problem, invalid_spec
 from kubelambda.core.function.problems import findings, first_fault
+from kubelambda.kube.jitter import spread
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS
 
@@ -111,7 +111,7 @@ def _next_look(observed: Observation) -> Outcome:
         case Reason.CODE_UNAVAILABLE if _follows_config_map(observed):
             return BackOff(LOOK_AGAIN_MAX_S)
         case None | Reason.INVALID_CODE | Reason.REFUSED if _follows_config_map(observed):
-            return CONFIG_MAP_CHECK_S * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+            return spread(CONFIG_MAP_CHECK_S)
     return None
 
 

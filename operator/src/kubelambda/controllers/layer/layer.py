@@ -1,7 +1,6 @@
 """Reconciles a Layer: its content is verified and stored, and every change of it is published as a LayerVersion."""
 
 import logging
-import random
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
@@ -29,6 +28,7 @@ from kubelambda.core.code.layer_reference import layer_name_of, layer_version_na
 from kubelambda.core.code.layer_versions import LayerVersionFacts
 from kubelambda.core.function.observation import Problem, invalid_spec
 from kubelambda.kube.errors import Forbidden
+from kubelambda.kube.jitter import spread
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import LAYER_VERSIONS, LAYERS
 from kubelambda.store.code.code_store import CodeStoreUnavailable
@@ -170,7 +170,7 @@ def _next_look(observed: LayerObservation) -> Outcome:
         if observed.content.reason is Reason.CODE_UNAVAILABLE and _follows_config_map(observed):
             return BackOff(LOOK_AGAIN_MAX_S)
     if _follows_config_map(observed):
-        return CONFIG_MAP_CHECK_S * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        return spread(CONFIG_MAP_CHECK_S)
     return None
 
 

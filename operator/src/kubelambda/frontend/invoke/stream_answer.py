@@ -2,16 +2,15 @@
 
 import base64
 import binascii
-import re
 from typing import Final
 
 from kubelambda.api import environment_protocol
 from kubelambda.core.invoke import event_stream
 from kubelambda.wire.flow import Flow
+from kubelambda.wire.header_lines import fields_of
 from kubelambda.wire.passing_answer import PassingAnswer
 from kubelambda.wire.request import Answering, Request
 
-_LINES: Final = re.compile(rb"([^:\r\n]+): ([^\r\n]*)\r\n")
 _ERROR: Final = environment_protocol.FUNCTION_ERROR.lower().encode()
 _ERROR_BODY: Final = environment_protocol.ERROR_BODY.lower().encode()
 _LOG: Final = environment_protocol.LOG_RESULT.lower().encode()
@@ -84,11 +83,6 @@ class StreamAnswer(PassingAnswer):
             super().respond(request, 200, complete, _head(fields_of(self._headers)))
         else:
             super().abort(request)
-
-
-def fields_of(lines: bytes) -> dict[bytes, bytes]:
-    """Header lines, or trailers, by names in small letters."""
-    return {name.lower(): value for name, value in _LINES.findall(lines)}
 
 
 def error_body(trailers: dict[bytes, bytes]) -> bytes:

@@ -6,13 +6,12 @@ from typing import Final
 from kubelambda.core.invoke.url_cors import CorsRules, with_cors
 from kubelambda.core.invoke.url_response import INTERNAL_ERROR, NoResponse, UrlResponse, url_response
 from kubelambda.wire.flow import Flow
-from kubelambda.wire.header_lines import header_line
+from kubelambda.wire.header_lines import fields, header_line
 from kubelambda.wire.passing_answer import PassingAnswer
 from kubelambda.wire.request import Answering, Request
 
 _FUNCTION_ERROR: Final = re.compile(rb"^x-amz-function-error:", re.IGNORECASE | re.MULTILINE)
 _NOT_MOUNTED: Final = re.compile(rb"^x-amzn-errortype: EFS", re.IGNORECASE | re.MULTILINE)
-_LINES: Final = re.compile(rb"([^:\r\n]+): ([^\r\n]*)\r\n")
 _OF_THE_BODY: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -83,7 +82,7 @@ def _response(status: int, body: bytes, headers: bytes) -> UrlResponse:
     if status != 200 and _NOT_MOUNTED.search(headers):
         return INTERNAL_ERROR
     if status != 200:
-        lines = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in _LINES.findall(headers))
+        lines = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields(headers))
         kept = tuple(line for line in lines if not line[0].lower().startswith("x-amzn-requestid"))
         return UrlResponse(status, kept, body)
     if _FUNCTION_ERROR.search(headers):

@@ -4,9 +4,9 @@ from kubelambda.core.invoke import http_prelude
 from kubelambda.core.invoke.http_prelude import HttpPrelude
 from kubelambda.core.invoke.url_cors import CorsRules, with_cors
 from kubelambda.core.invoke.url_response import BODILESS, INTERNAL_ERROR, NoResponse, UrlResponse
-from kubelambda.frontend.invoke.stream_answer import fields_of
 from kubelambda.frontend.invoke.url_answer import UrlAnswer, answer_lines
 from kubelambda.wire.flow import Flow
+from kubelambda.wire.header_lines import fields_of
 from kubelambda.wire.passing_answer import PassingAnswer
 from kubelambda.wire.request import Answering, Request
 

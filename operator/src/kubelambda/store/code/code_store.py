@@ -1,7 +1,8 @@
 """Client of the code store: archives by digest, published once."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import IO, Self
 
 import aiohttp
@@ -16,6 +17,15 @@ _CHUNK_BYTES = 1 << 18
 
 class CodeStoreUnavailable(Exception):
     """The store did not answer, or not as it should; the message says how."""
+
+
+@contextmanager
+def _transport_errors() -> Iterator[None]:
+    """Raises `CodeStoreUnavailable` for whatever is wrong with the way to the store."""
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise CodeStoreUnavailable(f"the code store does not answer: {error or type(error).__name__}") from error
 
 
 class CodeStore:
@@ -41,6 +51,12 @@ class CodeStore:
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
+
+    @property
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("the client is used outside of its context")
+        return self._session
 
     def address(self, sha256: str) -> str:
         """Address of an archive that is good for a quarter of an hour and needs no further credentials."""
@@ -70,25 +86,17 @@ class CodeStore:
 
     async def pieces(self, sha256: str) -> AsyncIterator[bytes]:
         """The archive, piece by piece. Raises `CodeStoreUnavailable`."""
-        if self._session is None:
-            raise RuntimeError("the client is used outside of its context")
-        try:
-            async with self._session.get(self.address(sha256), timeout=_TRANSFER) as response:
+        with _transport_errors():
+            async with self._opened.get(self.address(sha256), timeout=_TRANSFER) as response:
                 if response.status != 200:
                     raise CodeStoreUnavailable(f"the code store has no archive {sha256} ({response.status})")
                 async for piece in response.content.iter_chunked(_CHUNK_BYTES):
                     yield piece
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise CodeStoreUnavailable(f"the code store does not answer: {error or type(error).__name__}") from error
 
     async def fetch(self, sha256: str, signed: str) -> tuple[int, AsyncIterator[bytes]]:
         """Status and body of an archive's signed address, piece by piece. Raises `CodeStoreUnavailable`."""
-        if self._session is None:
-            raise RuntimeError("the client is used outside of its context")
-        try:
-            response = await self._session.get(f"{self._url}/blobs/{sha256}?{signed}", timeout=_TRANSFER)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise CodeStoreUnavailable(f"the code store does not answer: {error or type(error).__name__}") from error
+        with _transport_errors():
+            response = await self._opened.get(f"{self._url}/blobs/{sha256}?{signed}", timeout=_TRANSFER)
 
         async def chunks() -> AsyncIterator[bytes]:
             async with response:
@@ -124,11 +132,7 @@ class CodeStore:
         *,
         timeout: aiohttp.ClientTimeout = _QUICK,  # noqa: ASYNC109 - this is aiohttp's own
     ) -> tuple[int, dict[str, str], bytes]:
-        if self._session is None:
-            raise RuntimeError("the client is used outside of its context")
         headers = {"Authorization": f"Bearer {self._token}"}
-        try:
-            async with self._session.request(method, url, data=data, headers=headers, timeout=timeout) as response:
+        with _transport_errors():
+            async with self._opened.request(method, url, data=data, headers=headers, timeout=timeout) as response:
                 return response.status, dict(response.headers), await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise CodeStoreUnavailable(f"the code store does not answer: {error or type(error).__name__}") from error
