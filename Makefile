@@ -173,9 +173,12 @@ bench-scale: setup test-binaries ## Measure ten thousand Functions against a rea
 	$(PYTHON) -m bench.scale
 
 ##@ Cluster
+# Helm has the lock until it ends: what is not finished once we have it was killed.
 .PHONY: install
 install: cluster-up images ## Install or upgrade the chart on the cluster
-	@build=$(BUILD) && KUBECONFIG=$$($(MAKE) -s kubeconfig) $(HELM) upgrade --install $(RELEASE) charts/kubelambda --namespace $(NAMESPACE) \
+	@build=$(BUILD) && export KUBECONFIG=$$($(MAKE) -s kubeconfig) && exec 9> $(CACHE)/install.lock && flock 9 && \
+	  python3 e2e/cluster settle --helm $(HELM) --namespace $(NAMESPACE) --release $(RELEASE) && \
+	  $(HELM) upgrade --install $(RELEASE) charts/kubelambda --namespace $(NAMESPACE) \
 	  --create-namespace --wait --timeout 5m --values e2e/values.yaml --set-string podAnnotations.build=$$build \
 	  --set-string environments.podAnnotations.build=$$build $(HELM_ARGS)
 

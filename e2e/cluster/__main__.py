@@ -2,9 +2,11 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 import binaries
 import debian
+import helm_release
 import image_builds
 import image_engines
 import kind_cluster
@@ -41,6 +43,10 @@ def main() -> int:
     endpoint = commands.add_parser("endpoint", help="print the URL of a Service as reachable from this machine")
     endpoint.add_argument("--namespace", required=True)
     endpoint.add_argument("--service", required=True)
+    settled = commands.add_parser("settle", help="undo an installation of the chart that was killed")
+    settled.add_argument("--helm", required=True, type=Path)
+    settled.add_argument("--namespace", required=True)
+    settled.add_argument("--release", required=True)
     commands.add_parser("restart", help="restart one component, such as apiserver").add_argument("component")
     arguments = parser.parse_args()
     try:
@@ -59,16 +65,22 @@ def _build(*, etcd: bool) -> None:
         debian.install({"etcd-server": debian.NODE_PACKAGES["etcd-server"], **servers})
 
 
-def _install(arguments: argparse.Namespace) -> None:
-    if arguments.command == "brokers":
-        debian.install(debian.BROKER_PACKAGES)
-    else:
-        _build(etcd=arguments.etcd)
+def _beside_clusters(arguments: argparse.Namespace) -> bool:
+    """Runs a command that is the same whatever the cluster is; False for the others."""
+    match arguments.command:
+        case "brokers":
+            debian.install(debian.BROKER_PACKAGES)
+        case "binaries":
+            _build(etcd=arguments.etcd)
+        case "settle":
+            helm_release.settle(arguments.helm, arguments.release, arguments.namespace)
+        case _:
+            return False
+    return True
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.command in ("binaries", "brokers"):
-        _install(arguments)
+    if _beside_clusters(arguments):
         return 0
     # A node of our own that is already there stays the cluster, even if Docker was started since.
     kind = not STATE.exists() and kind_cluster.available()
