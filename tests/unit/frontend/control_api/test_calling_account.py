@@ -6,16 +6,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from tests.unit.frontend.empty_caches import empty_caches, nothing, nowhere
 
 from kubelambda.api.settings import Settings
 from kubelambda.callers.access_key_directory import AccessKeysView
 from kubelambda.core.account.access_key import AccessKey
 from kubelambda.frontend.account.forwarder import NAMESPACE
-from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.control_api.calling_account import CallingAccounts
 from kubelambda.frontend.invoke.request_accounts import RequestAccounts
-from kubelambda.kube.api_server import Server
-from kubelambda.kube.kube_client import KubeClient
 from kubelambda.wire.request import Request
 from kubelambda.wire.server import Connection
 
@@ -29,15 +27,6 @@ QUERY = (
 )
 
 
-async def anonymous() -> dict[str, str]:
-    """No credentials."""
-    return {}
-
-
-def nothing(*_: object) -> None:
-    """Takes whatever it is told."""
-
-
 def token(payload: Any) -> bytes:
     """A token as Kubernetes makes them, which nobody signed."""
     return b"Bearer e30." + base64.urlsafe_b64encode(json.dumps(payload).encode()).rstrip(b"=") + b".sig"
@@ -46,19 +35,8 @@ def token(payload: Any) -> bytes:
 @pytest.fixture
 async def calling() -> AsyncIterator[CallingAccounts]:
     """A frontend that knows AKIDONE of the accounts `team` and `zoo`."""
-    client = KubeClient(Server("http://127.0.0.1:9", None, anonymous))
-    caches = Caches(
-        client,
-        system_namespace="system",
-        service="frontend",
-        control_api_service="control-api",
-        on_function=nothing,
-        on_pod=nothing,
-        on_namespace=nothing,
-        on_published=nothing,
-        on_members=nothing,
-        on_endpoints=nothing,
-    )
+    client = nowhere()
+    caches = empty_caches(client)
     for namespace in ("zoo", "team"):
         view = AccessKeysView({"AKIDONE": AccessKey("AKIDONE", "secret", namespace, "AKIDONE")}, {})
         caches.access_keys._changed((namespace, "keys"), None, view)

@@ -4,15 +4,13 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.unit.frontend.empty_caches import empty_caches, nothing, nowhere
 
 from kubelambda.api.settings import Settings
 from kubelambda.callers.audit_log import AuditLog, standard_output
-from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.invoke.caller_gate import CallerGate
 from kubelambda.frontend.invoke.request_accounts import RequestAccounts
 from kubelambda.frontend.invoke.url_door import UrlDoor
-from kubelambda.kube.api_server import Server
-from kubelambda.kube.kube_client import KubeClient
 from kubelambda.wire.connections import Connections
 from kubelambda.wire.protocol import ServerProtocol
 from kubelambda.wire.request import Request
@@ -20,31 +18,11 @@ from kubelambda.wire.request import Request
 END = b".lambda-url.us-east-1.lambda.internal"
 
 
-async def anonymous() -> dict[str, str]:
-    """No credentials."""
-    return {}
-
-
-def nothing(*_: object) -> None:
-    """Takes whatever it is told."""
-
-
 @contextlib.asynccontextmanager
 async def url_door() -> AsyncIterator[UrlDoor]:
     """The door of a frontend that knows nothing yet."""
-    client, settings = KubeClient(Server("http://127.0.0.1:9", None, anonymous)), Settings()
-    caches = Caches(
-        client,
-        system_namespace="system",
-        service="frontend",
-        control_api_service="control-api",
-        on_function=nothing,
-        on_pod=nothing,
-        on_namespace=nothing,
-        on_published=nothing,
-        on_members=nothing,
-        on_endpoints=nothing,
-    )
+    client, settings = nowhere(), Settings()
+    caches = empty_caches(client)
     audit = AuditLog(standard_output, nothing)
     gate = CallerGate(client, caches, settings, audit, RequestAccounts(caches, settings)).of_urls
     yield UrlDoor(caches, settings, gate=gate, audit=audit, invoke=nothing, synced=lambda: True)

@@ -1,6 +1,7 @@
 """Where the code of a Function comes from (DESIGN §3)."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
@@ -52,39 +53,34 @@ class StoredCode(Model):
     """Proves that it was uploaded for this namespace: who only knows a digest does not have the code."""
 
 
-SOURCES = ("inline", "zipFile", "configMapRef", "url", "stored", "s3Bucket", "oci", "imageUri")
-
-
-class Code(Model):
-    """Where the function's code comes from: exactly one source."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                "[" + ", ".join(f"has(self.{source})" for source in SOURCES) + "].filter(given, given).size() == 1",
-                f"code needs exactly one of {', '.join(SOURCES)}",
-            ),
-            rule("!has(self.url) || has(self.sha256)", "code.url and code.sha256 belong together: give both"),
-            rule(
-                "!has(self.sha256) || has(self.url) || has(self.s3Bucket) || has(self.oci)",
-                "code.sha256 is for an archive that is fetched: it needs code.url, code.s3Bucket or code.oci",
-            ),
-            rule(
-                "has(self.s3Bucket) == has(self.s3Key)",
-                "code.s3Bucket and code.s3Key belong together: give both or neither",
-            ),
-            rule("!has(self.s3ObjectVersion) || has(self.s3Bucket)", "code.s3ObjectVersion needs code.s3Bucket"),
-        )
+def archive_rules(member: str, sources: Sequence[str]) -> dict[str, Any]:
+    """What the API server checks of a `member` whose archive comes from one of `sources`."""
+    return rules(
+        rule(
+            "[" + ", ".join(f"has(self.{source})" for source in sources) + "].filter(given, given).size() == 1",
+            f"{member} needs exactly one of {', '.join(sources)}",
+        ),
+        rule("!has(self.url) || has(self.sha256)", f"{member}.url and {member}.sha256 belong together: give both"),
+        rule(
+            "!has(self.sha256) || has(self.url) || has(self.s3Bucket) || has(self.oci)",
+            f"{member}.sha256 is for an archive that is fetched: "
+            f"it needs {member}.url, {member}.s3Bucket or {member}.oci",
+        ),
+        rule(
+            "has(self.s3Bucket) == has(self.s3Key)",
+            f"{member}.s3Bucket and {member}.s3Key belong together: give both or neither",
+        ),
+        rule("!has(self.s3ObjectVersion) || has(self.s3Bucket)", f"{member}.s3ObjectVersion needs {member}.s3Bucket"),
     )
 
-    inline: Annotated[str, Field(min_length=1, max_length=262_144)] | None = None
-    """Source text, saved under the runtime's file name (index.py, bootstrap), like ZipFile in CloudFormation."""
+
+class ArchiveSource(Model):
+    """Where an archive of functions and of layers may come from."""
+
     zip_file: Annotated[str, Field(min_length=1, max_length=1_048_576)] | None = None
     """Base64 of a zip archive. Larger archives do not fit into a Kubernetes object: use url."""
-    config_map_ref: ConfigMapCode | None = None
-    """A key of a ConfigMap; a change of it is deployed within about a minute."""
     url: Annotated[str, Field(pattern="^https?://.+", max_length=2048)] | None = None
-    """HTTP(S) address of a zip archive, fetched once by the operator; to deploy another one, change sha256."""
+    """HTTP(S) address of a zip archive, fetched once by the operator; for another one, change sha256."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     """Hex SHA-256 that the archive at url must have, or that in a bucket, or what is stored of an artifact."""
     stored: StoredCode | None = None
@@ -97,5 +93,19 @@ class Code(Model):
     """Version of the archive in a bucket that keeps them."""
     oci: OciCode | None = None
     """An OCI artifact."""
+
+
+SOURCES = ("inline", "zipFile", "configMapRef", "url", "stored", "s3Bucket", "oci", "imageUri")
+
+
+class Code(ArchiveSource):
+    """Where the function's code comes from: exactly one source."""
+
+    model_config = ConfigDict(json_schema_extra=archive_rules("code", SOURCES))
+
+    inline: Annotated[str, Field(min_length=1, max_length=262_144)] | None = None
+    """Source text, saved under the runtime's file name (index.py, bootstrap), like ZipFile in CloudFormation."""
+    config_map_ref: ConfigMapCode | None = None
+    """A key of a ConfigMap; a change of it is deployed within about a minute."""
     image_uri: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
     """Container image, with packageType Image. What a tag names is looked up when this changes, and kept."""

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from kubelambda.api import limits
 from kubelambda.api.conditions import Condition
-from kubelambda.api.kinds.function_code import Bucket, ConfigMapCode, ObjectKey, ObjectVersion, OciCode, StoredCode
+from kubelambda.api.kinds.function_code import ArchiveSource, ConfigMapCode, archive_rules
 from kubelambda.api.model import Model
 from kubelambda.api.validations import rule, rules
 
@@ -19,47 +19,13 @@ Conditions = Annotated[
 ]
 
 
-class LayerContent(Model):
+class LayerContent(ArchiveSource):
     """Where the archive comes from: exactly one source."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                "[" + ", ".join(f"has(self.{source})" for source in CONTENT_SOURCES) + "]"
-                ".filter(given, given).size() == 1",
-                f"content needs exactly one of {', '.join(CONTENT_SOURCES)}",
-            ),
-            rule("!has(self.url) || has(self.sha256)", "content.url and content.sha256 belong together: give both"),
-            rule(
-                "!has(self.sha256) || has(self.url) || has(self.s3Bucket) || has(self.oci)",
-                "content.sha256 is for what is fetched: it needs content.url, content.s3Bucket or content.oci",
-            ),
-            rule(
-                "has(self.s3Bucket) == has(self.s3Key)",
-                "content.s3Bucket and content.s3Key belong together: give both or neither",
-            ),
-            rule("!has(self.s3ObjectVersion) || has(self.s3Bucket)", "content.s3ObjectVersion needs content.s3Bucket"),
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=archive_rules("content", CONTENT_SOURCES))
 
-    zip_file: Annotated[str, Field(min_length=1, max_length=1_048_576)] | None = None
-    """Base64 of a zip archive. Larger archives do not fit into a Kubernetes object: use url."""
     config_map_ref: ConfigMapCode | None = None
     """A key of a ConfigMap with a zip archive under `binaryData`; a change of it is published within about a minute."""
-    url: Annotated[str, Field(pattern="^https?://.+", max_length=2048)] | None = None
-    """HTTP(S) address of a zip archive, fetched once by the operator; to publish another one, change sha256."""
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    """Hex SHA-256 that the archive at url must have, or that in a bucket, or what is stored of an artifact."""
-    stored: StoredCode | None = None
-    """An archive that came by the control API, as it writes it."""
-    s3_bucket: Bucket | None = None
-    """Bucket of a zip archive. Fetched once, with the keys in Secret kubelambda-s3 or those of the installation."""
-    s3_key: ObjectKey | None = None
-    """Key of the archive. What is there is fetched when this, s3ObjectVersion or sha256 changes."""
-    s3_object_version: ObjectVersion | None = None
-    """Version of the archive in a bucket that keeps them."""
-    oci: OciCode | None = None
-    """An OCI artifact."""
 
 
 class LayerPermission(Model):
