@@ -37,7 +37,7 @@ async def _run(store: CodeStoreServer, port: int) -> None:
     await stop.wait()
     server.close()
     deadline = time.monotonic() + DRAIN_S
-    while time.monotonic() < deadline and any(each.busy or each.sending for each in connections):  # noqa: ASYNC110
+    while time.monotonic() < deadline and [each for each in connections if each.finish()]:  # noqa: ASYNC110
         await asyncio.sleep(_LOOK_S)
     for connection in connections:
         connection.close()
