@@ -1,7 +1,9 @@
 """One control plane for the session, an installation that modules share, a namespace for each test."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 import pytest
 from tests.integration.control_plane import ADMIN_TOKEN, ControlPlane
@@ -10,6 +12,7 @@ from tests.integration.preparation import start
 from tests.integration.processes import Installation
 from tests.integration.stage import Stage, asks_for_what_runs
 
+from kubelambda.kube.errors import NotFound
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import (
     ALIASES,
@@ -22,6 +25,7 @@ from kubelambda.kube.resources import (
     LAYERS,
     NAMESPACES,
     SIGNING_PROFILES,
+    Resource,
 )
 
 _WAITING = ("test_operator.py", "test_utilization_readers.py")
@@ -89,7 +93,13 @@ async def _emptied(client: KubeClient, name: str) -> None:
         SIGNING_PROFILES,
     )
     for resource in kinds:
-        await client._json("DELETE", resource.path(name))
+        names = [body["metadata"]["name"] async for body in client.each(resource, name)]
+        await asyncio.gather(*[_deleted(client, resource, each, name) for each in names])
+
+
+async def _deleted(client: KubeClient, resource: Resource, name: str, namespace: str) -> None:
+    with suppress(NotFound):
+        await client.delete(resource, name, namespace)
 
 
 @pytest.fixture(scope="session")

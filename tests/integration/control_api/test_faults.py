@@ -21,7 +21,7 @@ KIND = {"apiVersion": "kubelambda.dev/v1alpha1", "kind": "Function"}
 async def lonely(
     tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane, client: KubeClient
 ) -> AsyncIterator[Api]:
-    """A control API of its own, with no code store."""
+    """A control API of its own, with no code store and no code fetcher."""
     folder = tmp_path_factory.mktemp("lonely")
     found = Installation(folder, control_plane, SYSTEM_NAMESPACE, endpointDomain=DOMAIN)
     _, address = found.control_api()
@@ -36,6 +36,15 @@ def test_without_a_code_store_nothing_is_made(lonely: Api) -> None:
     assert (refused.status, refused.error) == (503, "ServiceUnavailableException")
     assert "code store does not answer" in refused.text
     assert lonely.function("GET", "no-store").status == 404
+
+
+def test_without_a_code_fetcher_no_layer_is_published(lonely: Api) -> None:
+    """503 that says why; nothing is made."""
+    path = "/2018-10-31/layers"
+    refused = lonely.call("POST", f"{path}/broken/versions", {"Content": {"S3Bucket": "bucket", "S3Key": "key"}})
+    assert refused.status == 503
+    assert "the code fetcher does not answer" in refused.text
+    assert lonely.call("GET", path).body == {"Layers": []}
 
 
 def test_an_api_server_that_is_away_is_a_503(api: Api, control_plane: ControlPlane) -> None:

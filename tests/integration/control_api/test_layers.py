@@ -211,6 +211,6 @@ def test_a_layer_that_cannot_be_published_says_why(api: Api) -> None:
     refused = published(api, "broken", b"no archive")
     assert (refused.status, refused.error) == (400, "InvalidParameterValueException")
     refused = api.call("POST", f"{PATH}/broken/versions", {"Content": {"S3Bucket": "bucket", "S3Key": "key"}})
-    assert refused.status == 503, "there is no code fetcher here"
-    assert "the code fetcher does not answer" in refused.text
+    assert (refused.status, refused.error) == (403, "AccessDeniedException")
+    assert f"there is no Secret kubelambda-s3 of namespace {api.namespace}" in refused.text
     assert api.call("GET", PATH).body == {"Layers": []}
