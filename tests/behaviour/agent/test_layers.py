@@ -207,9 +207,11 @@ def test_a_wrapper_may_come_with_a_layer(provided: Any, zipped: Callable[..., by
     assert provided.invoke({}).json == "by a layer, wrapped"
 
 
-def test_extensions_of_layers_are_seen(unclaimed: Any) -> None:
-    """None is started, since nothing serves them, and the log says so; the function runs."""
-    layer = _archive(("extensions/tracer", 0o100755, b"#!/bin/sh\n"), ("extensions/readme", 0o100644, b"text"))
-    assert unclaimed.specialize({"index.py": "handler = print"}, layers=[layer]).json["status"] == "ready"
-    assert unclaimed.logged("EXTENSION\tName: tracer\tState: LaunchError")
-    assert "Name: readme" not in unclaimed.log_file.read_text()
+def test_what_cannot_be_executed_is_no_extension(unclaimed: Any) -> None:
+    """Nor is what lies in a folder below: the function runs as without them, and nobody waits for anything."""
+    layer = _archive(("extensions/readme", 0o100644, b"text"), ("extensions/lib/tool", 0o100755, b"#!/bin/false\n"))
+    code = {"index.py": "def handler(event, context): return event"}
+    assert unclaimed.specialize(code, layers=[layer]).json["status"] == "ready"
+    answer = unclaimed.invoke(1, tail=True)
+    assert (answer.json, "X-Kubelambda-Busy" in answer.headers) == (1, False)
+    assert "EXTENSION" not in unclaimed.log_file.read_text()

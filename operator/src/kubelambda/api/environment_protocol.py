@@ -69,6 +69,8 @@ FUNCTION_ERROR: Final = "X-Amz-Function-Error"
 LOG_RESULT: Final = "X-Amz-Log-Result"
 RETIRE: Final = "X-Kubelambda-Retire"
 """Of an answer to `/invoke`: the environment takes nothing more."""
+BUSY: Final = "X-Kubelambda-Busy"
+"""Of an answer to `/invoke`: all of it is here, and the environment is not free yet. `/state` says when it is."""
 TERM: Final = "X-Kubelambda-Term"
 """Of `/specialize` and `/state`: names the time in which the sender owns the function, from now on. Of `/invoke` by a
 frontend that holds a lease: the time in which that was granted; refused when another has begun since."""
@@ -287,6 +289,10 @@ class EnvironmentState:
     invocations: int = 0
     lost_log_bytes: int = 0
     """Of its log, that were dropped since nobody collected them."""
+    last_billed_ms: int = 0
+    """What is billed for the last invocation that went on after its answer, all in all."""
+    last_extensions_ms: float = 0.0
+    """How long extensions went on with it after its runtime was done."""
 
     def encode(self) -> bytes:
         """The answer as it is sent."""

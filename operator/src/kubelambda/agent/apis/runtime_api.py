@@ -6,6 +6,7 @@ import re
 
 from kubelambda.agent.apis.response_body import ResponseBody
 from kubelambda.agent.sandbox.running_invocation import Failure, RunningInvocation, error_body
+from kubelambda.agent.sandbox.runtime_answers import RuntimeAnswers
 from kubelambda.agent.sandbox.runtime_state import InvalidStateTransition, RuntimeCall, RuntimeState, after
 from kubelambda.agent.sandbox.sandbox import Sandbox
 from kubelambda.api import limits
@@ -17,6 +18,7 @@ from kubelambda.wire.server import Request
 _JSON = b"Content-Type: application/json\r\n"
 _OK = b'{"status":"OK"}\n'
 _PREFIX = b"/2018-06-01/runtime/"
+_OF_EXTENSIONS = (b"/2020-01-01/extension/", b"/2020-08-15/logs", b"/2022-07-01/telemetry")
 _RESPONSE_MODE = b"lambda-runtime-function-response-mode"
 _ERROR_TYPE_FIELD = b"lambda-runtime-function-error-type"
 _ERROR_BODY_FIELD = b"lambda-runtime-function-error-body"
@@ -28,6 +30,7 @@ class RuntimeApi:
 
     def __init__(self, sandbox: Sandbox, loop: EventLoop) -> None:
         self._sandbox = sandbox
+        self._answers = RuntimeAnswers(sandbox)
         self._loop = loop
         self._streamed: Request | None = None
         """The response that is passed on as it comes."""
@@ -38,13 +41,13 @@ class RuntimeApi:
         if not rest.endswith(b"/response"):
             return limits.RESPONSE_MAX_BYTES
         request_id, sandbox = rest.removesuffix(b"/response"), self._sandbox
-        if not sandbox.expects(request_id) or sandbox.state is not RuntimeState.RUNNING:
+        if not self._answers.expected(request_id) or sandbox.state is not RuntimeState.RUNNING:
             return 0
         invocation = sandbox.invocation
         streamed = request.method == b"POST" and request.headers.get(_RESPONSE_MODE) == b"streaming"
         if streamed and invocation is not None and invocation.stream is not None:
             return self._stream(request, invocation)
-        return ResponseBody(request, self.serve, lambda: sandbox.truncated(request_id))
+        return ResponseBody(request, self.serve, lambda: self._answers.truncated(request_id))
 
     def _stream(self, request: Request, invocation: RunningInvocation) -> BodySink:
         """From here on `/error` comes too late."""
@@ -56,8 +59,8 @@ class RuntimeApi:
             invocation,
             self._loop,
             complete=self.serve,
-            broken_off=lambda: self._sandbox.truncated(invocation.id),
-            exceeded=self._sandbox.exceeded,
+            broken_off=lambda: self._answers.truncated(invocation.id),
+            exceeded=self._answers.exceeded,
         )
 
     def serve(self, request: Request) -> None:
@@ -74,7 +77,7 @@ class RuntimeApi:
         elif path.startswith(_PREFIX + b"invocation/") and request.method == b"POST":
             self._answer(request, path.removeprefix(_PREFIX + b"invocation/"))
         elif path == b"/2018-06-01/runtime/init/error" and request.method == b"POST":
-            self._sandbox.init_error(request.body, _error_type(request, "Runtime.Unknown"))
+            self._answers.init_error(request.body, _error_type(request, "Runtime.Unknown"))
             request.respond(202, _OK, _JSON)
         elif path == b"/2018-06-01/runtime/restore/next":
             after(self._sandbox.state, RuntimeCall.RESTORE_NEXT)
@@ -82,6 +85,10 @@ class RuntimeApi:
             after(self._sandbox.state, RuntimeCall.RESTORE_ERROR)
         elif path in (b"/2018-06-01/ping", b"/ping"):
             request.respond(200, b"pong")
+        elif path.startswith(_OF_EXTENSIONS):
+            from kubelambda.agent.apis.extensions_api import ExtensionsApi  # noqa: PLC0415 - few functions have any
+
+            ExtensionsApi(self._sandbox).serve(request, path)
         else:
             _refuse(request, 404, "NotFound", f"no such call: {path.decode(errors='replace')}")
 
@@ -94,9 +101,9 @@ class RuntimeApi:
                 return
             if self._sandbox.state is RuntimeState.RESPONDING and request is not self._streamed:
                 raise InvalidStateTransition(RuntimeState.RESPONDING, RuntimeCall.RESPONSE)
-            accepted = self._sandbox.response(request, request_id, _reported_within(request))
+            accepted = self._answers.response(request, request_id, _reported_within(request))
         elif call == b"error":
-            accepted = self._sandbox.error(request, request_id, _error_type(request, "Function.Unknown"))
+            accepted = self._answers.error(request, request_id, _error_type(request, "Function.Unknown"))
         else:
             _refuse(request, 404, "NotFound", f"no such call: {call.decode(errors='replace')}")
             return

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 _RUNTIME = re.compile(r"([a-z]+)\.?(.+?)(?:\.x)?")
@@ -21,10 +22,10 @@ def init_start_line(runtime: str, region: str) -> bytes:
     return f"INIT_START Runtime Version: {version}\tRuntime Version ARN: {arn}\n".encode()
 
 
-def extension_line(name: str) -> bytes:
-    """Says of an external extension that it does not run: Lambda's line for one that could not be launched, and why."""
-    line = f"EXTENSION\tName: {name}\tState: LaunchError\tEvents: []\tError Type: Extension.LaunchError"
-    return f"{line}\tReason: the Extensions API is not served here\n".encode("utf-8", "surrogateescape")
+def extension_line(name: str, state: str, events: Iterable[str] = (), error_type: str = "") -> bytes:
+    """Says how far an extension is when INIT ends."""
+    line = f"EXTENSION\tName: {name}\tState: {state}\tEvents: [{', '.join(events)}]"
+    return (line + (f"\tError Type: {error_type}\n" if error_type else "\n")).encode("utf-8", "surrogateescape")
 
 
 def start_line(request_id: bytes, version: bytes) -> bytes:

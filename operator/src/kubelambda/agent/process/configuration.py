@@ -6,6 +6,17 @@ from pathlib import Path
 from kubelambda.api.environment_protocol import Specialization
 
 _LANG = "en_US.UTF-8"
+_RUNTIME_ONLY = frozenset(
+    (
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "LAMBDA_RUNTIME_DIR",
+        "LAMBDA_TASK_ROOT",
+        "PWD",
+        "SHLVL",
+    )
+)
 
 
 class Unusable(Exception):
@@ -75,6 +86,15 @@ def process_environment(
     if not configuration.runtime.startswith("provided"):
         reserved["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{configuration.runtime}"
     return defaults | configuration.variables | reserved
+
+
+def extension_environment(variables: dict[str, str]) -> dict[str, str]:
+    """Those of the runtime process that an external extension has too (§4.1.8): what is the runtime's own is not."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if name not in _RUNTIME_ONLY and not name.startswith(("_", "AWS_XRAY_"))
+    }
 
 
 def acts_on_interpreter_start(variables: dict[str, str]) -> bool:

@@ -41,9 +41,13 @@ class ContainerProcess:
         self._received = b""
         self._introduced = False
         self.extensions: list[str] = []
+        self.launched: list[str] = []
+        self.unserved: list[str] = []
         self.running = False
         self.on_end: Callable[[Ended], None] = lambda _: None
         """Called with a program that ended."""
+        self.on_extension_end: Callable[[str, Ended], None] = lambda *_: None
+        """Called with an external extension that ended."""
         self.on_term: Callable[[], None] = lambda: None
         """Called when the container is asked to end, which Kubernetes does before it asks us."""
         self.on_memory: Callable[[CgroupPeak], None] = lambda _: None
@@ -72,6 +76,14 @@ class ContainerProcess:
         payload = b"".join(os.fsencode(each) + b"\0" for each in strings)
         self.running = True
         self._send(b"start %d\n" % len(payload) + payload)
+
+    def launch(self, name: str, variables: dict[str, str]) -> None:
+        """Those of an image are not started: `unserved` names them."""
+
+    def terminate(self, *, force: bool = False) -> None:
+        """Ends the program, if `force` says so: it is not asked."""
+        if force:
+            self.kill()
 
     def kill(self) -> None:
         """Ends the program and all that it started. `on_end` hears of it."""
@@ -117,7 +129,7 @@ class ContainerProcess:
     def _hear(self, line: bytes) -> None:
         word, _, rest = line.partition(b" ")
         if word == b"extension":
-            self.extensions.append(os.fsdecode(rest))
+            self.unserved.append(os.fsdecode(rest))
         elif word == b"memory":
             self._introduced = True
         elif word == b"term":

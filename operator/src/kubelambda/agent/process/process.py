@@ -64,12 +64,14 @@ def prefer_for_oom(pid: int) -> None:
         Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
 
 
-def spawn(command: list[str], variables: dict[str, str], paths: Paths, output: int) -> Process:
-    """Starts a runtime process from scratch. Raises `Unusable` when it cannot be started."""
+def spawn(
+    command: list[str], variables: dict[str, str], paths: Paths, output: int, folder: Path | None = None
+) -> Process:
+    """Starts a process in `folder`, that of the code unless it says another. Raises `Unusable` when it cannot."""
     try:
         started = subprocess.Popen(  # noqa: S603 - running what users bring is the purpose
             command,
-            cwd=paths.task,
+            cwd=folder or paths.task,
             env=variables,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -174,10 +176,20 @@ def reap() -> list[Ended]:
 
 
 def exit_reason(status: int) -> str:
-    """How Lambda words the end of a process (§3.2)."""
+    """How Lambda words the end of a runtime process (§3.2)."""
+    why = _exit_text(status)
+    return f"Runtime exited with error: {why}" if why else "Runtime exited without providing a reason"
+
+
+def extension_exit_reason(status: int) -> str:
+    """How Lambda words the end of an extension that nobody had told to end."""
+    return _exit_text(status) or "exit code 0"
+
+
+def _exit_text(status: int) -> str:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         names = {9: "killed", 11: "segmentation fault", 15: "terminated"}
-        return f"Runtime exited with error: signal: {names.get(number) or signal.Signals(number).name.lower()}"
+        return f"signal: {names.get(number) or signal.Signals(number).name.lower()}"
     code = os.waitstatus_to_exitcode(status)
-    return f"Runtime exited with error: exit status {code}" if code else "Runtime exited without providing a reason"
+    return f"exit status {code}" if code else ""

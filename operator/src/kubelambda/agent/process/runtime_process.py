@@ -2,7 +2,9 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 from kubelambda.agent.process import configuration, family, process
@@ -22,9 +24,24 @@ class FunctionProcess(Protocol):
     def running(self) -> bool:
         """Whether there is a process."""
 
+    on_extension_end: Callable[[str, Ended], None]
+    """Called with an external extension that ended."""
+    unserved: list[str]
+    """Names of external extensions that cannot be started here."""
+
     @property
     def extensions(self) -> list[str]:
-        """Names of the external extensions that Lambda would start before the function (§4.1.5)."""
+        """Names of the external extensions that are started before the function (§4.1.5)."""
+
+    @property
+    def launched(self) -> Collection[str]:
+        """Names of those that run."""
+
+    def launch(self, name: str, variables: dict[str, str]) -> None:
+        """Starts an external extension with `variables`. Raises `Unusable`."""
+
+    def terminate(self, *, force: bool = False) -> None:
+        """Asks the process to end, or ends it with all that it started; extensions go on."""
 
     def start(self, wanted: Specialization, variables: dict[str, str]) -> None:
         """Starts the process with `variables`. Raises `Unusable`."""
@@ -56,6 +73,10 @@ class RuntimeProcess:
         self._output = output
         self.on_end: Callable[[Ended], None] = lambda _: None
         """Called with a process that ended without being replaced."""
+        self._extensions: dict[int, str] = {}
+        self.unserved: list[str] = []
+        self.on_extension_end: Callable[[str, Ended], None] = lambda *_: None
+        """Called with an external extension that ended."""
         loop.on_signal(signal.SIGCHLD, self.reap)
 
     @property
@@ -76,6 +97,25 @@ class RuntimeProcess:
             return []
         return sorted(each.name for each in found.iterdir() if each.is_file() and os.access(each, os.X_OK))
 
+    @property
+    def launched(self) -> Collection[str]:
+        """Names of those that run."""
+        return self._extensions.values()
+
+    def launch(self, name: str, variables: dict[str, str]) -> None:
+        """Starts an external extension with `variables`. Raises `Unusable`."""
+        command = [str(self._paths.opt / "extensions" / name)]
+        started = process.spawn(command, variables, self._paths, self._output, Path("/"))
+        self._extensions[started.pid] = name
+
+    def terminate(self, *, force: bool = False) -> None:
+        """Asks the process to end, or ends it with all that it started; extensions go on."""
+        if self._process is not None:
+            found = [self._process.pid, *family.below(self._process.pid)] if force else [self._process.pid]
+            for pid in found:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL if force else signal.SIGTERM)
+
     def start(self, wanted: Specialization, variables: dict[str, str]) -> None:
         """Starts the process, or hands the variables to the pre-started one where it can serve. Raises `Unusable`."""
         waiting = self._process if self._process is not None and self._process.channel is not None else None
@@ -83,8 +123,8 @@ class RuntimeProcess:
             waiting.hand_over(variables, self._paths.task)
             return
         if self._process is not None:
+            self._end_all_but_extensions()
             self._process = None
-            family.kill_all()
         folders = [self._paths.task, self._paths.opt, self._paths.runtime]
         command = process.command_of(self._bootstrap, self._prestart, wanted.handler, variables, folders)
         self._process = process.spawn(command, variables, self._paths, self._output)
@@ -97,6 +137,15 @@ class RuntimeProcess:
         """Takes leave of every child that ended, adopted orphans included."""
         for ended in process.reap():
             if self._process is not None and ended.pid == self._process.pid:
+                self._end_all_but_extensions()  # whatever it left behind
                 self._process = None
-                family.kill_all()  # whatever it left behind
                 self.on_end(ended)
+            elif ended.pid in self._extensions:
+                self.on_extension_end(self._extensions.pop(ended.pid), ended)
+
+    def _end_all_but_extensions(self) -> None:
+        """What a runtime left behind cannot be told from what an extension started: that is ended with the reset."""
+        if self._extensions:
+            self.terminate(force=True)
+        else:
+            family.kill_all()

@@ -54,7 +54,17 @@ class Initialization:
 
     def to_be_repeated(self, status: str, error_type: str | None) -> None:
         """It took too long, or its process ended: it is run again inside the first invocation (§3.3.1)."""
+        self.broken_off(status, error_type)
+        self.repeat()
+
+    def broken_off(self, status: str, error_type: str | None) -> None:
+        """As `to_be_repeated`, but for the answer: what is left of it has to end before."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._report(status, error_type)
+
+    def repeat(self) -> None:
+        """Nothing is left of it."""
         self._end({"status": "init-timeout", "initDurationMs": round(self._milliseconds(), 2)})
 
     def take_duration_ms(self) -> float | None:

@@ -1,6 +1,6 @@
 """What an environment writes to its log when an invocation is over."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from kubelambda.agent.log import logs
@@ -10,6 +10,10 @@ from kubelambda.agent.sandbox.initialization import Initialization
 from kubelambda.agent.sandbox.running_invocation import Failure, RunningInvocation
 from kubelambda.api.environment_protocol import Specialization
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kubelambda.core.extension.extension_roll import Extension
+
 
 class InvocationReport:
     """Lambda's lines, each after everything that the runtime printed before (§9.1)."""
@@ -18,13 +22,20 @@ class InvocationReport:
         self._log = log
         self._memory = memory
 
-    def init_started(self, wanted: Specialization, extensions: Sequence[str]) -> None:
+    def init_started(self, wanted: Specialization, unserved: Iterable[str]) -> None:
         """INIT begins. An image has no runtime of ours whose version could be told."""
         self._log.begin(tail=True)
         if not wanted.command:
             self._log.write(logs.init_start_line(wanted.runtime, wanted.region))
-        for name in extensions:
-            self._log.write(logs.extension_line(name))
+        for name in unserved:
+            self._log.write(logs.extension_line(name, "LaunchError", error_type="Extension.LaunchError"))
+
+    def extensions(self, found: "Iterable[Extension]") -> None:
+        """INIT ends: how far each extension is."""
+        self._log.drain()
+        for each in found:
+            events = sorted(each.events)
+            self._log.write(logs.extension_line(each.name, each.state.value, events, each.error_type))
 
     def ended_early(self, invocation: RunningInvocation, error_type: str, reason: str) -> None:
         """The process ended, or was ended, in the middle of it."""

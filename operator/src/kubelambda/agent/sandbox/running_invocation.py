@@ -16,9 +16,11 @@ _STREAM = environment_protocol.STREAM.lower().encode()
 _INVOKED_ARN = environment_protocol.INVOKED_ARN.lower().encode()
 _CLIENT_CONTEXT = environment_protocol.CLIENT_CONTEXT.lower().encode()
 _TRACE_ID = environment_protocol.TRACE_ID.lower().encode()
+_TERM = environment_protocol.TERM.lower().encode()
 _JSON = b"Content-Type: application/json\r\n"
 _BILLED = b"%b: %%d\r\n" % environment_protocol.BILLED_MS.encode()
 _RETIRE = b"%b: 1\r\n" % environment_protocol.RETIRE.encode()
+_BUSY = b"%b: 1\r\n" % environment_protocol.BUSY.encode()
 _FAILED = b"%b: Unhandled\r\n" % environment_protocol.FUNCTION_ERROR.encode()
 _LOG_RESULT = environment_protocol.LOG_RESULT.encode()
 _ERROR_BODY = environment_protocol.ERROR_BODY.encode()
@@ -50,6 +52,19 @@ class RunningInvocation:
     flow: Flow | None = None
     """What sends it, where it is a stream."""
 
+    @property
+    def trace(self) -> bytes | None:
+        """Its caller's trace."""
+        return self.request.headers.get(_TRACE_ID)
+
+    @property
+    def answered_at_its_end(self) -> bool:
+        """Whether the answer waits for all that goes on with it.
+
+        Its log ends with REPORT. And who holds a lease decides by the answer alone when the environment is free.
+        """
+        return self.tail or _TERM in self.request.headers
+
     def next_headers(self, deadline_ms: int) -> bytes:
         """Header lines of the answer to `/next` (§3.1.1)."""
         lines = (
@@ -69,11 +84,20 @@ class RunningInvocation:
         self.begun, self.flow = True, flow
         self.request.begin(200, b"Content-Type: %b\r\n" % one_line(content_type), flow=flow)
 
-    def answer(self, body: bytes, failure: "Failure | None", billed_ms: int, *, retire: bool) -> None:
-        """Answers, or ends the answer that has begun. `retire`: the environment takes nothing more."""
+    def answer(
+        self, body: bytes, failure: "Failure | None", billed_ms: int, *, retire: bool, busy: bool = False
+    ) -> None:
+        """Answers, or ends the answer that has begun; does nothing once its caller has all of it.
+
+        `retire`: the environment takes nothing more. `busy`: it goes on with the invocation after the answer.
+        """
+        if self.over:
+            return
         lines = _BILLED % billed_ms
         if retire:
             lines += _RETIRE
+        if busy:
+            lines += _BUSY
         if failure is not None:
             lines += _FAILED
             body = failure.body

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from kubelambda.agent.log import logs
@@ -25,11 +26,10 @@ from kubelambda.agent.sandbox.running_invocation import (
     error_body,
     received,
     timed_out,
-    too_large,
 )
 from kubelambda.agent.sandbox.runtime_state import RuntimeCall, RuntimeState, after
+from kubelambda.agent.sandbox.sandbox_status import described
 from kubelambda.agent.sandbox.temporary_space import TemporarySpace
-from kubelambda.api import limits
 from kubelambda.api.environment_protocol import EnvironmentState, Specialization
 from kubelambda.wire.event_loop import EventLoop
 from kubelambda.wire.server import Request
@@ -38,6 +38,10 @@ _INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
 _EXIT_ERROR = "Runtime.ExitError"
 _TRUNCATED = "HTTP request detected as truncated"
 _REFUSAL_S = 1.0
+_PAUSE_S = 0.02
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kubelambda.agent.sandbox.extension_host import ExtensionHost
 
 
 class Sandbox:
@@ -61,6 +65,10 @@ class Sandbox:
         self.layers = HeldLayers(paths, loop)
         self.runtime = runtime
         runtime.on_end = self._runtime_ended
+        self.extensions: ExtensionHost | None = None
+        """Who looks after the function's extensions; None where there are none, and nothing is to be waited for."""
+        self.settled = 0, 0.0
+        """Milliseconds that are billed for the last invocation that extensions went on with, and theirs of them."""
         self.configuration: Specialization | None = None
         self._variables: dict[str, str] = {}
         self._version = b""
@@ -96,7 +104,7 @@ class Sandbox:
         """Unpacks the archives, some of which came `along`. No code of the function runs before `begin`."""
         found = self._initialization = Initialization(self._loop, self._log, self._init_ended)
         self._preparation = Preparation(self._loop, found, begin=self._begin_init, failed=self._fail)
-        self.layers.bring(self._wanted, along, self._preparation.brought)
+        self.layers.bring(self.wanted, along, self._preparation.brought)
 
     def begin(self, answer: Callable[[Initialized], None]) -> bool:
         """Runs INIT once all is unpacked; `answer` gets what `/specialize` answers. False: nothing waits for this."""
@@ -114,7 +122,7 @@ class Sandbox:
         self._waiters.tell_all()
 
     def _begin_init(self, initialization: Initialization) -> None:
-        wanted = self._wanted
+        wanted = self.wanted
         self._variables = configuration.process_environment(
             wanted,
             log_stream=logs.stream_name(wanted.version, datetime.now(UTC)),
@@ -122,15 +130,11 @@ class Sandbox:
             task=self._paths.task,
             opt=self._paths.opt,
         )
-        self._reports.init_started(wanted, self.runtime.extensions)
+        self._reports.init_started(wanted, self.runtime.unserved)
         self._memory.initializing()
         self._space.watch(self._space_exceeded)
         initialization.begin(wanted.init_timeout, self._init_timed_out)
-        try:
-            self._start()
-        except Unusable:
-            # Nothing to wait for: the first invocation tries again and carries the error, with its request id.
-            initialization.to_be_repeated("error", _INVALID_ENTRYPOINT)
+        self._start()
 
     def invoke(self, request: Request, request_id: bytes) -> bool:
         """Begins an invocation; False when the environment cannot take one. The answer comes through `request`."""
@@ -146,8 +150,8 @@ class Sandbox:
         invocation.timer = self._loop.call_later(wanted.timeout, self._timed_out)
         if self._waiter is not None:
             self._deliver()
-        elif not self.runtime.running:
-            self._suppressed_init()
+        elif self.extensions is None and not self.runtime.running:
+            self.suppressed_init()
         return True
 
     def drain(self) -> None:
@@ -158,28 +162,21 @@ class Sandbox:
         """
         self.draining = True
         if self.invocation is None:
-            self._loop.call_later(_REFUSAL_S, self._end)
+            self._end_soon()
 
     @property
     def initialized(self) -> bool:
         """Whether INIT is over and did not fail, and invocations are taken, if not at this moment."""
         begun = self._initialization is not None
-        return begun and self._initializing is None and not self._failed and not self.draining
+        return begun and self.initializing is None and not self._failed and not self.draining
 
     def status(self) -> EnvironmentState:
         """The answer of `/state`."""
-        found = self.configuration
-        return EnvironmentState(
-            specialized=found is not None,
-            function_uid=found.uid if found else None,
-            function=found.name if found else None,
-            version=found.version if found else None,
-            revision=found.revision if found else None,
-            initialization_type=found.initialization_type if found else None,
-            initializing=self._initializing is not None,
+        return replace(
+            described(self.configuration, self.invocation, self.settled),
+            initializing=self.initializing is not None,
             awaits_begin=self._preparation is not None and self._preparation.waits,
             busy=self._busy,
-            request_id=self.invocation.id.decode() if self.invocation else None,
             finished=self._failed,
             draining=self.draining,
             invocations=self.invocations,
@@ -197,65 +194,23 @@ class Sandbox:
 
     def next(self, request: Request) -> None:
         """`/next`: the runtime is ready for an event. Raises `InvalidStateTransition`."""
+        if self.extensions is not None and self.extensions.ending:
+            return  # whoever asks is about to end
         self.state = after(self.state, RuntimeCall.NEXT)
         self._waiter = request
-        if (initialization := self._initializing) is not None:
+        if self.extensions is not None and self.state is RuntimeState.READY:
+            self.extensions.runtime_ready()
+        else:
+            self.proceed()
+
+    # -- what happens -----------------------------------------------------------------------------------------------
+
+    def proceed(self) -> None:
+        """Runtime and extensions wait for an event."""
+        if (initialization := self.initializing) is not None:
             initialization.ready()
         elif self.invocation is not None:
             self._deliver()
-
-    def expects(self, request_id: bytes) -> bool:
-        """Whether the runtime is to answer this request."""
-        return self.invocation is not None and self.invocation.delivered and self.invocation.id == request_id
-
-    def response(self, request: Request, request_id: bytes, failure: Failure | None = None) -> bool:
-        """`/response`: False when it does not belong to the present invocation. Raises `InvalidStateTransition`.
-
-        `failure` is what went wrong after the runtime had begun to answer.
-        """
-        if self._answered(request_id, RuntimeCall.RESPONSE) is None:
-            return False
-        if failure is not None:
-            self._finish(failure=failure)
-        elif request.size > limits.RESPONSE_MAX_BYTES:
-            self._finish(failure=too_large())
-        else:
-            self._finish(body=request.body)
-        return True
-
-    def truncated(self, request_id: bytes) -> None:
-        """`/response` broke off."""
-        if self.expects(request_id) and self.state in (RuntimeState.RUNNING, RuntimeState.RESPONDING):
-            self._answered(request_id, RuntimeCall.RESPONSE)
-            self._finish(failure=ended_early(request_id, "Runtime.TruncatedResponse", _TRUNCATED))
-
-    def exceeded(self, most: int) -> None:
-        """`/response` is streamed and goes on after the last byte that may be: nobody waits for its end."""
-        self._finish(failure=too_large(most))
-        self._reset()
-
-    def error(self, request: Request, request_id: bytes, error_type: str) -> bool:
-        """`/error`: as `response`, with the runtime's own error JSON."""
-        if self._answered(request_id, RuntimeCall.ERROR) is None:
-            return False
-        if request.size > limits.RESPONSE_MAX_BYTES:
-            self._finish(failure=too_large())
-        else:
-            self._finish(failure=Failure(request.body, "error", error_type))
-        return True
-
-    def init_error(self, body: bytes, error_type: str) -> None:
-        """`/init/error`: the module cannot be loaded. Raises `InvalidStateTransition`."""
-        self.state = after(self.state, RuntimeCall.INIT_ERROR)
-        if self.invocation is not None:
-            self._log.drain()
-            self._finish(failure=Failure(body, "error", error_type))
-            self._reset()
-        elif (initialization := self._initializing) is not None:
-            self._failed = True
-            initialization.failed(body, error_type)
-
-    # -- what happens -----------------------------------------------------------------------------------------------
 
     def _runtime_ended(self, ended: Ended) -> None:
         self._waiter = None
@@ -266,40 +221,80 @@ class Sandbox:
         if not self.specialized:
             self._failed = True
             self._end()
-        elif (initialization := self._initializing) is not None:
+        elif self.extensions is not None:
+            self.extensions.runtime_ended(ended)
+        elif (initialization := self.initializing) is not None:
             if initialization.begun:  # else it only waited for its function, which gets another
                 initialization.to_be_repeated("error", _EXIT_ERROR)
         elif invocation is not None and not invocation.delivered and invocation.init_started is None:
-            self._suppressed_init()
+            self.suppressed_init()
         elif invocation is not None:
-            if os.WIFSIGNALED(ended.status) and os.WTERMSIG(ended.status) == signal.SIGKILL:  # it took all there is
-                self._memory.exhausted(self._wanted.memory_size)
-            reason = process.exit_reason(ended.status)
-            self._reports.ended_early(invocation, _EXIT_ERROR, reason)
-            self._finish(failure=ended_early(invocation.id, _EXIT_ERROR, reason))
+            self.runtime_failed(ended)
+
+    def runtime_failed(self, ended: Ended) -> None:
+        """The runtime process ended in the middle of an invocation."""
+        if os.WIFSIGNALED(ended.status) and os.WTERMSIG(ended.status) == signal.SIGKILL:  # it took all there is
+            self._memory.exhausted(self.wanted.memory_size)
+        self.fail(_EXIT_ERROR, process.exit_reason(ended.status))
+
+    def init_failed(self, body: bytes, error_type: str) -> None:
+        """INIT failed for good."""
+        if (initialization := self.initializing) is not None:
+            self._failed = True
+            initialization.failed(body, error_type)
+
+    def fail(self, error_type: str, reason: str) -> None:
+        """A process ended, or was ended, in the middle of an invocation."""
+        if (invocation := self.invocation) is not None:
+            self._reports.ended_early(invocation, error_type, reason)
+            self.finish(failure=ended_early(invocation.id, error_type, reason))
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
     @property
-    def _initializing(self) -> Initialization | None:
+    def initializing(self) -> Initialization | None:
         """The INIT that is going on, unpacking included."""
         found = self._initialization
         return found if found is not None and found.pending else None
 
     @property
     def _busy(self) -> bool:
-        return self.invocation is not None or self._initializing is not None
+        return self.invocation is not None or self.initializing is not None
 
     @property
-    def _wanted(self) -> Specialization:
+    def wanted(self) -> Specialization:
         if self.configuration is None:
             raise RuntimeError("the environment is not specialized")
         return self.configuration
 
     def _start(self) -> None:
-        """Starts the runtime process. Raises `Unusable`."""
+        """Starts what there is to start: the extensions, and the runtime process once they have registered."""
         self.state = RuntimeState.STARTED
-        self.runtime.start(self._wanted, self._variables)
+        if names := self.runtime.extensions:
+            self.hosting().start(names, self._variables)
+        else:
+            self.start_runtime()
+
+    def start_runtime(self) -> None:
+        """Starts the runtime process."""
+        try:
+            self.runtime.start(self.wanted, self._variables)
+        except Unusable as error:
+            if self.extensions is not None:
+                self.extensions.failed(_INVALID_ENTRYPOINT, str(error))
+            elif (initialization := self.initializing) is not None:
+                # Nothing to wait for: the first invocation tries again and carries the error, with its request id.
+                initialization.to_be_repeated("error", _INVALID_ENTRYPOINT)
+            elif self.invocation is not None:
+                self.finish(failure=ended_early(self.invocation.id, _INVALID_ENTRYPOINT, str(error)))
+
+    def hosting(self) -> "ExtensionHost":
+        """Who looks after the extensions, from the first one on."""
+        if self.extensions is None:
+            from kubelambda.agent.sandbox.extension_host import ExtensionHost  # noqa: PLC0415 - few functions have any
+
+            self.extensions = ExtensionHost(self, self._reports, self._loop)
+        return self.extensions
 
     def _deliver(self) -> None:
         """Hands the event to the waiting runtime."""
@@ -310,89 +305,95 @@ class Sandbox:
             self._waiter = None
             return
         self._waiter = None
-        invocation.delivered = True
+        again, invocation.delivered = invocation.delivered, True
         self.state = RuntimeState.RUNNING
-        remaining = invocation.started + self._wanted.timeout - time.perf_counter()
+        remaining = invocation.started + self.wanted.timeout - time.perf_counter()
         deadline_ms = int((time.time() + remaining) * 1000)
+        if self.extensions is not None and not again:
+            self.extensions.invoked(invocation, deadline_ms)
         waiter.respond(200, invocation.request.body, invocation.next_headers(deadline_ms))
 
-    def _answered(self, request_id: bytes, call: RuntimeCall) -> RunningInvocation | None:
+    def finish(self, body: bytes = b"", failure: Failure | None = None) -> None:
+        """Ends the invocation, unless extensions go on with it."""
         invocation = self.invocation
-        if invocation is None or invocation.id != request_id or not invocation.delivered:
-            if self.state is not RuntimeState.RUNNING and (invocation is None or not invocation.delivered):
-                after(self.state, call)
-            return None
-        self.state = after(self.state, call)
-        return invocation
-
-    def _finish(self, body: bytes = b"", failure: Failure | None = None) -> None:
-        """Ends the invocation: log lines first, then the answer to the caller."""
-        invocation = self.invocation
-        if invocation is None:
+        if invocation is None or (self.extensions is not None and self.extensions.keep(invocation, body, failure)):
             return
+        self.complete(invocation, body, failure)
+
+    def complete(
+        self, invocation: RunningInvocation, body: bytes, failure: Failure | None, trouble: Failure | None = None
+    ) -> None:
+        """Nothing goes on with it: log lines first, then the answer. `trouble` came after that: only the log has it."""
         self.invocation = None
         if invocation.timer is not None:
             invocation.timer.cancel()
         self._space.rest()
-        self._waiters.tell_all()
         duration = (time.perf_counter() - invocation.started) * 1000
-        billed_ms = logs.billed_ms(duration, self._wanted.billing_increment_ms)
+        billed_ms = logs.billed_ms(duration, self.wanted.billing_increment_ms)
+        if self.extensions is not None:
+            self.settled = billed_ms, self.extensions.after_answer_ms
+        self._waiters.tell_all()
         if invocation.tail:
-            self._report(invocation, duration, billed_ms, failure)
+            self._report(invocation, duration, billed_ms, trouble or failure)
             invocation.log = self._log.tail()
         invocation.answer(body, failure, billed_ms, retire=self.draining)
         if not invocation.tail:  # the caller does not wait for the log
-            self._report(invocation, duration, billed_ms, failure)
+            self._report(invocation, duration, billed_ms, trouble or failure)
         if self.draining:
-            self._loop.call_later(_REFUSAL_S, self._end)
+            self._end_soon()
 
     def _report(self, invocation: RunningInvocation, duration: float, billed_ms: int, failure: Failure | None) -> None:
         started = self._initialization
-        self._reports.ended(self._wanted, invocation, failure, started, duration_ms=duration, billed_ms=billed_ms)
+        self._reports.ended(self.wanted, invocation, failure, started, duration_ms=duration, billed_ms=billed_ms)
 
     def _space_exceeded(self) -> None:
         """The function filled /tmp: it ends here, and the environment takes nothing more."""
         text = self._space.complaint
-        self._reset()
+        self.reset()
         if self.invocation is not None:
             self.draining = True
-            self._reports.ended_early(self.invocation, _EXIT_ERROR, text)
-            self._finish(failure=ended_early(self.invocation.id, _EXIT_ERROR, text))
-        elif (initialization := self._initializing) is not None:
-            self._failed = True
-            initialization.failed(error_body(_EXIT_ERROR, text), _EXIT_ERROR)
+            self.fail(_EXIT_ERROR, text)
+        else:
+            self.init_failed(error_body(_EXIT_ERROR, text), _EXIT_ERROR)
 
     def _timed_out(self) -> None:
-        invocation = self.invocation
-        if invocation is None:
+        if (invocation := self.invocation) is None:
             return
-        self._reports.timed_out(invocation, self._wanted.timeout)
-        self._finish(failure=timed_out(invocation.id, self._wanted.timeout))
-        self._reset()
+        self._reports.timed_out(invocation, self.wanted.timeout)
+        self.finish(failure=timed_out(invocation.id, self.wanted.timeout))
+        self.reset("timeout")
 
-    def _reset(self) -> None:
-        """Kills the runtime; /tmp stays. The next invocation starts it anew once it is reaped."""
+    def reset(self, reason: str = "failure") -> None:
+        """Ends the processes; /tmp stays. The next invocation starts them anew once they are reaped."""
         self._waiter = None
         self.state = RuntimeState.STARTED
-        self.runtime.kill()
+        if self.extensions is not None:
+            self.extensions.end(reason)
+        else:
+            self.runtime.kill()
 
-    def _suppressed_init(self) -> None:
+    def suppressed_init(self) -> None:
         """INIT within an invocation: under the function's timeout, counted in its duration."""
-        invocation = self.invocation
-        if invocation is None:
-            return
-        invocation.init_started = time.perf_counter()
-        try:
+        if self.invocation is not None:
+            self.invocation.init_started = time.perf_counter()
             self._start()
-        except Unusable as error:
-            self._finish(failure=ended_early(invocation.id, _INVALID_ENTRYPOINT, str(error)))
 
     def _init_timed_out(self) -> None:
-        if (initialization := self._initializing) is not None:
+        if self.extensions is not None:
+            self.extensions.init_timed_out()
+        elif (initialization := self.initializing) is not None:
             initialization.to_be_repeated("timeout", None)
-            self._reset()
+            self.reset()
+
+    def _end_soon(self) -> None:
+        if self.extensions is not None:
+            self.extensions.end("spindown")
+        self._loop.call_later(_REFUSAL_S, self._end)
 
     def _end(self) -> None:
+        if self.extensions is not None and self.extensions.ending:
+            self._loop.call_later(_PAUSE_S, self._end)
+            return
         self.runtime.kill()
         self._log.drain()
         self._log.flush()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from kubelambda.api import environment_protocol
+from kubelambda.api.environment_protocol import EnvironmentState
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.core.placement.actions import Action, Cancel, Dispatch, Fail, Release, Retire, Start, Throttle
@@ -27,6 +28,8 @@ from kubelambda.frontend.dispatch.surroundings import Surroundings
 from kubelambda.wire.background_tasks import BackgroundTasks
 
 _RETIRE = environment_protocol.RETIRE.lower().encode()
+_BUSY = environment_protocol.BUSY.lower().encode()
+_ASKED = "the agent asked for it"
 _HANDED_OVER = "handed over"
 _DELETED = "the function was deleted"
 _UPDATED = "the function was updated"
@@ -125,10 +128,7 @@ class Dispatcher:
         self._execute(self.placement.keep(qualifier, count, time.monotonic()))
 
     def adopt(self, started: Started, revision: str, *, busy: bool, provisioned: str = "") -> int:
-        """Takes over an environment that says that it is of `revision`, and whether it runs something.
-
-        `provisioned`: the qualifier that it is kept for.
-        """
+        """Takes over an environment that is of `revision`, and kept for the qualifier `provisioned`, if any."""
         now = time.monotonic()
         number, actions = self.placement.adopt(revision, now, busy=busy, provisioned=provisioned)
         self.environments.keep(number, started, self.target)
@@ -153,9 +153,9 @@ class Dispatcher:
         """Invocations of a qualifier ran on a lease of an environment that is provisioned for it."""
         self._metrics.dispatched(qualifier, self.target.configuration.version, provisioned=True, count=invocations)
 
-    def freed(self, number: int, retire: str = "") -> None:
-        """An environment finished what it ran for its former owner, or comes back from who held a lease of it."""
-        self._execute(self.placement.finished(number, time.monotonic(), retire=retire))
+    def freed(self, number: int, retire: str = "", now: float = 0.0) -> None:
+        """An environment finished what it ran, for whomever: it is free, or goes for the reason `retire`."""
+        self._execute(self.placement.finished(number, now or time.monotonic(), retire=retire))
 
     def spoilt(self, number: int, *, may_be_node: bool) -> None:
         """An environment is of no use any more, says who held a lease of it."""
@@ -166,14 +166,10 @@ class Dispatcher:
         self._execute(self.placement.lost(number, time.monotonic()))
 
     def release(self) -> None:
-        """Another frontend owns the function now: environments stay there, and invocations in flight finish here.
-
-        What waits goes to the new owner, who starts what it needs for it.
-        """
+        """Another frontend owns the function now, and gets what waits; what is in flight finishes here."""
         waiting = self._part(_HANDED_OVER)
         self._surroundings.leases.part(self)
-        for invocation in waiting:
-            self._turn_away(invocation)
+        list(map(self._turn_away, waiting))
 
     def close(self) -> None:
         """The process ends: lets go of the environments, which stay."""
@@ -264,14 +260,18 @@ class Dispatcher:
     ) -> None:
         """An invocation was answered: its environment is free, or goes with the answer to who forwarded the request."""
         leased = b""
-        if invocation.holder and _RETIRE not in headers:
+        if invocation.holder and _RETIRE not in headers and _BUSY not in headers:
             leased = self._surroundings.leases.offer(self, environment, invocation)
         invocation.succeed(headers, body, leased)
         now = time.monotonic()
         self._metrics.answered(invocation, headers, self.target.configuration.memory_size, now)
-        if not leased:
-            retire = "the agent asked for it" if _RETIRE in headers else ""
-            self._execute(self.placement.finished(environment.id, now, retire=retire))
+        if not leased and not environment.settle(headers, self._settled):
+            self.freed(environment.id, _ASKED if _RETIRE in headers else "", now)
+
+    def _settled(self, environment: EnvironmentHandle, state: EnvironmentState, billed_ms: int) -> None:
+        """Extensions are done with what was answered, which has counted until now."""
+        self._metrics.went_on(state, billed_ms, self.target.configuration.memory_size)
+        self.freed(environment.id, _ASKED if state.draining else "")
 
     def rejected(self, environment: EnvironmentHandle, invocation: Invocation) -> None:
         """The event reached nobody: another environment takes it, invisibly (rule 4)."""

@@ -1,18 +1,19 @@
 """A frontend's handle on one execution environment: its pod, its connection, and the invocation that it runs."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from kubelambda.api import environment_protocol
-from kubelambda.api.environment_protocol import StreamBounds
+from kubelambda.api.environment_protocol import EnvironmentState, StreamBounds, UnusableMessage
 from kubelambda.core.invoke import invoke_error
 from kubelambda.frontend.dispatch import environment_end
 from kubelambda.frontend.dispatch.environment_end import EnvironmentEnd
 from kubelambda.frontend.dispatch.invocation import Invocation
 from kubelambda.frontend.dispatch.streamed_answer import StreamedAnswer
 from kubelambda.frontend.dispatch.streamed_invocation import StreamedInvocation
-from kubelambda.wire.client import ANSWER_MAX_BYTES, ClientConnection, CollectingSink
+from kubelambda.wire.client import ANSWER_MAX_BYTES, ClientConnection, CollectingSink, request_head
 
 GRACE_S = 5.0
 """How long after the function's timeout an agent may still answer, before the platform answers in its place."""
@@ -21,12 +22,18 @@ _HEAD = (
     b"POST /invoke HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer %%b\r\nContent-Length: %%d\r\n"
     b"%b: %%b\r\n%b: %%b\r\n"
 ) % (environment_protocol.REQUEST_ID.encode(), environment_protocol.INVOKED_ARN.encode())
+_BUSY = environment_protocol.BUSY.lower().encode()
+_BILLED_MS = environment_protocol.BILLED_MS.lower().encode()
 _TERM = environment_protocol.TERM.encode()
 _STREAM = environment_protocol.STREAM.encode()
 _PASSED_ON = tuple(
     name.lower().encode()
     for name in (environment_protocol.TRACE_ID, environment_protocol.CLIENT_CONTEXT, environment_protocol.LOG_TYPE)
 )
+
+
+type Settled = Callable[["EnvironmentHandle", EnvironmentState, int], None]
+"""Gets an environment that is free, what it says of itself, and what its answer had billed, in milliseconds."""
 
 
 class EnvironmentEvents(Protocol):
@@ -59,6 +66,8 @@ class EnvironmentHandle:
     closed: bool = False
     _sent: float = 0.0
     _sink: CollectingSink = field(init=False)
+    _settled: Settled | None = None
+    """Who waits until the environment is done with what it has answered."""
     _stream: StreamedAnswer | None = None
     """The answer that comes now, where its caller takes it as it comes."""
 
@@ -101,9 +110,36 @@ class EnvironmentHandle:
 
     def check(self, now: float) -> None:
         """Asked about once a second; a timer for every invocation would cost more than the rest of sending it."""
-        late = self.invocation is not None and now - self._sent > self.timeout + GRACE_S
+        waited_for = self.invocation is not None or self._settled is not None
+        late = waited_for and now - self._sent > self.timeout + GRACE_S
         if late and (self._stream is None or not self._stream.held(now, GRACE_S)):
             self.end(environment_end.OVERDUE)
+
+    def settle(self, headers: dict[bytes, bytes], told: Settled) -> bool:
+        """Whether the environment goes on with what it has answered: extensions do. `told` hears when it is free."""
+        if _BUSY not in headers:
+            return False
+        connection, billed_ms = self.connection, int(headers.get(_BILLED_MS, b"0"))
+        if connection is not None and connection.ready:
+            self._settled = told
+            seconds = int(self.timeout + GRACE_S)
+            wait = {"Authorization": f"Bearer {self.token}", "Prefer": f"wait={seconds}"}
+            head = request_head("GET", environment_protocol.STATE, "agent", wait, 0)
+            connection.send(head, b"", lambda status, _, body: self._told(status, body, billed_ms))
+        return True  # without a connection its end is on its way
+
+    def _told(self, status: int, body: bytes, billed_ms: int) -> None:
+        told, self._settled = self._settled, None
+        try:
+            state = environment_protocol.parse_state(body) if status == 200 else EnvironmentState(busy=True)
+        except UnusableMessage:
+            state = EnvironmentState(busy=True)
+        if told is None:
+            return
+        if state.busy:
+            self.end(environment_end.OVERDUE if status == 200 else environment_end.faulty(status))
+        else:
+            told(self, state, billed_ms)
 
     @property
     def streaming(self) -> bool:
@@ -141,6 +177,7 @@ class EnvironmentHandle:
     def end(self, end: EnvironmentEnd) -> None:
         """No answer will come of it any more."""
         self.closed = True
+        self._settled = None
         invocation, self.invocation = self.invocation, None
         if self._stream is not None:
             self._stream.over = True

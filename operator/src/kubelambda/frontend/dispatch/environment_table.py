@@ -7,6 +7,9 @@ from kubelambda.frontend.cold_start.pod_deletion import PodDeletions
 from kubelambda.frontend.cold_start.start import Started, Target
 from kubelambda.frontend.dispatch.environment_handle import EnvironmentEvents, EnvironmentHandle
 
+_FAREWELL_S = 3.0
+"""For what comes after the function: SHUTDOWN of its extensions (§4.1.7)."""
+
 
 class EnvironmentTable(dict[int, EnvironmentHandle]):
     """Handles by number. `deletions` take the pods of those that are dropped."""
@@ -55,6 +58,7 @@ class EnvironmentTable(dict[int, EnvironmentHandle]):
         """The pod goes, once it has finished what it runs or `grace_seconds` are over."""
         self.pop(environment.id, None)
         environment.close()
+        grace_seconds += _FAREWELL_S if grace_seconds else 0
         self._deletions.soon(self._namespace, environment.pod, environment.uid, grace_seconds)
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
 from kubelambda.api import environment_protocol
+from kubelambda.api.environment_protocol import EnvironmentState
 from kubelambda.core.invoke.routing import LATEST
 from kubelambda.core.placement.function_share import ThrottleReason
 from kubelambda.frontend.dispatch.counter_series import CounterSeries, HistogramSeries
@@ -64,6 +65,12 @@ class FunctionMetrics:
         self.ran(invocation.qualifier, invocation.version, error=_FUNCTION_ERROR in headers)
         self._billed_gb_seconds.value += int(headers.get(_BILLED_MS, b"0")) * memory_size / 1_024_000
 
+    def went_on(self, state: EnvironmentState, billed_ms: int, memory_size: int) -> None:
+        """Counts what came after an answer that said that `billed_ms` are billed: the work of extensions."""
+        self._billed_gb_seconds.value += max(0, state.last_billed_ms - billed_ms) * memory_size / 1_024_000
+        if not self._gone:
+            self._metrics.extensions.of(*self._names).add(state.last_extensions_ms / 1000)
+
     def dispatched(self, qualifier: str, version: str, *, provisioned: bool, count: int = 1) -> None:
         """Counts invocations of a qualifier that has provisioned concurrency, by the version that ran."""
         if not self._gone:
@@ -105,6 +112,13 @@ class Metrics:
         self.durations = HistogramSeries(
             "kubelambda_duration_seconds", "Time of an invocation", _LABELS, _DURATIONS, registry
         )
+        self.extensions = HistogramSeries(
+            "kubelambda_post_runtime_extensions_duration_seconds",
+            "Time that extensions took after the answer of an invocation",
+            _LABELS,
+            _DURATIONS,
+            registry,
+        )
         self.concurrent = Gauge("kubelambda_concurrent_executions", "Invocations in flight", _LABELS, registry=registry)
         self.cold_starts = CounterSeries("kubelambda_cold_starts_total", "Environments started", _LABELS, registry)
         self.environments = Gauge("kubelambda_environments", "Environments", _LABELS, registry=registry)
@@ -138,6 +152,7 @@ class Metrics:
             self.invocations,
             self.errors,
             self.durations,
+            self.extensions,
             self.cold_starts,
             self.billed_gb_seconds,
             self.recursive_invocations_dropped,
