@@ -6,9 +6,11 @@
  * usage: launcher SOCKET FIFO [CGROUPS EXTENSIONS]
  *
  * SOCKET is the agent's. It sends "start SIZE\n" and SIZE bytes of strings that each end with a zero byte: the working
- * directory, the number of arguments, the arguments, and variables (NAME=value) that are added to those of the image; or
- * "kill\n". It gets "ended STATUS KILOBYTES\n", the wait status and the most that was resident, or "term\n" when the
- * container was asked to end. First of all it gets "extension NAME\n" for each extension that the image has, and "memory\n"
+ * directory, the number of arguments, the arguments, and variables (NAME=value) that are added to those of the image;
+ * "extension SIZE\n" and the name of an extension, variables, and names of variables that it does not get; "terminate\n" or
+ * "end\n", which ask the program alone to end, or end it; or "kill\n", which ends all. It gets "ended STATUS KILOBYTES\n",
+ * the wait status and the most that was resident, "exited STATUS NAME\n" of an extension, or "term\n" when the container
+ * was asked to end. First of all it gets "extension NAME\n" for each extension that the image has, and "memory\n"
  * with two open files of our control group, where the node shows them, since only we see it: the most memory that the
  * container ever used, and what it uses now. What the program prints goes to FIFO. Without an agent there is nothing to do:
  * we end.
@@ -32,6 +34,8 @@
 
 #define PAYLOAD_MAX (1 << 20)
 #define STRINGS_MAX 8192
+#define EXTENSIONS_MAX 10
+#define NAME_MAX_BYTES 256
 #define OURS "KUBELAMBDA_"
 #define OF_KUBERNETES "KUBERNETES_"
 
@@ -39,6 +43,11 @@ extern char **environ;
 
 static int agent, output;
 static pid_t program = -1;
+static const char *extensions_folder = "/opt/extensions";
+static struct {
+  pid_t pid;
+  char name[NAME_MAX_BYTES];
+} extensions[EXTENSIONS_MAX];
 static volatile sig_atomic_t asked_to_end;
 
 static void on_signal(int number) {
@@ -56,10 +65,37 @@ static void tell(const char *text) {
   }
 }
 
-/* Nobody but us is left in the container after this; where we are not its process 1, the program's session is what we know. */
+static int extensions_run(void) {
+  for (int i = 0; i < EXTENSIONS_MAX; i++)
+    if (extensions[i].pid > 0) return 1;
+  return 0;
+}
+
+/* Nobody but us is left in the container after this; where we are not its process 1, sessions are what we know. */
 static void kill_all(void) {
-  if (getpid() == 1) kill(-1, SIGKILL);
+  if (getpid() == 1) {
+    kill(-1, SIGKILL);
+    return;
+  }
+  if (program > 0) kill(-program, SIGKILL);
+  for (int i = 0; i < EXTENSIONS_MAX; i++)
+    if (extensions[i].pid > 0) kill(-extensions[i].pid, SIGKILL);
+}
+
+/* The program and what it started in its session: what left that cannot be told from an extension's, and ends with those. */
+static void end_program(void) {
+  if (!extensions_run()) kill_all();
   else if (program > 0) kill(-program, SIGKILL);
+}
+
+static void take_leave_of_extension(pid_t ended, int status) {
+  for (int i = 0; i < EXTENSIONS_MAX; i++) {
+    if (extensions[i].pid != ended) continue;
+    char text[NAME_MAX_BYTES + 32];
+    extensions[i].pid = 0;
+    snprintf(text, sizeof text, "exited %d %s\n", status, extensions[i].name);
+    tell(text);
+  }
 }
 
 static void reap(void) {
@@ -67,9 +103,12 @@ static void reap(void) {
   struct rusage used;
   pid_t ended;
   while ((ended = wait4(-1, &status, WNOHANG, &used)) > 0) {
-    if (ended != program) continue;
+    if (ended != program) {
+      take_leave_of_extension(ended, status);
+      continue;
+    }
     char text[64];
-    kill_all();
+    end_program();
     program = -1;
     snprintf(text, sizeof text, "ended %d %ld\n", status, used.ru_maxrss);
     tell(text);
@@ -106,11 +145,33 @@ static void run(char *folder, char **arguments) {
   _exit(127);
 }
 
-static void start(char *payload, size_t size) {
-  static char *strings[STRINGS_MAX + 1];
+static char *strings[STRINGS_MAX + 1];
+
+static size_t split(char *payload, size_t size) {
   size_t count = 0;
   if (size == 0 || payload[size - 1] != 0) exit(1);
   for (char *at = payload; at < payload + size && count < STRINGS_MAX; at += strlen(at) + 1) strings[count++] = at;
+  return count;
+}
+
+static void start_extension(char *payload, size_t size) {
+  size_t count = split(payload, size);
+  int place = 0;
+  while (place < EXTENSIONS_MAX && extensions[place].pid > 0) place++;
+  if (place == EXTENSIONS_MAX || strlen(strings[0]) >= NAME_MAX_BYTES) exit(1);
+  strcpy(extensions[place].name, strings[0]);
+  extensions[place].pid = fork();
+  if (extensions[place].pid < 0) take_leave_of_extension(extensions[place].pid, 32256);
+  if (extensions[place].pid != 0) return;
+  for (size_t i = 1; i < count; i++) putenv(strings[i]); /* a name alone takes the variable away */
+  char path[strlen(extensions_folder) + NAME_MAX_BYTES + 1];
+  sprintf(path, "%s/%s", extensions_folder, strings[0]);
+  char *command[] = {path, NULL};
+  run("/", command);
+}
+
+static void start(char *payload, size_t size) {
+  size_t count = split(payload, size);
   if (count < 3) exit(1);
   size_t arguments = strtoul(strings[1], NULL, 10);
   if (arguments == 0 || arguments + 2 > count) exit(1);
@@ -209,11 +270,20 @@ static size_t obey(char *received, size_t size) {
     kill_all();
     return line;
   }
-  if (line < 8 || strncmp(received, "start ", 6) != 0) exit(1);
-  size_t payload = strtoul(received + 6, NULL, 10);
+  if (strncmp(received, "terminate\n", line) == 0) {
+    if (program > 0) kill(program, SIGTERM);
+    return line;
+  }
+  if (strncmp(received, "end\n", line) == 0) {
+    end_program();
+    return line;
+  }
+  int program_follows = strncmp(received, "start ", 6) == 0;
+  if (!program_follows && strncmp(received, "extension ", 10) != 0) exit(1);
+  size_t payload = strtoul(received + (program_follows ? 6 : 10), NULL, 10);
   if (payload > PAYLOAD_MAX) exit(1);
   if (size < line + payload) return 0;
-  start(received + line, payload);
+  (program_follows ? start : start_extension)(received + line, payload);
   return line + payload;
 }
 
@@ -230,7 +300,8 @@ int main(int count, char **arguments) {
   agent = connected(arguments[1]);
   output = open(arguments[2], O_WRONLY | O_CLOEXEC);
   if (output < 0) return 1;
-  tell_extensions(count == 5 ? arguments[4] : "/opt/extensions");
+  if (count == 5) extensions_folder = arguments[4];
+  tell_extensions(extensions_folder);
   show_memory(count == 5 ? arguments[3] : "/sys/fs/cgroup");
   sigemptyset(&handled);
   sigaddset(&handled, SIGTERM);

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.behaviour.agent.extension_probe import SCRIPT, Journal
 
 SOURCE = Path(__file__).parents[3] / "images/launcher/launcher.c"
 PROGRAM = """
@@ -63,7 +64,13 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def pod(start: Callable[..., Any], launcher: Path, tmp_path: Path) -> Iterator[Pod]:
+def image_extensions() -> tuple[str, ...]:
+    """Names of the extensions that the image has."""
+    return ()
+
+
+@pytest.fixture
+def pod(start: Callable[..., Any], launcher: Path, tmp_path: Path, image_extensions: tuple[str, ...]) -> Iterator[Pod]:
     """A pod whose function nobody handed over yet."""
     shared = tmp_path / "shared"
     shared.mkdir()
@@ -72,7 +79,7 @@ def pod(start: Callable[..., Any], launcher: Path, tmp_path: Path) -> Iterator[P
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     image = {"PATH": os.environ["PATH"], "FROM_IMAGE": "1", "OVERRIDDEN": "image"}
-    image |= {"KUBELAMBDA_SECRET": "ours", "KUBERNETES_PORT": "1"}
+    image |= {"KUBELAMBDA_SECRET": "ours", "KUBERNETES_PORT": "1", "LAMBDA_TASK_ROOT": "/var/task"}
     cgroups = tmp_path / "cgroups"
     cgroups.mkdir()
     for name in ("memory.current", "memory.peak"):
@@ -80,7 +87,9 @@ def pod(start: Callable[..., Any], launcher: Path, tmp_path: Path) -> Iterator[P
     extensions = tmp_path / "extensions"
     extensions.mkdir()
     (extensions / "data").touch(mode=0o644)
-    (extensions / "the tracer").touch(mode=0o755)
+    for name in image_extensions:
+        (extensions / name).write_text(SCRIPT.format(python=sys.executable))
+        (extensions / name).chmod(0o755)
     command = [shared / "launcher", shared / "agent.sock", shared / "output", cgroups, extensions]
     with subprocess.Popen(command, env=image) as process:
         deadline = time.monotonic() + 90
@@ -119,11 +128,58 @@ def test_what_it_prints_is_in_the_log_of_the_invocation(pod: Pod) -> None:
     assert "handled {'a': 1}\nEND" in log
 
 
-def test_extensions_of_the_image_are_seen(pod: Pod) -> None:
-    """None is started, since nothing serves them, and the log says so."""
-    assert pod.specialize().json["status"] == "ready"
-    assert pod.agent.logged("EXTENSION\tName: the tracer\tState: LaunchError")
+def _settled(pod: Pod) -> None:
+    """Waits until the environment says that it is free."""
+    headers = {"Authorization": "Bearer environment-token", "Prefer": "wait=50"}
+    assert not pod.agent.call("GET", "/state", headers=headers).json["busy"]
+
+
+@pytest.mark.parametrize("image_extensions", [("the tracer", "another")])
+def test_extensions_of_the_image_run_beside_its_program(pod: Pod, tmp_path: Path) -> None:
+    """Within its container, with its variables; a reset tells them, and starts them anew with the program."""
+    journal = Journal(tmp_path / "journal")
+    assert pod.specialize(variables={"JOURNAL": str(journal.path)}, timeout=60).json["status"] == "ready"
+    for name in ("the tracer", "another"):
+        assert pod.agent.logged(f"EXTENSION\tName: {name}\tState: Ready\tEvents: [INVOKE, SHUTDOWN]\n")
     assert "Name: data" not in pod.agent.log_file.read_text()
+    for variables in journal.of("variables"):
+        assert (variables["FROM_IMAGE"], variables["AWS_LAMBDA_FUNCTION_NAME"]) == ("1", "hello")
+        assert "LAMBDA_TASK_ROOT" not in variables
+    answer = pod.agent.invoke({})
+    assert answer.headers["X-Kubelambda-Busy"] == "1"
+    assert answer.json["env"]["LAMBDA_TASK_ROOT"] == "/var/task"
+    _settled(pod)
+    assert len(journal.events("INVOKE")) == 2
+    assert pod.agent.invoke({"exit": 1}).json["errorMessage"].endswith("Runtime exited with error: exit status 1")
+    _settled(pod)
+    assert [each["shutdownReason"] for each in journal.events("SHUTDOWN")] == ["failure", "failure"]
+    assert pod.agent.invoke({}).json["pid"] != answer.json["pid"]
+    _settled(pod)
+    assert len(set(journal.of("identifier"))) == 4
+
+
+@pytest.mark.parametrize("image_extensions", [("tracer",)])
+def test_a_crash_of_the_images_extension_ends_the_invocation(pod: Pod, tmp_path: Path) -> None:
+    """The program, which sleeps, is not waited for."""
+    journal = Journal(tmp_path / "journal")
+    variables = {"JOURNAL": str(journal.path), "MODE": "crashes"}
+    assert pod.specialize(variables=variables, timeout=60).json["status"] == "ready"
+    for _ in range(2):
+        answer = pod.agent.invoke({"sleep": 50})
+        assert answer.json["errorType"] == "Extension.Crash"
+        assert answer.json["errorMessage"].endswith("Error: signal: killed")
+        _settled(pod)
+
+
+@pytest.mark.parametrize("image_extensions", [("tracer",)])
+def test_extensions_hear_of_the_end_of_the_container(pod: Pod, tmp_path: Path) -> None:
+    """Kubernetes asks it to end first, and waits."""
+    journal = Journal(tmp_path / "journal")
+    assert pod.specialize(variables={"JOURNAL": str(journal.path)}, timeout=60).json["status"] == "ready"
+    pod.launcher.send_signal(signal.SIGTERM)
+    assert pod.agent.process.wait(90) == 0
+    assert [each["shutdownReason"] for each in journal.events("SHUTDOWN")] == ["spindown"]
+    assert journal.of("bye") == [True]
 
 
 def test_its_memory_is_what_the_kernel_says_of_its_container(pod: Pod) -> None:

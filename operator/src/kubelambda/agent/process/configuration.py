@@ -6,7 +6,7 @@ from pathlib import Path
 from kubelambda.api.environment_protocol import Specialization
 
 _LANG = "en_US.UTF-8"
-_RUNTIME_ONLY = frozenset(
+RUNTIME_ONLY = frozenset(
     (
         "AWS_EXECUTION_ENV",
         "AWS_LAMBDA_LOG_GROUP_NAME",
@@ -17,6 +17,7 @@ _RUNTIME_ONLY = frozenset(
         "SHLVL",
     )
 )
+"""Variables that an external extension does not get."""
 
 
 class Unusable(Exception):
@@ -93,7 +94,7 @@ def extension_environment(variables: dict[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in variables.items()
-        if name not in _RUNTIME_ONLY and not name.startswith(("_", "AWS_XRAY_"))
+        if name not in RUNTIME_ONLY and not name.startswith(("_", "AWS_XRAY_"))
     }
 
 

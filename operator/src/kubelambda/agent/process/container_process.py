@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from kubelambda.agent.process import configuration
 from kubelambda.agent.process.cgroup_peak import CgroupPeak
 from kubelambda.agent.process.configuration import Unusable
 from kubelambda.agent.process.process import Ended
@@ -41,8 +42,7 @@ class ContainerProcess:
         self._received = b""
         self._introduced = False
         self.extensions: list[str] = []
-        self.launched: list[str] = []
-        self.unserved: list[str] = []
+        self.launched: set[str] = set()
         self.running = False
         self.on_end: Callable[[Ended], None] = lambda _: None
         """Called with a program that ended."""
@@ -71,19 +71,20 @@ class ContainerProcess:
             raise Unusable("the container of the function's image has ended, or not started")
         if not wanted.command:
             raise Unusable("the image has no entry point and no command, and neither has imageConfig")
-        given = [f"{name}={value}" for name, value in variables.items()]
-        strings = [wanted.working_directory, str(len(wanted.command)), *wanted.command, *given]
-        payload = b"".join(os.fsencode(each) + b"\0" for each in strings)
         self.running = True
-        self._send(b"start %d\n" % len(payload) + payload)
+        command = [wanted.working_directory, str(len(wanted.command)), *wanted.command]
+        self._send_strings(b"start", [*command, *_pairs(variables)])
 
     def launch(self, name: str, variables: dict[str, str]) -> None:
-        """Those of an image are not started: `unserved` names them."""
+        """Starts an external extension, with the image's own variables too. Raises `Unusable`."""
+        if self._launcher is None:
+            raise Unusable("the container of the function's image has ended, or not started")
+        self.launched.add(name)
+        self._send_strings(b"extension", [name, *_pairs(variables), *sorted(configuration.RUNTIME_ONLY)])
 
     def terminate(self, *, force: bool = False) -> None:
-        """Ends the program, if `force` says so: it is not asked."""
-        if force:
-            self.kill()
+        """Asks the program to end, or ends it; extensions go on."""
+        self._send(b"end\n" if force else b"terminate\n")
 
     def kill(self) -> None:
         """Ends the program and all that it started. `on_end` hears of it."""
@@ -92,6 +93,10 @@ class ContainerProcess:
 
     def reap(self) -> None:
         """The launcher tells."""
+
+    def _send_strings(self, word: bytes, strings: list[str]) -> None:
+        payload = b"".join(os.fsencode(each) + b"\0" for each in strings)
+        self._send(b"%b %d\n" % (word, len(payload)) + payload)
 
     def _send(self, data: bytes) -> None:
         launcher = self._launcher
@@ -129,13 +134,17 @@ class ContainerProcess:
     def _hear(self, line: bytes) -> None:
         word, _, rest = line.partition(b" ")
         if word == b"extension":
-            self.unserved.append(os.fsdecode(rest))
+            self.extensions.append(os.fsdecode(rest))
         elif word == b"memory":
             self._introduced = True
         elif word == b"term":
             self.on_term()
         elif word == b"ended":
             self._ended(*map(int, rest.split()))
+        elif word == b"exited":
+            status, _, name = rest.partition(b" ")
+            self.launched.discard(os.fsdecode(name))
+            self.on_extension_end(os.fsdecode(name), Ended(0, int(status), 0))
 
     def _ended(self, status: int, peak_kb: int) -> None:
         if self.running:
@@ -148,5 +157,10 @@ class ContainerProcess:
         if launcher is not None:
             self._loop.remove_reader(launcher.fileno())
             launcher.close()
+        self.launched.clear()
         self._ended(9, 0)
         self.on_term()
+
+
+def _pairs(variables: dict[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in variables.items()]

@@ -26,8 +26,6 @@ class FunctionProcess(Protocol):
 
     on_extension_end: Callable[[str, Ended], None]
     """Called with an external extension that ended."""
-    unserved: list[str]
-    """Names of external extensions that cannot be started here."""
 
     @property
     def extensions(self) -> list[str]:
@@ -74,7 +72,6 @@ class RuntimeProcess:
         self.on_end: Callable[[Ended], None] = lambda _: None
         """Called with a process that ended without being replaced."""
         self._extensions: dict[int, str] = {}
-        self.unserved: list[str] = []
         self.on_extension_end: Callable[[str, Ended], None] = lambda *_: None
         """Called with an external extension that ended."""
         loop.on_signal(signal.SIGCHLD, self.reap)
@@ -123,7 +120,10 @@ class RuntimeProcess:
             waiting.hand_over(variables, self._paths.task)
             return
         if self._process is not None:
-            self._end_all_but_extensions()
+            if self._extensions:
+                self.terminate(force=True)
+            else:
+                family.kill_all()
             self._process = None
         folders = [self._paths.task, self._paths.opt, self._paths.runtime]
         command = process.command_of(self._bootstrap, self._prestart, wanted.handler, variables, folders)
@@ -137,15 +137,9 @@ class RuntimeProcess:
         """Takes leave of every child that ended, adopted orphans included."""
         for ended in process.reap():
             if self._process is not None and ended.pid == self._process.pid:
-                self._end_all_but_extensions()  # whatever it left behind
+                if not self._extensions:  # else the reset that follows ends what cannot be told from theirs
+                    family.kill_all()  # whatever it left behind
                 self._process = None
                 self.on_end(ended)
             elif ended.pid in self._extensions:
                 self.on_extension_end(self._extensions.pop(ended.pid), ended)
-
-    def _end_all_but_extensions(self) -> None:
-        """What a runtime left behind cannot be told from what an extension started: that is ended with the reset."""
-        if self._extensions:
-            self.terminate(force=True)
-        else:
-            family.kill_all()

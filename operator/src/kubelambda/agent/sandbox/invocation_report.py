@@ -22,13 +22,11 @@ class InvocationReport:
         self._log = log
         self._memory = memory
 
-    def init_started(self, wanted: Specialization, unserved: Iterable[str]) -> None:
+    def init_started(self, wanted: Specialization) -> None:
         """INIT begins. An image has no runtime of ours whose version could be told."""
         self._log.begin(tail=True)
         if not wanted.command:
             self._log.write(logs.init_start_line(wanted.runtime, wanted.region))
-        for name in unserved:
-            self._log.write(logs.extension_line(name, "LaunchError", error_type="Extension.LaunchError"))
 
     def extensions(self, found: "Iterable[Extension]") -> None:
         """INIT ends: how far each extension is."""

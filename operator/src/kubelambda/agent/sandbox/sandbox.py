@@ -130,7 +130,7 @@ class Sandbox:
             task=self._paths.task,
             opt=self._paths.opt,
         )
-        self._reports.init_started(wanted, self.runtime.unserved)
+        self._reports.init_started(wanted)
         self._memory.initializing()
         self._space.watch(self._space_exceeded)
         initialization.begin(wanted.init_timeout, self._init_timed_out)
