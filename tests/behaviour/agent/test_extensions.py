@@ -142,11 +142,11 @@ def test_who_wants_the_log_or_holds_a_lease_is_answered_at_the_end(
 
 def test_the_timeout_covers_what_goes_on_after_the_answer(claim: Callable[..., Any], journal: Journal) -> None:
     """The caller has the result; then everything is reset, and begins anew with the next invocation (§3.2.1)."""
-    environment = claim("gated", timeout=3)
+    environment = claim("gated", timeout=8)
     answer = environment.invoke({})
     assert "X-Amz-Function-Error" not in answer.headers
     settled(environment)
-    assert environment.logged("request-1 Task timed out after 3.00 seconds")
+    assert environment.logged("request-1 Task timed out after 8.00 seconds")
     assert environment.logged("Status: timeout")
     (shutdown,) = journal.events("SHUTDOWN") or [{"shutdownReason": "none: it ran"}]
     assert shutdown["shutdownReason"] == "none: it ran"  # it never asked for another event
@@ -164,7 +164,7 @@ def test_a_reset_tells_extensions_why(
     claim: Callable[..., Any], journal: Journal, event: Any, error_type: str, reason: str
 ) -> None:
     """The caller has the error at once, and the environment takes nothing before they have ended."""
-    environment = claim(timeout=4)
+    environment = claim(timeout=8)
     answer = environment.invoke(event)
     assert (answer.json["errorType"], answer.headers["X-Kubelambda-Busy"]) == (error_type, "1")
     settled(environment)
@@ -181,9 +181,7 @@ def test_one_that_does_not_end_is_killed(claim: Callable[..., Any], journal: Jou
     """After 2,000 ms (§4.1.7)."""
     environment = claim("stubborn")
     assert environment.invoke({"exit": 0}).json["errorMessage"].endswith("Runtime exited without providing a reason")
-    began = time.monotonic()
-    settled(environment)
-    assert time.monotonic() - began > 1  # of the two seconds, some may have passed before
+    assert settled(environment)["lastExtensionsMs"] > 1900
     assert journal.of("bye") == []
     assert not Path(f"/proc/{journal.notes[0]['pid']}").exists()
     assert environment.invoke({}).json["pid"]
