@@ -73,6 +73,8 @@ class Function:
         self.url = ""
         self.events: list[Any] = []
         self.traces: list[str] = []
+        self.arns: list[str] = []
+        """What each invocation was of."""
         self.answer: Callable[[Any], Answer] = lambda _: (200, False, None)
         self.pause = asyncio.Event()
         self.pause.set()
@@ -85,6 +87,7 @@ class Function:
         event = json.loads(await request.read())
         self.events.append(event)
         self.traces.append(request.headers.get("X-Amzn-Trace-Id", ""))
+        self.arns.append(request.match_info["arn"])
         self.running += 1
         self.most = max(self.most, self.running)
         await self.pause.wait()
@@ -211,7 +214,7 @@ async def function() -> AsyncIterator[Function]:
     """The function, behind a stub of the Invoke API."""
     found = Function()
     application = web.Application(client_max_size=8 << 20)
-    application.router.add_post("/{path:.*}", found.handle)
+    application.router.add_post("/2015-03-31/functions/{arn}/invocations", found.handle)
     runner = web.AppRunner(application)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

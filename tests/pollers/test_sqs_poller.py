@@ -164,3 +164,24 @@ async def test_the_mappings_of_an_account_share_what_it_may_have(source: Source)
     other = "arn:aws:lambda:us-east-1:210987654321:function:hello"
     source.poll(uid="other", function_arn=other, provisioned=ProvisionedPollers(2, 2))
     await eventually(lambda: [report.pollers for report in source.reports] == [4, 5])
+
+
+async def test_an_alias_that_moves_takes_the_batches_that_come_after(source: Source) -> None:
+    """The poller asks for the alias each time, and keeps no version of it: each batch has one, and none is lost."""
+    alias = "arn:aws:lambda:us-east-1:123456789012:function:hello:live"
+    version, by = "1", list[tuple[str, str]]()
+
+    def answer(event: Any) -> Answer:
+        by.extend((record["body"], version) for record in event["Records"])
+        return 200, False, None
+
+    source.function.answer = answer
+    source.poll(function_arn=alias)
+    await source.send(*[str(number) for number in range(15)])
+    await eventually(lambda: len(by) >= 5)
+    version, moved = "2", len(by)
+    await source.send(*[str(number) for number in range(15, 30)])
+    await source.until_empty()
+    assert set(source.function.arns) == {alias}
+    assert {int(body) for body, _ in by} == set(range(30))
+    assert [each for _, each in by] == ["1"] * moved + ["2"] * (len(by) - moved)
