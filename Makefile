@@ -164,6 +164,11 @@ bench-control-api: setup test-binaries ## Measure the control API over ten thous
 bench-kafka: setup .venv-pollers/.made ## Measure a mapping of Kafka beside a plain consumer of the same client, without a cluster
 	PYTHONPATH=. .venv-pollers/bin/python -m bench.kafka_topic
 
+.PHONY: bench-idle-mappings
+bench-idle-mappings: setup .venv-pollers/.made brokers ## Measure what mappings cost that have nothing to do, without a cluster
+	PYTHONPATH=. .venv-pollers/bin/python -m bench.idle_mappings sqs
+	PYTHONPATH=. .venv-pollers/bin/python -m bench.idle_mappings kafka
+
 .PHONY: bench-cold
 bench-cold: setup install ## Measure cold starts by the shape of their pods, with and without a warm pool of it
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" $(PYTHON) -m bench.cold_shapes

@@ -38,12 +38,15 @@ def aws_client(
     """A client that tries nothing twice by itself, waits `answer_s` for an answer, and reaches nothing in `refused`."""
     from aiobotocore.config import AioConfig  # noqa: PLC0415
 
+    from kubelambda.outbound.tls_session import TlsSession  # noqa: PLC0415
+
     config = AioConfig(
         connect_timeout=5,
         read_timeout=answer_s,
         retries={"max_attempts": 0},
         max_pool_connections=connections,
         connector_args={"socket_factory": outside(refused)},
+        http_session_cls=TlsSession,
         # Servers that are not AWS have no name for every bucket.
         s3={"addressing_style": "path"} if place.endpoint_url else {},
     )
