@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.integration.control_api.control_api import DOMAIN, Api
 from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
+from tests.integration.functions import eventually
 from tests.integration.processes import Installation
 
 from kubelambda.core.account.identity import account_id
@@ -72,6 +73,12 @@ async def test_a_list_while_functions_are_created(api: Api, client: KubeClient) 
     for start in range(0, len(names), 50):
         bodies = [{"metadata": {"name": name}, "spec": spec} | KIND for name in names[start : start + 50]]
         await asyncio.gather(*[client.create(FUNCTIONS, body, api.namespace) for body in bodies])
+
+    def all_seen() -> bool:  # what others than the control API create, it hears of by a watch
+        usage = api.call("GET", "/2016-08-19/account-settings").body["AccountUsage"]
+        return bool(usage["FunctionCount"] == len(names))
+
+    await eventually(all_seen)
     done = threading.Event()
     created: list[int] = []
 

@@ -6,7 +6,7 @@ import re
 import uuid
 
 from tests.integration.control_api.control_api import HELLO, ROLE, Api, zipped
-from tests.integration.functions import Functions
+from tests.integration.functions import Functions, eventually
 
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import FUNCTIONS
@@ -111,8 +111,12 @@ async def test_functions_that_git_made_are_read_like_any(api: Api, functions: Fu
     """What kubectl applied, the API lists, and its ARN reaches it."""
     functions.apply("by-git", memorySize=192)
     await functions.ready("by-git")
-    found = api.call("GET", "/2015-03-31/functions/").body["Functions"]
-    assert [(each["FunctionName"], each["MemorySize"]) for each in found] == [("by-git", 192)]
+
+    def listed() -> bool:
+        found = api.call("GET", "/2015-03-31/functions/").body["Functions"]
+        return [(each["FunctionName"], each["MemorySize"]) for each in found] == [("by-git", 192)]
+
+    await eventually(listed)
     assert api.function("GET", api.arn("by-git")).body["Configuration"]["Timeout"] == 3
     assert api.function("GET", f"{api.account}:function:by-git").status == 200
 
@@ -146,6 +150,31 @@ async def test_list_functions_pages(api: Api) -> None:
         marker = f"&Marker={page.get('NextMarker')}"
     assert found == names
     assert "NextMarker" not in page
+
+
+async def test_a_list_shows_what_was_written_before_it(api: Api) -> None:
+    """Every member as GetFunctionConfiguration has it; what was deleted is gone from it."""
+    api.active("kept", Environment={"Variables": {"STAGE": "live"}}, Description="first", Tags={"team": "a"})
+    for number in range(5):
+        assert api.create(f"brief-{number}").status == 201
+        assert f"brief-{number}" in names(api)
+        changed = api.function("PUT", "kept", "/configuration", {"Description": str(number)})
+        assert changed.status == 200
+        assert api.call("GET", "/2015-03-31/functions").body["Functions"][-1]["Description"] == str(number)
+        assert api.function("DELETE", f"brief-{number}").status == 204
+        assert names(api) == ["kept"]
+        api.settled("kept")
+
+    def same() -> bool:  # the operator's status comes by a watch
+        (found,) = api.call("GET", "/2015-03-31/functions").body["Functions"]
+        return bool(found == api.function("GET", "kept", "/configuration").body)
+
+    await eventually(same)
+
+
+def names(api: Api) -> list[str]:
+    """What a list of one page has."""
+    return [each["FunctionName"] for each in api.call("GET", "/2015-03-31/functions").body["Functions"]]
 
 
 async def test_reserved_concurrency(api: Api, client: KubeClient) -> None:

@@ -1,22 +1,22 @@
 """What the functions, versions and layers of each account use of its limits, kept current by watches (§1.3.2).
 
-Reading all of them for each question takes seconds where there are thousands: only sums and a few numbers are kept.
+Reading all of them for each question takes seconds where there are thousands: sums are kept, a few numbers, and what
+lists show of functions.
 """
 
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from kubelambda.awsapi.function.listed_functions import NamesInOrder, packed, uid_of, unpacked
 from kubelambda.core.function.object_name import function_name_of
 from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.reflector import Name, Reflector
 from kubelambda.kube.resources import FUNCTION_VERSIONS, FUNCTIONS, LAYER_VERSIONS
 
-HEAVY_BYTES: Final = 65_536
-"""Code in the spec from which on functions are read in smaller groups."""
 _SEEN_S: Final = 2.0
 _POLL_S: Final = 0.01
 
@@ -27,9 +27,9 @@ class FunctionUse:
 
     code_size: int
     reserved: int
-    heavy: bool
-    """Whether it carries much code in its spec."""
     resource_version: int
+    listed: bytes = b""
+    """Its object as lists need it; of one that is being deleted nothing."""
     signing: tuple[str, str] | None = None
     """Lambda's name of it and the code signing configuration that it names, where it has one."""
 
@@ -42,8 +42,6 @@ class AccountTotal:
     code_size: int = 0
     """Of functions, their versions and layers, in bytes."""
     reserved: int = 0
-    heavy: int = 0
-    """Functions that carry much code in their specs."""
 
 
 class AccountUse:
@@ -51,6 +49,7 @@ class AccountUse:
 
     def __init__(self, client: KubeClient) -> None:
         self._totals: defaultdict[str, AccountTotal] = defaultdict(AccountTotal)
+        self._names = NamesInOrder()
         self.functions = Reflector(client, FUNCTIONS, function_use, on_change=self._function_changed)
         self.versions = Reflector(client, FUNCTION_VERSIONS, _version_size, on_change=self._size_changed)
         self.layers = Reflector(client, LAYER_VERSIONS, _layer_size, on_change=self._size_changed)
@@ -74,11 +73,15 @@ class AccountUse:
         found = self.functions.items.get(_name(body))
         return found.reserved if found else 0
 
-    def has_heavy(self, namespace: str) -> bool:
-        """Whether functions of the account may carry much code in their specs."""
-        if not self.functions.synced.is_set():
-            return True
-        return namespace in self._totals and self._totals[namespace].heavy > 0
+    async def listed(self, namespace: str, marker: str | None, size: int) -> tuple[list[Object], str | None]:
+        """At most `size` functions by name, each with what its configuration shows, and the next page's marker.
+
+        Raises `InvalidMarker` or, while not everything was seen, `TimeoutError`.
+        """
+        async with asyncio.timeout(_SEEN_S * 5):
+            await self.functions.synced.wait()
+        names, following = self._names.page(namespace, marker, size)
+        return [unpacked(self.functions.items[namespace, name].listed) for name in names], following
 
     async def signed(self, namespace: str) -> list[tuple[str, str]]:
         """Functions of an account that have a code signing configuration, each with what it calls that.
@@ -91,11 +94,18 @@ class AccountUse:
         return [each for each in found if each is not None]
 
     async def seen(self, body: Object) -> None:
-        """Returns when the sums know the function as `body` is, or after some seconds: who writes reads it again."""
+        """Returns when sums and lists know the function as `body` is, or after some seconds: writers read it again."""
+        await self._until(body, lambda found: found is not None and found.resource_version >= _resource_version(body))
+
+    async def seen_deleted(self, body: Object) -> None:
+        """Returns when lists have not the function any more that `body` was, or after some seconds."""
+        uid = body["metadata"]["uid"]
+        await self._until(body, lambda found: found is None or uid_of(found.listed) != uid)
+
+    async def _until(self, body: Object, holds: Callable[[FunctionUse | None], bool]) -> None:
         deadline = time.monotonic() + _SEEN_S
         while time.monotonic() < deadline:
-            found = self.functions.items.get(_name(body))
-            if found is not None and found.resource_version >= _resource_version(body):
+            if holds(self.functions.items.get(_name(body))):
                 return
             await asyncio.sleep(_POLL_S)
 
@@ -106,7 +116,11 @@ class AccountUse:
                 total.functions += sign
                 total.code_size += sign * each.code_size
                 total.reserved += sign * each.reserved
-                total.heavy += sign * each.heavy
+        was, is_now = before is not None and before.listed != b"", after is not None and after.listed != b""
+        if is_now and not was:
+            self._names.add(*name)
+        elif was and not is_now:
+            self._names.remove(*name)
 
     def _size_changed(self, name: Name, before: int | None, after: int | None) -> None:
         self._totals[name[0]].code_size += (after or 0) - (before or 0)
@@ -115,12 +129,11 @@ class AccountUse:
 def function_use(body: Mapping[str, Any]) -> FunctionUse:
     """The view of a Function object."""
     spec, status = body["spec"], body.get("status") or {}
-    code = spec.get("code") or {}
     return FunctionUse(
         code_size=status.get("codeSize") or 0,
         reserved=spec.get("reservedConcurrentExecutions") or 0,
-        heavy=len(code.get("inline") or "") + len(code.get("zipFile") or "") > HEAVY_BYTES,
         resource_version=_resource_version(body),
+        listed=b"" if "deletionTimestamp" in body["metadata"] else packed(body),
         signing=(function_name_of(body), spec["codeSigningConfigArn"]) if "codeSigningConfigArn" in spec else None,
     )
 

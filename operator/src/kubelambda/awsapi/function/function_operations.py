@@ -48,6 +48,7 @@ async def create_function(services: Services, call: Call) -> Answer:
         check_tags(call.parameters["Tags"])
         spec["tags"] = call.parameters["Tags"]
     body = await _created(services, name, spec)
+    await services.use.seen(body)
     if code is not None:
         await received_code.upload(services, code)  # again: it may have been collected before the object named it
     members = await _perhaps_published(services, call, name, body)
@@ -200,6 +201,7 @@ async def delete_function(services: Services, call: Call) -> Answer:
         raise name.missing() from error
     except KubeError as error:
         raise refusal(error) from error
+    await services.use.seen_deleted(body)
     return Answer(None, status=204, resource=name.arn)
 
 

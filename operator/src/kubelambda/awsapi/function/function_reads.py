@@ -3,19 +3,16 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kubelambda.awsapi.api_error import invalid_parameter
+from kubelambda.awsapi.api_error import invalid_parameter, unavailable
 from kubelambda.awsapi.call import Answer, Call, Handler, Services
 from kubelambda.awsapi.function.function_configuration import LATEST, configuration
 from kubelambda.awsapi.function.function_lookup import FunctionName, name_of
+from kubelambda.awsapi.function.listed_functions import InvalidMarker
 from kubelambda.awsapi.version.version_lookup import Qualified, resolve, version_configuration, versions_of
-from kubelambda.kube.errors import Gone, Invalid
 from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import FUNCTIONS
 
 PAGE_MAX: Final = 50
 """Functions a page has at most, whatever MaxItems says."""
-_HEAVY_AT_ONCE: Final = 20
-"""Functions that are read at once where some carry up to a megabyte of code in their specs."""
 CODE_PATH: Final = "/kubelambda/code/"
 
 
@@ -73,19 +70,15 @@ async def get_function_configuration(services: Services, call: Call) -> Answer:
 async def list_functions(services: Services, call: Call) -> Answer:
     """Functions of the caller's account by name, a page at a time."""
     size = min(call.parameters.get("MaxItems", PAGE_MAX), PAGE_MAX)
-    marker: str | None = call.parameters.get("Marker")
+    try:
+        bodies, marker = await services.use.listed(call.caller.namespace, call.parameters.get("Marker"), size)
+    except InvalidMarker as error:
+        raise invalid_parameter("The Marker is none that ListFunctions returned.") from error
+    except TimeoutError as error:
+        raise unavailable("The functions of the account are still being read") from error
     found: list[dict[str, Any]] = []
-    at_once = _HEAVY_AT_ONCE if services.use.has_heavy(call.caller.namespace) else PAGE_MAX
-    while len(found) < size:
-        limit = min(at_once, size - len(found))
-        try:
-            items, marker = await services.client.page(FUNCTIONS, call.caller.namespace, limit=limit, token=marker)
-        except (Gone, Invalid) as error:
-            raise invalid_parameter("The Marker is too old, or none that ListFunctions returned.") from error
-        for body in items:
-            found += await _listed(services, call, body)
-        if marker is None:
-            break
+    for body in bodies:
+        found += await _listed(services, call, body)
     members: dict[str, Any] = {"Functions": found}
     if marker is not None:
         members["NextMarker"] = marker

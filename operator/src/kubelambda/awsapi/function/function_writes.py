@@ -18,14 +18,19 @@ _POLL_S: Final = 0.05
 
 
 async def write(services: Services, name: FunctionName, change: Change, *, revision: str | None = None) -> Object:
-    """Changes the spec of a Function; with a `revision`, only the one that the caller has seen (§1.4.7)."""
+    """Changes the spec of a Function; with a `revision`, only the one that the caller has seen (§1.4.7).
+
+    Lists show the change once it returns.
+    """
 
     def checked(body: Object) -> Mapping[str, Any]:
         if revision is not None and revision != revision_id(body):
             raise stale("GetFunction/GetAlias")
         return change(body)
 
-    return await write_spec(services, FUNCTIONS, name.arn, lambda: find(services, name), checked)
+    body = await write_spec(services, FUNCTIONS, name.arn, lambda: find(services, name), checked)
+    await services.use.seen(body)
+    return body
 
 
 def require_settled(name: FunctionName, body: Object) -> None:
