@@ -232,7 +232,7 @@ class ImageSettings(Model):
     credentials_file: str | None = None
     """File that `docker login` writes: credentials of registries, for the operator."""
     recheck_seconds: Annotated[float, Field(gt=0)] = 600
-    """How often a registry is asked whether it still has a deployed image."""
+    """How often a registry is asked whether it still has the image of a function or of a version."""
 
 
 class S3Settings(Model):

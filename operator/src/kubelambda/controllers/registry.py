@@ -46,6 +46,6 @@ def controllers(code: CodeState, pod: PodOwner | None = None) -> tuple[Controlle
         event_source_mapping.CONTROLLER,
         code_collection.controller(code),
         *download.controllers(code),
-        image_source.controller(code),
+        *image_source.controllers(code),
     )
     return tuple(access.guarded(controller) for controller in found)

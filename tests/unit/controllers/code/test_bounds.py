@@ -78,12 +78,17 @@ async def test_what_the_code_store_has_under_another_name_is_nothing() -> None:
 async def test_a_namespace_has_some_of_the_look_ups_and_no_more() -> None:
     """Registries that take their time keep those of other accounts waiting for nothing."""
     state = CodeState(NOBODY, NOBODY)
-    found = (image_source.controller(state),)
+    found = image_source.controllers(state)
     context = Context(NOBODY, Settings(), b"", found, Queues(found))
-    keys = [Key(image_source.KIND, "a", str(number)) for number in range(image_source.PER_NAMESPACE + 1)]
-    context.queues.of(image_source.KIND)._running.update(keys)
-    assert await image_source.reconcile(state, context, keys[0]) == 1.0
+    for kind, ask in (
+        (image_source.KIND, image_source.reconcile),
+        (image_source.VERSION_KIND, image_source.reconcile_version),
+    ):
+        keys = [Key(kind, "a", str(number)) for number in range(image_source.PER_NAMESPACE + 1)]
+        context.queues.of(kind)._running.update(keys)
+        assert await ask(state, context, keys[0]) == 1.0
     assert image_source.PER_NAMESPACE < image_source.WORKERS
+    assert image_source.PER_NAMESPACE < image_source.VERSION_WORKERS
 
 
 def test_a_layer_that_goes_takes_no_count_of_a_function_with_it() -> None:

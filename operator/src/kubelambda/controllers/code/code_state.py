@@ -57,7 +57,7 @@ class CodeState:
     arrivals: dict[Key, tuple[WantedArchive, DeployedCode]] = field(default_factory=dict)
     """What the fetcher brought, by the key of the Function or Layer: its digest is known only then."""
     images: dict[Key, ImageLookup] = field(default_factory=dict)
-    """By the key of the Function."""
+    """By the key of the Function or FunctionVersion."""
     unzipped_sizes: dict[str, int] = field(default_factory=dict)
     """Bytes of an archive's files, by its digest."""
     contents: dict[str, SignedContent] = field(default_factory=dict)

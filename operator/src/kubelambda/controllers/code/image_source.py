@@ -1,4 +1,7 @@
-"""The container image of a function: looked up once for each name that its spec gives, and pinned by its digest."""
+"""The container image of a function: looked up once for each name that its spec gives, and pinned by its digest.
+
+Of what is deployed, and of versions, the registry is asked again and again.
+"""
 
 import logging
 from functools import partial
@@ -20,10 +23,13 @@ from kubelambda.core.function.observation import Problem
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.jitter import spread
 from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import FUNCTIONS
+from kubelambda.kube.resources import FUNCTION_VERSIONS, FUNCTIONS
 
 KIND = "ImageLookup"
+VERSION_KIND = "VersionImageLookup"
+"""Apart from those of functions: nobody waits for an answer, and there may be many more."""
 WORKERS = 8
+VERSION_WORKERS = 6
 PER_NAMESPACE = 4
 """Look-ups that one namespace may have at once; the rest is for the others."""
 _REFUSALS = (Reason.IMAGE_DELETED, Reason.IMAGE_ACCESS_DENIED)
@@ -31,9 +37,12 @@ _REFUSALS = (Reason.IMAGE_DELETED, Reason.IMAGE_ACCESS_DENIED)
 log = logging.getLogger(__name__)
 
 
-def controller(code: CodeState) -> Controller[Context]:
-    """Look-ups, asked for by Functions; apart from all others, because a registry may take its time."""
-    return Controller(KIND, partial(reconcile, code), own_workers=WORKERS)
+def controllers(code: CodeState) -> tuple[Controller[Context], ...]:
+    """Look-ups, asked for by Functions and versions; apart from all others, because a registry may take its time."""
+    return (
+        Controller(KIND, partial(reconcile, code), own_workers=WORKERS),
+        Controller(VERSION_KIND, partial(reconcile_version, code), own_workers=VERSION_WORKERS),
+    )
 
 
 def resolve(
@@ -46,12 +55,7 @@ def resolve(
     """
     uri = spec.code.image_uri or ""
     pinned = deployed if deployed is not None and deployed.uri == uri else None
-    known = state.images.get(key)
-    if known is None or known.uri != uri:
-        lookup = Key(KIND, key.namespace, key.name)
-        if not context.queues.of(KIND).is_running(lookup):
-            context.queues.add(lookup)
-    found = known.outcome if known is not None and known.uri == uri else None
+    found = _known(state, context, key, KIND, uri)
     if pinned is not None and not (isinstance(found, Problem) and found.reason in _REFUSALS):
         found = pinned
     if not isinstance(found, DeployedImage):
@@ -61,6 +65,23 @@ def resolve(
         text = f"Source image {uri} has no entry point and no command, and imageConfig gives none"
         return Problem(Reason.INVALID_IMAGE, text, terminal=True)
     return image
+
+
+def refusal(state: CodeState, context: Context, key: Key, image: DeployedImage) -> Problem | None:
+    """Why the registry gives the image of a version no more; None while it does, and until it was asked."""
+    found = _known(state, context, key, VERSION_KIND, image.uri)
+    return found if isinstance(found, Problem) and found.reason in _REFUSALS else None
+
+
+def _known(state: CodeState, context: Context, key: Key, kind: str, uri: str) -> DeployedImage | Problem | None:
+    """What the registry said last; None where it is still to be asked, which is begun."""
+    known = state.images.get(key)
+    if known is not None and known.uri == uri:
+        return known.outcome
+    lookup = Key(kind, key.namespace, key.name)
+    if not context.queues.of(kind).is_running(lookup):
+        context.queues.add(lookup)
+    return None
 
 
 async def reconcile(state: CodeState, context: Context, key: Key) -> Outcome:
@@ -76,13 +97,31 @@ async def reconcile(state: CodeState, context: Context, key: Key) -> Outcome:
     if uri is None:
         state.images.pop(asker, None)
         return None
-    outcome = await _looked_up(context, uri, _pinned(body, uri))
+    return await _ask(state, context, asker, uri, _pinned(body, uri))
+
+
+async def reconcile_version(state: CodeState, context: Context, key: Key) -> Outcome:
+    """Asks whether the registry still has the image that a version runs."""
+    asker = Key("FunctionVersion", key.namespace, key.name)
+    if context.queues.of(key.kind).running(key.namespace) > PER_NAMESPACE:
+        return 1.0
+    body = await context.client.find(FUNCTION_VERSIONS, key.name, key.namespace) or {}
+    image = ((body.get("status") or {}).get("deployed") or {}).get("image")
+    if image is None:
+        state.images.pop(asker, None)
+        return None
+    pinned = DeployedImage.model_validate(image, extra="ignore")
+    return await _ask(state, context, asker, pinned.uri, pinned)
+
+
+async def _ask(state: CodeState, context: Context, asker: Key, uri: str, pinned: DeployedImage | None) -> Outcome:
+    outcome = await _looked_up(context, uri, pinned)
     before, after = state.images.get(asker), ImageLookup(uri, outcome)
     if after != before:
         state.images[asker] = after
         context.queues.add(asker)
     if isinstance(outcome, Problem):
-        log.info("function %s/%s: %s", key.namespace, key.name, outcome.message)
+        log.info("%s %s/%s: %s", asker.kind, asker.namespace, asker.name, outcome.message)
         return None if outcome.terminal else BackOff()
     return spread(context.settings.images.recheck_seconds)
 

@@ -13,6 +13,7 @@ from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyS
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.account.namespace_facts import account_of
+from kubelambda.controllers.code import image_source
 from kubelambda.controllers.function import provisioned_environments as provisioned
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
@@ -47,7 +48,7 @@ from kubelambda.core.function.provisioning import (
     seconds_since,
 )
 from kubelambda.core.function.version_publication import NewVersion, SameVersion, fingerprint, publish
-from kubelambda.core.function.version_status import VersionObservation, decide_version
+from kubelambda.core.function.version_status import ARCHIVE_LOST, VersionObservation, decide_version
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTION_VERSIONS, FUNCTIONS
 from kubelambda.store.code.code_store import CodeStoreUnavailable
@@ -61,6 +62,7 @@ async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcom
     """One FunctionVersion. A deleted one is held while an alias uses it, and until its number is remembered."""
     body = await context.client.find(FUNCTION_VERSIONS, key.name, key.namespace)
     if body is None:
+        memory.code.forget(key)
         changes.forget(context, WATCHED_VERSIONS, key.namespace, key.name, by=key)
         return None
     facts = await changes.observe(context, WATCHED_VERSIONS, body, by=key)
@@ -89,7 +91,7 @@ async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcom
         function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, facts.function)
         if function is not None and function.last_version < facts.number:
             await _remember(context, key.namespace, facts.function, NewVersion(facts.number, before.deployed))
-        observed.code_lost = await _code_lost(memory, before.deployed)
+        observed.code_lost = await _code_lost(memory, context, key, before.deployed)
         observed.provisioned, look_again_s = await _provisioned(
             memory, context, key, body, spec=spec, before=before, now=now
         )
@@ -159,14 +161,17 @@ def _runtime(context: Context, name: str) -> RuntimeSpec | Problem:
         return Problem(Reason.RUNTIME_NOT_FOUND, f"Runtime {name} cannot be used: {error.errors()[0]['msg']}")
 
 
-async def _code_lost(memory: VersionMemory, deployed: DeployedConfiguration) -> bool:
-    """Nothing but the store has the code of a version whose Function went on."""
+async def _code_lost(
+    memory: VersionMemory, context: Context, key: Key, deployed: DeployedConfiguration
+) -> Problem | None:
+    """Nothing but the store, or a registry, has the code of a version whose Function went on."""
     if deployed.image is not None:
-        return False
+        return image_source.refusal(memory.code, context, key, deployed.image)
     try:
-        return await memory.code.store.size(deployed.code.sha256) is None
+        size = await memory.code.store.size(deployed.code.sha256)
     except CodeStoreUnavailable:
-        return False
+        return None
+    return ARCHIVE_LOST if size is None else None
 
 
 async def _provisioned(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from kubelambda.api.conditions import Condition, Fact, conditions_of, merge
 from kubelambda.api.kinds.function import DeployedConfiguration, State
@@ -15,6 +16,10 @@ from kubelambda.core.function.provisioning import readiness
 from kubelambda.core.function.version_publication import NewVersion, SameVersion, refreshed
 from kubelambda.core.network.enforcement_probe import EnforcementVerdict, enforcement_fact
 
+ARCHIVE_LOST: Final = Problem(
+    Reason.CODE_UNAVAILABLE, "the code store has lost the archive of this version", terminal=True
+)
+
 
 @dataclass(slots=True)
 class VersionObservation:
@@ -27,8 +32,8 @@ class VersionObservation:
     publication: NewVersion | SameVersion | Problem | None = None
     """What publishing gave; None for a version that was published before."""
     runtime: RuntimeSpec | Problem | None = None
-    code_lost: bool = False
-    """Whether the code store has its archive no more."""
+    code_lost: Problem | None = None
+    """That the code store has its archive no more, or its registry its image: of that, nodes may still have it."""
     holders: tuple[str, ...] = ()
     """Aliases that keep it from being deleted, when somebody wants that."""
     provisioned: ProvisionedConcurrencyStatus | None = None
@@ -74,8 +79,8 @@ def _problem(observed: VersionObservation) -> Problem | None:
     """The first thing that is in the way of running it."""
     if isinstance(observed.publication, Problem):
         return observed.publication
-    if observed.code_lost:
-        return Problem(Reason.CODE_UNAVAILABLE, "the code store has lost the archive of this version", terminal=True)
+    if observed.code_lost is not None:
+        return observed.code_lost
     return observed.runtime if isinstance(observed.runtime, Problem) else None
 
 
