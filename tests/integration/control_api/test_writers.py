@@ -120,5 +120,10 @@ async def test_unserved_members_are_refused_and_nothing_is_made(api: Api) -> Non
     assert "tracingConfig is not served by this release of kubelambda" in refused.text
     refused = api.create("hello", KMSKeyArn="arn:aws:kms:us-east-1:123456789012:key/x")
     assert refused.status == 400
-    assert "kMSKeyArn" in refused.text
+    assert refused.text.startswith("KMSKeyArn is not served by this release of kubelambda")
+    refused = api.create(
+        "hello", Environment={"Variables": {"STAGE": "live", "AWS_REGION": "x", "LAMBDA_TASK_ROOT": "y"}}
+    )
+    assert (refused.status, refused.error) == (400, "InvalidParameterValueException")
+    assert refused.text.endswith("Reserved keys used in this request: AWS_REGION, LAMBDA_TASK_ROOT")
     assert api.function("GET", "hello").status == 404

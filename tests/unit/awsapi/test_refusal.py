@@ -20,7 +20,8 @@ TWO = (
         (f"{INVALID}spec.url: Invalid value: url is {NOT_SERVED}", f"url is {NOT_SERVED}"),
         (f"{INVALID}[{TWO}]", "spec.timeout in body should be at most 900; url is bad"),
         (f'{INVALID}spec.routingConfig: Invalid value: "object": {WEIGHTS}', WEIGHTS),
-        (f'{STRICT}unknown field "spec.wings", unknown field "spec.claws"', f"wings and claws is {NOT_SERVED}"),
+        (f'{STRICT}unknown field "spec.wings", unknown field "spec.claws"', f"Wings and Claws is {NOT_SERVED}"),
+        (f'{STRICT}unknown field "spec.kMSKeyArn"', f"KMSKeyArn is {NOT_SERVED}"),
     ],
 )
 def test_a_refusal_keeps_what_a_rule_says(message: str, said: str) -> None:

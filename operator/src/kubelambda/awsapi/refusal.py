@@ -24,11 +24,16 @@ def refusal(error: KubeError) -> ApiError:
     return unavailable(f"The cluster's API server cannot be used now: {error}")
 
 
+def _member(field: str) -> str:
+    """A field as the caller named it: only members of the API get into a spec."""
+    return ".".join(name[:1].upper() + name[1:] for name in field.split("."))
+
+
 def words(message: str) -> str:
     """The API server's message without its own grammar: what rules say is Lambda's text where Lambda has one."""
     unknown = _UNKNOWN.findall(message)
     if unknown:
-        names = " and ".join(dict.fromkeys(unknown))
+        names = " and ".join(dict.fromkeys(map(_member, unknown)))
         return f"{names} is not served by this release of kubelambda and would be ignored: remove it"
     message = _SUBJECT.sub("", message)
     if message.startswith("[") and message.endswith("]"):

@@ -116,8 +116,15 @@ async def _check_runtime(services: Services, parameters: Mapping[str, Any]) -> N
 
 
 def _check_variables(parameters: Mapping[str, Any]) -> None:
-    """Environment variables within 4 KB, with the text that repeats them (§1.3)."""
+    """Environment variables within 4 KB, with the text that repeats them, and none that is Lambda's own (§1.3)."""
     variables = (parameters.get("Environment") or {}).get("Variables") or {}
+    reserved = [name for name in variables if name in limits.RESERVED_ENVIRONMENT_VARIABLES]
+    if reserved:
+        raise invalid_parameter(
+            "Lambda was unable to configure your environment variables because the environment variables you have "
+            "provided contains reserved keys that are currently not supported for modification. Reserved keys used in "
+            f"this request: {', '.join(reserved)}"
+        )
     measured = json.dumps(variables, separators=(",", ":"), ensure_ascii=False)
     if len(measured.encode()) > limits.ENVIRONMENT_MAX_BYTES:
         raise invalid_parameter(
