@@ -106,7 +106,7 @@ pollers: setup .venv-pollers/.made brokers ## Pollers against real brokers and a
 	.venv-pollers/bin/python -m pytest tests/pollers $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 .PHONY: integration
-integration: setup .venv-pollers/.made test-binaries ## Controllers against a real etcd and kube-apiserver
+integration: setup .venv-pollers/.made test-binaries aws-cli ## Controllers against a real etcd and kube-apiserver
 	$(PYTHON) -m pytest tests/integration $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 .PHONY: chart

@@ -12,7 +12,7 @@ import image_engines
 import kind_cluster
 import single_node
 from progress import ClusterError
-from settings import KUBECONFIG, STATE
+from settings import AWS_CLI, KUBECONFIG, STATE
 
 
 def main() -> int:
@@ -32,6 +32,7 @@ def main() -> int:
     commands.add_parser(
         "brokers", help="install Debian's RabbitMQ and ActiveMQ, which tests start, unless they are there"
     )
+    commands.add_parser("aws-cli", help="version 2 of the aws cli, from Debian, into the cache folder")
     images = commands.add_parser("images", help="build the images that changed and import them")
     images.add_argument("names", metavar="NAME", nargs="*", help="these alone, those of further runtimes for instance")
     images.add_argument("--all", action="store_true", help="those of every runtime too")
@@ -70,6 +71,8 @@ def _beside_clusters(arguments: argparse.Namespace) -> bool:
     match arguments.command:
         case "brokers":
             debian.install(debian.BROKER_PACKAGES)
+        case "aws-cli":
+            debian.unpack(debian.AWS_CLI_PACKAGES, AWS_CLI)
         case "binaries":
             _build(etcd=arguments.etcd)
         case "settle":

@@ -28,6 +28,10 @@ test-binaries: ## The same, and etcd from Debian unless there is one: what tests
 brokers: ## RabbitMQ and ActiveMQ from Debian, unless they are there: what tests of pollers start
 	@python3 e2e/cluster brokers
 
+.PHONY: aws-cli
+aws-cli: ## Version 2 of the aws cli, from Debian: a test calls with it where it is there
+	@python3 e2e/cluster aws-cli || echo "without version 2 of the aws cli: its test is skipped"
+
 .PHONY: images
 images: ## Build the images that changed and import them into the cluster
 	@python3 e2e/cluster images

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from progress import ClusterError, step
@@ -37,6 +38,27 @@ BROKER_PACKAGES = {
 }
 """What tests of pollers start by themselves."""
 
+AWS_CLI_PACKAGES = (
+    "awscli",
+    "docutils-common",
+    "python3-awscrt",
+    "python3-cffi-backend",
+    "python3-colorama",
+    "python3-cryptography",
+    "python3-dateutil",
+    "python3-distro",
+    "python3-docutils",
+    "python3-jmespath",
+    "python3-prompt-toolkit",
+    "python3-roman",
+    "python3-ruamel.yaml",
+    "python3-ruamel.yaml.clib",
+    "python3-six",
+    "python3-urllib3",
+    "python3-wcwidth",
+)
+"""Version 2 of the aws cli and what it imports: it is nowhere to be had but from Debian and from AWS itself."""
+
 _PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
@@ -51,6 +73,33 @@ def install(packages: dict[str, str]) -> None:
     with step(f"Debian packages: {' '.join(missing)}", announce=True):
         run("apt-get", "update", "--quiet", env=environment)
         run("apt-get", "install", "--quiet", "--yes", "--no-install-recommends", *missing, env=environment)
+
+
+def unpack(packages: tuple[str, ...], folder: Path) -> None:
+    """Unpacks packages into a folder, unless they are there: nothing is installed, and nobody need be root."""
+    if folder.exists():
+        return
+    if not succeeds("apt-get", "--version"):
+        raise ClusterError(f"these are packages of Debian, and this machine has no apt-get: {' '.join(packages)}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        step(f"Debian packages into {folder}: {packages[0]}", announce=True),
+        tempfile.TemporaryDirectory(dir=folder.parent) as scratch,
+    ):
+        _download(packages, Path(scratch))
+        for package in sorted(Path(scratch).glob("*.deb")):
+            run("dpkg-deb", "--extract", str(package), f"{scratch}/root")
+        Path(scratch, "root").rename(folder)
+
+
+def _download(packages: tuple[str, ...], folder: Path) -> None:
+    try:
+        run("apt-get", "download", "--quiet", *packages, cwd=folder)
+    except ClusterError:
+        if os.geteuid() != 0:
+            raise
+        run("apt-get", "update", "--quiet")  # a machine that is new knows of no package
+        run("apt-get", "download", "--quiet", *packages, cwd=folder)
 
 
 def require_root() -> None:

@@ -36,6 +36,8 @@ HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubelambda"
 """What is worth keeping between clusters: built binaries and images."""
 BINARIES = CACHE / "bin"
+AWS_CLI = CACHE / "aws-cli-2"
+"""What Debian's packages of version 2 have: `usr/bin/aws`, and what it imports in `usr/lib/python3/dist-packages`."""
 STATE = Path("/var/lib/kubelambda-cluster")
 """Everything on disk that belongs to the running cluster; `down` removes it."""
 RUN = Path("/run/kubelambda-cluster")

@@ -7,11 +7,13 @@ from progress import ClusterError
 from settings import BINARIES, KUBECONFIG
 
 
-def run(*command: str | Path, stdin: str | None = None, env: dict[str, str] | None = None) -> str:
+def run(
+    *command: str | Path, stdin: str | None = None, env: dict[str, str] | None = None, cwd: Path | None = None
+) -> str:
     """Runs a program to its end and returns what it printed."""
     words = [str(word) for word in command]
     try:
-        finished = subprocess.run(words, input=stdin, env=env, capture_output=True, text=True, check=False)
+        finished = subprocess.run(words, input=stdin, env=env, cwd=cwd, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
         raise ClusterError(f"{words[0]} is not installed") from error
     if finished.returncode:
