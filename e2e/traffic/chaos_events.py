@@ -145,6 +145,7 @@ def run(
             "killed": dict(killed),
             "all there after (s)": round(time.monotonic() - ended, 1),
             "slowest 202 (s)": round(load.slowest, 2),
+            "given up": {why: len(numbers) for why, numbers in told(account)["given up"].by_unit.items()},
             "sources": _figures(account, opened),
         }
 

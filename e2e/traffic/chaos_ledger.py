@@ -35,7 +35,9 @@ import base64, json, os, urllib.request
 
 def read(event):
     if "requestPayload" in event:
-        yield "given up", "", event["requestPayload"]["number"]
+        about, answer = event["requestContext"], event.get("responsePayload") or {}
+        why = f"{about['condition']} after {about['approximateInvokeCount']}: {answer.get('errorMessage', '')[-80:]}"
+        yield "given up", why, event["requestPayload"]["number"]
     if "number" in event:
         yield "events", "", event["number"]
     for record in event.get("Records", ()):
