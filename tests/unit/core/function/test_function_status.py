@@ -165,6 +165,31 @@ def test_code_that_changes_where_it_is_kept_is_an_update() -> None:
     assert (status.state, status.last_update_status) == (State.ACTIVE, LastUpdateStatus.FAILED)
 
 
+@pytest.mark.parametrize(
+    ("code", "update"),
+    [
+        (PROBLEMS["code"], LastUpdateStatus.FAILED),
+        (CODE.model_copy(update={"sha256": "cd" * 32}), LastUpdateStatus.FAILED),
+        (CODE, LastUpdateStatus.SUCCESSFUL),
+        (None, LastUpdateStatus.SUCCESSFUL),
+        (Problem(Reason.CODE_STORE_UNAVAILABLE, "away"), LastUpdateStatus.SUCCESSFUL),
+    ],
+    ids=["unusable", "other", "same", "unknown", "away"],
+)
+@pytest.mark.parametrize("part", ["references", "network", "file_systems"])
+def test_what_went_missing_hides_no_failed_update(
+    part: str, code: DeployedCode | Problem | None, update: LastUpdateStatus
+) -> None:
+    """Other code that is not deployed because of it, or for a fault of its own; the same code was deployed."""
+    before = decide(GOOD, NOW)
+    observed = replace(GOOD, before=before, code=code, **{part: NAMED[part]})
+    status = decide(observed, NOW)
+    assert (status.last_update_status, status.deployed) == (update, before.deployed)
+    assert decide(replace(observed, before=status), NOW + timedelta(hours=1)) == status
+    again = decide(replace(observed, before=status, code=CODE, **{part: getattr(GOOD, part)}), NOW)
+    assert again.last_update_status is LastUpdateStatus.SUCCESSFUL
+
+
 @pytest.mark.parametrize(("part", "kind"), [("spec", "Stalled"), ("runtime", "Reconciling"), ("code", "Stalled")])
 def test_kstatus_knows_what_is_worth_waiting_for(part: str, kind: str) -> None:
     """Stalled when only a person can help, Reconciling while it is tried again, neither when all is well."""

@@ -77,10 +77,8 @@ def decide(observed: Observation, now: datetime) -> FunctionStatus:
     """The status to report. A failed update leaves the previous deployment serving (§1.4.3)."""
     before, found = observed.before, findings(observed)
     deployed = _deployed(observed)
-    fault = next((finding for finding in found if finding.blocks and not finding.good), None)
+    fault = _fault_of_update(observed, found)
     state, update = _states(fault, deployed=deployed is not None)
-    if fault is not None and fault.outside and _is_updated(observed):
-        fault, update = None, LastUpdateStatus.SUCCESSFUL
     reason = None if fault is None else CREATING if fault.reason is Reason.IN_PROGRESS else fault.message
     code = fault.code if fault else None
     return FunctionStatus(
@@ -135,11 +133,24 @@ def _states(fault: Finding | None, *, deployed: bool) -> tuple[State, LastUpdate
     return State.PENDING if fault.ours else State.FAILED, None
 
 
+def _fault_of_update(observed: Observation, found: list[Finding]) -> Finding | None:
+    """What keeps the present spec and code from being deployed. Where they are, what went missing since hides nothing.
+
+    That they cannot be looked at meanwhile is no failure either.
+    """
+    faults = [finding for finding in found if finding.blocks and not finding.good]
+    if any(fault.outside for fault in faults) and _is_updated(observed):
+        faults = [fault for fault in faults if not fault.outside and not fault.ours]
+    return faults[0] if faults else None
+
+
 def _is_updated(observed: Observation) -> bool:
-    """Whether the present spec has been deployed."""
-    before = observed.before
-    settled = before.deployed is not None and before.last_update_status is LastUpdateStatus.SUCCESSFUL
-    return settled and before.observed_generation == observed.generation
+    """Whether the present spec has been deployed, with the code that it means now, as far as that is known."""
+    before, code = observed.before, observed.code
+    if before.deployed is None or before.last_update_status is not LastUpdateStatus.SUCCESSFUL:
+        return False
+    digest = code.digest if isinstance(code, DeployedImage) else code.sha256 if isinstance(code, DeployedCode) else None
+    return before.observed_generation == observed.generation and digest in (None, before.deployed.code.sha256)
 
 
 def _modified(before: DeployedConfiguration | None, after: DeployedConfiguration | None) -> bool:
