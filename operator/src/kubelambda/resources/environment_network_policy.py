@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 from kubelambda.api import environment_protocol, labels
 from kubelambda.api.settings import NetworkSettings
 from kubelambda.core.network import endpoint_ports
+from kubelambda.core.network.traffic_rules import with_translated
 from kubelambda.resources.environment_pod import Manifest
 
 AGENTS = "kubelambda-environments"
@@ -22,9 +23,10 @@ def environment_network_policies(
     namespace: str, system_namespace: str, settings: NetworkSettings, api_servers: Iterable[str] = ()
 ) -> list[Manifest]:
     """The policies of a namespace; `api_servers` are the addresses that environments are kept from."""
-    refused = [str(network) for network in settings.refused_networks]
+    networks = [*settings.refused_networks]
     if not settings.api_server:
-        refused += [str(ip_network(ip_address(address))) for address in api_servers]
+        networks += [ip_network(ip_address(address)) for address in api_servers]
+    refused = [str(network) for network in with_translated(networks)]
     closed = {"key": labels.NETWORK, "operator": "Exists"}
     others = {"key": labels.NETWORK, "operator": "DoesNotExist"}
     return [

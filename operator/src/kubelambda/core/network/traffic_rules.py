@@ -18,7 +18,7 @@ type PolicyRule = dict[str, Any]
 _NAT64: Final = int(IPv6Address("64:ff9b::"))
 
 
-def _with_translated(networks: Iterable[Network]) -> tuple[Network, ...]:
+def with_translated(networks: Iterable[Network]) -> tuple[Network, ...]:
     """Networks, and those of IPv4 by the addresses that a NAT64 gateway has for them."""
     found = tuple(networks)
     translated = (
@@ -27,7 +27,7 @@ def _with_translated(networks: Iterable[Network]) -> tuple[Network, ...]:
     return (*found, *translated)
 
 
-PRIVATE: Final[tuple[Network, ...]] = _with_translated(
+PRIVATE: Final[tuple[Network, ...]] = with_translated(
     ip_network(network)
     for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8",
                     "198.18.0.0/15", "240.0.0.0/4", "fc00::/7", "fe80::/10", "fec0::/10", "64:ff9b:1::/48", "::1/128")
@@ -77,7 +77,7 @@ def _egress_peers(peer: Peer, reach: Reach) -> list[PolicyRule]:
         return [_peer(peer)]
     wanted = ip_network(peer.cidr, strict=False)
     inside = _among(wanted, PRIVATE)
-    refused = _with_translated(reach.refused)
+    refused = with_translated(reach.refused)
     if _among(wanted, refused):
         return []
     if not inside and not reach.internet:
