@@ -15,7 +15,7 @@ from kubelambda.core.mapping.schema_framing import Undecodable
 from kubelambda.core.mapping.schema_place import SchemaPlace
 from kubelambda.core.mapping.stream_rules import GivenUp
 from kubelambda.pollers.record_decoder import RecordDecoder, RecordRefused
-from kubelambda.pollers.schemas.reading_processes import ReadingProcesses, ReadsTooLong
+from kubelambda.pollers.schemas.reading_processes import LargerAsJson, ReadingProcesses, ReadsTooLong
 from kubelambda.pollers.schemas.reading_request import ReadingBounds
 from kubelambda.pollers.schemas.registered_schema import RegisteredSchema, SchemaKind
 from kubelambda.pollers.schemas.schema_registry import SchemaMissing, SchemaRegistry
@@ -110,6 +110,32 @@ async def test_names_that_fill_our_memory_are_not_written_out(processes: Reading
     assert raised.value.condition is GivenUp.MAXIMUM_PAYLOAD_SIZE_EXCEEDED
     found = await decoder.decode(None, b"\0\0\0\0\1" + avro_of(schema, [{field["name"]: True}]))
     assert found.known["value"] == [{field["name"]: True}]
+
+
+async def test_what_json_escapes_counts_as_it_is_written(processes: ReadingProcesses) -> None:
+    """A character of a string may have six bytes as JSON: the poller gets no more of them than it wanted."""
+    schema = RegisteredSchema(SchemaKind.AVRO, '"string"')
+    data = avro_of("string", "\0" * 500_000)
+    with pytest.raises(LargerAsJson):
+        await processes.read("shop", 1, schema, data, said_max_bytes=2_999_999)
+    assert len(await processes.read("shop", 1, schema, data, said_max_bytes=3_000_002)) == 3_000_002
+
+
+async def test_a_record_that_ends_its_process_on_its_way_out_is_given_up(processes: ReadingProcesses) -> None:
+    """There is room to read it, and none to say so: another process would end as that one did, for ever."""
+    schema = RegisteredSchema(SchemaKind.AVRO, '"string"')
+    for size in (3_000_000, 3_500_000):
+        with pytest.raises(Undecodable, match="80 MB"):
+            await processes.read("shop", 1, schema, avro_of("string", "\0" * size), said_max_bytes=32 << 20)
+
+
+async def test_names_that_no_json_can_have_are_given_up(processes: ReadingProcesses) -> None:
+    """Half a character stands in the schema: the partition goes on behind the record."""
+    schema = {"type": "record", "name": "R", "fields": [{"name": "\ud800", "type": "boolean"}]}
+    decoder = decoder_of(processes, {1: RegisteredSchema(SchemaKind.AVRO, json.dumps(schema))})
+    with pytest.raises(RecordRefused, match="UnicodeEncodeError") as raised:
+        await decoder.decode(None, b"\0\0\0\0\1\1")
+    assert raised.value.condition is GivenUp.DESERIALIZATION_ERROR
 
 
 async def test_large_schemas_are_kept_only_while_there_is_room(processes: ReadingProcesses) -> None:

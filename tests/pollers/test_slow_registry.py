@@ -1,4 +1,4 @@
-"""A partition whose records wait for a registry that is slow (§7.5.6)."""
+"""A partition whose records wait for their schemas, and what a registry may answer (§7.5.6)."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,8 +11,10 @@ from aiohttp import web
 from tests.pollers.streams import KeptRecords
 from tests.pollers.topics import kafka_view
 
+from kubelambda.core.mapping.avro_schema import UnservedSchema
 from kubelambda.core.mapping.kafka_record import KafkaEnvelope
 from kubelambda.core.mapping.record_filter import RecordFilter, SourceFormat
+from kubelambda.core.mapping.stream_rules import StreamRecord
 from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.kafka_delivery import KafkaDelivery
 from kubelambda.pollers.partition_worker import PartitionWorker
@@ -22,6 +24,7 @@ from kubelambda.pollers.schemas import schema_registry
 from kubelambda.pollers.schemas.schema_registry import SchemaRegistry
 from kubelambda.pollers.sources.kafka import KafkaTopic
 from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.stream_delivery import Progress
 
 
 @dataclass
@@ -37,14 +40,18 @@ class Message:
 
 
 class FullTopic(KafkaTopic):
-    """A topic with three records."""
+    """A topic with some records."""
 
-    def __init__(self) -> None:
+    def __init__(self, records: int = 3) -> None:
         self.servers = ()
+        self.left = [Message(offset) for offset in range(records)]
 
     async def read(self, partition: int, count: int, seconds: float) -> Sequence[Message]:
-        """All of them."""
-        return [Message(offset) for offset in range(3)]
+        """All of them, once."""
+        found, self.left = self.left, []
+        if not found:
+            await asyncio.sleep(seconds)
+        return found
 
 
 class SlowDecoder(RecordDecoder):
@@ -63,11 +70,37 @@ class SlowDecoder(RecordDecoder):
         return DecodedRecord()
 
 
-async def test_a_partition_that_goes_reads_no_further_records() -> None:
-    """One answer of a registry is waited for, not that for each record; nothing is done of what nobody got."""
+class LoudDecoder(RecordDecoder):
+    """One whose schemas make megabytes of each record."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    async def decode(self, key: bytes | None, value: bytes | None) -> DecodedRecord:
+        """Counts."""
+        self.read += 1
+        return DecodedRecord({"value": "v" * 2_000_000})
+
+
+class TakingDelivery(KafkaDelivery):
+    """To a function that takes every batch."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.batches: list[list[int]] = []
+
+    async def deliver(self, shard: str, buffer: Progress, records: tuple[StreamRecord, ...]) -> None:
+        """Keeps which came."""
+        self.batches.append([int(each.sequence) for each in records])
+        buffer.done(records)
+        await asyncio.sleep(0)
+
+
+def worker_of(topic: KafkaTopic, decoder: RecordDecoder, kind: type[KafkaDelivery] = KafkaDelivery) -> PartitionWorker:
+    """Of the first partition, from its beginning."""
     view = kafka_view("orders", "kafka:9092")
-    topic, decoder, metrics, envelope = FullTopic(), SlowDecoder(), PollerMetrics(), KafkaEnvelope(b"[")
-    delivery = KafkaDelivery(
+    metrics, envelope = PollerMetrics(), KafkaEnvelope(b"[")
+    delivery = kind(
         view,
         cast("FunctionInvoker", None),
         KeptRecords(),
@@ -78,7 +111,7 @@ async def test_a_partition_that_goes_reads_no_further_records() -> None:
         timeout_s=lambda: 3,
         slots=asyncio.Semaphore(1),
     )
-    worker = PartitionWorker(
+    return PartitionWorker(
         view,
         topic,
         0,
@@ -90,6 +123,28 @@ async def test_a_partition_that_goes_reads_no_further_records() -> None:
         decoder=decoder,
         progressed=lambda: None,
     )
+
+
+async def test_records_that_say_megabytes_wait_as_they_were_written() -> None:
+    """A poller has room for an event of each partition, not for all that some bytes of each record say."""
+    decoder = LoudDecoder()
+    worker = worker_of(FullTopic(20), decoder, TakingDelivery)
+    delivery = cast("TakingDelivery", worker._delivery)
+    ahead = 0
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        group.create_task(worker.run())
+        while worker.position < 20:
+            await asyncio.sleep(0)
+            ahead = max(ahead, decoder.read - worker.position)
+        worker.stop()
+    assert [each for batch in delivery.batches for each in batch] == list(range(20))
+    assert ahead <= 7
+
+
+async def test_a_partition_that_goes_reads_no_further_records() -> None:
+    """One answer of a registry is waited for, not that for each record; nothing is done of what nobody got."""
+    decoder = SlowDecoder()
+    worker = worker_of(FullTopic(), decoder)
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(worker.run())
         await decoder.begun.wait()
@@ -118,5 +173,23 @@ async def test_a_schema_with_all_that_it_refers_to_has_one_time(monkeypatch: pyt
     async with asyncio.timeout(60), aiohttp.ClientSession() as session:
         registry: Any = SchemaRegistry(session, f"http://127.0.0.1:{runner.addresses[0][1]}")
         with pytest.raises(SourceUnreachable, match="take more than"):
+            await registry.schema(1)
+    await runner.cleanup()
+
+
+async def test_a_schema_with_half_a_character_is_none() -> None:
+    """Its records are given up: a mapping that fails at them would begin again for ever."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"schema": '{"type": "string", "doc": "\ud800"}'})
+
+    application = web.Application()
+    application.router.add_get("/schemas/ids/1", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+        registry: Any = SchemaRegistry(session, f"http://127.0.0.1:{runner.addresses[0][1]}")
+        with pytest.raises(UnservedSchema, match="half a character"):
             await registry.schema(1)
     await runner.cleanup()

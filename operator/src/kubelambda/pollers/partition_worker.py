@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from kubelambda.api import limits
 from kubelambda.core.mapping.batch_attempts import StreamBatch
 from kubelambda.core.mapping.kafka_record import KafkaEnvelope, encoded_record, kafka_record, partition_name
 from kubelambda.core.mapping.partition_batch import PartitionBatch
@@ -58,6 +59,8 @@ class PartitionWorker:
         self._filter = record_filter
         self._decoder = decoder
         self._progressed = progressed
+        self._came: deque[ReadMessage] = deque()
+        """Records as they were written."""
         self._read: deque[StreamRecord] = deque()
         self._next = position
         """The next offset to be read."""
@@ -111,28 +114,35 @@ class PartitionWorker:
         return batch
 
     async def _read_on(self, count: int, seconds: float, ended: asyncio.Future[Any]) -> int:
-        """How many records came, with those that no filter lets through."""
-        reading = asyncio.ensure_future(self._topic.read(self._partition, count, seconds))
-        await asyncio.wait((reading, ended), return_when=asyncio.FIRST_COMPLETED)
-        if not reading.done():
-            reading.cancel()
-            await asyncio.wait((reading,))
-            return 0
-        found = reading.result()
-        passed = filtered = 0
-        for message in found:
+        """How many records were read, with those that no filter lets through: no more than an event has room for.
+
+        By their schemas some bytes may say megabytes: what came waits as it was written.
+        """
+        if not self._came:
+            reading = asyncio.ensure_future(self._topic.read(self._partition, count, seconds))
+            await asyncio.wait((reading, ended), return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                reading.cancel()
+                await asyncio.wait((reading,))
+                return 0
+            self._came.extend(reading.result())
+        passed = filtered = size = 0
+        while self._came and size < limits.SYNC_REQUEST_MAX_BYTES:
             if ended.done():  # a registry may be slow, and whoever is to have the partition waits
                 break
+            message = self._came[0]
             record = await self._record(message)
+            self._came.popleft()
             if record is not None:
                 self._read.append(record)
                 passed += 1
+                size += len(record.encoded)
             else:
                 filtered += 1
             self._next = message.offset + 1
         self._tell("polled", passed + filtered)
         self._tell("filtered_out", filtered)
-        return len(found)
+        return passed + filtered
 
     async def _record(self, message: ReadMessage) -> StreamRecord | None:
         """The record as the function is to get it; None when no filter lets it through. Raises `SourceUnreachable`."""

@@ -79,6 +79,8 @@ class KeptSchemas:
             return ReadingAnswer(ReadingResult.UNDECODABLE, f"reading it takes more than {self._bounds}", last=True)
         except (Undecodable, RecursionError, OverflowError) as error:
             return ReadingAnswer(ReadingResult.UNDECODABLE, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a record says: another process would end of it, too
+            return ReadingAnswer(ReadingResult.UNDECODABLE, f"it cannot be written as JSON: {type(error).__name__}")
 
     def _reader(self, request: ReadingRequest) -> RecordReader:
         if request.schema is not None:
@@ -122,7 +124,10 @@ def _answer(said: Any, most: int) -> ReadingAnswer:
         return ReadingAnswer(ReadingResult.READ)
     if _larger(said, most):  # names are in the schema: a byte may stand for megabytes
         return ReadingAnswer(ReadingResult.TOO_LARGE)
-    return ReadingAnswer(ReadingResult.READ, said=msgspec.json.encode(said))
+    encoded = msgspec.json.encode(said)
+    if len(encoded) > most:  # numbers and what JSON escapes have more bytes than were counted
+        return ReadingAnswer(ReadingResult.TOO_LARGE)
+    return ReadingAnswer(ReadingResult.READ, said=encoded)
 
 
 def _larger(value: Any, most: int) -> bool:
@@ -147,4 +152,7 @@ def _write(sink: BinaryIO, message: bytes) -> None:
 
 
 if __name__ == "__main__":
-    main(ReadingBounds(float(sys.argv[1]), int(sys.argv[2])))
+    try:
+        main(ReadingBounds(float(sys.argv[1]), int(sys.argv[2])))
+    except MemoryError:  # on the way in or out: whoever asked sees that it was the record
+        os.abort()

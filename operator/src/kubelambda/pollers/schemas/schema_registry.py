@@ -67,6 +67,11 @@ class SchemaRegistry:
             found = await self._document(path, kind)
         references: dict[str, SchemaReference] = {}
         await self._follow(found, kind, references, 0)
+        try:
+            for text in (found["schema"], *references, *(each.text for each in references.values())):
+                text.encode()
+        except UnicodeEncodeError as error:  # no process could be told of it
+            raise UnservedSchema("it or what it refers to has half a character") from error
         return RegisteredSchema(kind, found["schema"], tuple(references.values()))
 
     async def _follow(
