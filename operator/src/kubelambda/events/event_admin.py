@@ -74,7 +74,7 @@ class EventAdmin:
         if not self._leads():
             request.respond(409, json.dumps({"message": "another pod tries the events: ask that one"}).encode(), _JSON)
             return
-        self._tasks.start(self._answer(request))
+        self._tasks.answer(request, self._answer(request))
 
     async def _answer(self, request: Request) -> None:
         url = urlsplit(request.target.decode(errors="replace"))

@@ -47,7 +47,7 @@ class EventIntake:
         elif not hmac.compare_digest(request.headers.get(b"authorization", b""), self._authorization):
             request.respond(401)
         else:
-            self._tasks.start(self._accept(request))
+            self._tasks.answer(request, self._accept(request))
 
     async def _accept(self, request: Request) -> None:
         headers = request.headers

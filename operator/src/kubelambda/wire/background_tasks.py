@@ -5,6 +5,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from kubelambda.wire.request import Request
+
 log = logging.getLogger(__name__)
 
 
@@ -23,6 +25,16 @@ class BackgroundTasks:
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
+
+    def answer(self, request: Request, work: Coroutine[Any, Any, object]) -> None:
+        """Begins `work`, which answers `request`. Where it fails its caller learns that, and does not wait for ever."""
+
+        def end(task: asyncio.Task[object]) -> None:
+            if not task.cancelled() and task.exception() is not None:
+                request.respond(500, b'{"message":"the request failed"}', b"Content-Type: application/json\r\n")
+                request.abort()  # what had begun
+
+        self.start(work).add_done_callback(end)
 
     async def wait(self) -> None:
         """Until nothing runs."""

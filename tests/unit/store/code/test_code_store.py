@@ -1,6 +1,7 @@
 """The code store over real sockets: digests verified, writing and reading authorised, nothing half-written."""
 
 import asyncio
+import errno
 import hashlib
 import io
 import os
@@ -75,7 +76,8 @@ async def test_who_takes_code_in_uploads_and_reads_and_nothing_else(url: str, st
         assert uploads.upload_signature("a", DIGEST) == store.upload_signature("a", DIGEST)
         with pytest.raises(CodeStoreUnavailable, match="401"):
             await uploads.digests()
-        await uploads.delete(DIGEST)
+        with pytest.raises(CodeStoreUnavailable, match="401"):
+            await uploads.delete(DIGEST)
     assert names(tmp_path) == [DIGEST]
 
 
@@ -204,6 +206,38 @@ async def test_health_says_whether_the_folder_can_be_written(url: str, tmp_path:
         os.rmdir(tmp_path)  # noqa: PTH106
         async with session.get(f"{url}/healthz") as response:
             assert response.status == 503
+
+
+async def test_a_fault_of_the_disk_is_answered(store: CodeStore, tmp_path: Path) -> None:
+    """Whoever asked does not wait for what will never come, and nobody takes for deleted what is still there."""
+    (tmp_path / DIGEST).mkdir()
+    async with asyncio.timeout(60):
+        with pytest.raises(CodeStoreUnavailable, match="500"):
+            await store.size(DIGEST)
+        with pytest.raises(CodeStoreUnavailable, match="500"):
+            await store.delete(DIGEST)
+
+
+async def test_an_archive_that_cannot_be_read_to_its_end_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest will never come: half an archive, of which that is known."""
+    read = io.BufferedReader(io.BytesIO(DATA))
+
+    class Broken(io.BytesIO):
+        def fileno(self) -> int:
+            return os.open(tmp_path / DIGEST, os.O_RDONLY)
+
+        def read(self, size: int | None = -1) -> bytes:
+            if read.tell():
+                raise OSError(errno.EIO, "a bad sector")
+            return read.read(1000)
+
+    async with served(tmp_path, KEY) as address, CodeStore(address, KEY) as store, asyncio.timeout(60):
+        await store.put(DIGEST, DATA)
+        monkeypatch.setattr(Path, "open", lambda *_: Broken())
+        with pytest.raises(CodeStoreUnavailable, match="does not answer"):
+            await store.get(DIGEST)
 
 
 async def test_uploads_of_an_earlier_life_are_removed(tmp_path: Path) -> None:

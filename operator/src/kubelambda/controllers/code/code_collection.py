@@ -29,6 +29,8 @@ async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:  # 
     """
     wanted = wanted_archives(context)
     stored = set(await code.store.digests())
+    for digest in wanted.keys() - stored:
+        context.queues.add(wanted[digest])
     now = time.monotonic()
     for digest in [digest for digest in code.unreferenced if digest in wanted or digest not in stored]:
         del code.unreferenced[digest]
@@ -42,8 +44,6 @@ async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:  # 
             code.unzipped_sizes.pop(digest, None)
             code.contents.pop(digest, None)
             await code.store.delete(digest)
-    for digest in wanted.keys() - stored:
-        context.queues.add(wanted[digest])
     return min(INTERVAL_S, context.settings.code_retention_seconds / 2 + 1)
 
 

@@ -100,7 +100,7 @@ class Health:
             case b"/readyz":
                 _tell(request, self._unreadiness())
             case b"/metrics":
-                self._tasks.start(self._metrics(request))
+                self._tasks.answer(request, self._metrics(request))
             case _:
                 request.respond(404)
 

@@ -92,7 +92,7 @@ class Leasing:
                     self.grants.end(given)
                 request.respond(200)
             else:
-                self._tasks.start(self._recall(request, lease_messages.parse_recall(request.body)))
+                self._tasks.answer(request, self._recall(request, lease_messages.parse_recall(request.body)))
         except UnusableLease as error:
             request.respond(400, str(error).encode())
 

@@ -42,7 +42,7 @@ class SecretReport:
         except ValueError as error:
             request.respond(400, str(error).encode())
             return
-        self._tasks.start(self._answer(request, namespace, names))
+        self._tasks.answer(request, self._answer(request, namespace, names))
 
     async def _answer(self, request: Request, namespace: str, names: list[str]) -> None:
         try:

@@ -67,12 +67,12 @@ class ControlApiProxy:
         ranked = self._ranked(request)
         kept = self._connections.take(ranked[0])
         if kept is None:
-            self._tasks.start(self._ask(request, head, ranked, fail))
+            self._tasks.answer(request, self._ask(request, head, ranked, fail))
             return
 
         def failed(why: str) -> None:
             if request.method in _SAFE:
-                self._tasks.start(self._ask(request, head, ranked, fail))
+                self._tasks.answer(request, self._ask(request, head, ranked, fail))
             else:
                 fail(_unreachable(why))
 

@@ -90,7 +90,7 @@ class EndpointGate:
         if known is not None:
             then(self._decided(arrival, request, known))
         else:
-            self._tasks.start(self._ask_holder(arrival, token, request, then))
+            self._tasks.answer(request, self._ask_holder(arrival, token, request, then))
 
     async def _ask_holder(self, arrival: _Arrival, token: str, request: Request, then: Then) -> None:
         then(self._decided(arrival, request, await self._authenticator.holder(token)))

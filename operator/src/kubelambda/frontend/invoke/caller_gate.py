@@ -131,7 +131,7 @@ class CallerGate:
         elif incoming.token is not None:
             known = self.authenticator.known_holder(incoming.token)
             if known is None:
-                self._tasks.start(self._ask_holder(incoming, incoming.token, request, then))
+                self._tasks.answer(request, self._ask_holder(incoming, incoming.token, request, then))
                 return
             _keep(incoming, known)
         self._decide(incoming, request, then)

@@ -45,7 +45,7 @@ class EventHandover:
             **target,
         }
         head = request_head("POST", "/events", self._address[0], headers, size)
-        self._tasks.start(self._exchange(request, request_id, head, fail))
+        self._tasks.answer(request, self._exchange(request, request_id, head, fail))
 
     async def _exchange(
         self, request: Request, request_id: str, head: bytes, fail: Callable[[InvokeError], None]

@@ -115,7 +115,9 @@ class CodeStore:
 
     async def delete(self, sha256: str) -> None:
         """Forgets an archive. Raises `CodeStoreUnavailable`."""
-        await self._call("DELETE", f"{self._url}/blobs/{sha256}")
+        status, _, _ = await self._call("DELETE", f"{self._url}/blobs/{sha256}")
+        if status != 204:
+            raise CodeStoreUnavailable(f"the code store does not forget an archive: {status}")
 
     async def digests(self) -> list[str]:
         """Every archive. Raises `CodeStoreUnavailable`."""

@@ -61,7 +61,7 @@ class CodeStoreServer:
         return None
 
     def _serve(self, request: Request) -> None:
-        self._tasks.start(self._answer(request))
+        self._tasks.answer(request, self._answer(request))
 
     async def _answer(self, request: Request) -> None:
         path, query = _address(request)
