@@ -122,7 +122,7 @@ def token_namespace(token: str) -> str | None:
         return None
     name = found.get("sub") if isinstance(found, dict) else None
     account = KubernetesUser(name).service_account if isinstance(name, str) else None
-    return account[0] if account is not None else None
+    return account[0] if account is not None and account[0].isascii() else None
 
 
 def service(name: str, *, source_arn: str | None = None, source_account: str | None = None) -> Caller:

@@ -149,7 +149,7 @@ def _time_of(headers: Mapping[bytes, bytes]) -> str | None:
         return text
     try:
         return parsedate_to_datetime(text).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter where it is in no year that we know
         return None
 
 
