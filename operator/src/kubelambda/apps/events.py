@@ -5,6 +5,7 @@ import asyncio
 import logging
 import os
 import signal
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from kubelambda.events.event_metrics import EventMetrics
 from kubelambda.events.event_worker import EventWorker
 from kubelambda.events.function_policies import FunctionPolicies
 from kubelambda.events.intake import EventIntake
+from kubelambda.events.intake_door import IntakeDoor
 from kubelambda.events.leadership import Leadership
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.lease import LeaderLease
@@ -69,10 +71,53 @@ async def _run(arguments: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    door = IntakeDoor()
+    connections = Connections(Bounds(), loop.call_later)
+    server = await loop.create_server(
+        lambda: ServerProtocol(door.serve, max_body=limits.ASYNC_REQUEST_MAX_BYTES, connections=connections),
+        "0.0.0.0",  # noqa: S104 - the pod's address
+        arguments.port,
+        backlog=1024,
+    )
+    async with AsyncExitStack() as held:
+        queue = await _opened(held, _engine(arguments), stop)
+        if queue is not None:
+            await _work(arguments, settings, key, queue, door=door, connections=connections, stop=stop)
+    server.close()
+
+
+async def _opened(
+    held: AsyncExitStack, engine: "SqliteQueue | JetStreamQueue", stop: asyncio.Event
+) -> "SqliteQueue | JetStreamQueue | None":
+    """The queue once it is open; None where the process is to end before that."""
+    opening = asyncio.ensure_future(held.enter_async_context(engine))
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait([opening, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if opening.done():
+        opening.result()
+        return engine
+    opening.cancel()
+    await asyncio.wait([opening])
+    return None
+
+
+async def _work(
+    arguments: argparse.Namespace,
+    settings: settings_file.Settings,
+    key: bytes,
+    queue: "SqliteQueue | JetStreamQueue",
+    *,
+    door: IntakeDoor,
+    connections: Connections,
+    stop: asyncio.Event,
+) -> None:
+    """Takes events and tries them, until `stop` is set; then finishes what it can."""
+    loop = asyncio.get_running_loop()
     client = await KubeClient.connect(arguments.kubeconfig)
     metrics = EventMetrics()
     sender = RecordSender(client, settings.region, settings.code_url_refused_networks)
-    async with _engine(arguments) as queue, Attempts(settings.frontend_url, key) as attempts, sender:
+    async with Attempts(settings.frontend_url, key) as attempts, sender:
         shared = None if isinstance(queue, SqliteQueue) else queue
 
         def on_accepted(number: int, event: QueuedEvent) -> None:
@@ -88,20 +133,11 @@ async def _run(arguments: argparse.Namespace) -> None:
             name, identity = arguments.lease, os.environ.get("HOSTNAME", "")
             leadership.lease = LeaderLease(client, namespace=settings.system_namespace, name=name, identity=identity)
         await leadership.prepare()
-        intake = EventIntake(queue, key, on_accepted, metrics)
+        door.intake = intake = EventIntake(queue, key, on_accepted, metrics)
         admin = EventAdmin(queue, worker, DeadLetters(client, queue, policies, sender, on_accepted), leadership.leads)
-        connections = Connections(Bounds(), loop.call_later)
-        servers = [
-            await loop.create_server(
-                lambda: ServerProtocol(intake.serve, max_body=limits.ASYNC_REQUEST_MAX_BYTES, connections=connections),
-                "0.0.0.0",  # noqa: S104 - the pod's address
-                arguments.port,
-                backlog=1024,
-            ),
-            await loop.create_server(
-                lambda: ServerProtocol(admin.serve, max_body=0, connections=connections), "127.0.0.1", ADMIN_PORT
-            ),
-        ]
+        server = await loop.create_server(
+            lambda: ServerProtocol(admin.serve, max_body=0, connections=connections), "127.0.0.1", ADMIN_PORT
+        )
         metrics.serve(arguments.metrics_port)
         if shared is None:
             metrics.watch_disk(arguments.file)
@@ -113,8 +149,8 @@ async def _run(arguments: argparse.Namespace) -> None:
             work.result()  # a part that died takes the process with it
         intake.draining = True
         await worker.drain(DRAIN_S)
-        for server in servers:
-            server.close()
+        door.intake = None
+        server.close()
         work.cancel()
     await client.close()
 

@@ -1,7 +1,9 @@
 """One process for one queue file: a pod that was deleted by force may still run when its successor begins."""
 
+import errno
 import fcntl
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +16,11 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def locked(file: Path) -> Iterator[None]:
+def locked(file: Path, given_up: threading.Event) -> Iterator[None]:
     """Waits until no other process has `file`, then keeps it. The kernel lets go of it when a process ends, however.
 
     Without it two processes would accept events into one file, and those of the other would wait for a restart.
-    Raises `OSError` where the lock cannot be made.
+    Raises `OSError` where the lock cannot be made, or the waiting is `given_up`.
     """
     with file.with_name(f"{file.name}.lock").open("ab") as lock:
         told = float("-inf")
@@ -26,7 +28,8 @@ def locked(file: Path) -> Iterator[None]:
             if time.monotonic() - told > _REMIND_S:
                 told = time.monotonic()
                 log.warning("another process still has %s: waiting until it ends", file)
-            time.sleep(_PAUSE_S)
+            if given_up.wait(_PAUSE_S):
+                raise OSError(errno.ECANCELED, "nobody waits for it any more", str(file))
         yield
 
 

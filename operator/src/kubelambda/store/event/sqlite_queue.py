@@ -49,13 +49,22 @@ class SqliteQueue:
         self._thread = threading.Thread(target=self._run, name="event-queue", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opened: asyncio.Future[None] | None = None
+        self._given_up = threading.Event()
 
     async def __aenter__(self) -> Self:
-        """Opens the file, or makes it, once no other process has it. Raises `QueueUnavailable`."""
+        """Opens the file, or makes it, once no other process has it. Raises `QueueUnavailable`.
+
+        That may take long, and may be cancelled.
+        """
         self._loop = asyncio.get_running_loop()
         self._opened = self._loop.create_future()
         self._thread.start()
-        await self._opened
+        try:
+            await self._opened
+        except asyncio.CancelledError:
+            self._given_up.set()
+            self._work.put(None)  # in case it is open by now
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -140,7 +149,7 @@ class SqliteQueue:
         assert self._opened is not None
         with ExitStack() as held:
             try:
-                held.enter_context(locked(self._file))
+                held.enter_context(locked(self._file, self._given_up))
                 database = _open(self._file)
             except (sqlite3.Error, OSError) as error:
                 self._tell([(self._opened, None, QueueUnavailable(f"{self._file} cannot be opened: {error}"))])
@@ -166,7 +175,8 @@ class SqliteQueue:
 
     def _tell(self, answers: list[tuple["asyncio.Future[Any]", Any, Exception | None]]) -> None:
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(_answer, answers)
+        if not self._given_up.is_set():
+            self._loop.call_soon_threadsafe(_answer, answers)
 
 
 def _open(file: Path) -> sqlite3.Connection:
