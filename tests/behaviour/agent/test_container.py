@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -180,6 +181,28 @@ def test_extensions_hear_of_the_end_of_the_container(pod: Pod, tmp_path: Path) -
     assert pod.agent.process.wait(90) == 0
     assert [each["shutdownReason"] for each in journal.events("SHUTDOWN")] == ["spindown"]
     assert journal.of("bye") == [True]
+
+
+@pytest.mark.parametrize("image_extensions", [("tracer",)])
+def test_an_extension_ends_with_its_container(pod: Pod, tmp_path: Path) -> None:
+    """While the program waits for it to register, too: its caller does not wait until the time is over."""
+    variables = {"JOURNAL": str(tmp_path / "journal"), "MODE": "mute"}
+    assert pod.specialize(variables=variables, init_timeout=1.0, timeout=50).json["status"] == "init-timeout"
+    children = Path(f"/proc/{pod.launcher.pid}/task/{pod.launcher.pid}/children")
+
+    def kill() -> None:
+        deadline = time.monotonic() + 45
+        while not children.read_text() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        pod.launcher.kill()
+
+    killing = threading.Thread(target=kill)
+    killing.start()
+    answer = pod.agent.invoke({})
+    killing.join()
+    assert answer.json["errorType"] == "Extension.Crash"
+    assert answer.json["errorMessage"].endswith("Error: signal: killed")
+    assert pod.agent.process.wait(90) == 0
 
 
 def test_its_memory_is_what_the_kernel_says_of_its_container(pod: Pod) -> None:

@@ -3,6 +3,7 @@
 import json
 import uuid
 
+from kubelambda.agent.sandbox.extension_host import ExtensionHost
 from kubelambda.agent.sandbox.sandbox import Sandbox
 from kubelambda.core.extension.extension_roll import Extension
 from kubelambda.core.extension.extension_state import ExtensionRefused, ExtensionStep
@@ -39,7 +40,7 @@ class ExtensionsApi:
     def _route(self, request: Request, path: bytes) -> None:
         call, method = path.removeprefix(_PREFIX), request.method
         if call == b"event/next" and method == b"GET":
-            self._sandbox.hosting().next(_identifier(request), request)
+            self._host().next(_identifier(request), request)
         elif call == b"register" and method == b"POST":
             self._register(request)
         elif call in _REPORTS and method == b"POST":
@@ -51,11 +52,20 @@ class ExtensionsApi:
             message = f"no such call: {path.decode(errors='replace')}"
             _reply(request, 404, {"errorMessage": message, "errorType": "NotFound"})
 
+    def _host(self) -> ExtensionHost:
+        """Who looks after the caller. Raises `ExtensionRefused`, also when the caller ended before it was heard.
+
+        A process that is killed in the middle of a call leaves it behind: it must not count as one of the next life.
+        """
+        if self._sandbox.extensions is None and not self._sandbox.runtime.running:
+            raise ExtensionRefused("Extension.InvalidExtensionState", "No process of the function is running")
+        return self._sandbox.hosting()
+
     def _register(self, request: Request) -> None:
         name = request.headers.get(_NAME, b"").decode(errors="replace")
         if not name:
             raise ExtensionRefused("Extension.InvalidExtensionName", "Empty extension name")
-        found = self._sandbox.hosting().register(name, _events(request))
+        found = self._host().register(name, _events(request))
         wanted = self._sandbox.wanted
         answer = {"functionName": wanted.name, "functionVersion": wanted.version, "handler": wanted.handler}
         features = request.headers.get(_FEATURES, b"").split(b",")
@@ -68,7 +78,7 @@ class ExtensionsApi:
         own_type = request.headers.get(_ERROR_TYPE, b"").decode(errors="replace")
         if not own_type:
             raise ExtensionRefused("Extension.MissingHeader", "Lambda-Extension-Function-Error-Type not found")
-        host = self._sandbox.hosting()
+        host = self._host()
         found: Extension = host.reported(identifier, step, own_type)
         request.respond(202, _OK, _JSON)
         host.failed(error_type, f"extension {found.name}: {own_type}")

@@ -157,8 +157,10 @@ class ContainerProcess:
         if launcher is not None:
             self._loop.remove_reader(launcher.fileno())
             launcher.close()
-        self.launched.clear()
+        launched, self.launched = self.launched, set()
         self._ended(9, 0)
+        for name in launched:
+            self.on_extension_end(name, Ended(0, 9, 0))
         self.on_term()
 
 

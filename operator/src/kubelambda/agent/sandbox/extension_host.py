@@ -91,6 +91,9 @@ class ExtensionHost:
         self.after_answer_ms = 0.0
         """How long the last invocation went on after the runtime had answered."""
         self._waiting: dict[str, Request] = {}
+        self._missed: dict[str, dict[str, object]] = {}
+        """Events of extensions whose connection had ended while they waited: they ask once more."""
+        self._ended_at = 0.0
         self._shutdown: tuple[str, int] | None = None
         self._runtime_ready = False
         self._initialized = False
@@ -139,6 +142,9 @@ class ExtensionHost:
     def next(self, identifier: str, request: Request) -> None:
         """`/event/next`. Raises `ExtensionRefused`."""
         found = self.roll.known(identifier)
+        if (missed := self._missed.pop(identifier, None)) is not None:
+            _answer_with(missed, request)
+            return
         earlier = self._waiting.get(identifier)
         if found.state is not ExtensionState.READY or earlier is None or earlier.alive:  # else it asks once more
             found.take(ExtensionStep.NEXT)
@@ -186,6 +192,8 @@ class ExtensionHost:
             self._answer.trouble = failure
             return True
         self._answer = _Answer(body, failure, failure, time.perf_counter())
+        if self.ending:
+            _stop_timer(invocation)
         if not invocation.answered_at_its_end:
             duration_ms = (time.perf_counter() - invocation.started) * 1000
             billed_ms = logs.billed_ms(duration_ms, self._sandbox.wanted.billing_increment_ms)
@@ -197,7 +205,8 @@ class ExtensionHost:
         answer, self._answer = self._answer, None
         invocation = self._sandbox.invocation
         if answer is not None and invocation is not None:
-            self.after_answer_ms = (time.perf_counter() - answer.since) * 1000
+            invocation.ended = max(self._ended_at, answer.since) if self.ending else time.perf_counter()
+            self.after_answer_ms = (invocation.ended - answer.since) * 1000
             self._sandbox.complete(invocation, answer.body, answer.failure, answer.trouble)
 
     # -- failures -----------------------------------------------------------------------------------------------------
@@ -260,7 +269,9 @@ class ExtensionHost:
         """Ends runtime and extensions, each in the time that it has (§4.1.7)."""
         if self.ending:
             return
-        self.ending = True
+        self.ending, self._ended_at = True, time.perf_counter()
+        if self._answer is not None and (invocation := self._sandbox.invocation) is not None:
+            _stop_timer(invocation)
         seconds = self.roll.shutdown_s
         self._shutdown = reason, int((time.time() + seconds) * 1000)
         runtime = self._sandbox.runtime
@@ -331,5 +342,17 @@ class ExtensionHost:
 
     def _send(self, extension: Extension, event: dict[str, object]) -> None:
         request = self._waiting.pop(extension.identifier, None)
-        if request is not None:
-            request.respond(200, json.dumps(event).encode(), _JSON + _EVENT_ID % str(uuid.uuid4()).encode())
+        if request is not None and request.alive:
+            _answer_with(event, request)
+        else:
+            self._missed[extension.identifier] = event
+
+
+def _answer_with(event: dict[str, object], request: Request) -> None:
+    request.respond(200, json.dumps(event).encode(), _JSON + _EVENT_ID % str(uuid.uuid4()).encode())
+
+
+def _stop_timer(invocation: RunningInvocation) -> None:
+    """It has failed: that its time passes while the processes end is nothing more to tell."""
+    if invocation.timer is not None:
+        invocation.timer.cancel()

@@ -51,6 +51,8 @@ class RunningInvocation:
     """Whether the caller has all of it."""
     flow: Flow | None = None
     """What sends it, where it is a stream."""
+    ended: float | None = None
+    """When the last of its work was done, where its environment is free only later: what it lasted, and is billed."""
 
     @property
     def trace(self) -> bytes | None:

@@ -36,7 +36,6 @@ from kubelambda.wire.server import Request
 
 _INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
 _EXIT_ERROR = "Runtime.ExitError"
-_TRUNCATED = "HTTP request detected as truncated"
 _REFUSAL_S = 1.0
 _PAUSE_S = 0.02
 TYPE_CHECKING = False
@@ -194,8 +193,8 @@ class Sandbox:
 
     def next(self, request: Request) -> None:
         """`/next`: the runtime is ready for an event. Raises `InvalidStateTransition`."""
-        if self.extensions is not None and self.extensions.ending:
-            return  # whoever asks is about to end
+        if not self.runtime.running or (self.extensions is not None and self.extensions.ending):
+            return  # whoever asks is about to end, or had ended before this was read
         self.state = after(self.state, RuntimeCall.NEXT)
         self._waiter = request
         if self.extensions is not None and self.state is RuntimeState.READY:
@@ -328,7 +327,7 @@ class Sandbox:
         if invocation.timer is not None:
             invocation.timer.cancel()
         self._space.rest()
-        duration = (time.perf_counter() - invocation.started) * 1000
+        duration = ((invocation.ended or time.perf_counter()) - invocation.started) * 1000
         billed_ms = logs.billed_ms(duration, self.wanted.billing_increment_ms)
         if self.extensions is not None:
             self.settled = billed_ms, self.extensions.after_answer_ms
