@@ -95,6 +95,7 @@ class Site:
         self.answered: list[Request] = []
         self.waiting = 0
         self.port = 0
+        self.connections = Connections()
         self.run: Callable[[Callable[[], None]], None] = lambda _: None
 
     def admit(self, request: Request) -> Admission:
@@ -149,7 +150,7 @@ class Site:
 def on_event_loop(site: Site, bounds: Bounds) -> Callable[[], None]:
     """Serves on the agent's event loop, in a thread; returns what ends it."""
     loop = EventLoop()
-    connections = Connections(bounds, loop.call_later)
+    site.connections = connections = Connections(bounds, loop.call_later)
     site.port = free_port()
     loop.listen(
         "127.0.0.1",
@@ -181,7 +182,7 @@ def on_uvloop(site: Site, bounds: Bounds) -> Callable[[], None]:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        connections = Connections(bounds, loop.call_later)
+        site.connections = connections = Connections(bounds, loop.call_later)
         server = await loop.create_server(
             lambda: ServerProtocol(site.serve, max_body=1000, admit=site.admit, connections=connections),
             "127.0.0.1",
@@ -498,6 +499,26 @@ def test_a_new_connection_takes_the_place_of_an_idle_one(serving: Any) -> None:
                 found.recv(1)
             found.close()
         idle.close()
+
+
+@LOOPS
+def test_half_heads_keep_nobody_out(serving: Any) -> None:
+    """Nor those who have their answer, and send on what nobody reads."""
+    with served(serving, Bounds(connections=3)) as site, contextlib.ExitStack() as stack:
+        busy = stack.enter_context(site.connect())
+        busy.sendall(b"GET /never HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert eventually(lambda: site.waiting == 1)
+        for begun in (b"GET /x HTTP/1.1\r\nHo", b"POST /no HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"):
+            stack.enter_context(site.connect()).sendall(begun)
+        assert eventually(lambda: [each.idle for each in site.connections] == [False] * 3)
+        for _ in range(5):
+            with site.connect() as found:
+                found.sendall(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert found.recv(MEGABYTE).startswith(b"HTTP/1.1 200 ")
+                stack.enter_context(site.connect()).sendall(b"G")
+        busy.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            busy.recv(1)
 
 
 async def test_a_request_and_its_answer_pass_through_with_nothing_kept() -> None:

@@ -31,7 +31,7 @@ class Bounds:
     idle_s: float = 350.0
     """Between two requests: longer than load balancers keep a connection, so that they close it first."""
     connections: int = 4_096
-    """At once. One more takes the place of an idle one."""
+    """At once. One more takes the place of an idle one, or else of one whose request has no end of its head yet."""
     buffered_bytes: int = 201_326_592
     """Of bodies that came in more than one piece, and of answers that are not read, together."""
 
@@ -161,13 +161,20 @@ class Connections:
 
     def _make_room(self) -> bool:
         """Looks at the oldest few, and moves those that are in use behind the others."""
+        begun: Watched | None = None
         for connection in list(islice(self._all, _LOOKED_AT)):
             del self._all[connection]
             if connection.idle and not connection.lasting and self.bounds.idle_s < math.inf:
                 connection.close()
                 return True
+            if begun is None and not connection.busy and not connection.sending:
+                begun = connection
             self._all[connection] = None
-        return False
+        if begun is None:
+            return False
+        del self._all[begun]
+        begun.cut()  # who sends half a head on every connection would keep all others out
+        return True
 
     def _arm(self) -> None:
         if not self._armed and self._call_later is not None:

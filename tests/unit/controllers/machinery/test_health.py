@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
@@ -49,6 +50,18 @@ async def test_a_follower_is_healthy_and_ready(probed: Probed) -> None:
     """It has nothing to do."""
     assert await probed.get("/healthz") == (200, "ok")
     assert await probed.get("/readyz") == (200, "ok")
+
+
+async def test_whoever_sends_nothing_keeps_no_probe_out(probed: Probed) -> None:
+    """However many connections begin a request and do not go on: with its head, or with a body that nobody wants."""
+    begun = [b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"] * 40
+    async with AsyncExitStack() as stack:
+        for each in begun:
+            _, writer = await asyncio.open_connection("127.0.0.1", probed.port)
+            stack.callback(writer.close)
+            writer.write(each)
+        await asyncio.sleep(0.1)
+        assert (await probed.get("/healthz"))[0] == 200
 
 
 async def test_a_leader_is_ready_once_it_has_read_the_cluster(probed: Probed) -> None:

@@ -80,7 +80,7 @@ class Health:
         loop = asyncio.get_running_loop()
         connections = Connections(Bounds(connections=_CONNECTIONS), loop.call_later)
         server = await loop.create_server(
-            lambda: ServerProtocol(self._answer, max_body=0, connections=connections),
+            lambda: ServerProtocol(self._answer, max_body=0, admit=_admit, connections=connections),
             "0.0.0.0",  # noqa: S104 - probes come from the node
             port,
         )
@@ -139,6 +139,14 @@ class Health:
             self._unreadable.labels(kind).set(count)
         body = await asyncio.to_thread(generate_latest, self.registry)
         request.respond(200, body, b"Content-Type: text/plain; version=0.0.4\r\n")
+
+
+def _admit(request: Request) -> int | None:
+    """Nobody who asks has anything to say: whoever sends slowly would take the place of a probe."""
+    if request.size or b"transfer-encoding" in request.headers:
+        request.respond(413)
+        return None
+    return 0
 
 
 def _tell(request: Request, trouble: str | None) -> None:
