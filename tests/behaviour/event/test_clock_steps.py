@@ -47,6 +47,23 @@ async def test_an_event_that_waits_is_tried_when_it_was_to_be(
         await until(lambda: found.worker.waiting() == {}, 60)
 
 
+async def test_an_event_is_brought_forward_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the clock that was put forward it is due already: it waits for its minute all the same, until it is told."""
+    clock = SetClock()
+    monkeypatch.setattr(event_worker, "time", clock)
+    async with SqliteQueue(tmp_path / "events.db") as queue, running(queue) as found:
+        failed = {"X-Amz-Function-Error": "Unhandled"}
+        found.answer = lambda _: (200, failed if len(found.attempts) == 1 else {})
+        await found.accept("hello", 1)
+        await until(lambda: len(found.attempts) == 1 and found.worker.waiting() == {("shop", "hello"): 1}, 60)
+        clock.step = HOUR_S
+        assert await found.worker.redrive([number for _, number in found.worker.numbers()]) == 1
+        await until(lambda: len(found.attempts) == 2, 50)
+        await until(lambda: found.worker.waiting() == {}, 60)
+
+
 async def test_an_event_of_a_later_time_is_not_waited_for(tmp_path: Path) -> None:
     """The clock was put back while no process ran: what is in the queue is due an hour from now."""
     target = InvokedFunction("shop", "hello", "")

@@ -126,13 +126,14 @@ class EventWorker:
         return done
 
     async def _bring_forward(self, numbers: Sequence[int], due: dict[int, float]) -> int:
-        """Writes down that events are due now, where they were not; how many those are. `due` is the schedule's."""
-        now = time.time()
-        later = {n: event for n, event in (await self._queue.read(numbers)).items() if event.progress.due_at > now}
-        for_now = ((n, replace(event.progress, due_at=now), event.ending) for n, event in later.items())
+        """Has events due now that were not, and writes that down; how many those are. `due` is the schedule's."""
+        now, waiting = time.time(), [number for number in numbers if due[number] > time.monotonic()]
+        found = await self._queue.read(waiting)
+        later = ((n, event) for n, event in found.items() if event.progress.due_at > now)
+        for_now = ((n, replace(event.progress, due_at=now), event.ending) for n, event in later)
         await asyncio.gather(*(self._queue.postpone(*each) for each in for_now))
-        due |= dict.fromkeys(later, time.monotonic())
-        return len(later)
+        due |= dict.fromkeys(found, time.monotonic())
+        return len(found)
 
     async def drain(self, seconds: float) -> None:
         """Takes nothing new and waits for what runs; what does not end is tried again by the next process."""
