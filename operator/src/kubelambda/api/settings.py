@@ -315,4 +315,9 @@ class Settings(Model):
 
 def load(path: Path) -> Settings:
     """Settings from a JSON file. Raises `pydantic.ValidationError` that names every wrong field, or `OSError`."""
-    return Settings.model_validate_json(path.read_bytes())
+    return parse(path.read_bytes())
+
+
+def parse(content: bytes) -> Settings:
+    """Settings out of a file's content. Raises `pydantic.ValidationError`."""
+    return Settings.model_validate_json(content)

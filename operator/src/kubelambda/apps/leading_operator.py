@@ -27,13 +27,14 @@ async def lead(
     client: KubeClient,
     lease: LeaderLease,
     *,
+    content: bytes,
     key: bytes,
     vitals: Vitals,
     health: Health,
     stop: asyncio.Event,
 ) -> None:
-    """Leads for as long as `lease` is held. Returns only by being cancelled."""
-    settings = settings_file.load(arguments.settings)
+    """Leads for as long as `lease` is held, by `content` of a file of settings. Returns only by being cancelled."""
+    settings = settings_file.parse(content)
     async with (
         CodeStore(settings.code_store_url, key) as store,
         CodeFetcher(settings.code_fetcher_url, tokens.code_key(key)) as fetcher,

@@ -31,11 +31,13 @@ def main() -> None:
     options.configure_logging(arguments.log_level)
     if arguments.kubeconfig:
         os.environ["KUBECONFIG"] = arguments.kubeconfig
-    namespace = options.checked_in_a_child(arguments.settings)
-    asyncio.run(_run(arguments, os.environ.get("KUBELAMBDA_POD_NAMESPACE", namespace)))
+    # Kept as they are now: who leads later, when the file may say something else, leads by what was checked.
+    settings: bytes = arguments.settings.read_bytes()
+    namespace = options.checked_in_a_child(settings)
+    asyncio.run(_run(arguments, settings, os.environ.get("KUBELAMBDA_POD_NAMESPACE", namespace)))
 
 
-async def _run(arguments: argparse.Namespace, namespace: str) -> None:
+async def _run(arguments: argparse.Namespace, settings: bytes, namespace: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -57,7 +59,9 @@ async def _run(arguments: argparse.Namespace, namespace: str) -> None:
             group.create_task(lease.hold())
             # In a thread: the lease is renewed while all of it is imported.
             leading = await asyncio.to_thread(import_module, "kubelambda.apps.leading_operator")
-            await leading.lead(arguments, client, lease, key=key, vitals=vitals, health=health, stop=stop)
+            await leading.lead(
+                arguments, client, lease, content=settings, key=key, vitals=vitals, health=health, stop=stop
+            )
 
     leading = asyncio.create_task(lead())
     serving = asyncio.create_task(health.serve(arguments.health_port))

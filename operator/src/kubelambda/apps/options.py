@@ -55,8 +55,8 @@ def installation_key(arguments: argparse.Namespace) -> bytes:
     return tokens.installation_key(path.read_bytes())
 
 
-def checked_in_a_child(path: Path) -> str:
-    """The system namespace out of settings that a child process has found right; a wrong file ends this process.
+def checked_in_a_child(settings: bytes) -> str:
+    """The system namespace out of settings that a child process has found right; wrong ones end this process.
 
     For a process that needs nothing else of them yet: what reads settings would stay in its memory. Before there are
     threads.
@@ -65,8 +65,12 @@ def checked_in_a_child(path: Path) -> str:
     child = os.fork()
     if child == 0:
         os.close(reading)
-        settings = import_module("kubelambda.api.settings").load(path)
-        os.write(writing, settings.system_namespace.encode())
+        try:
+            found = import_module("kubelambda.api.settings").parse(settings)
+            os.write(writing, found.system_namespace.encode())
+        except BaseException:  # noqa: BLE001 - whatever it is, nothing of our caller's goes on in the child
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
