@@ -16,7 +16,7 @@ from tests.integration.processes import KEY
 from kubelambda.api import environment_protocol, labels
 from kubelambda.api.settings import Settings
 from kubelambda.core.environment.shape import Shape
-from kubelambda.frontend.cold_start import claiming
+from kubelambda.frontend.cold_start import claiming, unclaimed_pods
 from kubelambda.frontend.cold_start.archive_cache import Archives
 from kubelambda.frontend.cold_start.specializer import AgentAddress, Specializer
 from kubelambda.frontend.cold_start.start import Target, Watcher
@@ -220,8 +220,11 @@ async def test_each_version_has_the_network_that_it_was_published_with(cluster: 
     assert found == {"latest": {"front"}, "1": {"back"}, "2": {"middle"}}
 
 
-async def test_a_pod_with_the_labels_of_a_function_that_it_refused_goes(cluster: Cluster) -> None:
+async def test_a_pod_with_the_labels_of_a_function_that_it_refused_goes(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A claim arrived although the agent refused it, and the agent does not say whose it is: nobody knows but us."""
+    monkeypatch.setattr(unclaimed_pods, "_QUESTIONS", 1)
     await cluster.function("echo", "def handler(event, context): return event")
     (pod,) = await cluster.pool(1)
     frontend = await cluster.frontend()

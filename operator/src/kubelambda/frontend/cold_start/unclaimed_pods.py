@@ -4,6 +4,7 @@ A frontend claims a pod in two steps, and may end between them. Whoever is refus
 completes the claim for whoever made it: the pod leaves its pool at once, and is found and used as an environment.
 """
 
+import asyncio
 import contextlib
 import logging
 from datetime import UTC, datetime
@@ -29,6 +30,9 @@ from kubelambda.wire.client import connect
 
 _ATTEMPTS = 5
 """A pod may change while it is looked at."""
+_QUESTIONS = 4
+"""An agent on a busy node may be slow to say what it runs, or to accept a connection."""
+_PAUSE_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +59,7 @@ class UnclaimedPods:
 
     async def _look(self, namespace: str, name: str, pod: PodView, refused: str) -> None:
         try:
-            try:
-                state = await self._state(pod)
-            except (OSError, TimeoutError):
-                state = None
+            state = await self._said(pod)
             if state is None or not state.specialized:  # it ends, or the token that it knows is none of ours
                 await self._disown(namespace, name, pod.uid, refused)
                 return
@@ -119,6 +120,16 @@ class UnclaimedPods:
         with contextlib.suppress(ResizeRefused):
             await self._resizer.resize(namespace, name, configuration.memory_size)
         return True
+
+    async def _said(self, pod: PodView) -> EnvironmentState | None:
+        """What its agent says of itself; None when it does not, however often it is asked."""
+        for left in reversed(range(_QUESTIONS)):
+            try:
+                return await self._state(pod)
+            except (OSError, TimeoutError):
+                if left:
+                    await asyncio.sleep(_PAUSE_S)
+        return None
 
     async def _state(self, pod: PodView) -> EnvironmentState | None:
         connection = await connect(pod.ip, environment_protocol.CONTROL_PORT, lambda _: None, ANSWER_S)
