@@ -1,17 +1,19 @@
 """Access points, claims and what environments mount (§10.2)."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from kubelambda.api.kinds.access_point import AccessPointSpec, PosixUser
+from kubelambda.api.kinds.access_point import AccessPointSpec, AccessPointStatus, PosixUser
 from kubelambda.api.kinds.function_mounts import FileSystemConfig
 from kubelambda.core.file_system.access_point_arn import access_point_arn, access_point_name
 from kubelambda.core.file_system.mounts import (
     AccessPointFacts,
     FoundClaim,
     claim_problem,
+    decide_access_point,
     deployed_file_systems,
     network_problem,
     unbound,
@@ -19,6 +21,7 @@ from kubelambda.core.file_system.mounts import (
 )
 from kubelambda.core.function.observation import Problem
 
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 CONFIG = FileSystemConfig(arn="shared", local_mount_path="/mnt/data")
 
 
@@ -117,6 +120,17 @@ def test_a_volume_in_none_of_the_zones_of_the_subnets_cannot_be_mounted() -> Non
     found = deployed_file_systems([CONFIG], facts, ["b", "c"])
     assert isinstance(found, tuple)
     assert found[0].zones == ("a", "b")
+
+
+def test_a_claim_that_nobody_lets_go_is_said_to_stay() -> None:
+    """It was held before the admission policy was switched off: whoever deletes it must take the finalizer away."""
+    before = AccessPointStatus(observed_generation=1)
+    found = FoundClaim("data", bound=True)
+    status = decide_access_point(before, 1, found, NOW, held=["data"], unheld=["data"], stuck=["data"])
+    (told,) = [each for each in status.conditions if each.type == "ClaimHeld"]
+    assert (told.status, told.reason) == ("True", "NotLetGo")
+    assert "until somebody takes its finalizer kubelambda.dev/access-point-claim away" in told.message
+    assert decide_access_point(status, 1, found, NOW).conditions[1:] == []
 
 
 def test_a_vpc_is_needed_where_the_installation_says_so() -> None:

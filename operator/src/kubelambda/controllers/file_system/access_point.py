@@ -49,14 +49,17 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     if terminating and not users:
         return None
     found = await _look(context, key, body, claims)
+    held = [name for name, claim in claims.items() if is_held(claim)]
+    free = not context.settings.file_systems.hold_claims
     status = decide_access_point(
         before,
         body["metadata"]["generation"],
         found,
         datetime.now(UTC),
         holders=users if terminating else (),
-        held=[name for name, claim in claims.items() if is_held(claim)],
-        unheld=() if context.settings.file_systems.hold_claims else _used_claims(context.cluster, key, claims),
+        held=held,
+        unheld=_used_claims(context.cluster, key, claims) if free else (),
+        stuck=held if free else (),
     )
     if status != before:
         after = await apply_status(context, ACCESS_POINTS, body, status)

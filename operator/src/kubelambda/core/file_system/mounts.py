@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from kubelambda.api import labels
 from kubelambda.api.conditions import Condition, Fact, conditions_of, merge
 from kubelambda.api.kinds.access_point import AccessPointSpec, AccessPointStatus
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, FileSystemConfig
@@ -151,11 +152,12 @@ def decide_access_point(
     holders: Sequence[str] = (),
     held: Sequence[str] = (),
     unheld: Sequence[str] = (),
+    stuck: Sequence[str] = (),
 ) -> AccessPointStatus:
     """The status to report: our part of it, without what frontends say.
 
     `holders` keep the object from being deleted, when somebody wants that; `held` are the claims that are held for it,
-    `unheld` those that are in use and that nothing keeps.
+    `unheld` those that are in use and that nothing keeps, `stuck` those that were held and that nobody lets go.
     """
     if isinstance(found, Problem):
         told, zones = found.facts, before.zones
@@ -164,7 +166,14 @@ def decide_access_point(
     if holders:
         text = f"in use by {', '.join(holders)}: it goes when they mount it no more"
         told.append(("DeletionRefused", "True", Reason.IN_USE, text))
-    if unheld:
+    if stuck:
+        text = (
+            f"PersistentVolumeClaim {', '.join(stuck)} is held since before the admission policy was switched off, and "
+            "the operator cannot let go: "
+            f"deleted, it stays until somebody takes its finalizer {labels.CLAIM_FINALIZER} away"
+        )
+        told.append(("ClaimHeld", "True", Reason.NOT_LET_GO, text))
+    elif unheld:
         text = (
             f"functions mount PersistentVolumeClaim {', '.join(unheld)}, which goes when somebody deletes it: "
             "claims are held only with the admission policy (admissionPolicy.enabled)"
