@@ -8,6 +8,7 @@ from pathlib import Path
 from kubelambda.apps import options
 from kubelambda.store.code.code_store_server import CodeStoreServer
 from kubelambda.wire.connections import Bounds, Connections
+from kubelambda.wire.unread import bound_unsent
 
 DRAIN_S = 20.0
 """Less than the pod's grace period: whoever has not read his archive by then asks again."""
@@ -34,6 +35,8 @@ async def _run(store: CodeStoreServer, port: int) -> None:
         loop.add_signal_handler(number, stop.set)
     connections = Connections(Bounds(), loop.call_later)
     server = await loop.create_server(lambda: store.protocol(connections), None, port, backlog=1024)
+    for listening in server.sockets:
+        bound_unsent(listening)
     await stop.wait()
     server.close()
     deadline = time.monotonic() + DRAIN_S
