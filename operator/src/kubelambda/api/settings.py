@@ -139,8 +139,11 @@ class NetworkSettings(Model):
     """Whether a function is refused while no node in the zones of its subnets takes pods."""
     settle_seconds: Annotated[float, Field(ge=0)] = 1.0
     """How long it must have found that before anybody gets it; where it need not, how long it exists before that."""
-    opening_seconds: Annotated[float, Field(ge=0)] = 0.0
-    """How long INIT waits after a claim has opened what the function's groups allow: until the enforcer has done it."""
+    opening_seconds: Annotated[float, Field(ge=0, le=90)] = 0.0
+    """How long INIT waits after a claim has opened what the function's groups allow: until the enforcer has done it.
+
+    An agent waits for the end of that for two minutes, a claim and a resize included.
+    """
     probe: EnforcementProbeSettings | None = None
     """Whether and how it is tried if the cluster enforces policies; none: nobody tries."""
     resolvers: list[dict[str, Any]] = [

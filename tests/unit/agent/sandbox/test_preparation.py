@@ -2,11 +2,15 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from kubelambda.agent.sandbox.initialization import Initialization
-from kubelambda.agent.sandbox.preparation import Preparation
+from kubelambda.agent.sandbox.preparation import WORD_S, Preparation
+from kubelambda.api.settings import NetworkSettings
+from kubelambda.frontend.cold_start import claiming, resizer
 
 
 class Clock:
@@ -67,3 +71,11 @@ def test_code_runs_only_once_it_is_there_and_allowed(steps: list[str]) -> None:
     if first["time"] < first["allow"]:
         assert (began, len(failed), initialization.pending) == ([], 1, False)
         assert not found.waits
+
+
+def test_no_frontend_goes_on_with_a_claim_for_longer_than_a_function_waits() -> None:
+    """Else no function of a closed pool would ever start: its claim, the longest opening, and its resize."""
+    longest = NetworkSettings(opening_seconds=90).opening_seconds
+    assert claiming._CLAIM_S + longest + resizer._RESIZE_S < WORD_S
+    with pytest.raises(ValidationError, match="less than or equal to 90"):
+        NetworkSettings(opening_seconds=longest + 1)
