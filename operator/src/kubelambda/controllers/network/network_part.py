@@ -21,7 +21,7 @@ from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.controllers.network.invoke_endpoint_facts import WATCHED_ENDPOINTS, InvokeEndpointFacts
 from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS, GroupFacts
-from kubelambda.controllers.network.node_facts import WATCHED_NODES, NodeFacts, families_of_pods
+from kubelambda.controllers.network.node_facts import WATCHED_NODES, NodeFacts, changes_families, families_of_pods
 from kubelambda.core.network.network_set import NetworkSet
 from kubelambda.core.network.network_use import part_conditions, unmatched_blocks
 from kubelambda.kube.kube_client import Object
@@ -119,8 +119,7 @@ def _controller(part: _Part) -> Controller[Context]:
         return (Key(part.kind, change.namespace, name) for name in sorted(groups))
 
     def of_node(change: Change[NodeFacts]) -> Iterable[Key]:
-        before, after = (facts.families if facts else frozenset() for facts in (change.before, change.after))
-        if before != after:
+        if changes_families(change):
             for (namespace, name), _ in change.cluster[WATCHED_GROUPS]:
                 yield Key(part.kind, namespace, name)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from kubelambda.controllers.machinery.cluster import Cluster
+from kubelambda.controllers.machinery.declaration import Change
 from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.core.network.network_use import families_of
 from kubelambda.kube.kube_client import Object
@@ -36,6 +37,14 @@ WATCHED_NODES = Watch(NODES, node_facts)
 def families_of_pods(cluster: Cluster) -> frozenset[int]:
     """Families of pods' addresses, as far as nodes tell; empty when none does."""
     return frozenset().union(*(facts.families for _, facts in cluster[WATCHED_NODES]))
+
+
+def changes_families(change: Change[NodeFacts]) -> bool:
+    """Whether pods have addresses of other families since a node changed: with few of those that come and go."""
+    nodes = change.cluster[WATCHED_NODES]
+    others: frozenset[int] = frozenset().union(*(facts.families for (_, name), facts in nodes if name != change.name))
+    before, after = (others | (facts.families if facts else frozenset()) for facts in (change.before, change.after))
+    return before != after
 
 
 def zones_with_addresses(cluster: Cluster) -> set[str]:
