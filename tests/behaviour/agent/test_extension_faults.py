@@ -1,10 +1,11 @@
 """What becomes of extensions, and of calls, whose other end is gone; and what a reset costs."""
 
 import json
+import signal
 import threading
 import time
 from contextlib import closing
-from http.client import HTTPConnection
+from http.client import HTTPConnection, RemoteDisconnected
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,28 @@ def test_the_end_of_processes_is_no_work_of_the_function(unclaimed: Any, tmp_pat
     assert unclaimed.logged("REPORT RequestId: request-1")
     assert "timed out" not in unclaimed.log_file.read_text()
     assert "Status: timeout" not in unclaimed.log_file.read_text()
+
+
+def test_an_environment_that_is_told_to_end_in_its_init_does_not_say_that_init_failed(unclaimed: Any) -> None:
+    """As without extensions: nobody is to blame the function for its node, and to try it ever more rarely."""
+
+    def told_to_end() -> None:
+        children = Path(f"/proc/{unclaimed.process.pid}/task/{unclaimed.process.pid}/children")
+        deadline = time.monotonic() + 45
+        while len(children.read_text().split()) < 2 and time.monotonic() < deadline:  # the runtime, and the extension
+            time.sleep(0.01)
+        unclaimed.process.send_signal(signal.SIGTERM)
+
+    ending = threading.Thread(target=told_to_end)
+    ending.start()
+    variables, kind = {"JOURNAL": "/nowhere", "MODE": "mute"}, "provisioned-concurrency"
+    with pytest.raises(RemoteDisconnected):
+        unclaimed.specialize(
+            {"index.py": CODE},
+            layers=[layer("tracer")],
+            variables=variables,
+            initialization_type=kind,
+            init_timeout=60.0,
+        )
+    ending.join()
+    assert unclaimed.process.wait(90) == 0

@@ -336,7 +336,8 @@ class ExtensionHost:
             self._complete()
         sandbox.extensions = None
         if (initialization := sandbox.initializing) is not None:
-            initialization.repeat()
+            if not sandbox.draining:  # else it neither failed nor will be repeated: whoever waits finds us gone
+                initialization.repeat()
         elif sandbox.invocation is not None:
             sandbox.suppressed_init()
 
