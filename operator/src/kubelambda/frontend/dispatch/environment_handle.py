@@ -122,6 +122,8 @@ class EnvironmentHandle:
         connection, billed_ms = self.connection, int(headers.get(_BILLED_MS, b"0"))
         if connection is not None and connection.ready:
             self._settled = told
+            # A stream may have come as late as its caller read it: it is not the environment that is overdue then.
+            self._sent = max(self._sent, time.monotonic() - self.timeout)
             seconds = int(self.timeout + GRACE_S)
             wait = {"Authorization": f"Bearer {self.token}", "Prefer": f"wait={seconds}"}
             head = request_head("GET", environment_protocol.STATE, "agent", wait, 0)
