@@ -52,7 +52,7 @@ class RunningInvocation:
     flow: Flow | None = None
     """What sends it, where it is a stream."""
     ended: float | None = None
-    """When the last of its work was done, where its environment is free only later: what it lasted, and is billed."""
+    """When extensions were done with it, or its processes were told to end: so long it lasted, and is billed."""
 
     @property
     def trace(self) -> bytes | None:
@@ -91,7 +91,8 @@ class RunningInvocation:
     ) -> None:
         """Answers, or ends the answer that has begun; does nothing once its caller has all of it.
 
-        `retire`: the environment takes nothing more. `busy`: it goes on with the invocation after the answer.
+        `retire`: the environment takes nothing more. `busy`: it goes on with the invocation after the answer, or would
+        have: it is never lent then, since who holds a lease is answered at the end.
         """
         if self.over:
             return

@@ -335,7 +335,7 @@ class Sandbox:
         if invocation.tail:
             self._report(invocation, duration, billed_ms, trouble or failure)
             invocation.log = self._log.tail()
-        invocation.answer(body, failure, billed_ms, retire=self.draining)
+        invocation.answer(body, failure, billed_ms, retire=self.draining, busy=invocation.ended is not None)
         if not invocation.tail:  # the caller does not wait for the log
             self._report(invocation, duration, billed_ms, trouble or failure)
         if self.draining:
