@@ -158,7 +158,7 @@ class CallerGate:
             then(invoke_refusal(incoming.refusal or caller_refused.missing_token()))
         elif caller.kind is CallerKind.TOKEN:
             if mode.tokens:
-                self._decide_by_rights(incoming, caller, namespace, then)
+                self._decide_by_rights(incoming, caller, namespace, request, then)
             else:
                 then(invoke_refusal(caller_refused.missing_token()))
         elif caller.kind is CallerKind.ACCESS_KEY and not mode.signatures:
@@ -166,7 +166,9 @@ class CallerGate:
         else:
             then(self._denial(incoming.call, caller, namespace))
 
-    def _decide_by_rights(self, incoming: _Incoming, caller: Caller, namespace: str, then: Then) -> None:
+    def _decide_by_rights(
+        self, incoming: _Incoming, caller: Caller, namespace: str, request: Request, then: Then
+    ) -> None:
         user, name = caller.user, self._caches.object_name(namespace, incoming.call.reference.name)
         assert user is not None, "a token has a user"
         access = invoke_access(namespace, name)
@@ -183,7 +185,7 @@ class CallerGate:
             else:
                 then(self._denial(incoming.call, caller, namespace, granted=granted))
 
-        self._tasks.start(ask())
+        self._tasks.answer(request, ask())
 
     def _denial(self, call: InvokeCall, caller: Caller, namespace: str, *, granted: bool = False) -> InvokeError | None:
         view = self._caches.functions.items.get((namespace, self._caches.object_name(namespace, call.reference.name)))

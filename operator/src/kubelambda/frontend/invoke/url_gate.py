@@ -83,7 +83,7 @@ class UrlGate:
             else:
                 then(caller)
         elif proof.token is not None:
-            self._tasks.start(self._ask(proof.token, call, then))
+            self._tasks.answer(request, self._ask(proof.token, call, then))
         else:
             then(ANYBODY)
 
