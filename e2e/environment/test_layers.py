@@ -47,6 +47,13 @@ def test_the_example_runs(account: Account) -> None:
     assert answer["Payload"] == {"hello": "you", "from": "/opt/python/greeting.py"}
 
 
+def test_the_example_of_an_extension_runs_beside_its_function(account: Account) -> None:
+    """`examples/extension.yaml`: a program of the layer sees every invocation of its environment."""
+    kubectl("--namespace", account.namespace, "apply", "--filename", str(EXAMPLES / "extension.yaml"))
+    account.wait_ready("counted")
+    assert eventually(lambda: account.invoke("counted")["Payload"]["before"] >= 2)
+
+
 def test_later_layers_win_and_versions_keep_theirs(account: Account) -> None:
     """A new version of a layer changes nothing until the function names it."""
     site = "python/lib/python3.13/site-packages/only.py"
