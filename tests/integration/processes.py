@@ -146,7 +146,7 @@ class Installation:
         """Starts a control API; returns it and its address once it is ready."""
         port = free_port()
         kubeconfig = self._control_plane.kubeconfig(CONTROL_API_TOKEN)
-        arguments = ["awsapi", f"--kubeconfig={kubeconfig}", f"--port={port}"]
+        arguments = ["awsapi", f"--kubeconfig={kubeconfig}", f"--port={port}", "--linger=0"]
         found = self._start(f"awsapi-{port}", arguments, key="code-key")
         address = f"http://127.0.0.1:{port}"
         wait_for_http(f"{address}/healthz")
