@@ -4,11 +4,18 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
 from tests.eventually import eventually
 from tests.integration.loopback import Answer, Cluster
+from tests.integration.processes import KEY
 
+from kubelambda.api import environment_protocol
 from kubelambda.core.account import ownership
+from kubelambda.core.environment import tokens
+from kubelambda.frontend.account import stray_collection
+from kubelambda.frontend.cold_start.agent_state import agent_state
 from kubelambda.frontend.frontend import Frontend
+from kubelambda.wire.client import connect
 
 ADDRESSES = ("127.0.1.1", "127.0.1.2", "127.0.1.3")
 ECHO = "def handler(event, context): return event"
@@ -181,6 +188,29 @@ async def test_a_holder_that_is_gone_takes_no_unit_with_it(cluster: Cluster) -> 
 
     await eventually(served)
     assert await cluster.claimed_pods() == pods
+
+
+async def test_an_environment_that_an_heir_has_taken_over_is_not_taken_from_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The former owner does not know of it yet, hears that its lease was refused, and leaves the pod alone."""
+    monkeypatch.setattr(stray_collection, "INTERVAL_S", 0.5)
+    await cluster.function("echo", ECHO)
+    (name,) = await cluster.pool(1)
+    owner, owning, other, holding = await two(cluster)
+    await lease(cluster, "echo", 1, other, holding)
+    await cluster.pool(1)
+    (dispatcher,) = owning.owned
+    (uid,) = [found.uid for found in dispatcher.environments.values()]
+    pod = owning.caches.pods.items[cluster.namespace, name]
+    connection = await connect(pod.ip, environment_protocol.CONTROL_PORT, lambda _: None)
+    await agent_state(connection, pod.ip, tokens.environment_token(KEY, uid), term="the heir's")
+    connection.close()
+    assert (await cluster.invoke("echo", 2, address=other)).json == 2
+    await eventually(lambda: dispatcher.environments.of_pod(uid))  # it looked for what it does not know
+    (found,) = [found for found in await cluster.pods() if found["metadata"]["uid"] == uid]
+    assert "deletionTimestamp" not in found["metadata"]
+    assert (await cluster.invoke("echo", 3, address=owner)).json == 3
 
 
 async def test_leases_of_an_owner_that_is_gone_end_where_another_takes_over(cluster: Cluster) -> None:

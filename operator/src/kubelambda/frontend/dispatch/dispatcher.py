@@ -157,12 +157,12 @@ class Dispatcher:
         """An environment finished what it ran, for whomever: it is free, or goes for the reason `retire`."""
         self._execute(self.placement.finished(number, now or time.monotonic(), retire=retire))
 
-    def spoilt(self, number: int, *, may_be_node: bool) -> None:
+    def spoilt(self, number: int, *, may_be_node: bool, refused: bool) -> None:
         """An environment is of no use any more, says who held a lease of it."""
         if (found := self.environments.get(number)) is not None:
             if may_be_node:
                 self._surroundings.silent_node(self.target.namespace, found.pod)
-            self.environments.drop(found, found.timeout)
+            self.environments.give_up(found, refused=refused)
         self._execute(self.placement.lost(number, time.monotonic()))
 
     def release(self) -> None:
@@ -275,7 +275,7 @@ class Dispatcher:
 
     def rejected(self, environment: EnvironmentHandle, invocation: Invocation) -> None:
         """The event reached nobody: another environment takes it, invisibly (rule 4)."""
-        self.environments.drop(environment, self.target.configuration.timeout)
+        self.environments.give_up(environment, refused=True)
         now = time.monotonic()
         if self._parting:
             self._execute(self.placement.lost(environment.id, now))

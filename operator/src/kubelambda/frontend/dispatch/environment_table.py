@@ -54,6 +54,16 @@ class EnvironmentTable(dict[int, EnvironmentHandle]):
         if (found := self.pop(number, None)) is not None:
             found.close()
 
+    def give_up(self, environment: EnvironmentHandle, *, refused: bool) -> None:
+        """It is of no use any more. `refused`: it took nothing, and may be a new owner's, who must not lose its pod.
+
+        Where it can be reached it is let go then, and whoever owns the function asks it what it is; else its pod goes.
+        """
+        if refused and environment.connection is not None and environment.connection.ready:
+            self.let_go(environment.id)
+        else:
+            self.drop(environment, environment.timeout)
+
     def drop(self, environment: EnvironmentHandle, grace_seconds: float) -> None:
         """The pod goes, once it has finished what it runs or `grace_seconds` are over."""
         self.pop(environment.id, None)

@@ -62,7 +62,7 @@ class Lessor(Protocol):
     def freed(self, number: int, retire: str = "") -> None:
         """An environment runs nothing any more; `retire` says why it must take nothing new."""
 
-    def spoilt(self, number: int, *, may_be_node: bool) -> None:
+    def spoilt(self, number: int, *, may_be_node: bool, refused: bool) -> None:
         """An environment is of no use any more."""
 
 
@@ -188,7 +188,8 @@ class LeaseGrants:
         elif given.outcome is Outcome.RETIRING:
             lessor.freed(lease.environment, "the agent asked for it")
         else:
-            lessor.spoilt(lease.environment, may_be_node=given.outcome is Outcome.LOST)
+            lost, refused = given.outcome is Outcome.LOST, given.outcome is Outcome.REFUSED
+            lessor.spoilt(lease.environment, may_be_node=lost, refused=refused)
 
     def part(self, lessor: Lessor) -> None:
         """Another frontend owns the function: it goes by what environments say, and they refuse who holds a lease."""

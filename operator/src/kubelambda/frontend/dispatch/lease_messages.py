@@ -29,7 +29,9 @@ class Outcome(Enum):
     RETIRING = "retiring"
     """Its agent takes nothing more."""
     REFUSED = "refused"
-    """Its agent refused an invocation."""
+    """Its agent refused an invocation: it may be a new owner's already."""
+    ENDED = "ended"
+    """It ended in the middle of an invocation."""
     LOST = "lost"
     """It ended in the middle of an invocation, and its node may have."""
 

@@ -207,7 +207,7 @@ class LeasedEnvironments:
     async def _explain(self, place: _Place, invocation: Invocation, end: EnvironmentEnd) -> None:
         why = partial(self.around.why_ended, place.target.namespace, place.handle.pod)
         error = await sudden_end.error_of(invocation, end, why)
-        outcome = Outcome.LOST if end.may_be_node else Outcome.REFUSED
+        outcome = Outcome.LOST if end.may_be_node else Outcome.ENDED
         self._end(place, place.running, outcome, lambda: invocation.function_error(error))
 
     # -- time -------------------------------------------------------------------------------------------------------
