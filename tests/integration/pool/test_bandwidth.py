@@ -88,5 +88,9 @@ async def test_pods_of_pools_versions_and_functions_have_their_share(
     await eventually(provisioned)
     await cluster.frontend()
     assert (await cluster.invoke("large", 1)).status == 200
-    (pod,) = [each for each in await cluster.pods() if each["metadata"]["labels"].get(labels.FUNCTION) == "large"]
+
+    async def claimed() -> list[Object]:
+        return [each for each in await cluster.pods() if each["metadata"]["labels"].get(labels.FUNCTION) == "large"]
+
+    (pod,) = await eventually(claimed)  # Kubernetes hears of it while the call runs, or after
     assert shares(pod["metadata"]) == ["600M", "600M"]
