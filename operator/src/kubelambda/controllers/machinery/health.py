@@ -17,6 +17,7 @@ from kubelambda.controllers.machinery.watch_state import WatchState
 from kubelambda.controllers.machinery.work_queue import WorkQueue
 from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.connections import Bounds, Connections
+from kubelambda.wire.plain_text import respond_text
 from kubelambda.wire.protocol import ServerProtocol
 from kubelambda.wire.request import Request
 
@@ -151,4 +152,4 @@ def _admit(request: Request) -> int | None:
 
 def _tell(request: Request, trouble: str | None) -> None:
     """200, or 503 with what is wrong."""
-    request.respond(503 if trouble else 200, (trouble or "ok").encode(), b"Content-Type: text/plain; charset=utf-8\r\n")
+    respond_text(request, 503 if trouble else 200, trouble or "ok")

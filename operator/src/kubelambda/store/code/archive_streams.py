@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.flow import Headers
+from kubelambda.wire.plain_text import respond_text
 from kubelambda.wire.request import Request
 
 _UNFINISHED = ".upload-"
@@ -74,7 +75,7 @@ class ArchiveUpload:
         try:
             await asyncio.to_thread(_keep, file, self._temporary, self._folder / self._digest)
         except OSError as error:
-            self._tell(507, f"the archive could not be written: {error}")
+            respond_text(self._request, 507, f"the archive could not be written: {error}")
         else:
             self._request.respond(201)
         finally:
@@ -82,10 +83,7 @@ class ArchiveUpload:
 
     def _refuse(self, status: int, text: str) -> None:
         self._discard()
-        self._tell(status, text)
-
-    def _tell(self, status: int, text: str) -> None:
-        self._request.respond(status, text.encode(), b"Content-Type: text/plain; charset=utf-8\r\n")
+        respond_text(self._request, status, text)
 
     def _discard(self) -> None:
         file, self._file = self._file, None

@@ -14,6 +14,7 @@ from kubelambda.store.code.archive_streams import ArchiveDownload, ArchiveUpload
 from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.connections import Connections
 from kubelambda.wire.flow import BodySink
+from kubelambda.wire.plain_text import respond_text
 from kubelambda.wire.protocol import ServerProtocol
 from kubelambda.wire.request import Request
 
@@ -55,9 +56,9 @@ class CodeStoreServer:
             self._require_token(request, self._full, self._uploads)
             return ArchiveUpload(request, self._folder, _digest(path), limits.UNZIPPED_MAX_BYTES, self._tasks)
         except Refused as error:
-            _tell(request, error.status, str(error))
+            respond_text(request, error.status, str(error))
         except OSError as error:
-            _tell(request, 507, f"the archive could not be written: {error}")
+            respond_text(request, 507, f"the archive could not be written: {error}")
         return None
 
     def _serve(self, request: Request) -> None:
@@ -78,16 +79,16 @@ class CodeStoreServer:
                 case _:
                     raise Refused(404, f"there is no {request.method.decode()} {path}")
         except Refused as error:
-            _tell(request, error.status, str(error))
+            respond_text(request, error.status, str(error))
 
     def _health(self, request: Request) -> None:
         writable = os.access(self._folder, os.W_OK)
-        _tell(request, 200 if writable else 503, "ok" if writable else "the folder is not writable")
+        respond_text(request, 200 if writable else 503, "ok" if writable else "the folder is not writable")
 
     async def _list(self, request: Request) -> None:
         self._require_token(request, self._full)
         names = await asyncio.to_thread(os.listdir, self._folder)
-        _tell(request, 200, "\n".join(name for name in names if _DIGEST.fullmatch(name)))
+        respond_text(request, 200, "\n".join(name for name in names if _DIGEST.fullmatch(name)))
 
     async def _get(self, request: Request, digest: str, query: str) -> None:
         given = parse_qs(query, errors="replace")
@@ -111,10 +112,6 @@ class CodeStoreServer:
         given = request.headers.get(b"authorization", b"").decode(errors="replace")
         if not any(_same(given, token) for token in tokens):
             raise Refused(401, "the token does not allow this")
-
-
-def _tell(request: Request, status: int, text: str) -> None:
-    request.respond(status, text.encode(errors="replace"), b"Content-Type: text/plain; charset=utf-8\r\n")
 
 
 def _same(given: str, expected: str) -> bool:
