@@ -14,6 +14,7 @@ from kubelambda.core.placement.actions import Action, Cancel, Dispatch, Fail, Re
 from kubelambda.core.placement.function_share import FunctionShare, ThrottleReason, Unit
 from kubelambda.core.placement.placed_environment import PlacedEnvironment, Status, Waiting
 from kubelambda.core.placement.recycling import oldest_to_go
+from kubelambda.core.placement.retirement import UPDATED
 
 REPLACE_AGAIN_S = 300.0
 """After an environment could not be replaced: the cluster is full, and asking more often makes no room."""
@@ -214,8 +215,8 @@ class VersionPlacement:
             self.coming.pop(found.id, None)
             self.replacing.pop(found.id, None)
             del self.environments[found.id]
-            return [Retire(found.id, "the function was updated")]
-        return self.retire(found.id, "the function was updated")
+            return [Retire(found.id, UPDATED)]
+        return self.retire(found.id, UPDATED)
 
     def tick(self, now: float, *, idle_timeout: float, start_timeout: float, max_age: float = inf) -> list[Action]:
         """Retires what was idle for too long or is too old, and throttles what waited for too long."""
@@ -317,7 +318,7 @@ class VersionPlacement:
     def _freed(self, found: PlacedEnvironment, now: float) -> list[Action]:
         """The environment runs nothing: it goes, takes the request that waited longest, or is idle."""
         if found.revision != self.revision and not found.provisioned:
-            found.retiring = found.retiring or "the function was updated"
+            found.retiring = found.retiring or UPDATED
         if found.retiring:
             self.environments.pop(found.id, None)
             actions: list[Action] = [Retire(found.id, found.retiring)]

@@ -15,6 +15,7 @@ from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.core.placement.actions import Action, Cancel, Dispatch, Fail, Release, Retire, Start, Throttle
 from kubelambda.core.placement.function_share import FunctionShare, ThrottleReason
 from kubelambda.core.placement.placement import VersionPlacement
+from kubelambda.core.placement.retirement import ASKED, DELETED, HANDED_OVER, UPDATED
 from kubelambda.frontend.cold_start.start import FailureAnswer, Started, Target
 from kubelambda.frontend.cold_start.starter import Starter
 from kubelambda.frontend.dispatch import environment_end, sudden_end
@@ -29,10 +30,6 @@ from kubelambda.wire.background_tasks import BackgroundTasks
 
 _RETIRE = environment_protocol.RETIRE.lower().encode()
 _BUSY = environment_protocol.BUSY.lower().encode()
-_ASKED = "the agent asked for it"
-_HANDED_OVER = "handed over"
-_DELETED = "the function was deleted"
-_UPDATED = "the function was updated"
 _RATES = (ThrottleReason.RATE, ThrottleReason.RESERVED_RATE)
 
 log = logging.getLogger(__name__)
@@ -167,9 +164,10 @@ class Dispatcher:
 
     def release(self) -> None:
         """Another frontend owns the function now, and gets what waits; what is in flight finishes here."""
-        waiting = self._part(_HANDED_OVER)
+        waiting = self._part(HANDED_OVER)
         self._surroundings.leases.part(self)
-        list(map(self._turn_away, waiting))
+        for invocation in waiting:
+            self._turn_away(invocation)
 
     def close(self) -> None:
         """The process ends: lets go of the environments, which stay."""
@@ -177,13 +175,13 @@ class Dispatcher:
 
     def remove(self) -> None:
         """The function or the version was deleted: who still waits for an environment is told so."""
-        for invocation in self._part(_DELETED):
+        for invocation in self._part(DELETED):
             self._turn_away(invocation)
         self._surroundings.leases.recall_all(self.placement)
 
     def _turn_away(self, invocation: Invocation) -> None:
         """An invocation waited here for what this frontend does not run any more."""
-        if self._parting == _HANDED_OVER:
+        if self._parting == HANDED_OVER:
             self._surroundings.elsewhere(invocation)
         else:
             invocation.gone()
@@ -266,12 +264,12 @@ class Dispatcher:
         now = time.monotonic()
         self._metrics.answered(invocation, headers, self.target.configuration.memory_size, now)
         if not leased and not environment.settle(headers, self._settled):
-            self.freed(environment.id, _ASKED if _RETIRE in headers else "", now)
+            self.freed(environment.id, ASKED if _RETIRE in headers else "", now)
 
     def _settled(self, environment: EnvironmentHandle, state: EnvironmentState, billed_ms: int) -> None:
         """Extensions are done with what was answered, which has counted until now."""
         self._metrics.went_on(state, billed_ms, self.target.configuration.memory_size)
-        self.freed(environment.id, _ASKED if state.draining else "")
+        self.freed(environment.id, ASKED if state.draining else "")
 
     def rejected(self, environment: EnvironmentHandle, invocation: Invocation) -> None:
         """The event reached nobody: another environment takes it, invisibly (rule 4)."""
@@ -316,7 +314,7 @@ class Dispatcher:
         self._metrics.started()
         self.environments.keep(number, started, target)
         if number not in self.placement.environments:
-            self._retire(number, _UPDATED)
+            self._retire(number, UPDATED)
             return
         self.ready(number)
         if self._starter.refused_size(target.namespace, started.pod):
@@ -394,7 +392,7 @@ class Dispatcher:
         invocation.function_error(json.dumps(failure).encode())
 
     def _retire(self, number: int, why: str) -> None:
-        if why == _HANDED_OVER:
+        if why == HANDED_OVER:
             self.environments.let_go(number)
         elif (found := self.environments.get(number)) is not None:
             self.environments.drop(found, found.timeout)

@@ -11,6 +11,7 @@ from typing import Protocol
 from kubelambda.core.placement.function_share import FunctionShare, ThrottleReason, UnitSource
 from kubelambda.core.placement.granted_leases import LEASE_S, GrantedLease, GrantedLeases, LeaseState
 from kubelambda.core.placement.placement import VersionPlacement
+from kubelambda.core.placement.retirement import ASKED
 from kubelambda.frontend.cold_start.agent_state import agent_state
 from kubelambda.frontend.cold_start.start import Target
 from kubelambda.frontend.dispatch.environment_handle import EnvironmentHandle
@@ -186,7 +187,7 @@ class LeaseGrants:
         if given.outcome is Outcome.FREE:
             lessor.freed(lease.environment)
         elif given.outcome is Outcome.RETIRING:
-            lessor.freed(lease.environment, "the agent asked for it")
+            lessor.freed(lease.environment, ASKED)
         else:
             lost, refused = given.outcome is Outcome.LOST, given.outcome is Outcome.REFUSED
             lessor.spoilt(lease.environment, may_be_node=lost, refused=refused)
