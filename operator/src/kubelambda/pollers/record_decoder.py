@@ -15,13 +15,12 @@ from kubelambda.core.mapping.schema_framing import Undecodable, framed
 from kubelambda.core.mapping.schema_place import SchemaPlace
 from kubelambda.core.mapping.stream_rules import GivenUp
 from kubelambda.pollers.schemas.reading_processes import LargerAsJson, ReadingProcesses
+from kubelambda.pollers.schemas.recent_schemas import RecentSchemas
 from kubelambda.pollers.schemas.registered_schema import RegisteredSchema, SchemaKind
 from kubelambda.pollers.schemas.schema_registry import SchemaMissing, SchemaRegistry
 
 _KEPT: Final = 500
-"""Schemas that are kept, those that were used last: numbers of schemas never change their meaning."""
-_KEPT_CHARS: Final = 8 << 20
-"""Of those together; one alone may have more."""
+"""Numbers that the registry did not know which are kept, those that were asked for last."""
 _FILTERED_MAX_BYTES: Final = 32 << 20
 """Of what a record says as JSON that a filter is to see; the function may get it as it was written."""
 _MISSING_PAUSES_S: Final = (0.5, 1.0)
@@ -71,7 +70,8 @@ class RecordDecoder:
         self._namespace = namespace
         self._filtered = filtered
         self._turn = asyncio.Lock()
-        self._schemas: OrderedDict[int, tuple[int, RegisteredSchema]] = OrderedDict()
+        self._schemas: RecentSchemas[tuple[int, RegisteredSchema]] = RecentSchemas()
+        """By number, which never changes its meaning in a registry."""
         self._missing: OrderedDict[int, None] = OrderedDict()
         """Numbers that the registry did not know, those of last."""
 
@@ -89,9 +89,7 @@ class RecordDecoder:
             number, rest = framed(data)
             schema_id, schema = await self._known_schema(number)
             as_written = schema.kind is SchemaKind.JSON or self._place.format == "SOURCE"
-            most = limits.SYNC_REQUEST_MAX_BYTES if not as_written else _FILTERED_MAX_BYTES if self._filtered else 0
-            if schema.kind is SchemaKind.JSON:
-                most = 0  # it says what it has
+            most = self._wanted_bytes(schema.kind, as_written=as_written)
             async with self._turn:
                 said = await self._processes.read(self._namespace, schema_id, schema, rest, said_max_bytes=most)
             if self._filtered:
@@ -106,13 +104,20 @@ class RecordDecoder:
         into.members[name] = base64.b64encode(rest if as_written else said).decode()
         into.members[f"{name}SchemaMetadata"] = {"dataFormat": schema.kind.value, "schemaId": str(number)}
 
+    def _wanted_bytes(self, kind: SchemaKind, *, as_written: bool) -> int:
+        """The most bytes of what a record says as JSON that somebody needs; 0: nobody does."""
+        if kind is SchemaKind.JSON:
+            return 0  # it says what it has
+        if not as_written:
+            return limits.SYNC_REQUEST_MAX_BYTES
+        return _FILTERED_MAX_BYTES if self._filtered else 0
+
     async def _known_schema(self, number: int) -> tuple[int, RegisteredSchema]:
         """A schema, and its id among all; one that is missing is asked for again with the next record."""
         known = self._schemas.get(number)
         if known is None:
-            known = self._schemas[number] = (next(_schema_ids), await self._schema(number))
-            self._forget()
-        self._schemas.move_to_end(number)
+            known = next(_schema_ids), await self._schema(number)
+            self._schemas.keep(number, known, known[1].size)
         return known
 
     async def _schema(self, number: int) -> RegisteredSchema:
@@ -128,10 +133,3 @@ class RecordDecoder:
             if len(self._missing) > _KEPT:
                 self._missing.popitem(last=False)
             raise
-
-    def _forget(self) -> None:
-        """The schemas that were used longest ago, as long as there are too many; never the newest."""
-        chars = sum(schema.size for _, schema in self._schemas.values())
-        while len(self._schemas) > 1 and (len(self._schemas) > _KEPT or chars > _KEPT_CHARS):
-            _, (_, schema) = self._schemas.popitem(last=False)
-            chars -= schema.size

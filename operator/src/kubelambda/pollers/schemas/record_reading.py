@@ -10,7 +10,6 @@ import resource
 import select
 import signal
 import sys
-from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -26,13 +25,10 @@ from kubelambda.pollers.schemas.reading_request import (
     ReadingRequest,
     ReadingResult,
 )
+from kubelambda.pollers.schemas.recent_schemas import RecentSchemas
 from kubelambda.pollers.schemas.record_reader import RecordReader, record_reader
 
 _IDLE_S: Final = 60.0
-_KEPT: Final = 500
-"""Schemas that are kept, those that were used last."""
-_KEPT_CHARS: Final = 8 << 20
-"""Of those together; one alone may have more."""
 _RESIDENT_MAX_BYTES: Final = 96 << 20
 """What a record leaves behind is at most this, or the process ends after it."""
 _NICENESS: Final = 10
@@ -65,7 +61,7 @@ class KeptSchemas:
 
     def __init__(self, bounds: ReadingBounds) -> None:
         self._bounds = bounds
-        self._readers: OrderedDict[int, tuple[RecordReader | UnservedSchema, int]] = OrderedDict()
+        self._readers: RecentSchemas[RecordReader | UnservedSchema] = RecentSchemas()
 
     def answer(self, request: ReadingRequest) -> ReadingAnswer:
         """What comes of a record."""
@@ -83,26 +79,17 @@ class KeptSchemas:
             return ReadingAnswer(ReadingResult.UNDECODABLE, f"it cannot be written as JSON: {type(error).__name__}")
 
     def _reader(self, request: ReadingRequest) -> RecordReader:
+        reader = self._readers.get(request.schema_id)
         if request.schema is not None:
-            reader: RecordReader | UnservedSchema
             try:
                 reader = record_reader(request.schema)
             except UnservedSchema as error:
                 reader = error
-            self._readers[request.schema_id] = reader, request.schema.size
-            self._forget()
-        self._readers.move_to_end(request.schema_id)
-        reader, _ = self._readers[request.schema_id]
+            self._readers.keep(request.schema_id, reader, request.schema.size)
+        assert reader is not None, "who has no schema asks for it"
         if isinstance(reader, UnservedSchema):
             raise reader
         return reader
-
-    def _forget(self) -> None:
-        """The readers that were used longest ago, as long as there are too many; never the newest."""
-        chars = sum(size for _, size in self._readers.values())
-        while len(self._readers) > 1 and (len(self._readers) > _KEPT or chars > _KEPT_CHARS):
-            _, (_, size) = self._readers.popitem(last=False)
-            chars -= size
 
 
 def _keep_to(bounds: ReadingBounds) -> None:
