@@ -17,9 +17,6 @@ class SlotLedger:
         if mappings.get(mapping) != wanted:
             mappings[mapping] = wanted
             self._shares = None
-        sums = {each: sum(found.values()) for each, found in self._wanted.items()}
-        if sums[account] <= self.limits.account and sum(sums.values()) <= self.limits.all_accounts:
-            return wanted
         if self._shares is None:
             self._shares = slot_shares(self._wanted, self.limits)
         return self._shares[account][mapping]
