@@ -70,7 +70,7 @@ class RuntimeAnswers:
     def _answered(self, request_id: bytes, call: RuntimeCall) -> RunningInvocation | None:
         sandbox = self._sandbox
         invocation = sandbox.invocation
-        if invocation is None or invocation.id != request_id or not invocation.delivered:
+        if not self.expected(request_id):
             if sandbox.state is not RuntimeState.RUNNING and (invocation is None or not invocation.delivered):
                 after(sandbox.state, call)
             return None
