@@ -1,7 +1,8 @@
 """A partition whose records wait for their schemas, and what a registry may answer (§7.5.6)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -154,6 +155,20 @@ async def test_a_partition_that_goes_reads_no_further_records() -> None:
     assert (decoder.asked, worker.position) == (1, 0)
 
 
+@asynccontextmanager
+async def answering(answer: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[SchemaRegistry]:
+    """A registry that says of every schema what `answer` says."""
+    application = web.Application()
+    application.router.add_get("/schemas/ids/1", answer)
+    application.router.add_get("/subjects/s/versions/{version}", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+        yield SchemaRegistry(session, f"http://127.0.0.1:{runner.addresses[0][1]}")
+    await runner.cleanup()
+
+
 async def test_a_schema_with_all_that_it_refers_to_has_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever each of its references takes: two hundred of them took an hour."""
     monkeypatch.setattr(schema_registry, "_SCHEMA_S", 0.5)
@@ -164,17 +179,9 @@ async def test_a_schema_with_all_that_it_refers_to_has_one_time(monkeypatch: pyt
         reference = {"name": str(deeper), "subject": "s", "version": deeper}
         return web.json_response({"schema": "{}", "references": [reference]})
 
-    application = web.Application()
-    application.router.add_get("/schemas/ids/1", answer)
-    application.router.add_get("/subjects/s/versions/{version}", answer)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
-        registry: Any = SchemaRegistry(session, f"http://127.0.0.1:{runner.addresses[0][1]}")
+    async with answering(answer) as registry:
         with pytest.raises(SourceUnreachable, match="take more than"):
             await registry.schema(1)
-    await runner.cleanup()
 
 
 async def test_a_schema_with_half_a_character_is_none() -> None:
@@ -183,13 +190,6 @@ async def test_a_schema_with_half_a_character_is_none() -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.json_response({"schema": '{"type": "string", "doc": "\ud800"}'})
 
-    application = web.Application()
-    application.router.add_get("/schemas/ids/1", answer)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
-        registry: Any = SchemaRegistry(session, f"http://127.0.0.1:{runner.addresses[0][1]}")
+    async with answering(answer) as registry:
         with pytest.raises(UnservedSchema, match="half a character"):
             await registry.schema(1)
-    await runner.cleanup()
