@@ -91,6 +91,58 @@ async def test_answers_have_the_order_of_their_requests(client: Client, server: 
     assert [await answer(client), await answer(client)] == [(200, b"first"), (200, b"second")]
 
 
+@pytest.fixture
+async def gathering(server: Server) -> AsyncIterator[Client]:
+    """A connection to a server that says "accepted" with its next answer."""
+    loop = asyncio.get_running_loop()
+    listening = await loop.create_server(
+        lambda: ServerProtocol(server.serve, max_body=100, gathers=True), "127.0.0.1", 0
+    )
+    reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
+    yield reader, writer
+    writer.close()
+    listening.close()
+    listening.close_clients()
+
+
+RESULT = b"POST /result HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi"
+QUESTION = b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def test_that_something_was_accepted_goes_out_with_the_next_answer(gathering: Client, server: Server) -> None:
+    """Where the client has sent its next request already."""
+    gathering[1].write(RESULT + QUESTION)
+    await server.arrived.wait()
+    server.requests[0].respond(202, b"accepted")
+    await asyncio.sleep(0.05)
+    assert server.requests[1].target == b"/next"
+    assert not gathering[0]._buffer  # type: ignore[attr-defined]
+    server.requests[1].respond(200, b"event")
+    assert [await answer(gathering), await answer(gathering)] == [(202, b"accepted"), (200, b"event")]
+
+
+@pytest.mark.parametrize("behind", [b"", b"\r\n", b"\r\n\r\n", QUESTION[:-2]])
+async def test_who_has_not_asked_for_more_hears_at_once_that_something_was_accepted(
+    gathering: Client, server: Server, behind: bytes
+) -> None:
+    """Some clients send a line end behind a body, and half a question has no answer."""
+    gathering[1].write(RESULT + behind)
+    await server.arrived.wait()
+    server.requests[0].respond(202, b"accepted")
+    assert await answer(gathering) == (202, b"accepted")
+
+
+@pytest.mark.parametrize("status", [200, 400, 413])
+async def test_anything_else_than_that_something_was_accepted_is_said_at_once(
+    gathering: Client, server: Server, status: int
+) -> None:
+    """Whoever is refused may not want the next answer any more."""
+    gathering[1].write(RESULT + QUESTION)
+    await server.arrived.wait()
+    server.requests[0].respond(status, b"said")
+    assert await answer(gathering) == (status, b"said")
+
+
 async def test_what_is_sent_ahead_waits_unread(client: Client, server: Server) -> None:
     """However much it is: one read of it is kept."""
     ahead = b"POST /now HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n" + bytes(100)

@@ -129,7 +129,11 @@ def _listen_inside(loop: EventLoop, api: RuntimeApi, port: int) -> None:
         math.inf, math.inf, math.inf, math.inf, connections=256, buffered_bytes=8 * limits.RESPONSE_MAX_BYTES
     )
     inside = Connections(bounds, loop.call_later)
-    loop.listen("127.0.0.1", port, lambda: Connection(api.serve, max_body=0, admit=api.admit, connections=inside))
+    loop.listen(
+        "127.0.0.1",
+        port,
+        lambda: Connection(api.serve, max_body=0, admit=api.admit, connections=inside, gathers=True),
+    )
 
 
 def _listen_outside(loop: EventLoop, control: Control) -> Connections:

@@ -78,12 +78,14 @@ class RequestReader(ResponseWriter):
         admit: Callable[[Request], Admission] | None = None,
         wording: Wording | None = None,
         connections: Connections | None = None,
+        gathers: bool = False,
     ) -> None:
         """`serve` gets complete requests. `admit` is asked at the head of each; without it, all have `max_body`.
 
-        `wording` gives the form of the refusals that nobody is asked for.
+        `wording` gives the form of the refusals that nobody is asked for. With `gathers`, 202 goes out with the answer
+        to the request behind it, where the client has sent that one already: it hears of both at once, and no sooner.
         """
-        super().__init__(connections if connections is not None else Connections())
+        super().__init__(connections if connections is not None else Connections(), gathers=gathers)
         self._serve = self._then = serve
         self._wording = wording
         self._max_body = max_body
@@ -168,6 +170,8 @@ class RequestReader(ResponseWriter):
                     end = self._unparsed(error, position, end)
                 position = self._end_of_first(data, position) if self._surplus else end
                 if self._left == COMPLETE:
+                    # Not for a line end alone, which some clients send behind a body.
+                    self._more = position < size and data[position] > 32 and data.endswith(_END)
                     self._complete()
                 elif self._raw > RAW_HEAD_MAX_BYTES:
                     self._refuse(too_large())

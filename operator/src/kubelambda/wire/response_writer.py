@@ -10,13 +10,12 @@ from kubelambda.wire.request import Request
 from kubelambda.wire.unread import unread
 
 
-def _start(status: int) -> bytes:
-    """The status line."""
+def _status_line(status: int) -> bytes:
     known = status in set(HTTPStatus)
     return b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode() if known else b"")
 
 
-_STARTS = {status.value: _start(status.value) for status in HTTPStatus}
+_STARTS = {status.value: _status_line(status.value) for status in HTTPStatus}
 HEAD, CHUNKED, COMPLETE = 0, -1, -2
 """Where in a message we are, when it is not so many bytes before the end of a body."""
 _AT_END = (COMPLETE, HEAD)
@@ -35,8 +34,11 @@ class ResponseWriter(MessageReader):
         "_chunked",
         "_connections",
         "_flow",
+        "_gathers",
+        "_held",
         "_last",
         "_left",
+        "_more",
         "_old",
         "_request",
         "_transport",
@@ -50,9 +52,11 @@ class ResponseWriter(MessageReader):
         "touched",
     )
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, *, gathers: bool) -> None:
         super().__init__()
         self._connections = connections
+        self._gathers = gathers
+        """Whether 202 waits for the next answer, if the client has asked for that already."""
         self._transport: Transport | None = None
         self._request: Request | None = None
         self._flow: Flow | None = None
@@ -64,6 +68,10 @@ class ResponseWriter(MessageReader):
         self._chunked = False
         self._unsent: int | None = None
         self._last = False
+        self._more = False
+        """Whether the client sent a whole head behind the request."""
+        self._held = b""
+        """An answer that goes out with the next one."""
         self._unread = NOT_WATCHED
         """Bytes that the client had not taken when its reading was looked at last, and what was sent to it since."""
         self.closing = False
@@ -101,9 +109,11 @@ class ResponseWriter(MessageReader):
             return
         if self.closing or self._last or self._left not in _AT_END:
             headers += self._announce_end()
-        start = _STARTS.get(status) or _start(status)
+        start = self._start(status)
         if status == 204 or request.method == b"HEAD":
             transport.write(_bodiless_head(start, status, headers, len(body)))
+        elif self._more and status == 202 and self._gathers and not self._last:
+            self._held = b"%b%bContent-Length: %d\r\n\r\n%b" % (start, headers, len(body), body)
         elif len(body) < _JOINED_BYTES:
             transport.write(b"%b%bContent-Length: %d\r\n\r\n%b" % (start, headers, len(body), body))
         else:
@@ -128,7 +138,7 @@ class ResponseWriter(MessageReader):
             headers += b"Content-Length: %d\r\n" % length
         elif not self._old and status != 204:
             headers += b"Transfer-Encoding: chunked\r\n"
-        transport.write(b"%b%b\r\n" % (_STARTS.get(status) or _start(status), headers))
+        transport.write(b"%b%b\r\n" % (self._start(status), headers))
         self._flow = flow
         if flow is not None and self._stuck:
             flow.pause()
@@ -266,6 +276,13 @@ class ResponseWriter(MessageReader):
     def _answered(self) -> None:
         """The answer is complete."""
         raise NotImplementedError
+
+    def _start(self, status: int) -> bytes:
+        """The status line, behind what goes out with it."""
+        line = _STARTS.get(status) or _status_line(status)
+        if self._held:
+            line, self._held = self._held + line, b""
+        return line
 
     def _announce_end(self) -> bytes:
         self._last = True

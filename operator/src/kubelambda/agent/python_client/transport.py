@@ -1,7 +1,8 @@
 """The four functions of the official client's native part, over a plain socket instead of libcurl.
 
-Every message is one `send`, every answer that fits is one `recv`. While the main thread waits, the interpreter runs
-handlers of signals by itself. Arguments, results and exceptions are those of the native module `runtime_client`.
+A short result and the question for the next event are one `send`, and what is said to both is one `recv`: that a result
+was accepted is of no use to anybody before the next event. While the main thread waits, the interpreter runs handlers
+of signals by itself. Arguments, results and exceptions are those of the native module `runtime_client`.
 """
 
 import os
@@ -27,6 +28,7 @@ _NOTHING: dict[str, str | int | None] = dict.fromkeys(_HEADERS)
 
 if TYPE_CHECKING:
     type _Headers = dict[str, str | int | None]
+    type _Answer = tuple[int, bytes, _Headers]
 
 
 class _Broken(Exception):
@@ -39,7 +41,11 @@ class _RuntimeApi:
     def __init__(self) -> None:
         self._address = ("", 0)
         self._connection: socket | None = None
-        self.next_message = b""
+        self._received = b""
+        """What came behind the answer that was read last."""
+        self._next = b""
+        self._asked = False
+        """Whether the next event was asked for behind a result, and nothing of what is said to both was read."""
         self.tail = b""
 
     def configure(self, user_agent: str) -> None:
@@ -48,34 +54,66 @@ class _RuntimeApi:
         host, _, port = address.partition(":")
         self._address = (host, int(port or 80))
         common = f"Host: {address}\r\nAccept: */*\r\nUser-Agent: {user_agent}\r\n"
-        self.next_message = f"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n{common}\r\n".encode()
+        self._next = f"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n{common}\r\n".encode()
         self.tail = f" HTTP/1.1\r\n{common}".encode()
 
-    def call(self, head: bytes, body: bytes = b"") -> "tuple[int, bytes, _Headers]":
-        """Status, body and headers of the answer. Raises `_Broken`, or `OSError` when nobody listens."""
-        known = self._connection
-        if known is not None:
+    def call(self, head: bytes, body: bytes = b"") -> "_Answer":
+        """Sends a message. Raises `_Broken`, or `OSError` when nobody listens."""
+        if self._asked:
+            self._close()  # what comes next on this connection is no answer to the message
+        if self._connection is not None:
             try:
-                return self._exchange(known, head, body)
+                return self._exchange(self._connection, head, body)
             except (_Broken, OSError):  # a connection that was idle may be gone; libcurl tries again, too
                 self._close()
-        connection = socket()
-        connection.connect(self._address)
-        connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-        self._connection = connection
+        self._connection = socket()
+        self._connection.connect(self._address)
+        self._connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         try:
-            return self._exchange(connection, head, body)
+            return self._exchange(self._connection, head, body)
         except (_Broken, OSError):
             self._close()
             raise
 
-    def _exchange(self, connection: socket, head: bytes, body: bytes) -> "tuple[int, bytes, _Headers]":
+    def call_and_ask(self, head: bytes, body: bytes) -> "_Answer | None":
+        """Sends a result, and the question for the next event. None: `next_event` has what is said to both."""
+        if self._asked or self._connection is None or len(body) >= _CHUNK:
+            return self.call(head, body)
+        try:
+            self._connection.sendall(head + body + self._next)
+        except OSError:
+            self._close()
+            return self.call(head, body)
+        self._asked = True
+        return None
+
+    def next_event(self) -> "_Answer":
+        """Waits for the next event. Raises `RuntimeError` when the result before it is refused, and as `call`."""
+        connection = self._connection
+        if self._asked and connection is not None:
+            self._asked = False
+            try:
+                said = self._answer(connection)
+                if said[0] < 300:
+                    return self._answer(connection)
+            except (_Broken, OSError):
+                self._close()
+            else:
+                self._close()  # or the event that was asked for would come to a process that gives up
+                raise _refusal(said, "response")
+        return self.call(self._next)
+
+    def _exchange(self, connection: socket, head: bytes, body: bytes) -> "_Answer":
         if len(body) < _CHUNK:
             connection.sendall(head + body)
         else:
             connection.sendall(head)
             connection.sendall(body)
-        received = connection.recv(_CHUNK)
+        return self._answer(connection)
+
+    def _answer(self, connection: socket) -> "_Answer":
+        """The next answer that comes."""
+        received = self._received or connection.recv(_CHUNK)
         end = received.find(b"\r\n\r\n")
         while end < 0:
             more = connection.recv(_CHUNK)
@@ -87,9 +125,12 @@ class _RuntimeApi:
         length = headers.pop("Content-Length", None)
         if length is None:
             raise _Broken("the answer has no length")
-        return status, _rest(connection, received[end + 4 :], int(length)), headers
+        begun, behind = end + 4, end + 4 + int(length)
+        self._received = received[behind:]
+        return status, _rest(connection, received[begun:behind], int(length)), headers
 
     def _close(self) -> None:
+        self._received, self._asked = b"", False
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -130,9 +171,9 @@ initialize_client = _api.configure
 
 
 def next() -> "tuple[bytes, _Headers]":  # noqa: A001 - the native module's name
-    """The next event and its headers; waits for it. Raises `RuntimeError`."""
+    """The next event and its headers, once it comes. Raises `RuntimeError`, also when the result before is refused."""
     try:
-        status, body, headers = _api.call(_api.next_message)
+        status, body, headers = _api.next_event()
     except (_Broken, OSError) as error:
         raise RuntimeError("Failed to get next") from error
     if status != 200:
@@ -158,11 +199,17 @@ def _post(path: str, body: bytes, lines: str, invocation_id: str | None, what: s
     lines = f"{lines}content-length: {len(body)}\r\n\r\n"
     head = f"POST /2018-06-01/runtime/invocation/{path}".encode() + _api.tail + lines.encode()
     try:
-        status, answer, _ = _api.call(head, body)
+        answer = _api.call_and_ask(head, body)
     except (_Broken, OSError) as error:
         raise RuntimeError(f"Failed to post invocation {what}") from error
-    if not 200 <= status < 300:
-        said = f"Http response code: {status}. {answer.decode(errors='replace')}"
-        stamp = int(time.time() * 1000)
-        sys.stderr.write(f"[ERROR] [{stamp}] LAMBDA_RUNTIME Failed to post handler success response. {said}\n")
-        raise RuntimeError(f"Failed to post invocation {what}")
+    if answer is not None and answer[0] >= 300:
+        raise _refusal(answer, what)
+
+
+def _refusal(answer: "_Answer", what: str) -> RuntimeError:
+    """What is raised for a result that the Runtime API does not take, once the log has its reason."""
+    status, body, _ = answer
+    said = f"Http response code: {status}. {body.decode(errors='replace')}"
+    stamp = int(time.time() * 1000)
+    sys.stderr.write(f"[ERROR] [{stamp}] LAMBDA_RUNTIME Failed to post handler success response. {said}\n")
+    return RuntimeError(f"Failed to post invocation {what}")
