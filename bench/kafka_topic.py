@@ -25,9 +25,11 @@ from tests.pollers.kafka_broker import KafkaBroker
 from tests.pollers.streams import FUNCTION, KeptRecords
 from tests.pollers.topics import KeptReports
 
+from kubelambda.pollers.batch_room import BatchRoom
 from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.kafka_poller import KafkaPoller
 from kubelambda.pollers.mapping_view import MappingView, mapping_view
+from kubelambda.pollers.poller import MappingWork
 from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.sources.kafka import kafka_topic
 from kubelambda.pollers.sources.tls_login import TlsLogin
@@ -169,15 +171,10 @@ class Bench:
         view = self._view(topic, batch)
         assert view.kafka is not None
         async with FunctionInvoker(self._url, "proof") as invoker, kafka_topic(view.kafka, TlsLogin()) as source:
-            poller = KafkaPoller(
-                view,
-                source,
-                invoker,
-                KeptRecords(),
-                report=KeptReports(),
-                metrics=PollerMetrics(),
-                timeout_s=lambda: 3,
-            )
+            metrics = PollerMetrics()
+            room = BatchRoom().of(view, metrics)
+            mapping = MappingWork(view, invoker, KeptReports(), metrics, lambda: 3, room)
+            poller = KafkaPoller(mapping, source, KeptRecords())
             running = asyncio.create_task(poller.run())
             while not poller.partitions:  # noqa: ASYNC110 - nobody is told
                 await asyncio.sleep(0.001)

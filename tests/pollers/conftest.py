@@ -22,11 +22,13 @@ from kubelambda.core.mapping.mapping_source import mapping_source
 from kubelambda.core.mapping.sqs_batch import BatchRules
 from kubelambda.outbound.aws_client import ServicePlace
 from kubelambda.outbound.service_credentials import ServiceCredentials
+from kubelambda.pollers.batch_room import BatchRoom
 from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.mapping_report import MappingReport
 from kubelambda.pollers.mapping_view import MappingView
+from kubelambda.pollers.poller import MappingWork
 from kubelambda.pollers.poller_metrics import PollerMetrics
-from kubelambda.pollers.slot_ledger import SlotLedger
+from kubelambda.pollers.share_ledger import ShareLedger
 from kubelambda.pollers.sources.sqs import sqs_queue
 from kubelambda.pollers.sqs_poller import SqsPoller
 
@@ -116,6 +118,17 @@ class SilentReport(MappingReport):
         self.note, self.pollers, self.result = note, pollers, result
 
 
+def mapping_work(
+    view: MappingView,
+    invoker: FunctionInvoker,
+    report: MappingReport,
+    metrics: PollerMetrics,
+    room: BatchRoom | None = None,
+) -> MappingWork:
+    """A mapping whose function may take a second. Without a `room` it is the only one of its process."""
+    return MappingWork(view, invoker, report, metrics, lambda: 1, (room or BatchRoom()).of(view, metrics))
+
+
 class Source:
     """A queue, the poller of its mapping, and the function."""
 
@@ -128,7 +141,9 @@ class Source:
         self._function_url = function_url
         self._tasks: list[asyncio.Task[None]] = []
         self._pollers: list[SqsPoller] = []
-        self.ledger = SlotLedger()
+        self.ledger = ShareLedger()
+        self.room = BatchRoom()
+        self.metrics = PollerMetrics()
         self.reports: list[SilentReport] = []
 
     def poll(self, **changed: Any) -> asyncio.Task[None]:
@@ -157,15 +172,8 @@ class Source:
         calls = FunctionInvoker(self._function_url, caller_proof(KEY, CallerRole.POLLERS))
         async with calls as invoker, sqs_queue(AioSession(), self.arn, self._place) as queue:
             self.reports.append(SilentReport())
-            poller = SqsPoller(
-                view,
-                queue,
-                invoker,
-                report=self.reports[-1],
-                metrics=PollerMetrics(),
-                timeout_s=lambda: 1,
-                ledger=self.ledger,
-            )
+            work = mapping_work(view, invoker, self.reports[-1], self.metrics, self.room)
+            poller = SqsPoller(work, queue, self.ledger)
             self._pollers.append(poller)
             await poller.run()
 

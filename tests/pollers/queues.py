@@ -12,7 +12,7 @@ import aiormq
 import stompman
 from aiormq import spec
 from tests.pollers.brokers import PASSWORD, USER, ActiveMq, RabbitMq
-from tests.pollers.conftest import KEY, Function, SilentReport
+from tests.pollers.conftest import KEY, Function, SilentReport, mapping_work
 from yarl import URL
 
 from kubelambda.core.environment.component_callers import CallerRole, caller_proof
@@ -21,8 +21,9 @@ from kubelambda.core.mapping.mq_place import BrokerEngine, MqPlace
 from kubelambda.core.mapping.sqs_batch import BatchRules
 from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.mapping_view import MappingView
-from kubelambda.pollers.mq_poller import MqPoller
+from kubelambda.pollers.mq_poller import SENT_BYTES, MqPoller
 from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.share_ledger import ShareLedger
 from kubelambda.pollers.sources.activemq import active_queue
 from kubelambda.pollers.sources.mq_login import MqLogin
 from kubelambda.pollers.sources.mq_queue import MqQueue
@@ -43,6 +44,7 @@ class QueueOfTests:
         self.name = f"q-{uuid.uuid4().hex[:8]}"
         self.report = SilentReport()
         self.metrics = PollerMetrics()
+        self.ahead = ShareLedger(SENT_BYTES)
         self.faults: list[SourceUnreachable] = []
         self._running: list[asyncio.Task[None]] = []
         self._pollers: list[MqPoller] = []
@@ -99,9 +101,8 @@ class QueueOfTests:
             while True:
                 try:
                     async with self.opened() as queue:
-                        poller = MqPoller(
-                            view, queue, invoker, report=self.report, metrics=self.metrics, timeout_s=lambda: 1
-                        )
+                        work = mapping_work(view, invoker, self.report, self.metrics)
+                        poller = MqPoller(work, queue, self.ahead)
                         self._pollers.append(poller)
                         await poller.run()
                         return

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiobotocore.session import AioSession
-from tests.pollers.conftest import KEY, Function, SilentReport, eventually
+from tests.pollers.conftest import KEY, Function, SilentReport, eventually, mapping_work
 
 from kubelambda.core.environment.component_callers import CallerRole, caller_proof
 from kubelambda.core.event.destination import OutgoingRecord
@@ -113,7 +113,8 @@ class StreamOfTests:
         ):
             delivery = StreamDelivery(view, invoker, self.destination, metrics=metrics, timeout_s=lambda: 1)
             source = KinesisStream(client, self.arn, "role") if kinesis else DynamoDbStream(client, self.arn)
-            poller = StreamPoller(view, read or source, delivery, self.kept, report=SilentReport(), metrics=metrics)
+            work = mapping_work(view, invoker, SilentReport(), metrics)
+            poller = StreamPoller(work, read or source, delivery, self.kept)
             self._poller = poller
             await poller.run()
 

@@ -13,9 +13,11 @@ from tests.pollers.conftest import Answer, Function, eventually
 from tests.pollers.queues import LOGIN, QueueOfTests, make_queue, remove_queue
 
 from kubelambda.api.reasons import Reason
+from kubelambda.core.mapping.fair_shares import ShareLimits
 from kubelambda.core.mapping.mq_place import MqPlace
 from kubelambda.core.mapping.sqs_batch import BatchRules
 from kubelambda.pollers import mq_poller
+from kubelambda.pollers.share_ledger import ShareLedger
 from kubelambda.pollers.sources.mq_login import MqLogin
 from kubelambda.pollers.sources.source import SourceUnreachable
 
@@ -110,6 +112,22 @@ async def test_a_size_above_what_is_sent_at_first_is_reached(queue: QueueOfTests
     await eventually(lambda: queue.count("deleted") == 700)
     sizes = [len(event["messages"] if "messages" in event else _of_rabbit(event)) for event in queue.function.events]
     assert max(sizes) > 100
+    assert set(queue.bodies) == set(bodies)
+
+
+async def test_a_mapping_has_its_share_of_what_brokers_may_send_ahead(queue: QueueOfTests) -> None:
+    """Once the size of its messages is known its batches are no larger; nothing is lost."""
+    lanes = 1 if queue.rabbit else 5
+    queue.ahead = ShareLedger(ShareLimits(account=1_000_000 * lanes, all_accounts=2_000_000 * lanes))
+    bodies = [str(number).encode() * 100_000 for number in range(10, 34)]
+    await queue.send(*bodies[:12])
+    queue.poll(rules=BatchRules(12, 5.0))
+    await eventually(lambda: queue.count("deleted") == 12)
+    assert len(queue.function.events) == 1
+    await queue.send(*bodies[12:])
+    await eventually(lambda: queue.count("deleted") == 24)
+    sizes = [len(event["messages"] if "messages" in event else _of_rabbit(event)) for event in queue.function.events]
+    assert max(sizes[1:]) <= 5
     assert set(queue.bodies) == set(bodies)
 
 

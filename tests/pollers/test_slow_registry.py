@@ -16,6 +16,7 @@ from kubelambda.core.mapping.avro_schema import UnservedSchema
 from kubelambda.core.mapping.kafka_record import KafkaEnvelope
 from kubelambda.core.mapping.record_filter import RecordFilter, SourceFormat
 from kubelambda.core.mapping.stream_rules import StreamRecord
+from kubelambda.pollers.batch_room import BatchRoom
 from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.kafka_delivery import KafkaDelivery
 from kubelambda.pollers.partition_worker import PartitionWorker
@@ -120,6 +121,7 @@ def worker_of(topic: KafkaTopic, decoder: RecordDecoder, kind: type[KafkaDeliver
         delivery=delivery,
         envelope=envelope,
         metrics=metrics,
+        room=BatchRoom().of(view, metrics),
         record_filter=RecordFilter(SourceFormat.KAFKA, ()),
         decoder=decoder,
         progressed=lambda: None,

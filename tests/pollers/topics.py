@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from tests.pollers.conftest import KEY, Function
+from tests.pollers.conftest import KEY, Function, mapping_work
 from tests.pollers.kafka_broker import KafkaBroker
 from tests.pollers.streams import FUNCTION, KeptRecords
 
@@ -125,16 +125,8 @@ class TopicOfTests:
                 kafka_topic(view.kafka, login or TlsLogin()) as topic,
                 _decoder(view, registry_login or TlsLogin()) as decoder,
             ):
-                begun.poller = KafkaPoller(
-                    view,
-                    topic,
-                    invoker,
-                    self.destination,
-                    report=report,
-                    metrics=self.metrics,
-                    timeout_s=lambda: 1,
-                    decoder=decoder,
-                )
+                work = mapping_work(view, invoker, report, self.metrics)
+                begun.poller = KafkaPoller(work, topic, self.destination, decoder=decoder)
                 await begun.poller.run()
 
         begun = PollerOfTests(asyncio.create_task(run()), report)

@@ -7,19 +7,15 @@ function gets its answer first, and is committed: nothing is lost, and little co
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 
 from kubelambda.core.mapping.kafka_record import kafka_envelope, partition_name
 from kubelambda.core.mapping.record_filter import RecordFilter
 from kubelambda.outbound.record_sender import RecordSender
-from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.kafka_delivery import KafkaDelivery
-from kubelambda.pollers.mapping_report import MappingReport
-from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.partition_worker import PartitionWorker
-from kubelambda.pollers.poller import Poller
-from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.poller import MappingWork, Poller
 from kubelambda.pollers.record_decoder import RecordDecoder
 from kubelambda.pollers.sources.kafka import KafkaTopic
 from kubelambda.pollers.sources.source import SourceUnreachable
@@ -42,28 +38,15 @@ class KafkaPoller(Poller):
     """The partitions of one mapping that are ours."""
 
     def __init__(
-        self,
-        view: MappingView,
-        topic: KafkaTopic,
-        invoker: FunctionInvoker,
-        sender: RecordSender,
-        *,
-        report: MappingReport,
-        metrics: PollerMetrics,
-        timeout_s: Callable[[], int],
-        decoder: RecordDecoder | None = None,
+        self, work: MappingWork, topic: KafkaTopic, sender: RecordSender, *, decoder: RecordDecoder | None = None
     ) -> None:
-        """`timeout_s` says how long the function may take now; `decoder` reads records that have schemas."""
-        self._view = view
+        """`decoder` reads records that have schemas."""
+        super().__init__(work)
         self._topic = topic
-        self._invoker = invoker
         self._sender = sender
-        self._report = report
-        self._metrics = metrics
-        self._timeout_s = timeout_s
         self._decoder = decoder
-        self._filter = RecordFilter(view.source.format, view.patterns)
-        bound = view.provisioned
+        self._filter = RecordFilter(work.view.source.format, work.view.patterns)
+        bound = work.view.provisioned
         self._slots = asyncio.Semaphore(bound.topic_batches) if bound is not None else nullcontext()
         self._workers: dict[int, PartitionWorker] = {}
         self._committed: dict[int, int] = {}
@@ -158,6 +141,7 @@ class KafkaPoller(Poller):
             delivery=delivery,
             envelope=envelope,
             metrics=self._metrics,
+            room=self._room,
             record_filter=self._filter,
             decoder=self._decoder,
             progressed=self._progressed.set,
@@ -199,7 +183,7 @@ class KafkaPoller(Poller):
         faults = 0
         while not self._ended.is_set():
             try:
-                await self._tell()
+                await self._tell_lag()
             except SourceUnreachable as error:
                 faults += 1
                 await self._report.trouble(error.reason, str(error), result=error.result)
@@ -213,7 +197,7 @@ class KafkaPoller(Poller):
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._looking.wait(), _LOOK_S)
 
-    async def _tell(self) -> None:
+    async def _tell_lag(self) -> None:
         positions = {partition: worker.position for partition, worker in self._workers.items()}
         if not positions:
             return

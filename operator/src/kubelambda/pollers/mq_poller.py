@@ -4,18 +4,16 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
 from contextlib import suppress
 
 from kubelambda.core.mapping.batch_attempts import pause_s
+from kubelambda.core.mapping.fair_shares import ShareLimits
 from kubelambda.core.mapping.mq_batch import MqBatch, MqMessage, deliverable, first_prefetch
 from kubelambda.core.mapping.mq_record import encoded
 from kubelambda.core.mapping.record_filter import RecordFilter, SourceFormat
-from kubelambda.pollers.function_invoker import FunctionInvoker, InvokeOutcome, InvokeResult
-from kubelambda.pollers.mapping_report import MappingReport
-from kubelambda.pollers.mapping_view import MappingView
-from kubelambda.pollers.poller import Poller
-from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.function_invoker import InvokeOutcome, InvokeResult
+from kubelambda.pollers.poller import MappingWork, Poller
+from kubelambda.pollers.share_ledger import ShareLedger
 from kubelambda.pollers.sources.mq_queue import MqQueue
 from kubelambda.pollers.sources.source import SourceUnreachable
 from kubelambda.pollers.stream_delivery import NO_RECORDS, OK, PROBLEM
@@ -24,6 +22,8 @@ from kubelambda.wire.background_tasks import BackgroundTasks
 _REPORT_S = 30.0
 _BACKOFF_FIRST_S = 0.1
 _BACKOFF_MAX_S = 5.0
+SENT_BYTES = ShareLimits(account=48 << 20, all_accounts=96 << 20)
+"""What brokers may send of messages that nobody has acknowledged."""
 
 log = logging.getLogger(__name__)
 
@@ -31,25 +31,14 @@ log = logging.getLogger(__name__)
 class MqPoller(Poller):
     """One mapping. Batches are made one after the other, and as many are at the function as its queue has lanes."""
 
-    def __init__(
-        self,
-        view: MappingView,
-        queue: MqQueue,
-        invoker: FunctionInvoker,
-        *,
-        report: MappingReport,
-        metrics: PollerMetrics,
-        timeout_s: Callable[[], int],
-    ) -> None:
-        """`timeout_s` says how long the function may take now."""
-        self._view = view
+    def __init__(self, work: MappingWork, queue: MqQueue, sent: ShareLedger) -> None:
+        """`sent` is for the bytes that brokers send ahead to all mappings of this process, as `SENT_BYTES` says."""
+        super().__init__(work)
+        self._account = work.account
+        self._sent = sent
         self._queue = queue
-        self._invoker = invoker
-        self._report = report
-        self._metrics = metrics
-        self._timeout_s = timeout_s
-        self._filter = RecordFilter(SourceFormat.MQ, view.patterns)
-        self._prefetch = first_prefetch(view.rules.size)
+        self._filter = RecordFilter(SourceFormat.MQ, work.view.patterns)
+        self._prefetch = first_prefetch(work.view.rules.size)
         self._busy = 0
         """Batches at the function."""
         self._deliveries = BackgroundTasks()
@@ -80,6 +69,7 @@ class MqPoller(Poller):
             self.stop()
             await self._deliveries.wait()
             await self._background.wait()
+            self._sent.ended(self._account, self._view.uid)
             self._metrics.ended(self._view.namespace, self._view.name)
         if self._fault is not None:
             raise self._fault
@@ -117,8 +107,14 @@ class MqPoller(Poller):
                 self._queue.put_back(message)
             else:
                 seen, size = seen + 1, size + message.size
-        self._prefetch = self._prefetch.seen(seen, size)
+        if seen:
+            self._prefetch = self._prefetch.seen(seen, size, self._share(self._prefetch.wanted_bytes(seen, size)))
         return batch
+
+    def _share(self, wanted_bytes: int) -> int:
+        """Bytes that the broker may send ahead of each lane: those of an account are shared by its mappings."""
+        lanes = self._queue.lanes
+        return max(1, self._sent.granted(self._account, self._view.uid, lanes * wanted_bytes) // lanes)
 
     async def _wanted(self, message: MqMessage, record: bytes) -> bool:
         """Whether the function is to get a message; the others are done with (§7.6.3, §7.8)."""
@@ -222,6 +218,3 @@ class MqPoller(Poller):
         if result != self._result:
             self._result = result
             self._told.set()
-
-    def _tell(self, what: str, count: int) -> None:
-        self._metrics.events(self._view.namespace, self._view.name, what, count)

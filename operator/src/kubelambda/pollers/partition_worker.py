@@ -16,6 +16,7 @@ from kubelambda.core.mapping.partition_batch import PartitionBatch
 from kubelambda.core.mapping.record_filter import RecordFilter
 from kubelambda.core.mapping.stream_failure import LastInvocation
 from kubelambda.core.mapping.stream_rules import GivenUp, StreamRecord
+from kubelambda.pollers.batch_room import MappingRoom
 from kubelambda.pollers.kafka_delivery import KafkaDelivery
 from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller_metrics import PollerMetrics
@@ -41,6 +42,7 @@ class PartitionWorker:
         delivery: KafkaDelivery,
         envelope: KafkaEnvelope,
         metrics: PollerMetrics,
+        room: MappingRoom,
         record_filter: RecordFilter,
         decoder: RecordDecoder | None,
         progressed: Callable[[], None],
@@ -56,6 +58,7 @@ class PartitionWorker:
         self._delivery = delivery
         self._envelope = envelope
         self._metrics = metrics
+        self._room = room
         self._filter = record_filter
         self._decoder = decoder
         self._progressed = progressed
@@ -78,20 +81,34 @@ class PartitionWorker:
         """Until stopped. Raises `SourceUnreachable`."""
         ended = asyncio.ensure_future(self._delivery.ended.wait())
         try:
-            while not ended.done():
-                batch = await self._gather(ended)
-                if not batch.records or ended.done():
-                    continue
-                records = tuple(batch.records)
-                shard = partition_name(self._name, self._partition)
-                if batch.refused is None:
-                    await self._delivery.deliver(shard, self, records)
-                else:
-                    await self._give_up(shard, records, batch.refused)
-                if not self._read and self.position > int(records[-1].sequence):
-                    self._move(self._next)  # past those that no filter let through
+            with self._room.batch() as held:
+                while not ended.done():
+                    if not self._left:
+                        await held.begin(self._delivery.ended)
+                    batch = await self._gather(ended)
+                    held.now(batch.size + self._left)
+                    self._room.learn(batch.size + self._left)
+                    if not batch.records or ended.done():
+                        continue
+                    await self._hand_over(batch)
+                    held.now(self._left)
         finally:
             ended.cancel()
+
+    async def _hand_over(self, batch: PartitionBatch) -> None:
+        records = tuple(batch.records)
+        shard = partition_name(self._name, self._partition)
+        if batch.refused is None:
+            await self._delivery.deliver(shard, self, records)
+        else:
+            await self._give_up(shard, records, batch.refused)
+        if not self._read and self.position > int(records[-1].sequence):
+            self._move(self._next)  # past those that no filter let through
+
+    @property
+    def _left(self) -> int:
+        """Bytes of what was read, and is in no batch."""
+        return sum(len(each.encoded) for each in self._read) + sum(len(each.value or b"") for each in self._came)
 
     def done(self, records: Iterable[StreamRecord]) -> None:
         """Records, in order, need nothing more."""

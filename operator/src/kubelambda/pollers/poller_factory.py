@@ -14,17 +14,18 @@ from kubelambda.kube.kube_client import KubeClient
 from kubelambda.outbound.aws_client import ServicePlace
 from kubelambda.outbound.record_sender import RecordSender
 from kubelambda.outbound.service_credentials import read_credentials
+from kubelambda.pollers.batch_room import BatchRoom
 from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.mapping_report import MappingReport
 from kubelambda.pollers.mapping_view import MappingView
-from kubelambda.pollers.mq_poller import MqPoller
-from kubelambda.pollers.poller import Poller
+from kubelambda.pollers.mq_poller import SENT_BYTES, MqPoller
+from kubelambda.pollers.poller import MappingWork, Poller
 from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.record_decoder import RecordDecoder
 from kubelambda.pollers.schemas.reading_processes import ReadingProcesses
 from kubelambda.pollers.schemas.schema_registry import schema_registry
 from kubelambda.pollers.shard_checkpoints import ShardCheckpoints
-from kubelambda.pollers.slot_ledger import SlotLedger
+from kubelambda.pollers.share_ledger import ShareLedger
 from kubelambda.pollers.sources.dynamodb import DynamoDbStream
 from kubelambda.pollers.sources.kinesis import KinesisStream
 from kubelambda.pollers.sources.mq_login import read_login
@@ -61,7 +62,9 @@ class PollerFactory:
         self._metrics = metrics
         self._identity = identity
         self._processes = processes
-        self._ledger = SlotLedger()
+        self._ledger = ShareLedger()
+        self._sent = ShareLedger(SENT_BYTES)
+        self._room = BatchRoom()
         self._refused = refused
         self._session = AioSession()
 
@@ -70,45 +73,35 @@ class PollerFactory:
         self, view: MappingView, report: MappingReport, timeout_s: Callable[[], int]
     ) -> AsyncIterator[Poller]:
         """The poller of a mapping. Raises `SourceUnreachable` or `CredentialsMissing`."""
+        room = self._room.of(view, self._metrics)
+        work = MappingWork(view, self._invoker, report, self._metrics, timeout_s, room)
         if view.mq is not None:
             async with self._mq_queue(view, view.mq) as broker_queue:
-                yield MqPoller(
-                    view, broker_queue, self._invoker, report=report, metrics=self._metrics, timeout_s=timeout_s
-                )
+                yield MqPoller(work, broker_queue, self._sent)
             return
         if view.kafka is not None:
-            async with self._kafka(view, view.kafka, report, timeout_s) as poller:
+            async with self._kafka(work, view.kafka) as poller:
                 yield poller
             return
         place = await self._place(view)
         match view.source.format:
             case SourceFormat.KINESIS:
-                account = view.function_arn.split(":")[4]
-                role = f"arn:aws:iam::{account}:role/kubelambda"
+                role = f"arn:aws:iam::{work.account}:role/kubelambda"
                 async with aws_service(self._session, "kinesis", place, self._refused, "Kinesis") as service:
-                    yield self._stream(view, KinesisStream(service, view.source.arn, role), report, timeout_s)
+                    yield self._stream(work, KinesisStream(service, view.source.arn, role))
             case SourceFormat.DYNAMODB:
                 service_name = "DynamoDB Streams"
                 async with aws_service(self._session, "dynamodbstreams", place, self._refused, service_name) as service:
-                    yield self._stream(view, DynamoDbStream(service, view.source.arn), report, timeout_s)
+                    yield self._stream(work, DynamoDbStream(service, view.source.arn))
             case _:
                 async with sqs_queue(self._session, view.source.arn, place, self._refused) as queue:
-                    yield SqsPoller(
-                        view,
-                        queue,
-                        self._invoker,
-                        report=report,
-                        metrics=self._metrics,
-                        timeout_s=timeout_s,
-                        ledger=self._ledger,
-                    )
+                    yield SqsPoller(work, queue, self._ledger)
 
-    def _stream(
-        self, view: MappingView, source: StreamSource, report: MappingReport, timeout_s: Callable[[], int]
-    ) -> Poller:
-        delivery = StreamDelivery(view, self._invoker, self._sender, metrics=self._metrics, timeout_s=timeout_s)
+    def _stream(self, work: MappingWork, source: StreamSource) -> Poller:
+        view = work.view
+        delivery = StreamDelivery(view, work.invoker, self._sender, metrics=work.metrics, timeout_s=work.timeout_s)
         checkpoints = ShardCheckpoints(self._client, view.namespace, view.name, f"kubelambda-poller-{self._identity}")
-        return StreamPoller(view, source, delivery, checkpoints, report=report, metrics=self._metrics)
+        return StreamPoller(work, source, delivery, checkpoints)
 
     @asynccontextmanager
     async def _mq_queue(self, view: MappingView, place: MqPlace) -> AsyncIterator[MqQueue]:
@@ -126,29 +119,19 @@ class PollerFactory:
                 yield active
 
     @asynccontextmanager
-    async def _kafka(
-        self, view: MappingView, named: KafkaPlace, report: MappingReport, timeout_s: Callable[[], int]
-    ) -> AsyncIterator[Poller]:
+    async def _kafka(self, work: MappingWork, named: KafkaPlace) -> AsyncIterator[Poller]:
         """Kafka's client is imported when the first poller needs it: most processes have none."""
         from kubelambda.pollers.kafka_poller import KafkaPoller  # noqa: PLC0415
         from kubelambda.pollers.sources.kafka import kafka_topic  # noqa: PLC0415
 
+        view = work.view
         place = await self._brokers(view, named) if named.arn else named
         login = await self._login(view, place)
         async with (
             self._decoder(view, place.schemas) as decoder,
-            kafka_topic(place, login, self._refused, hold_s=lambda: timeout_s() + _HOLD_MARGIN_S) as topic,
+            kafka_topic(place, login, self._refused, hold_s=lambda: work.timeout_s() + _HOLD_MARGIN_S) as topic,
         ):
-            yield KafkaPoller(
-                view,
-                topic,
-                self._invoker,
-                self._sender,
-                report=report,
-                metrics=self._metrics,
-                timeout_s=timeout_s,
-                decoder=decoder,
-            )
+            yield KafkaPoller(work, topic, self._sender, decoder=decoder)
 
     @asynccontextmanager
     async def _decoder(self, view: MappingView, place: SchemaPlace | None) -> AsyncIterator[RecordDecoder | None]:

@@ -39,6 +39,12 @@ class PollerMetrics:
             _LABELS,
             registry=self.registry,
         )
+        self._room_waits = Gauge(
+            "kubelambda_mapping_memory_waits",
+            "Batches that wait because those of their account hold the memory that it may have in this poller",
+            _LABELS,
+            registry=self.registry,
+        )
         self._iterator_age = Gauge(
             "kubelambda_mapping_iterator_age_milliseconds",
             "Age of the last record of the batch that the function got last",
@@ -75,9 +81,14 @@ class PollerMetrics:
         """Pollers of a mapping that has them in advance."""
         self._provisioned.labels(namespace, mapping).set(count)
 
+    def room_waits(self, namespace: str, mapping: str, count: int) -> None:
+        """Batches of a mapping wait for memory."""
+        self._room_waits.labels(namespace, mapping).set(count)
+
     def ended(self, namespace: str, mapping: str) -> None:
         """A mapping is not served any more."""
-        for gauge in (self._lag, self._lag_most, self._slots, self._provisioned, self._iterator_age):
+        gauges = (self._lag, self._lag_most, self._slots, self._provisioned, self._room_waits, self._iterator_age)
+        for gauge in gauges:
             gauge.labels(namespace, mapping)
             gauge.remove(namespace, mapping)
 

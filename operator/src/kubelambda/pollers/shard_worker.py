@@ -13,6 +13,7 @@ from kubelambda.core.mapping.sqs_record import encoded
 from kubelambda.core.mapping.stream_record import stream_event
 from kubelambda.core.mapping.stream_rules import StreamRecord
 from kubelambda.core.mapping.tumbling_window import TumblingWindow, window_start
+from kubelambda.pollers.batch_room import MappingRoom
 from kubelambda.pollers.function_invoker import InvokeOutcome, InvokeResult
 from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller_metrics import PollerMetrics
@@ -40,6 +41,7 @@ class ShardWorker:
         source: StreamSource,
         delivery: StreamDelivery,
         metrics: PollerMetrics,
+        room: MappingRoom,
         record_filter: RecordFilter,
     ) -> None:
         self._view = view
@@ -48,6 +50,8 @@ class ShardWorker:
         self._delivery = delivery
         self._metrics = metrics
         self._filter = record_filter
+        self._room = room
+        self._memory = room.batch()
         self._buffer = ShardBuffer(view.stream, checkpoint=position.sequence)
         self._last_read = position.sequence
         self._read_out = False
@@ -63,6 +67,13 @@ class ShardWorker:
 
     async def run(self) -> None:
         """Until the shard is done or the mapping is to end. Raises `SourceUnreachable`, once no batch is under way."""
+        with self._memory:
+            fault = await self._run_lanes()
+        if fault is not None:
+            raise fault
+
+    async def _run_lanes(self) -> SourceUnreachable | None:
+        """Until nothing is under way any more; what kept us from reading."""
         fault: SourceUnreachable | None = None
         async with asyncio.TaskGroup() as group:  # a lane that dies takes the shard with it
             for lane in range(len(self._arrived)):
@@ -75,8 +86,7 @@ class ShardWorker:
             if not self._read_out:
                 await self._delivery.ended.wait()
             self._wake()
-        if fault is not None:
-            raise fault
+        return fault
 
     async def _read(self) -> None:
         iterator: str | None = await self._begin()
@@ -84,9 +94,13 @@ class ShardWorker:
             if self._buffer.full:
                 await self._sleep(_ROOM_S)
                 continue
+            await self._memory.begin(self._delivery.ended)
+            if self._delivery.ended.is_set():
+                break
             try:
                 reading = await self._source.read(self._shard, iterator)
             except SourceUnreachable as error:
+                self._memory.now(self._buffer.bytes_held)
                 if error.code == EXPIRED:
                     iterator = await self._begin()
                 elif error.code in OVERRUN:
@@ -94,8 +108,11 @@ class ShardWorker:
                 else:
                     raise
                 continue
+            before = self._buffer.bytes_held
             for record in reading.records:
                 self._take_in(record)
+            self._memory.now(self._buffer.bytes_held)
+            self._room.learn(self._buffer.bytes_held - before)
             self._metrics.events(self._view.namespace, self._view.name, "polled", len(reading.records))
             iterator = reading.iterator
             if iterator is not None:
@@ -122,6 +139,7 @@ class ShardWorker:
             records = self._buffer.take(lane, time.monotonic(), closing=self._read_out)
             if records:
                 await self._deliver(records)
+                self._memory.now(self._buffer.bytes_held)
             elif self._window is not None and (self._read_out or self._window.over(datetime.now(UTC))):
                 await self._close_window(self._window)
             elif self._read_out and self._buffer.due_s(lane, time.monotonic()) is None:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -13,12 +12,10 @@ from kubelambda.core.mapping.record_filter import RecordFilter, SourceFormat
 from kubelambda.core.mapping.sqs_batch import BatchMessage, Gathering, visibility_problem, visibility_s
 from kubelambda.core.mapping.sqs_record import encoded, event_of, sqs_record
 from kubelambda.core.mapping.sqs_scaling import SlotCount, pollers_of, slot_bounds
-from kubelambda.pollers.function_invoker import FunctionInvoker, InvokeOutcome, InvokeResult
-from kubelambda.pollers.mapping_report import MappingReport
-from kubelambda.pollers.mapping_view import MappingView
-from kubelambda.pollers.poller import Poller
-from kubelambda.pollers.poller_metrics import PollerMetrics
-from kubelambda.pollers.slot_ledger import SlotLedger
+from kubelambda.pollers.batch_room import HeldBatch
+from kubelambda.pollers.function_invoker import InvokeOutcome, InvokeResult
+from kubelambda.pollers.poller import MappingWork, Poller
+from kubelambda.pollers.share_ledger import ShareLedger
 from kubelambda.pollers.sources.source import SourceUnreachable
 from kubelambda.pollers.sources.sqs import SqsQueue
 from kubelambda.wire.background_tasks import BackgroundTasks
@@ -48,29 +45,15 @@ class _Received:
 class SqsPoller(Poller):
     """The slots of one mapping. Each makes one batch after the other."""
 
-    def __init__(
-        self,
-        view: MappingView,
-        queue: SqsQueue,
-        invoker: FunctionInvoker,
-        *,
-        report: MappingReport,
-        metrics: PollerMetrics,
-        timeout_s: Callable[[], int],
-        ledger: SlotLedger,
-    ) -> None:
-        """`timeout_s` says how long the function may take now; `ledger` is that of all mappings of this process."""
-        self._view = view
+    def __init__(self, work: MappingWork, queue: SqsQueue, ledger: ShareLedger) -> None:
+        """`ledger` is that of all mappings of this process."""
+        super().__init__(work)
         self._queue = queue
-        self._invoker = invoker
-        self._report = report
-        self._metrics = metrics
-        self._timeout_s = timeout_s
-        self._filter = RecordFilter(SourceFormat.SQS, view.patterns)
-        self._bounds = slot_bounds(view.maximum_concurrency, view.provisioned)
+        self._filter = RecordFilter(SourceFormat.SQS, work.view.patterns)
+        self._bounds = slot_bounds(work.view.maximum_concurrency, work.view.provisioned)
         self._count = SlotCount(self._bounds.first)
         self._ledger = ledger
-        self._account = view.function_arn.split(":")[4]
+        self._account = work.account
         self._granted = self._count.slots
         self._slots = BackgroundTasks()
         self._queue_visibility_s = 30
@@ -136,21 +119,26 @@ class SqsPoller(Poller):
         """Batches until there are to be fewer slots, or none. Messages that did not fit are the next batch's first."""
         carried: list[_Received] = []
         try:
-            while carried or not (self._ended.is_set() or len(self._slots) > self._granted):
-                gathering = Gathering(self._view.rules)
-                carried = await self._gather(gathering, carried)
-                done = not gathering.messages or await self._deliver(gathering)
-                if not done:
-                    if self._view.fifo:
+            with self._room.batch() as held:
+                while carried or not (self._ended.is_set() or len(self._slots) > self._granted):
+                    if not carried:
+                        await held.begin(self._ended)
+                    gathering = Gathering(self._view.rules)
+                    carried = await self._gather(gathering, carried, held)
+                    self._room.learn(gathering.record_bytes + _size(carried))
+                    done = not gathering.messages or await self._deliver(gathering)
+                    if not done and self._view.fifo:
                         carried = []  # they come back after those that failed, and in order
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(self._ended.wait(), _REFUSED_S)
+                    held.now(_size(carried))
+                    if not done:
+                        with suppress(TimeoutError):
+                            await asyncio.wait_for(self._ended.wait(), _REFUSED_S)
         except SourceUnreachable as error:
             self._fault = error
             self.stop()
 
-    async def _gather(self, gathering: Gathering, carried: list[_Received]) -> list[_Received]:
-        """Fills a batch; what did not fit into it."""
+    async def _gather(self, gathering: Gathering, carried: list[_Received], held: HeldBatch) -> list[_Received]:
+        """Fills a batch; what did not fit into it. Only what nothing has been received of waits for room."""
         while carried and gathering.add(carried[0].message, carried[0].at):
             carried = carried[1:]
         while not carried and not gathering.complete(time.monotonic()) and not self._ended.is_set():
@@ -160,6 +148,7 @@ class SqsPoller(Poller):
                 if not gathering.add(message, now):
                     carried = [_Received(each, now) for each in received[number:]]
                     break
+            held.now(gathering.record_bytes + _size(carried))
         return carried
 
     async def _receive(self, count: int, wait_s: int) -> list[BatchMessage]:
@@ -224,5 +213,6 @@ class SqsPoller(Poller):
     def _visibility_s(self) -> int:
         return visibility_s(self._queue_visibility_s, self._view.rules.window_s, self._timeout_s())
 
-    def _tell(self, what: str, count: int) -> None:
-        self._metrics.events(self._view.namespace, self._view.name, what, count)
+
+def _size(received: list[_Received]) -> int:
+    return sum(len(each.message.record) for each in received)

@@ -6,10 +6,7 @@ from contextlib import suppress
 
 from kubelambda.core.mapping.record_filter import RecordFilter
 from kubelambda.core.mapping.shard_lineage import ShardProgress, kept, readable
-from kubelambda.pollers.mapping_report import MappingReport
-from kubelambda.pollers.mapping_view import MappingView
-from kubelambda.pollers.poller import Poller
-from kubelambda.pollers.poller_metrics import PollerMetrics
+from kubelambda.pollers.poller import MappingWork, Poller
 from kubelambda.pollers.shard_checkpoints import MappingTaken, ShardCheckpoints
 from kubelambda.pollers.shard_worker import ShardWorker
 from kubelambda.pollers.sources.stream import StreamSource
@@ -27,22 +24,13 @@ class StreamPoller(Poller):
     """The shards of one mapping."""
 
     def __init__(
-        self,
-        view: MappingView,
-        source: StreamSource,
-        delivery: StreamDelivery,
-        checkpoints: ShardCheckpoints,
-        *,
-        report: MappingReport,
-        metrics: PollerMetrics,
+        self, work: MappingWork, source: StreamSource, delivery: StreamDelivery, checkpoints: ShardCheckpoints
     ) -> None:
-        self._view = view
+        super().__init__(work)
         self._source = source
         self._delivery = delivery
         self._checkpoints = checkpoints
-        self._report = report
-        self._metrics = metrics
-        self._filter = RecordFilter(view.source.format, view.patterns)
+        self._filter = RecordFilter(work.view.source.format, work.view.patterns)
         self._positions: dict[str, ShardProgress] = {}
         self._workers: dict[str, ShardWorker] = {}
         self._running = BackgroundTasks()
@@ -62,7 +50,7 @@ class StreamPoller(Poller):
         try:
             while not self._delivery.ended.is_set():
                 await self._begin_shards()
-                await self._tell()
+                await self._tell_state()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._shard_done.wait(), _LIST_S)
                 self._shard_done.clear()
@@ -89,6 +77,7 @@ class StreamPoller(Poller):
                     source=self._source,
                     delivery=self._delivery,
                     metrics=self._metrics,
+                    room=self._room,
                     record_filter=self._filter,
                 )
                 self._running.start(self._work(shard))
@@ -116,12 +105,12 @@ class StreamPoller(Poller):
                 await asyncio.wait_for(self._delivery.ended.wait(), _CHECKPOINT_S)
             try:
                 await self._checkpoints.write(self._now())
-                await self._tell()
+                await self._tell_state()
             except MappingTaken as taken:
                 self._fault = self._fault or taken
                 self.stop()
 
-    async def _tell(self) -> None:
+    async def _tell_state(self) -> None:
         at, result = self._reported
         if time.monotonic() - at < _REPORT_S and result == self._delivery.last_result:
             return

@@ -79,11 +79,21 @@ def test_a_broker_sends_a_whole_batch_once_it_is_known_to_fit() -> None:
 
 def test_a_broker_sends_no_more_than_memory_allows() -> None:
     """Of large messages few, and more again when they are smaller; small changes change nothing."""
-    large = first_prefetch(10_000).seen(5, 5 * (1 << 20))
-    assert large.count == PREFETCH_BYTES >> 20
-    assert large.seen(5, 5 * int(1.2 * (1 << 20))).count == large.count
+    large = first_prefetch(10_000).seen(5, 5 << 18)
+    assert large.count == PREFETCH_BYTES >> 18
+    assert large.seen(5, 5 * int(1.2 * (1 << 18))).count == large.count
     small = large
     for _ in range(20):
         small = small.seen(10, 10_000)
     assert small.count == 10_000
     assert first_prefetch(100).seen(1, 100 << 20).count == 1
+
+
+def test_a_broker_sends_no_more_than_the_mapping_has_of_its_account() -> None:
+    """Whose messages are small asks for little; whose are large gets what is left to it, one message at least."""
+    first = first_prefetch(100)
+    assert first.wanted_bytes(10, 10_000) == 100_000
+    assert first.wanted_bytes(10, 10 << 20) == PREFETCH_BYTES
+    assert first.wanted_bytes(1, 0) == 1
+    assert first.seen(10, 10 << 20, 4 << 20).count == 4
+    assert first.seen(10, 10 << 20, 1).count == 1

@@ -90,14 +90,18 @@ class Prefetch:
     count: int
     mean_bytes: float | None = None
 
-    def seen(self, messages: int, size: int) -> "Prefetch":
-        """After a batch of `messages` with bodies of `size` bytes altogether."""
+    def wanted_bytes(self, messages: int, size: int) -> int:
+        """What a broker would send ahead of a whole batch, after one of `messages` with `size` bytes altogether."""
+        return max(1, min(PREFETCH_BYTES, self.size * size // max(1, messages)))
+
+    def seen(self, messages: int, size: int, most_bytes: int = PREFETCH_BYTES) -> "Prefetch":
+        """After a batch of `messages` with bodies of `size` bytes altogether; a broker may send `most_bytes` ahead."""
         if not messages:
             return self
         mean = size / messages
         if self.mean_bytes is not None:
             mean = _SMOOTHING * mean + (1 - _SMOOTHING) * self.mean_bytes
-        wanted = max(1, min(self.size, int(PREFETCH_BYTES / max(1.0, mean))))
+        wanted = max(1, min(self.size, int(most_bytes / max(1.0, mean))))
         much = max(wanted, self.count) >= _WORTHWHILE * min(wanted, self.count)
         return Prefetch(self.size, wanted if much or wanted == self.size else self.count, mean)
 

@@ -46,6 +46,11 @@ class PartitionBatch:
         return True
 
     @property
+    def size(self) -> int:
+        """Bytes of its records, with what is between them."""
+        return self._bytes
+
+    @property
     def refused(self) -> GivenUp | None:
         """Why the function does not get it; None when it does. One record alone may be too large for an event."""
         if self._bytes + self.envelope_bytes > EVENT_MAX_BYTES:

@@ -44,10 +44,11 @@ class ShardBuffer:
     checkpoint: str | None = None
     state_bytes: int = 0
     """Size of the state that the next event carries."""
+    bytes_held: int = 0
+    """Of records that are not done."""
     _order: deque[_Entry] = field(default_factory=deque)
     _lanes: list[deque[_Waiting]] = field(default_factory=list)
     _taken: dict[StreamRecord, _Entry] = field(default_factory=dict)
-    _bytes: int = 0
 
     def __post_init__(self) -> None:
         self._lanes = [deque() for _ in range(self.rules.lanes)]
@@ -60,13 +61,13 @@ class ShardBuffer:
     @property
     def full(self) -> bool:
         """Whether so much waits that nothing more should be read."""
-        return len(self._order) >= COUNT_MAX or self._bytes >= BYTES_MAX
+        return len(self._order) >= COUNT_MAX or self.bytes_held >= BYTES_MAX
 
     def add(self, record: StreamRecord, now: float) -> int:
         """Takes in the next record of the shard; the lane in which it waits."""
         entry = _Entry(record.sequence, done=False)
         self._order.append(entry)
-        self._bytes += len(record.encoded)
+        self.bytes_held += len(record.encoded)
         lane = zlib.crc32(record.key.encode()) % self.rules.lanes
         self._lanes[lane].append(_Waiting(record, entry, now))
         return lane
@@ -96,7 +97,7 @@ class ShardBuffer:
         """Records of batches that were taken need nothing more."""
         for record in records:
             self._taken.pop(record).done = True
-            self._bytes -= len(record.encoded)
+            self.bytes_held -= len(record.encoded)
         self._advance()
 
     def _complete(self, waiting: Sequence[_Waiting]) -> tuple[int, bool]:

@@ -1,7 +1,8 @@
-"""How many slots each mapping of a queue may have where there are not enough for all: pure.
+"""How much each mapping may have of what a poller has not enough of for all: pure.
 
-A slot is a batch that may be at the function, or a long poll. Accounts share those of a poller fairly, and the mappings
-of an account what that has: whoever wants little gets it, those who want more get equal parts of the rest.
+That is slots of queues (batches that may be at the function, or long polls) and bytes that brokers send unasked.
+Accounts share those of a poller fairly, and the mappings of an account what that has: whoever wants little gets it,
+those who want more get equal parts of the rest.
 """
 
 from collections.abc import Mapping
@@ -11,16 +12,16 @@ from kubelambda.core.mapping.sqs_scaling import SLOTS_MAX
 
 
 @dataclass(frozen=True, slots=True)
-class SlotLimits:
-    """How many slots one poller has."""
+class ShareLimits:
+    """What one poller has: of slots, if nothing else is said."""
 
     account: int = SLOTS_MAX
     """For one account: what one mapping may have alone."""
     all_accounts: int = 2 * SLOTS_MAX
 
 
-def slot_shares(wanted: Mapping[str, Mapping[str, int]], limits: SlotLimits) -> dict[str, dict[str, int]]:
-    """The slots of mappings, by account and mapping, out of those that they want."""
+def mapping_shares(wanted: Mapping[str, Mapping[str, int]], limits: ShareLimits) -> dict[str, dict[str, int]]:
+    """What mappings may have, by account and mapping, out of what they want."""
     sums = {account: min(limits.account, sum(mappings.values())) for account, mappings in wanted.items()}
     of_account = fair_shares(sums, limits.all_accounts)
     return {account: fair_shares(mappings, of_account[account]) for account, mappings in wanted.items()}

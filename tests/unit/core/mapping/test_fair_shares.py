@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelambda.core.mapping.slot_shares import SlotLimits, fair_shares, slot_shares
-from kubelambda.pollers.slot_ledger import SlotLedger
+from kubelambda.core.mapping.fair_shares import ShareLimits, fair_shares, mapping_shares
+from kubelambda.pollers.share_ledger import ShareLedger
 
-LIMITS = SlotLimits(account=100, all_accounts=150)
+LIMITS = ShareLimits(account=100, all_accounts=150)
 
 
 @pytest.mark.parametrize(
@@ -40,16 +40,16 @@ def test_nobody_has_less_than_who_has_more_for_no_reason(wanted: dict[str, int],
 def test_an_account_with_many_mappings_leaves_others_theirs() -> None:
     """Two hundred mappings want a thousand slots together, the other account's one wants forty."""
     greedy = {f"m{number}": 5 for number in range(200)}
-    shares = slot_shares({"greedy": greedy, "modest": {"m": 40}}, LIMITS)
+    shares = mapping_shares({"greedy": greedy, "modest": {"m": 40}}, LIMITS)
     assert shares["modest"] == {"m": 40}
     assert set(shares["greedy"].values()) == {1}
-    two = slot_shares({"one": {"a": 100, "b": 100}, "two": {"c": 100}}, LIMITS)
+    two = mapping_shares({"one": {"a": 100, "b": 100}, "two": {"c": 100}}, LIMITS)
     assert two == {"one": {"a": 37, "b": 38}, "two": {"c": 75}}
 
 
 def test_a_ledger_gives_what_there_is() -> None:
     """All that is wanted, until somebody else wants some; and again once they are gone."""
-    ledger = SlotLedger(LIMITS)
+    ledger = ShareLedger(LIMITS)
     assert ledger.granted("one", "a", 100) == 100
     assert ledger.granted("one", "b", 20) == 20
     assert ledger.granted("one", "a", 100) == 80
