@@ -1,20 +1,31 @@
 """Functions with extensions: the caller has the answer, and the environment counts until the last extension is done."""
 
+import asyncio
 import hashlib
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import pytest
 from tests.behaviour.agent.extension_probe import SCRIPT, Journal, layer
 from tests.eventually import eventually
 from tests.integration.frontend.test_leases import forwards, sample, two
 from tests.integration.loopback import Cluster
+
+from kubelambda.apps import frontend as frontend_app
 
 SOURCE = """
 import os
 def handler(event, context):
     return {"pid": os.getpid(), "request": context.aws_request_id}
 """
+
+
+class Listening:
+    """A server that listens."""
+
+    def close(self) -> None:
+        """Listens no more."""
 
 
 async def extended(cluster: Cluster, journal: Journal, mode: str = "gated", **deployed: Any) -> None:
@@ -79,6 +90,30 @@ async def test_concurrency_is_as_exact_through_another_frontend(cluster: Cluster
         assert forwards(holding) >= n * 2
         journal.open_gate(answer.json["request"])
         await eventually(lambda: owning.in_flight == 0)
+
+
+async def test_a_drain_hands_over_environments_that_have_answered(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for their extensions; the next owner does, and gives no second invocation to them meanwhile."""
+    monkeypatch.setattr(frontend_app, "PROPAGATION_S", -1)
+    journal = Journal(tmp_path / "journal")
+    await extended(cluster, journal, reserved=1)
+    await cluster.pool(2)
+    owner, owning, other, staying = await two(cluster)
+    first = await cluster.invoke("traced", address=owner)
+    assert (first.status, owning.in_flight, owning.unanswered) == (200, 1, 0)
+    await asyncio.wait_for(frontend_app._drain(owning, cast("Any", Listening()), cast("Any", [])), 30)
+    await cluster.crash(owner)
+    cluster.members(staying, other)
+    for _ in range(3):
+        assert (await cluster.invoke("traced", address=other)).status == 429
+    journal.open_gate(first.json["request"])
+    await eventually(lambda: staying.in_flight == 0)
+    second = await cluster.invoke("traced", address=other)
+    assert (second.status, second.json["pid"]) == (200, first.json["pid"])
+    journal.open_gate(second.json["request"])
+    await eventually(lambda: staying.in_flight == 0)
 
 
 async def test_an_environment_that_is_reset_is_used_again(cluster: Cluster, tmp_path: Path) -> None:

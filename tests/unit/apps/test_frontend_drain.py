@@ -27,9 +27,9 @@ class Slow:
 
 @dataclass
 class Idle:
-    """A frontend with nothing in flight, and a server that listens."""
+    """A frontend with nothing to answer, and a server that listens."""
 
-    in_flight: int = 0
+    unanswered: int = 0
 
     def drain(self) -> None:
         """Takes nothing new."""

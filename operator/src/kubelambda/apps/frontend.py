@@ -109,14 +109,17 @@ async def _first_death(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> 
 
 
 async def _drain(frontend: Frontend, server: asyncio.Server, connections: Connections) -> None:
-    """Not ready at once; open connections end after their next answer; then waits for what is in flight or not read."""
-    log.info("draining: %d invocations in flight", frontend.in_flight)
+    """Not ready at once; open connections end after their next answer; then waits for what is not answered or not read.
+
+    Not for environments whose extensions go on after the answer: whoever has the account next asks them.
+    """
+    log.info("draining: %d invocations are not answered", frontend.unanswered)
     frontend.drain()
     deadline = time.monotonic() + limits.TIMEOUT_MAX_S + 10
     begun = time.monotonic()
     while time.monotonic() < deadline:
         busy = [connection for connection in connections if connection.finish()]
-        if time.monotonic() - begun > PROPAGATION_S and not busy and frontend.in_flight == 0:
+        if time.monotonic() - begun > PROPAGATION_S and not busy and frontend.unanswered == 0:
             break
         await asyncio.sleep(0.1)
     server.close()

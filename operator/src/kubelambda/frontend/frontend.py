@@ -235,8 +235,13 @@ class Frontend:
 
     @property
     def in_flight(self) -> int:
-        """Invocations that are not answered yet."""
+        """Invocations whose environments are not free yet."""
         return self.owned.in_flight + self._leasing.held.in_flight().total()
+
+    @property
+    def unanswered(self) -> int:
+        """Invocations that are not answered yet: for these it lives on when it is told to end."""
+        return self.owned.unanswered + self._leasing.held.in_flight().total()
 
     def drain(self) -> None:
         """Takes nothing new; what comes all the same goes to the frontends that stay, and so does what waits."""

@@ -76,8 +76,13 @@ class OwnedFunctions:
 
     @property
     def in_flight(self) -> int:
-        """Invocations that are not answered yet."""
+        """Invocations whose environments are not free yet."""
         return sum(dispatcher.in_flight for dispatcher in self)
+
+    @property
+    def unanswered(self) -> int:
+        """Invocations that are not answered yet."""
+        return sum(dispatcher.in_flight - dispatcher.environments.settling for dispatcher in self)
 
     def dispatcher(self, target: Target) -> Dispatcher:
         """The dispatcher of a version of a function."""

@@ -144,6 +144,11 @@ class EnvironmentHandle:
             told(self, state, billed_ms)
 
     @property
+    def settling(self) -> bool:
+        """Whether nobody waits for what the environment still does: it has answered."""
+        return self._settled is not None
+
+    @property
     def streaming(self) -> bool:
         """Whether an answer is on its way: its environment may be done with it before its caller is."""
         return self._stream is not None and self._stream.begun

@@ -49,6 +49,11 @@ class EnvironmentTable(dict[int, EnvironmentHandle]):
             and (found.invocation is not None or (number in placed and placed[number].status is Status.IDLE))
         }
 
+    @property
+    def settling(self) -> int:
+        """How many have answered and are not free yet. Whoever asks them next is told so by themselves."""
+        return sum(found.settling for found in self.values())
+
     def let_go(self, number: int) -> None:
         """The environment is somebody else's now, and stays."""
         if (found := self.pop(number, None)) is not None:
