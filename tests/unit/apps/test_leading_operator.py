@@ -3,8 +3,6 @@
 import argparse
 import asyncio
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,15 +40,3 @@ async def test_a_replica_leads_by_the_settings_that_were_checked_at_its_start(
         stop=asyncio.Event(),
     )
     assert found == ["eu-west-1"]
-
-
-def test_wrong_settings_end_a_replica_that_only_waits() -> None:
-    """At its start, where whoever installs it sees it, and not when it is needed; the child does nothing else."""
-    code = (
-        "from kubelambda.apps import options\n"
-        "try:\n    options.checked_in_a_child(b'{\"region\": 5}')\n"
-        "finally:\n    print('ended')\n"
-    )
-    found = subprocess.run([sys.executable, "-P", "-c", code], check=False, capture_output=True, text=True)
-    assert (found.returncode, found.stdout) == (1, "ended\n")
-    assert "region" in found.stderr

@@ -1,6 +1,6 @@
 """The operator: waits for a lease, and once it has it becomes the one that leads.
 
-A replica that waits is small: what leads is imported with the lease.
+A replica that waits is small: what leads is imported with the lease. That it can be, a child process finds out before.
 """
 
 import argparse
@@ -13,10 +13,13 @@ from contextlib import suppress
 from importlib import import_module
 
 from kubelambda.apps import options
+from kubelambda.apps.start_check import StartCheck
 from kubelambda.controllers.machinery.health import PORT, Health, Vitals
 from kubelambda.kube.errors import KubeError
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.lease import LeaderLease
+
+_LEADING = "kubelambda.apps.leading_operator"
 
 
 def main() -> None:
@@ -33,32 +36,34 @@ def main() -> None:
         os.environ["KUBECONFIG"] = arguments.kubeconfig
     # Kept as they are now: who leads later, when the file may say something else, leads by what was checked.
     settings: bytes = arguments.settings.read_bytes()
-    namespace = options.checked_in_a_child(settings)
-    asyncio.run(_run(arguments, settings, os.environ.get("KUBELAMBDA_POD_NAMESPACE", namespace)))
+    asyncio.run(_run(arguments, settings, StartCheck.begin(settings, _LEADING)))
 
 
-async def _run(arguments: argparse.Namespace, settings: bytes, namespace: str) -> None:
+async def _run(arguments: argparse.Namespace, settings: bytes, check: StartCheck) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     client = await KubeClient.connect(arguments.kubeconfig)
     lease = LeaderLease(
         client,
-        namespace=namespace,
+        namespace=os.environ.get("KUBELAMBDA_POD_NAMESPACE", check.namespace),
         name=arguments.lease_name,
         identity=f"{os.environ.get('KUBELAMBDA_POD_NAME', socket.gethostname())}_{os.getpid()}",
     )
-    vitals = Vitals(lease_age=lambda: lease.age, contact=lambda: lease.contact)
+    vitals = Vitals(lease_age=lambda: lease.age, contact=lambda: lease.contact, checked=lambda: check.done)
     health = Health(vitals)
     key = options.installation_key(arguments)
     gc.freeze()
 
     async def lead() -> None:
-        await lease.acquire()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(check.passed())
+            await lease.acquire()
+            check.end()
         async with asyncio.TaskGroup() as group:
             group.create_task(lease.hold())
             # In a thread: the lease is renewed while all of it is imported.
-            leading = await asyncio.to_thread(import_module, "kubelambda.apps.leading_operator")
+            leading = await asyncio.to_thread(import_module, _LEADING)
             await leading.lead(
                 arguments, client, lease, content=settings, key=key, vitals=vitals, health=health, stop=stop
             )
@@ -73,6 +78,7 @@ async def _run(arguments: argparse.Namespace, settings: bytes, namespace: str) -
                 task.result()  # a part that died takes the process with it
     finally:
         await _end(leading, serving, stopping)
+        check.end()
         if lease.held:
             with suppress(KubeError):
                 await lease.release()

@@ -3,9 +3,7 @@
 import argparse
 import json
 import logging
-import os
 import sys
-from importlib import import_module
 from pathlib import Path
 
 from kubelambda.core.environment import tokens
@@ -53,29 +51,3 @@ def installation_key(arguments: argparse.Namespace) -> bytes:
     """The installation's key, from the file that the command line names. Raises `InvalidKey` or `OSError`."""
     path: Path = arguments.key_file
     return tokens.installation_key(path.read_bytes())
-
-
-def checked_in_a_child(settings: bytes) -> str:
-    """The system namespace out of settings that a child process has found right; wrong ones end this process.
-
-    For a process that needs nothing else of them yet: what reads settings would stay in its memory. Before there are
-    threads.
-    """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        try:
-            found = import_module("kubelambda.api.settings").parse(settings)
-            os.write(writing, found.system_namespace.encode())
-        except BaseException:  # noqa: BLE001 - whatever it is, nothing of our caller's goes on in the child
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        namespace = pipe.read()
-    _, status = os.waitpid(child, 0)
-    if status:
-        sys.exit(1)
-    return namespace.decode()

@@ -73,6 +73,15 @@ async def test_a_leader_is_ready_once_it_has_read_the_cluster(probed: Probed) ->
     assert (await probed.get("/readyz"))[0] == 200
 
 
+async def test_a_replica_is_ready_once_it_is_known_that_it_could_lead(probed: Probed) -> None:
+    """A rollout stops at one that could not, while the old one leads."""
+    probed.vitals.checked = lambda: False
+    assert (await probed.get("/healthz"))[0] == 200
+    assert await probed.get("/readyz") == (503, "what a leader needs is being imported")
+    probed.vitals.checked = lambda: True
+    assert (await probed.get("/readyz"))[0] == 200
+
+
 async def test_a_silent_api_server_makes_unready_only(probed: Probed) -> None:
     """A restart would not bring it back."""
     probed.vitals.contact = lambda: time.monotonic() - 100

@@ -2,7 +2,7 @@
 
 Alive: the event loop turns, some key is finished while keys are due, and the watches deliver what lists show. How
 long a key waits is no matter of life: behind slow servers it may be long, and a restart would only make it longer.
-Ready: the API server answers; a leader has also read the cluster.
+Ready: the API server answers, and this replica could lead; a leader has also read the cluster.
 """
 
 import asyncio
@@ -39,6 +39,8 @@ class Vitals:
     """Seconds since the lease was renewed; None while another one leads."""
     contact: Callable[[], float] = time.monotonic
     """When the API server last answered."""
+    checked: Callable[[], bool] = lambda: True
+    """Whether it is known that this replica could lead."""
     watching: WatchState = field(default_factory=WatchState)
     """Whether changes arrive, whether the cluster was read, and what cannot be read."""
 
@@ -120,6 +122,8 @@ class Health:
         silence = time.monotonic() - self._vitals.contact()
         if silence > _CONTACT_MAX_S:
             return f"the API server has not answered for {silence:.0f} s"
+        if not self._vitals.checked():
+            return "what a leader needs is being imported"
         if self._vitals.lease_age() is not None and not self._vitals.watching.loaded:
             return "the cluster is being read"
         return self._illness()
