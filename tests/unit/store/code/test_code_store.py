@@ -154,6 +154,70 @@ async def test_names_that_are_no_digests_are_refused(url: str) -> None:
                 assert response.status == 400, name
 
 
+@pytest.mark.parametrize(
+    ("asked", "part"),
+    [
+        ("bytes=0-9", (0, 10)),
+        ("bytes=100-", (100, len(DATA))),
+        ("bytes=-5", (len(DATA) - 5, len(DATA))),
+        (f"bytes=-{10**30}", (0, len(DATA))),
+        (f"bytes=7-{10**30}", (7, len(DATA))),
+        ("Bytes= 1-1 ", (1, 2)),
+        (f"bytes={len(DATA) - 1}-", (len(DATA) - 1, len(DATA))),
+    ],
+)
+async def test_a_part_of_an_archive_is_sent(store: CodeStore, asked: str, part: tuple[int, int]) -> None:
+    """One range of bytes, with what it is a part of."""
+    await store.put(DIGEST, DATA)
+    async with aiohttp.ClientSession() as session:
+        async with session.get(store.address(DIGEST), headers={"Range": asked}) as answer:
+            assert (answer.status, await answer.read()) == (206, DATA[slice(*part)])
+            assert answer.headers["Content-Range"] == f"bytes {part[0]}-{part[1] - 1}/{len(DATA)}"
+            assert (answer.headers["ETag"], answer.headers["Accept-Ranges"]) == (f'"{DIGEST}"', "bytes")
+        async with session.head(store.address(DIGEST), headers={"Range": asked}) as answer:
+            assert (answer.status, answer.content_length) == (200, len(DATA))
+
+
+@pytest.mark.parametrize("asked", ["bytes=5-3", "bytes=-", "bytes=a-b", "lines=0-1", "bytes=0-1,3-4", "bytes 0-1", ""])
+async def test_what_is_no_range_is_all_of_it(store: CodeStore, asked: str) -> None:
+    """And so are several at once, as a server may."""
+    await store.put(DIGEST, DATA)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(store.address(DIGEST), headers={"Range": asked}) as answer,
+    ):
+        assert (answer.status, await answer.read()) == (200, DATA)
+        assert "Content-Range" not in answer.headers
+
+
+@pytest.mark.parametrize("asked", [f"bytes={len(DATA)}-", "bytes=-0", f"bytes={10**30}-{10**31}"])
+async def test_a_range_without_a_byte_of_the_archive_is_refused(store: CodeStore, asked: str) -> None:
+    """With the size that it has."""
+    await store.put(DIGEST, DATA)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(store.address(DIGEST), headers={"Range": asked}) as answer,
+    ):
+        assert (answer.status, await answer.read()) == (416, b"")
+        assert answer.headers["Content-Range"] == f"bytes */{len(DATA)}"
+
+
+async def test_a_part_goes_only_to_who_has_the_rest(store: CodeStore) -> None:
+    """If-Range names it; a date names nothing, for no answer has one."""
+    await store.put(DIGEST, DATA)
+    conditions = [
+        (f'"{DIGEST}"', 206),
+        (f'W/"{DIGEST}"', 200),
+        ('"other"', 200),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 200),
+    ]
+    async with aiohttp.ClientSession() as session:
+        for condition, status in conditions:
+            headers = {"Range": f"bytes={len(DATA)}-" if status == 200 else "bytes=3-", "If-Range": condition}
+            async with session.get(store.address(DIGEST), headers=headers) as answer:
+                assert (answer.status, await answer.read()) == (status, DATA if status == 200 else DATA[3:])
+
+
 LARGE = bytes(16 << 20)
 LARGE_DIGEST = hashlib.sha256(LARGE).hexdigest()
 

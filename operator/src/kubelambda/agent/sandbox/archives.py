@@ -2,7 +2,8 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +15,8 @@ from kubelambda.core.code import unpacking
 from kubelambda.core.code.invalid_archive import InvalidArchive
 
 _PIECE_BYTES = 65_536
+_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
+"""Before an archive that broke off goes on: a store whose pod is replaced is away for longer."""
 
 
 class NotFetched(Exception):
@@ -73,23 +76,18 @@ def _unpack_one(
 
 def _fetch(archive: ArchiveReference, url: str, target: Path, proceed: Callable[[], None]) -> IO[bytes]:
     """Into a file without a name, on the volume that it is unpacked to: nothing of it stays in memory."""
-    import urllib.request  # noqa: PLC0415 - megabytes that only large archives need
-
     if not url.startswith(("http://", "https://")):
         raise Unusable("the archive came neither along nor with an address")
     file = _nameless(target / ".archive")
+
+    def pieces() -> Iterable[bytes]:
+        for piece in _sent(archive, url):
+            proceed()
+            file.write(piece)
+            yield piece
+
     try:
-        with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310 - the scheme is checked above
-
-            def pieces() -> Iterable[bytes]:
-                size = 0
-                while size <= archive.size and (piece := response.read(_PIECE_BYTES)):
-                    proceed()
-                    size += len(piece)
-                    file.write(piece)
-                    yield piece
-
-            _verify(archive, pieces())
+        _verify(archive, pieces())
     except OSError as error:
         file.close()
         raise NotFetched(f"the archive could not be fetched: {error}") from error
@@ -97,6 +95,40 @@ def _fetch(archive: ArchiveReference, url: str, target: Path, proceed: Callable[
         file.close()
         raise
     return file
+
+
+def _sent(archive: ArchiveReference, url: str) -> Iterator[bytes]:
+    """What the store sends. Where that breaks off it goes on a moment later. Raises `OSError`."""
+    from http.client import HTTPException  # noqa: PLC0415 - as below
+
+    size = 0
+    for pause in (*_PAUSES_S, None):
+        why: Exception = OSError("it was cut off")
+        try:
+            for piece in _answer(archive, url, size):
+                size += len(piece)
+                yield piece
+                if size > archive.size:
+                    return
+        except (OSError, HTTPException) as error:
+            why = error
+        if size >= archive.size:
+            return
+        if not size or pause is None:
+            raise OSError(f"{why} (after {size} of {archive.size} bytes)") from why
+        time.sleep(pause)
+
+
+def _answer(archive: ArchiveReference, url: str, begin: int) -> Iterator[bytes]:
+    import urllib.request  # noqa: PLC0415 - megabytes that only large archives need
+
+    rest = {"Range": f"bytes={begin}-", "If-Range": f'"{archive.sha256}"'} if begin else {}
+    asked = urllib.request.Request(url, headers=rest)  # noqa: S310 - the scheme is checked by who asks
+    with urllib.request.urlopen(asked, timeout=60) as response:  # noqa: S310 - as above
+        if begin and response.status != 206:
+            raise OSError("the store does not go on where it was cut off")
+        while piece := response.read(_PIECE_BYTES):
+            yield piece
 
 
 def _nameless(path: Path) -> IO[bytes]:

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
+from kubelambda.store.code.byte_range import Unsatisfiable, wanted_range
 from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.flow import Headers
 from kubelambda.wire.plain_text import respond_text
@@ -107,10 +108,11 @@ def _keep(file: BinaryIO, temporary: Path, target: Path) -> None:
 
 
 class ArchiveDownload:
-    """An archive as the body of an answer, no faster than its caller reads. A `Flow`."""
+    """An archive, or a part of it, as the body of an answer, no faster than its caller reads. A `Flow`."""
 
-    def __init__(self, request: Request, file: BinaryIO) -> None:
+    def __init__(self, request: Request, digest: str, file: BinaryIO) -> None:
         self._request = request
+        self._tag = b'"%b"' % digest.encode()
         self._file = file
         self._open = asyncio.Event()
         self._open.set()
@@ -118,14 +120,28 @@ class ArchiveDownload:
     async def run(self) -> None:
         """Sends all of it, or as much as the caller stays for."""
         size = os.fstat(self._file.fileno()).st_size
-        self._request.begin(200, b"Content-Type: application/octet-stream\r\n", length=size, flow=self)
+        headers = self._request.headers
+        asked = headers.get(b"range") if self._request.method == b"GET" else None
+        try:
+            part = wanted_range(asked, headers.get(b"if-range"), self._tag, size)
+        except Unsatisfiable:
+            self._request.respond(416, b"", b"Content-Range: bytes */%d\r\n" % size)
+            return
+        about = b"Content-Type: application/octet-stream\r\nAccept-Ranges: bytes\r\nETag: %b\r\n" % self._tag
+        if part is None:
+            self._request.begin(200, about, length=size, flow=self)
+        else:
+            about += b"Content-Range: %b\r\n" % part.header
+            self._request.begin(206, about, length=part.length, flow=self)
+            self._file.seek(part.first)
         if self._request.method != b"HEAD":
-            await self._send()
+            await self._send(size if part is None else part.length)
         self._request.end()
 
-    async def _send(self) -> None:
-        while self._request.alive and (chunk := self._file.read(_CHUNK_BYTES)):
+    async def _send(self, left: int) -> None:
+        while self._request.alive and (chunk := self._file.read(min(left, _CHUNK_BYTES))):
             self._request.write(chunk)
+            left -= len(chunk)
             await asyncio.sleep(0)  # a caller who reads fast is not alone
             await self._open.wait()
 

@@ -101,7 +101,7 @@ class CodeStoreServer:
         except FileNotFoundError:
             raise Refused(404, f"no archive {digest}") from None
         with file:
-            await ArchiveDownload(request, file).run()
+            await ArchiveDownload(request, digest, file).run()
 
     def _delete(self, request: Request, path: str) -> None:
         self._require_token(request, self._full)
