@@ -6,6 +6,10 @@ import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
+    0x2028: "\\u2028",
+    0x2029: "\\u2029",
+}
 _RUNTIME = re.compile(r"([a-z]+)\.?(.+?)(?:\.x)?")
 
 
@@ -22,10 +26,21 @@ def init_start_line(runtime: str, region: str) -> bytes:
     return f"INIT_START Runtime Version: {version}\tRuntime Version ARN: {arn}\n".encode()
 
 
+def within_a_line(text: str) -> str:
+    """Text that others have chosen, with escapes for what would end a line, or a part of one."""
+    return text.translate(_CONTROL)
+
+
 def extension_line(name: str, state: str, events: Iterable[str] = (), error_type: str = "") -> bytes:
     """Says how far an extension is when INIT ends."""
-    line = f"EXTENSION\tName: {name}\tState: {state}\tEvents: [{', '.join(events)}]"
-    return (line + (f"\tError Type: {error_type}\n" if error_type else "\n")).encode("utf-8", "surrogateescape")
+    line = f"EXTENSION\tName: {within_a_line(name)}\tState: {state}\tEvents: [{', '.join(events)}]"
+    return _ended(line, error_type)
+
+
+def early_end_lines(request_id: bytes, reason: str, error_type: str) -> bytes:
+    """Says that processes ended, or were ended, in the middle of an invocation."""
+    line = f"RequestId: {request_id.decode()} Error: {within_a_line(reason)}\n{within_a_line(error_type)}\n"
+    return line.encode("utf-8", "surrogateescape")
 
 
 def start_line(request_id: bytes, version: bytes) -> bytes:
@@ -58,8 +73,14 @@ def end_and_report_lines(
 
 def init_report_line(duration_ms: float, *, phase: str, status: str, error_type: str | None = None) -> bytes:
     """Reports an initialization that failed or took too long."""
-    line = f"INIT_REPORT Init Duration: {duration_ms:.2f} ms\tPhase: {phase}\tStatus: {status}"
-    return (line + (f"\tError Type: {error_type}\n" if error_type else "\n")).encode()
+    return _ended(f"INIT_REPORT Init Duration: {duration_ms:.2f} ms\tPhase: {phase}\tStatus: {status}", error_type)
+
+
+def _ended(line: str, error_type: str | None) -> bytes:
+    """A line, with the type of an error where there is one. Names of files are bytes, whatever they say."""
+    if error_type:
+        line += f"\tError Type: {within_a_line(error_type)}"
+    return f"{line}\n".encode("utf-8", "surrogateescape")
 
 
 def billed_ms(duration_ms: float, increment_ms: int) -> int:

@@ -38,7 +38,7 @@ class InvocationReport:
     def ended_early(self, invocation: RunningInvocation, error_type: str, reason: str) -> None:
         """The process ended, or was ended, in the middle of it."""
         self._log.drain()
-        self._log.write(f"RequestId: {invocation.id.decode()} Error: {reason}\n{error_type}\n".encode())
+        self._log.write(logs.early_end_lines(invocation.id, reason, error_type))
 
     def timed_out(self, invocation: RunningInvocation, timeout: float) -> None:
         """It took longer than it may, in seconds."""
