@@ -65,6 +65,21 @@ def test_a_call_that_is_read_after_its_process_was_killed_counts_for_nobody(uncl
     assert "pid" in unclaimed.invoke({}).json
 
 
+@pytest.mark.parametrize(
+    ("name", "error_type"), [("", "Extension.InvalidExtensionName"), ("late", "Extension.InvalidExtensionState")]
+)
+def test_a_registration_without_a_name_is_refused_before_all_else(unclaimed: Any, name: str, error_type: str) -> None:
+    """Also where no process runs that could be meant."""
+    assert unclaimed.specialize({"index.py": CODE}, timeout=20, init_timeout=60.0).json["status"] == "ready"
+    assert unclaimed.invoke({"exit": 1}).json["errorType"] == "Runtime.ExitError"
+    connection = HTTPConnection("127.0.0.1", unclaimed.api_port, timeout=60)
+    headers = {"Lambda-Extension-Name": name} if name else {}
+    connection.request("POST", "/2020-01-01/extension/register", '{"events": ["START"]}', headers)
+    answer = connection.getresponse()
+    assert (answer.status, json.loads(answer.read())["errorType"]) == (403, error_type)
+    connection.close()
+
+
 def test_an_extension_whose_connection_ended_gets_its_event_when_it_asks_again(provided: Any) -> None:
     """As a runtime does (§3.1.2): it is not taken for done with an invocation that it never heard of."""
     started = provided.root / "started"

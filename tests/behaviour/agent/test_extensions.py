@@ -252,6 +252,13 @@ def test_one_that_cannot_be_started_is_a_launch_error(claim: Callable[..., Any])
     settled(environment)
 
 
+def test_a_name_with_a_line_break_stays_in_its_line(claim: Callable[..., Any]) -> None:
+    """A layer has any names of files; who reads the log reads ours."""
+    environment = claim(names=("tra\ncer",), script="#!/nowhere/python\n", status="init-timeout")
+    assert environment.logged("EXTENSION\tName: tra\\x0acer\tState: LaunchError\tEvents: []\t")
+    settled(environment)
+
+
 def test_an_eleventh_is_a_launch_error(claim: Callable[..., Any]) -> None:
     """Ten are as many as there may be (§4.1.4)."""
     names = tuple(f"tracer-{number}" for number in range(11))
@@ -340,6 +347,8 @@ LATE = {"Name": "late"}
     ("call", "headers", "body", "refusal"),
     [
         ("POST register", {}, "{}", "403 Extension.InvalidExtensionName"),
+        ("POST register", {}, "[", "403 Extension.InvalidExtensionName"),
+        ("POST register", {}, '{"events": ["START"]}', "403 Extension.InvalidExtensionName"),
         ("POST register", LATE, "{}", "403 Extension.RegistrationClosed"),
         ("POST register", LATE, "[", "403 InvalidRequestFormat"),
         ("POST register", LATE, '{"events": ["START"]}', "403 Extension.InvalidEventType"),

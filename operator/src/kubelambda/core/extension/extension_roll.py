@@ -55,8 +55,6 @@ class ExtensionRoll:
 
     def register(self, name: str, events: Iterable[str], identifier: str) -> Extension:
         """`/register`; `identifier` is that of an internal extension, should it be one. Raises `ExtensionRefused`."""
-        if not name:
-            raise ExtensionRefused("Extension.InvalidExtensionName", "Empty extension name")
         wanted = frozenset(events)
         for event in sorted(wanted - {INVOKE, SHUTDOWN}):
             raise ExtensionRefused("Extension.InvalidEventType", f"{event}: ErrorInvalidEventType")
@@ -101,11 +99,6 @@ class ExtensionRoll:
     def ready(self) -> bool:
         """Whether every extension waits for an event: as far as they are concerned, INIT is over."""
         return all(each.state is ExtensionState.READY for each in self)
-
-    @property
-    def on_invoke(self) -> bool:
-        """Whether an invocation concerns any of them."""
-        return any(INVOKE in each.events for each in self)
 
     @property
     def settled(self) -> bool:
