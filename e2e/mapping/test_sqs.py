@@ -52,8 +52,12 @@ class Queues:
             **spec,
         }
         self.account.apply({"kind": "EventSourceMapping", "metadata": {"name": name}, "spec": wanted})
-        eventually(lambda: self.condition(name, "Polling") == "True")
+        eventually(lambda: self.condition(name, "Polling") == "True" and self.state(name) == "Enabled")
         return url, name
+
+    def state(self, name: str) -> str:
+        """State of a mapping: the operator has seen what pollers confirm."""
+        return str(self.account.get("eventsourcemapping", name).get("status", {}).get("state", ""))
 
     def condition(self, name: str, kind: str) -> str:
         """Status of a condition of a mapping."""

@@ -21,6 +21,7 @@ OPERATOR_TOKEN = "operator"
 CONTROL_API_TOKEN = "awsapi"
 FRONTEND_TOKEN = "frontend"
 CODE_FETCHER_TOKEN = "code-fetcher"
+POLLERS_TOKEN = "pollers"
 SYSTEM_NAMESPACE = "kubelambda-system"
 
 
@@ -49,6 +50,7 @@ class ControlPlane:
             f"{FRONTEND_TOKEN},{service_account('frontend')},3\n"
             f"{CONTROL_API_TOKEN},{service_account('awsapi')},4\n"
             f"{CODE_FETCHER_TOKEN},{service_account('code-fetcher')},5\n"
+            f"{POLLERS_TOKEN},{service_account('pollers')},6\n"
         )
         make_key = ["openssl", "genrsa", "-out", str(keys / "service-account.key"), "2048"]
         subprocess.run(make_key, check=True, capture_output=True)

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.integration.control_plane import (
     CONTROL_API_TOKEN,
     FRONTEND_TOKEN,
     OPERATOR_TOKEN,
+    POLLERS_TOKEN,
     ControlPlane,
 )
 from tests.ports import free_port
@@ -25,18 +27,21 @@ from tests.ports import free_port
 from kubelambda.core.environment import tokens
 
 KEY = b"a key that every component of this test shares"
+_STAND_IN = Path(__file__).with_name("poller_stand_in.py")
 
 
 class Component:
     """One process of ours."""
 
     def __init__(self, name: str, folder: Path, arguments: list[str]) -> None:
+        """`arguments` begin with what runs: a component, or the path of a program of the tests' own."""
         self.name = name
         self.log = folder / f"{name}.log"
         environment = {k: v for k, v in os.environ.items() if k != "KUBECONFIG"}
         environment |= {"KUBELAMBDA_POD_NAME": name, "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
         with self.log.open("ab") as log:
-            command = [sys.executable, "-P", "-m", "kubelambda.apps", *arguments]
+            module = [] if arguments[0].endswith(".py") else ["-m", "kubelambda.apps"]
+            command = [sys.executable, "-P", *module, *arguments]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
     @property
@@ -153,6 +158,18 @@ class Installation:
         while http(f"{address}/readyz")[0] != 200:
             time.sleep(0.1)
         return found, address
+
+    @contextlib.contextmanager
+    def poller(self) -> Iterator[Component]:
+        """A poller while that lasts: it says of every mapping what it does, and has no sources."""
+        kubeconfig = self._control_plane.kubeconfig(POLLERS_TOKEN)
+        found = Component("poller", self.folder, [str(_STAND_IN), f"--kubeconfig={kubeconfig}"])
+        self.components.append(found)
+        try:
+            yield found
+        finally:
+            self.components.remove(found)
+            found.kill()
 
     def stop(self) -> None:
         """Ends whatever still runs."""

@@ -28,7 +28,7 @@ from kubelambda.pollers.sources.activemq import active_queue
 from kubelambda.pollers.sources.mq_login import MqLogin
 from kubelambda.pollers.sources.mq_queue import MqQueue
 from kubelambda.pollers.sources.rabbitmq import rabbit_queue
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 ARN = "arn:aws:mq:us-east-1:123456789012:broker:shop:b-1"
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:hello"

@@ -20,7 +20,7 @@ from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller_factory import PollerFactory
 from kubelambda.pollers.schemas.reading_processes import ReadingProcesses
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 CLUSTER = "arn:aws:kafka:us-east-1:123456789012:cluster/orders/0a1b2c-3"
 

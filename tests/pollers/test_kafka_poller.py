@@ -16,7 +16,7 @@ from tests.pollers.topics import TopicOfTests, moment
 
 from kubelambda.api.reasons import Reason
 from kubelambda.pollers import kafka_poller
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.sources.tls_login import TlsLogin
 
 WAIT_S = 120.0

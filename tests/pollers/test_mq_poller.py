@@ -19,7 +19,7 @@ from kubelambda.core.mapping.sqs_batch import BatchRules
 from kubelambda.pollers import mq_poller
 from kubelambda.pollers.share_ledger import ShareLedger
 from kubelambda.pollers.sources.mq_login import MqLogin
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 
 @pytest.fixture(scope="module", params=[RabbitMq, ActiveMq], ids=["rabbitmq", "activemq"])

@@ -9,7 +9,7 @@ import pytest
 from kubelambda.core.mapping.mq_batch import MqMessage
 from kubelambda.core.mapping.mq_place import BrokerEngine, MqPlace
 from kubelambda.pollers.sources.rabbitmq import RabbitQueue
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 PLACE = MqPlace(BrokerEngine.RABBITMQ, "rabbit", 5672, False, "orders")
 

@@ -17,7 +17,7 @@ from kubelambda.core.mapping.schema_framing import Undecodable
 from kubelambda.pollers.schemas.record_reader import record_reader
 from kubelambda.pollers.schemas.registered_schema import RegisteredSchema, SchemaKind, SchemaReference
 from kubelambda.pollers.schemas.schema_registry import SchemaRegistry
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 TREE = {
     "type": "record",

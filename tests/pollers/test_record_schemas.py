@@ -27,7 +27,7 @@ from tests.pollers.topics import TopicOfTests
 from kubelambda.api.reasons import Reason
 from kubelambda.core.mapping.schema_place import SchemaPlace
 from kubelambda.pollers.schemas.schema_registry import schema_registry
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.sources.tls_login import TlsLogin
 
 WAIT_S = 120.0

@@ -25,7 +25,7 @@ from kubelambda.pollers.record_decoder import DecodedRecord, RecordDecoder
 from kubelambda.pollers.schemas import schema_registry
 from kubelambda.pollers.schemas.schema_registry import SchemaRegistry
 from kubelambda.pollers.sources.kafka import KafkaTopic
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.stream_delivery import Progress
 
 

@@ -18,7 +18,7 @@ from kubelambda.outbound.aws_client import ServicePlace
 from kubelambda.outbound.service_credentials import ServiceCredentials
 from kubelambda.pollers.batch_room import BatchRoom
 from kubelambda.pollers.share_ledger import ShareLedger
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.sources.sqs import sqs_queue
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from kubelambda.outbound.aws_client import ServicePlace
 from kubelambda.outbound.service_credentials import ServiceCredentials
 from kubelambda.outbound.tls_session import TlsSession
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.sources.sqs import sqs_queue
 
 

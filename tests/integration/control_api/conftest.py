@@ -1,9 +1,11 @@
 """An installation with a control API, and a caller in each test's namespace."""
 
+from collections.abc import Iterator
+
 import pytest
 from tests.integration.control_api.control_api import DOMAIN, Api
 from tests.integration.functions import eventually
-from tests.integration.processes import Installation
+from tests.integration.processes import Component, Installation
 from tests.integration.stage import Stage
 
 from kubelambda.core.account.identity import account_id
@@ -15,6 +17,13 @@ from kubelambda.kube.resources import NAMESPACES
 def serving(stage: Stage) -> tuple[Installation, str]:
     """An installation whose code store, code fetcher, operator and control API run, and the address of the last."""
     return stage.serving(endpointDomain=DOMAIN, codeRetentionSeconds=2)
+
+
+@pytest.fixture(scope="module")
+def poller(serving: tuple[Installation, str]) -> Iterator[Component]:
+    """A poller of that installation: no mapping is enabled before it says so."""
+    with serving[0].poller() as found:
+        yield found
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+import pytest
 from tests.integration.control_api.control_api import Answered, Api
 from tests.integration.control_api.test_writers import at_once
 from tests.integration.control_plane import ControlPlane
@@ -16,6 +17,7 @@ from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS
 PATH = "/2015-03-31/event-source-mappings"
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:queue"
 STABLE = ("Enabled", "Disabled")
+pytestmark = pytest.mark.usefixtures("poller")
 
 
 def settled(api: Api, uuid: str) -> dict[str, Any]:

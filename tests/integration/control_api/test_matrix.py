@@ -12,7 +12,7 @@ from tests.integration.control_api.control_api import HELLO, Api
 from tests.integration.control_api.matrix import GOOD, MODEL, PENDING, Case, cases
 from tests.integration.control_api.recorded import filled
 from tests.integration.control_plane import ControlPlane
-from tests.integration.processes import Installation
+from tests.integration.processes import Component, Installation
 from tests.signer import Signer
 
 from kubelambda.awsapi import operations
@@ -45,7 +45,7 @@ def caller(serving: tuple[Installation, str], control_plane: ControlPlane) -> Ap
 
 
 @pytest.fixture(scope="module")
-def mapping(caller: Api) -> str:
+def mapping(caller: Api, poller: Component) -> str:
     """UUID of a mapping of a queue."""
     found = caller.call("POST", MAPPINGS, {"FunctionName": "hello", "EventSourceArn": QUEUE})
     assert found.status == 202, found

@@ -8,6 +8,7 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from tests.eventually import eventually
 from tests.integration.control_api.control_api import HELLO, ROLE, Answered, Api, zipped
 
@@ -145,6 +146,7 @@ def test_an_alias_with_its_url_and_provisioned_concurrency(api: Api) -> None:
     assert alias().error == "ResourceNotFoundException"
 
 
+@pytest.mark.usefixtures("poller")
 async def test_an_event_source_mapping(api: Api) -> None:
     """The provider waits for its state after each change, reads its tags, and waits until it is gone."""
     api.active("by-terraform")

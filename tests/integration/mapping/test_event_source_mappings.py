@@ -256,11 +256,28 @@ async def test_a_mapping_follows_its_function(running: Installation, functions: 
     status = await mappings.because("orders", "FunctionNotFound")
     assert (status["state"], status["stateTransitionReason"]) == ("Disabled", "FUNCTION_CONFIG_NOT_VALID")
     functions.apply("hello")
-    status = await mappings.because("orders", "Mapped")
-    assert (status["state"], status["stateTransitionReason"]) == ("Enabled", "USER_INITIATED")
+    status = await mappings.because("orders", "WaitingForPoller")
+    assert (status["state"], status["stateTransitionReason"]) == ("Enabling", "USER_INITIATED")
     assert status["functionArn"].endswith(":function:hello")
     await functions.client.delete(FUNCTIONS, "hello", functions.namespace)
     await mappings.because("orders", "FunctionNotFound")
+
+
+async def test_without_pollers_nothing_is_enabled(
+    running: Installation, functions: Functions, mappings: Mappings
+) -> None:
+    """It stays on its way and says why, and can be paused at once: nobody reads."""
+    functions.apply("hello")
+    await functions.until("hello", bool)  # the operator has seen it, or the mapping would have no function at first
+    mappings.apply("orders")
+    status = await mappings.because("orders", "WaitingForPoller")
+    assert (status["state"], status["stateTransitionReason"]) == ("Creating", "USER_INITIATED")
+    assert condition(status, "Ready")["status"] == "Unknown"
+    assert condition(status, "Ready")["message"].startswith("no poller has taken the mapping yet")
+    shown = functions.control_plane.kubectl("get", "esm", "orders", "--namespace", functions.namespace)
+    assert shown.stdout.splitlines()[1].split()[:4] == ["orders", "hello", "Creating", "Unknown"]
+    mappings.apply("orders", enabled=False)
+    assert (await mappings.because("orders", "Paused"))["state"] == "Disabled"
 
 
 async def test_a_mapping_is_paused_and_corrected(
@@ -275,7 +292,7 @@ async def test_a_mapping_is_paused_and_corrected(
     status = await mappings.because("orders", "InvalidFilter")
     assert condition(status, "Ready")["message"].startswith("Invalid filter pattern definition.")
     mappings.apply("orders", filterCriteria={"filters": [{"pattern": '{"body": [{"prefix": "a"}]}'}]})
-    assert (await mappings.because("orders", "Mapped"))["state"] == "Enabled"
+    assert (await mappings.because("orders", "WaitingForPoller"))["state"] == "Enabling"
 
 
 async def test_of_two_mappings_of_one_queue_and_function_the_older_one_stays(
@@ -284,13 +301,13 @@ async def test_of_two_mappings_of_one_queue_and_function_the_older_one_stays(
     """The newer one says so, in Lambda's words, and takes over when the other is gone."""
     functions.apply("hello")
     mappings.apply("a-first")
-    first = await mappings.because("a-first", "Mapped")
+    first = await mappings.because("a-first", "WaitingForPoller")
     mappings.apply("b-second")
     mappings.apply("c-other", eventSourceArn=f"{QUEUE}-2")
     one = await mappings.until("b-second", lambda status: bool(condition(status, "Ready")))
     other = await mappings.until("a-first", lambda status: bool(condition(status, "Ready")))
     reasons = sorted(condition(status, "Ready")["reason"] for status in (one, other))
-    assert reasons == ["Duplicate", "Mapped"]
+    assert reasons == ["Duplicate", "WaitingForPoller"]
     loser, winner = ("b-second", other) if condition(one, "Ready")["reason"] == "Duplicate" else ("a-first", one)
     status = await mappings.because(loser, "Duplicate")
     assert (
@@ -298,10 +315,10 @@ async def test_of_two_mappings_of_one_queue_and_function_the_older_one_stays(
         in (condition(status, "Ready")["message"])
     )
     assert first["uuid"] in {one["uuid"], other["uuid"]}
-    assert (await mappings.because("c-other", "Mapped"))["state"] == "Enabled"
+    assert (await mappings.because("c-other", "WaitingForPoller"))["state"] == "Creating"
     gone = "a-first" if loser == "b-second" else "b-second"
     await functions.client.delete(EVENT_SOURCE_MAPPINGS, gone, functions.namespace)
-    assert (await mappings.because(loser, "Mapped"))["state"] == "Enabled"
+    assert (await mappings.because(loser, "WaitingForPoller"))["stateTransitionReason"] == "USER_INITIATED"
 
 
 async def test_a_poller_that_lost_a_stream_cannot_move_its_position(
@@ -310,7 +327,7 @@ async def test_a_poller_that_lost_a_stream_cannot_move_its_position(
     """The next one goes on from what was written, and the former finds out at its next write."""
     functions.apply("hello")
     mappings.apply("clicks", eventSourceArn=STREAM, startingPosition="TRIM_HORIZON")
-    status = await mappings.because("clicks", "Mapped")
+    status = await mappings.because("clicks", "WaitingForPoller")
     assert status["stateTransitionReason"] == "User action"
     former, next_one = (
         ShardCheckpoints(functions.client, functions.namespace, "clicks", f"kubelambda-poller-{name}") for name in "ab"
@@ -398,7 +415,7 @@ async def _claimed(functions: Functions, mappings: Mappings) -> tuple[ShardCheck
     """The positions of a mapping of a stream, and its uid."""
     functions.apply("hello")
     mappings.apply("clicks", eventSourceArn=STREAM, startingPosition="TRIM_HORIZON")
-    status = await mappings.because("clicks", "Mapped")
+    status = await mappings.because("clicks", "WaitingForPoller")
     found = ShardCheckpoints(functions.client, functions.namespace, "clicks", "kubelambda-poller-a")
     assert await found.claim() == {}
     return found, status["uuid"]

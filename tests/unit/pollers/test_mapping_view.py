@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from kubelambda.core.mapping.mq_place import BrokerEngine, MqPlace
-from kubelambda.pollers.mapping_view import mapping_view, timeout_view
+from kubelambda.pollers.mapping_view import mapping_view, timeout_view, watched_mapping
 
 CREATED = "2026-01-02T03:04:05Z"
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:hello:live"
@@ -46,6 +48,35 @@ def test_nothing_is_polled_by_a_status_of_yesterday() -> None:
     disabled = mapping_view(body(state="Disabled"))
     assert disabled is not None
     assert not disabled.enabled
+
+
+@pytest.mark.parametrize(
+    ("state", "polled"),
+    [("Creating", True), ("Enabling", True), ("Updating", True), ("Disabling", False), ("Deleting", False)],
+)
+def test_the_state_on_the_way_says_what_is_wanted(state: str, *, polled: bool) -> None:
+    """Pollers that waited for Enabled would wait for themselves; that it comes begins no poller anew."""
+    view = mapping_view(body(state=state))
+    assert view is not None
+    assert view.enabled == polled
+    if polled:
+        assert view == mapping_view(body())
+
+
+def test_what_pollers_said_is_watched_beside_it() -> None:
+    """Words that were lost, or that another poller said later, are seen, and are no other mapping."""
+    said = {"type": "Polling", "status": "False", "reason": "Paused", "observedGeneration": 1}
+    silent, spoken = watched_mapping(body()), watched_mapping(body(conditions=[said]))
+    assert silent is not None
+    assert spoken is not None
+    assert silent != spoken
+    assert silent.view == spoken.view
+    assert not silent.worked
+    assert not spoken.worked
+    worked = watched_mapping(body(conditions=[{**said, "reason": "SourceUnavailable"}]))
+    assert worked is not None
+    assert worked.worked
+    assert watched_mapping(body(observedGeneration=1)) is None
 
 
 def test_reports_of_pollers_are_no_change() -> None:

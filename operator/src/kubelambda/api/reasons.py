@@ -94,6 +94,8 @@ class Reason(StrEnum):
     """The new version's provisioned environments are not there in time: the old version still serves."""
     MAPPED = "Mapped"
     """The mapping is in force: the function gets the records of its source."""
+    WAITING_FOR_POLLER = "WaitingForPoller"
+    """What the spec says is not yet what pollers do: none has said so."""
     PAUSED = "Paused"
     """The spec says that no records are read."""
     INVALID_FILTER = "InvalidFilter"

@@ -20,7 +20,7 @@ from kubelambda.pollers.function_invoker import FunctionInvoker, InvokeOutcome, 
 from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.sources.kafka import KafkaTopic
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.stream_delivery import StreamDelivery
 
 

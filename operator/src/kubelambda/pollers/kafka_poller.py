@@ -18,7 +18,7 @@ from kubelambda.pollers.partition_worker import PartitionWorker
 from kubelambda.pollers.poller import MappingWork, Poller
 from kubelambda.pollers.record_decoder import RecordDecoder
 from kubelambda.pollers.sources.kafka import KafkaTopic
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.stream_delivery import NO_RECORDS, OK, PROBLEM
 from kubelambda.wire.background_tasks import BackgroundTasks
 

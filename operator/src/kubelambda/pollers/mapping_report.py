@@ -6,7 +6,7 @@ from typing import Any
 
 from kubelambda.api.conditions import Condition, timestamp
 from kubelambda.api.reasons import Reason
-from kubelambda.core.mapping.mapping_status import POLLING
+from kubelambda.core.mapping.mapping_state import POLLING
 from kubelambda.kube.errors import KubeError
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS
@@ -32,6 +32,15 @@ class MappingReport:
         await self._write(
             True, Reason.POLLING, note, {name: each for name, each in members.items() if each is not None}
         )
+
+    async def paused(self) -> bool:
+        """Nobody reads. False when that could not be said: the mapping waits for it."""
+        await self.trouble(Reason.PAUSED, "the mapping is not enabled")
+        return bool(self._written)
+
+    def lost(self) -> None:
+        """The status has not what was written: it is written again with what is said next."""
+        self._written = {}
 
     async def trouble(self, reason: Reason, message: str, *, result: str | None = None) -> None:
         """Nothing can be read now. `result` is what the mapping's lastProcessingResult says of it, if it has one."""

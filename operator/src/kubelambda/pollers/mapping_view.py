@@ -8,6 +8,7 @@ from kubelambda.api import limits
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec
 from kubelambda.core.mapping.kafka_place import KafkaPlace, kafka_place
 from kubelambda.core.mapping.mapping_source import MappingSource, source_of
+from kubelambda.core.mapping.mapping_state import READ_IN, Confirmed, confirmed_by
 from kubelambda.core.mapping.mapping_status import patterns
 from kubelambda.core.mapping.mq_place import MqPlace, mq_place
 from kubelambda.core.mapping.provisioned_pollers import ProvisionedPollers, provisioned_pollers
@@ -28,7 +29,7 @@ class MappingView:
     name: str
     generation: int
     enabled: bool
-    """Whether its status says that records are read."""
+    """Whether its status says that records are to be read."""
     source: MappingSource
     function: str
     """Name of its function, without a qualifier."""
@@ -76,7 +77,7 @@ def mapping_view(body: dict[str, Any]) -> MappingView | None:
         namespace=metadata["namespace"],
         name=metadata["name"],
         generation=metadata["generation"],
-        enabled=status.get("state") == "Enabled" and "deletionTimestamp" not in metadata,
+        enabled=status.get("state") in READ_IN and "deletionTimestamp" not in metadata,
         source=source,
         function=spec.function_name.partition(":")[0],
         function_arn=status["functionArn"],
@@ -93,6 +94,25 @@ def mapping_view(body: dict[str, Any]) -> MappingView | None:
         kafka=kafka_place(spec, metadata["uid"]),
         provisioned=provisioned_pollers(spec),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedMapping:
+    """A mapping, and what its status has of pollers' words: those of ours may be lost, or another's come later."""
+
+    view: MappingView
+    confirmed: Confirmed | None
+
+    @property
+    def worked(self) -> bool:
+        """Whether it says that a poller works it."""
+        return self.confirmed is not None and self.confirmed.working
+
+
+def watched_mapping(body: dict[str, Any]) -> WatchedMapping | None:
+    """A mapping that can be served; None until the operator has seen its present spec."""
+    view = mapping_view(body)
+    return None if view is None else WatchedMapping(view, confirmed_by(body["status"].get("conditions") or []))
 
 
 def timeout_view(body: dict[str, Any]) -> int:

@@ -15,7 +15,7 @@ from kubelambda.pollers.function_invoker import InvokeOutcome, InvokeResult
 from kubelambda.pollers.poller import MappingWork, Poller
 from kubelambda.pollers.share_ledger import ShareLedger
 from kubelambda.pollers.sources.mq_queue import MqQueue
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.stream_delivery import NO_RECORDS, OK, PROBLEM
 from kubelambda.wire.background_tasks import BackgroundTasks
 

@@ -1,8 +1,10 @@
-"""What works one mapping, whatever its source is."""
+"""What works one mapping, whatever its source is, and what makes it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 from kubelambda.pollers.batch_room import MappingRoom
 from kubelambda.pollers.function_invoker import FunctionInvoker
@@ -50,3 +52,12 @@ class Poller(ABC):
 
     def _tell(self, what: str, count: int) -> None:
         self._metrics.events(self._view.namespace, self._view.name, what, count)
+
+
+class PollerMaker(Protocol):
+    """Makes the poller of a mapping, with its client of the source."""
+
+    def open(
+        self, view: MappingView, report: MappingReport, timeout_s: Callable[[], int]
+    ) -> AbstractAsyncContextManager[Poller]:
+        """The poller, until its client is closed. Raises `SourceUnreachable` or `CredentialsMissing`."""

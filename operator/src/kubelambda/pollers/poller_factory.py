@@ -30,7 +30,8 @@ from kubelambda.pollers.sources.dynamodb import DynamoDbStream
 from kubelambda.pollers.sources.kinesis import KinesisStream
 from kubelambda.pollers.sources.mq_login import read_login
 from kubelambda.pollers.sources.mq_queue import MqQueue
-from kubelambda.pollers.sources.source import SourceUnreachable, aws_service
+from kubelambda.pollers.sources.source import aws_service
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.sources.sqs import sqs_queue
 from kubelambda.pollers.sources.stream import StreamSource
 from kubelambda.pollers.sources.tls_login import TlsLogin, read_tls_login

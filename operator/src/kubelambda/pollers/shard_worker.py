@@ -17,7 +17,7 @@ from kubelambda.pollers.batch_room import MappingRoom
 from kubelambda.pollers.function_invoker import InvokeOutcome, InvokeResult
 from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller_metrics import PollerMetrics
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.sources.stream import EXPIRED, OVERRUN, ReadRecord, StreamSource
 from kubelambda.pollers.stream_delivery import StreamDelivery
 

@@ -16,7 +16,7 @@ from kubelambda.pollers.batch_room import HeldBatch
 from kubelambda.pollers.function_invoker import InvokeOutcome, InvokeResult
 from kubelambda.pollers.poller import MappingWork, Poller
 from kubelambda.pollers.share_ledger import ShareLedger
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.sources.sqs import SqsQueue
 from kubelambda.wire.background_tasks import BackgroundTasks
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from kubelambda.api import limits
 from kubelambda.api.reasons import Reason
@@ -13,14 +14,15 @@ from kubelambda.kube.reflector import Name, Reflector
 from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS, FUNCTIONS
 from kubelambda.outbound.service_credentials import CredentialsMissing
 from kubelambda.pollers.mapping_report import MappingReport
-from kubelambda.pollers.mapping_view import MappingView, mapping_view, timeout_view
-from kubelambda.pollers.poller import Poller
-from kubelambda.pollers.poller_factory import PollerFactory
+from kubelambda.pollers.mapping_view import MappingView, WatchedMapping, timeout_view, watched_mapping
+from kubelambda.pollers.poller import Poller, PollerMaker
 from kubelambda.pollers.shard_checkpoints import MappingTaken
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 _PAUSE_FIRST_S = 1.0
 _PAUSE_MAX_S = 30.0
+_PAUSED_AGAIN_S = 5.0
+"""Before it is said again of a mapping that it is paused, when that could not be written."""
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ class Supervisor:
     """Every mapping of the cluster."""
 
     def __init__(
-        self, client: KubeClient, pollers: PollerFactory, *, owns: Callable[[str], bool] = lambda _: True
+        self, client: KubeClient, pollers: PollerMaker, *, owns: Callable[[str], bool] = lambda _: True
     ) -> None:
         """`owns` says by its uid whether a mapping is ours."""
         self._client = client
@@ -38,7 +40,7 @@ class Supervisor:
         self._running: dict[Name, MappingRunner] = {}
         self._stopping = False
         self.functions = Reflector(client, FUNCTIONS, timeout_view, on_change=lambda *_: None)
-        self.mappings = Reflector(client, EVENT_SOURCE_MAPPINGS, mapping_view, on_change=self._changed)
+        self.mappings = Reflector(client, EVENT_SOURCE_MAPPINGS, watched_mapping, on_change=self._changed)
 
     @property
     def synced(self) -> bool:
@@ -63,8 +65,8 @@ class Supervisor:
 
     def share_changed(self) -> None:
         """Other mappings may be ours now, and some of ours another's."""
-        for name, view in list(self.mappings.items.items()):
-            self._changed(name, view, view)
+        for name, mapping in list(self.mappings.items.items()):
+            self._changed(name, mapping, mapping)
 
     def timeout_s(self, view: MappingView) -> int:
         """How long a mapping's function may take."""
@@ -74,71 +76,65 @@ class Supervisor:
                 return found
         return limits.TIMEOUT_DEFAULT_S
 
-    def _changed(self, name: Name, _before: MappingView | None, after: MappingView | None) -> None:
-        ours = after is not None and self._owns(after.uid) and not self._stopping
-        wanted = after if after is not None and after.enabled and ours else None
+    def _changed(self, name: Name, _before: WatchedMapping | None, after: WatchedMapping | None) -> None:
+        ours = after is not None and self._owns(after.view.uid) and not self._stopping
+        wanted = after if after is not None and after.view.enabled and ours else None
+        paused = after if after is not None and wanted is None and ours else None
         runner = self._running.get(name)
         if runner is not None:
-            runner.change(wanted, paused=ours and wanted is None)
-        elif wanted is not None:
+            runner.change(wanted, paused)
+        elif wanted is not None or (paused is not None and paused.worked):
             runner = MappingRunner(self._client, self._pollers, self.timeout_s)
             self._running[name] = runner
-            runner.begin(wanted, lambda: self._running.pop(name, None))
+            runner.begin(wanted, paused, lambda: self._running.pop(name, None))
 
 
 class MappingRunner:
     """One mapping, spec after spec: the next begins when the last has come to its end."""
 
-    def __init__(self, client: KubeClient, pollers: PollerFactory, timeout_s: Callable[[MappingView], int]) -> None:
+    def __init__(self, client: KubeClient, pollers: PollerMaker, timeout_s: Callable[[MappingView], int]) -> None:
         self._client = client
         self._pollers = pollers
         self._timeout_s = timeout_s
         self._wanted: MappingView | None = None
-        self._paused = False
+        self._paused: MappingView | None = None
         self._changed = asyncio.Event()
         self._poller: Poller | None = None
+        self._report: MappingReport | None = None
         self.task: asyncio.Task[None]
 
-    def begin(self, view: MappingView, on_end: Callable[[], object]) -> None:
-        """Works `view`, and what it changes to, until it is not wanted any more."""
-        self._wanted = view
+    def begin(self, wanted: WatchedMapping | None, paused: WatchedMapping | None, on_end: Callable[[], object]) -> None:
+        """Works what is wanted, and what it changes to, until nothing is any more; `paused` as `change` has it."""
+        self.change(wanted, paused)
         self.task = asyncio.get_running_loop().create_task(self._run(on_end))
 
-    def change(self, view: MappingView | None, *, paused: bool = False) -> None:
-        """What is wanted now; None: nothing more, and `paused` says that nobody else goes on with it."""
-        self._paused = paused
-        if view is not None and view == self._wanted:
+    def change(self, wanted: WatchedMapping | None, paused: WatchedMapping | None = None) -> None:
+        """What is wanted now; None: nothing more, and of `paused` it is to be said that nobody goes on with it."""
+        self._paused = paused.view if paused is not None else None
+        if wanted is not None and wanted.view == self._wanted:
+            lost = wanted.confirmed is None or not wanted.confirmed.works(wanted.view.generation)
+            if lost and self._report is not None:
+                self._report.lost()
             return
-        self._wanted = view
+        self._wanted = wanted.view if wanted is not None else None
         self._changed.set()
         if self._poller is not None:
             self._poller.stop()
 
     async def _run(self, on_end: Callable[[], object]) -> None:
         pause = _PAUSE_FIRST_S
-        report: MappingReport | None = None
         last: MappingView | None = None
-        while (view := self._wanted) is not None or (self._paused and report is not None):
-            if view is None:
-                assert report is not None
-                await report.trouble(Reason.PAUSED, "the mapping is not enabled")
-                self._paused = False
-                continue
+        while (view := self._wanted) is not None or self._paused is not None:
             self._changed.clear()
-            if report is None or view != last:
-                report, last, pause = MappingReport(self._client, view), view, _PAUSE_FIRST_S
-            began = time.monotonic()
-            try:
-                await self._work(view, report)
+            if view is None:
+                self._report = last = None
+                await self._say_paused()
                 continue
-            except SourceUnreachable as error:
-                await report.trouble(error.reason, str(error), result=error.result)
-            except CredentialsMissing as error:
-                await report.trouble(Reason.CREDENTIALS_MISSING, str(error))
-            except MappingTaken as taken:
-                log.info("%s/%s: left to another poller: %s", view.namespace, view.name, taken)
-            except Exception:  # a fault in one mapping must not end the others
-                log.exception("%s/%s: polling failed, and begins again", view.namespace, view.name)
+            if self._report is None or view != last:
+                self._report, last, pause = MappingReport(self._client, view), view, _PAUSE_FIRST_S
+            began = time.monotonic()
+            if await self._worked(view, self._report):
+                continue
             if time.monotonic() - began > _PAUSE_MAX_S:
                 pause = _PAUSE_FIRST_S
             try:
@@ -146,6 +142,33 @@ class MappingRunner:
             except TimeoutError:
                 pause = min(_PAUSE_MAX_S, pause * 2)
         on_end()
+
+    async def _worked(self, view: MappingView, report: MappingReport) -> bool:
+        """Whether its work came to an end as it should; else the mapping has been told why not."""
+        try:
+            await self._work(view, report)
+        except SourceUnreachable as error:
+            await report.trouble(error.reason, str(error), result=error.result)
+        except CredentialsMissing as error:
+            await report.trouble(Reason.CREDENTIALS_MISSING, str(error))
+        except MappingTaken as taken:
+            log.info("%s/%s: left to another poller: %s", view.namespace, view.name, taken)
+        except Exception as error:  # a fault in one mapping must not end the others
+            log.exception("%s/%s: polling failed, and begins again", view.namespace, view.name)
+            why = f"polling failed, and begins again: {type(error).__name__}"
+            await report.trouble(Reason.SOURCE_UNAVAILABLE, why)
+        else:
+            return True
+        return False
+
+    async def _say_paused(self) -> None:
+        """Says that nobody reads; when that cannot be written, soon again."""
+        paused, self._paused = self._paused, None
+        if paused is None or await MappingReport(self._client, paused).paused() or self._changed.is_set():
+            return
+        self._paused = paused
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), _PAUSED_AGAIN_S)
 
     async def _work(self, view: MappingView, report: MappingReport) -> None:
         async with self._pollers.open(view, report, lambda: self._timeout_s(view)) as poller:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kubelambda.awsapi.mapping.mapping_configuration import mapping_configuration, source_of, transition
+from kubelambda.awsapi.mapping.mapping_configuration import in_use, mapping_configuration, source_of, transition
 from kubelambda.awsapi.model.service_model import ServiceModel
 
 MODEL = ServiceModel.load("lambda")
@@ -33,6 +33,9 @@ def shown(body: dict[str, Any]) -> dict[str, Any]:
         ({"generation": 3}, False, {}, "Disabling"),
         ({"generation": 3}, True, {"state": "Disabled"}, "Enabling"),
         ({"generation": 1}, True, {"state": None, "observedGeneration": -1}, "Creating"),
+        ({"generation": 3}, False, {"state": "Disabled"}, "Updating"),
+        ({}, True, {"state": "Updating"}, "Updating"),
+        ({}, False, {"state": "Disabling"}, "Disabling"),
         ({"deletionTimestamp": "2026-01-02T03:04:06Z"}, True, {}, "Deleting"),
     ],
 )
@@ -42,6 +45,26 @@ def test_states_on_the_way(metadata: dict[str, Any], enabled: bool, status: dict
     body["metadata"] |= metadata
     body["status"] |= status
     assert transition(body) == state
+
+
+@pytest.mark.parametrize(
+    ("status", "after_s", "refused"),
+    [
+        ({}, 0, False),
+        ({"state": "Updating"}, 0, True),
+        ({"state": "Creating"}, 59, True),
+        ({"state": "Creating"}, 61, False),
+        ({"state": "Disabling"}, 61, False),
+        ({"observedGeneration": 1}, 3600, True),
+    ],
+)
+def test_a_change_waits_for_the_one_before_and_not_for_ever(
+    status: dict[str, Any], after_s: float, *, refused: bool
+) -> None:
+    """Where no poller runs none confirms it, and the mapping must be deletable all the same."""
+    body = mapping()
+    body["status"] |= {"lastModified": "2026-01-02T03:04:05Z", **status}
+    assert in_use(body, 1767323045.0 + after_s) == refused
 
 
 def test_a_queue_has_the_defaults_of_queues() -> None:

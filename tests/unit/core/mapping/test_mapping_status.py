@@ -16,18 +16,38 @@ OLDER = MappingClaim("uid-a", "2026-01-01T00:00:00Z", SOURCE, "hello:live")
 INVALID = {"filters": [{"pattern": '{"body": []}'}]}
 
 
-def decided(*, exists: bool = True, others: tuple[MappingClaim, ...] = (), **spec: Any) -> dict[str, Any]:
+def said(reason: str, state: str | None = None, generation: int = 3) -> EventSourceMappingStatus:
+    """The status of a mapping in `state` of which pollers have said `reason`, of that generation of it."""
+    polling = {
+        "type": "Polling",
+        "status": "False",
+        "reason": reason,
+        "message": "m",
+        "observedGeneration": generation,
+        "lastTransitionTime": "2026-01-02T00:00:00Z",
+    }
+    return EventSourceMappingStatus.model_validate({"state": state, "lag": 4, "conditions": [polling]})
+
+
+def decided(
+    before: EventSourceMappingStatus | None = None,
+    *,
+    exists: bool = True,
+    others: tuple[MappingClaim, ...] = (),
+    **spec: Any,
+) -> dict[str, Any]:
     """The status of a mapping that differs by `spec`."""
     made = EventSourceMappingSpec.model_validate({"functionName": "hello:live", "eventSourceArn": SOURCE, **spec})
     arn = "arn:aws:lambda:us-east-1:123456789012:function:hello:live"
     observed = ObservedMapping(3, CLAIM, made, arn, exists, others)
-    return decide_mapping(observed, EventSourceMappingStatus(), NOW)
+    return decide_mapping(observed, before or EventSourceMappingStatus(), NOW)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "state", "why", "reason", "said"),
+    ("arguments", "state", "why", "reason", "told"),
     [
-        ({}, "Enabled", "USER_INITIATED", "Mapped", "the function gets"),
+        ({}, "Creating", "USER_INITIATED", "WaitingForPoller", "no poller has taken the mapping yet"),
+        ({"before": said("Polling")}, "Enabled", "USER_INITIATED", "Mapped", "the function gets"),
         ({"enabled": False}, "Disabled", "USER_INITIATED", "Paused", "not enabled"),
         ({"exists": False}, "Disabled", "FUNCTION_CONFIG_NOT_VALID", "FunctionNotFound", "Function does not exist"),
         (
@@ -50,13 +70,13 @@ def decided(*, exists: bool = True, others: tuple[MappingClaim, ...] = (), **spe
     ],
 )
 def test_the_state_follows_from_spec_and_function(
-    *, arguments: dict[str, Any], state: str, why: str, reason: str, said: str
+    *, arguments: dict[str, Any], state: str, why: str, reason: str, told: str
 ) -> None:
     """With Lambda's words where it has some."""
     status = decided(**arguments)
     (ready,) = status["conditions"]
     assert (status["state"], status["stateTransitionReason"], ready["reason"]) == (state, why, reason)
-    assert said in ready["message"]
+    assert told in ready["message"]
     assert status["uuid"] == "uid-b"
 
 
@@ -64,15 +84,37 @@ def test_of_two_the_older_one_stays() -> None:
     """And a mapping to another alias, or of another queue, is no rival."""
     newer = MappingClaim("uid-c", "2026-01-03T00:00:00Z", SOURCE, "hello:live")
     elsewhere = MappingClaim("uid-a", "2026-01-01T00:00:00Z", SOURCE, "hello")
-    assert decided(others=(newer, elsewhere))["state"] == "Enabled"
+    assert decided(said("Polling"), others=(newer, elsewhere))["conditions"][0]["reason"] == "Mapped"
+
+
+@pytest.mark.parametrize(
+    ("before", "arguments", "state"),
+    [
+        (said("Polling", "Enabled", 2), {}, "Updating"),
+        (said("Polling", "Enabled", 2), {"enabled": False}, "Disabling"),
+        (said("Paused", "Disabled", 2), {}, "Enabling"),
+        (said("Polling", "Enabled", 2), {"exists": False}, "Disabling"),
+    ],
+)
+def test_what_is_on_the_way_is_not_ready(
+    before: EventSourceMappingStatus, arguments: dict[str, Any], state: str
+) -> None:
+    """Until pollers have said that they do what the spec says: who waits for Ready waits for that."""
+    status = decided(before, **arguments)
+    (ready,) = status["conditions"]
+    assert status["state"] == state
+    if "exists" in arguments:
+        assert (ready["status"], ready["reason"]) == ("False", "FunctionNotFound")
+    else:
+        assert (ready["status"], ready["reason"]) == ("Unknown", "WaitingForPoller")
 
 
 def test_nothing_changes_while_nothing_changes() -> None:
     """lastModified and the condition's time stay, and what pollers wrote is not repeated."""
-    first = decided()
-    before = EventSourceMappingStatus.model_validate(
-        {**first, "lag": 4, "conditions": [*first["conditions"], {**first["conditions"][0], "type": "Polling"}]}
-    )
+    polled = said("Polling")
+    first = decided(polled)
+    conditions = [*first["conditions"], polled.conditions[0].model_dump(mode="json", by_alias=True)]
+    before = EventSourceMappingStatus.model_validate({**first, "lag": 4, "conditions": conditions})
     made = EventSourceMappingSpec.model_validate({"functionName": "hello:live", "eventSourceArn": SOURCE})
     observed = ObservedMapping(3, CLAIM, made, first["functionArn"], True, ())
     assert decide_mapping(observed, before, datetime(2027, 1, 1, tzinfo=UTC)) == first
@@ -98,11 +140,7 @@ def test_the_state_of_a_mapping_of_kafka_says_whether_its_cluster_refuses_us(rea
     """It stays enabled: a Secret may be mended at any time."""
     made = EventSourceMappingSpec.model_validate(KAFKA)
     observed = ObservedMapping(3, CLAIM, made, "arn", True, ())
-    polling = {"type": "Polling", "status": "False", "reason": reason, "message": "m", "observedGeneration": 3}
-    before = EventSourceMappingStatus.model_validate(
-        {"conditions": [{**polling, "lastTransitionTime": "2026-01-02T00:00:00Z"}]}
-    )
-    status = decide_mapping(observed, before, NOW)
+    status = decide_mapping(observed, said(reason), NOW)
     assert (status["state"], status["stateTransitionReason"]) == ("Enabled", why)
 
 

@@ -9,6 +9,7 @@ from kubelambda.api.kinds.kafka_members import IS_KAFKA, KAFKA_RULES, KafkaMembe
 from kubelambda.api.kinds.mq_members import IS_BROKER, MQ_RULES, MqMembers
 from kubelambda.api.kinds.source_access import SourceAccessConfiguration
 from kubelambda.api.kinds.stream_members import IS_STREAM, SOURCE_ARN, STREAM_RULES
+from kubelambda.api.mapping_states import MappingState
 from kubelambda.api.model import Model
 from kubelambda.api.validations import rule, rules
 
@@ -43,7 +44,6 @@ PROVISIONED_RULES = (
         fieldPath=".scalingConfig",
     ),
 )
-MappingState = Literal["Creating", "Enabling", "Enabled", "Disabling", "Disabled", "Updating", "Deleting"]
 
 
 class SecretName(Model):
@@ -201,7 +201,7 @@ class EventSourceMappingStatus(Model):
     function_arn: str | None = None
     """ARN of the function, qualified as the spec says."""
     state: MappingState | None = None
-    """Whether records are read (§7.1.2)."""
+    """Whether records are read, as pollers have confirmed it of this generation, or what is on the way (§7.1.2)."""
     state_transition_reason: str | None = None
     """Why the state is what it is (§7.1.3)."""
     last_processing_result: str | None = None

@@ -9,6 +9,7 @@ from kubelambda.api import limits
 from kubelambda.awsapi.model.service_model import ServiceModel
 from kubelambda.awsapi.model.spec_members import members_of
 from kubelambda.core.account import identity
+from kubelambda.core.mapping.mapping_state import TRANSITIONS, state_on_the_way
 
 SELF_MANAGED: Final = "self-managed"
 STREAMS: Final = frozenset({"kinesis", "dynamodb"})
@@ -17,7 +18,8 @@ SOURCES: Final = frozenset({"sqs", "kafka", "mq", "rds", SELF_MANAGED}) | STREAM
 POSITIONED: Final = frozenset({"kafka", "rds", SELF_MANAGED}) | STREAMS
 """Sources that are read from a position that the caller says (§7.1)."""
 SHAPE: Final = "EventSourceMappingConfiguration"
-TRANSITIONS: Final = frozenset({"Creating", "Enabling", "Disabling", "Updating", "Deleting"})
+_IN_USE_S: Final = 60.0
+"""For how long a change keeps others away: pollers that are not there confirm none, and it could never be deleted."""
 _UNREAD: Final = "No records processed"
 _QUEUE_DEFAULTS: Final = {"BatchSize": 10, "MaximumBatchingWindowInSeconds": 0, "FunctionResponseTypes": []}
 _STREAM_DEFAULTS: Final = {
@@ -51,19 +53,27 @@ def mapping_arn(region: str, account: str, uuid: str) -> str:
 
 
 def transition(body: Mapping[str, Any]) -> str:
-    """The state of a mapping, also while the operator has not seen its last change yet (§7.1.2)."""
+    """The state of a mapping: the object's, or of a change that the operator has not seen yet what that is (§7.1.2)."""
     status = body.get("status") or {}
     if "deletionTimestamp" in body["metadata"]:
         return "Deleting"
     known = status.get("state")
-    if status.get("observedGeneration") == body["metadata"]["generation"] and known:
+    if known and _seen(body):
         return str(known)
-    if known is None:
-        return "Creating"
-    enabled = body["spec"].get("enabled", True)
-    if enabled == (known == "Enabled"):
-        return "Updating"
-    return "Enabling" if enabled else "Disabling"
+    return state_on_the_way(known, enabled=body["spec"].get("enabled", True))
+
+
+def in_use(body: Mapping[str, Any], now: float) -> bool:
+    """Whether a change is under way that another one would have to wait for; `now` in seconds since the epoch."""
+    if transition(body) not in TRANSITIONS:
+        return False
+    changed = (body.get("status") or {}).get("lastModified")
+    return not _seen(body) or changed is None or now - _epoch(changed) < _IN_USE_S
+
+
+def _seen(body: Mapping[str, Any]) -> bool:
+    """Whether the status speaks of the spec as it is."""
+    return bool((body.get("status") or {}).get("observedGeneration") == body["metadata"]["generation"])
 
 
 def mapping_configuration(model: ServiceModel, body: Mapping[str, Any], region: str, account: str) -> dict[str, Any]:

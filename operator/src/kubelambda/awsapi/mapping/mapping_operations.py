@@ -1,6 +1,7 @@
 """CreateEventSourceMapping, GetEventSourceMapping, ListEventSourceMappings, Update… and Delete… (§7.1)."""
 
 import hashlib
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,11 +12,10 @@ from kubelambda.awsapi.mapping.mapping_configuration import (
     POSITIONED,
     SELF_MANAGED,
     SHAPE,
-    TRANSITIONS,
+    in_use,
     mapping_arn,
     mapping_configuration,
     source_of,
-    transition,
 )
 from kubelambda.awsapi.mapping.mapping_lookup import find_mapping, mappings_of, source_key
 from kubelambda.awsapi.model.spec_members import field_name, members_of, to_field
@@ -207,7 +207,7 @@ def _source(services: Services, body: Object) -> str | None:
 
 def _require_settled(body: Object, verb: str) -> None:
     """Refuses a change while another one is under way (§7.1.2)."""
-    if transition(body) in TRANSITIONS:
+    if in_use(body, time.time()):
         text = f"Cannot {verb} the event source mapping because it is in use."
         raise ApiError("ResourceInUseException", text)
 

@@ -43,6 +43,7 @@ async def reconcile(context: Context, key: Key) -> Outcome:
         others=[
             other.claim for found, other in context.cluster[WATCHED_MAPPINGS].within(key.namespace) if found != key.name
         ],
+        deleting=facts.deleting,
     )
     status = decide_mapping(observed, before, datetime.now(UTC))
     if status != _own_part(body):

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.core.mapping.mapping_source import source_key
-from kubelambda.core.mapping.mapping_status import MappingClaim, polling_reason
+from kubelambda.core.mapping.mapping_state import TRANSITIONS, Confirmed, confirmed_by
+from kubelambda.core.mapping.mapping_status import MappingClaim
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS
 
@@ -18,9 +19,10 @@ class MappingFacts:
     function: str
     """Name of its function, without a qualifier."""
     settled: bool
-    """Whether its status speaks of its spec and says Ready."""
-    polling: str
-    """The reason of what pollers say of its source; the state of some sources follows from it."""
+    """Whether its status speaks of its spec and says Ready, and nothing is on the way."""
+    confirmed: Confirmed | None
+    """What pollers say of it: its state follows from that."""
+    deleting: bool
 
 
 def mapping_claim(body: Object) -> MappingClaim:
@@ -37,8 +39,11 @@ def mapping_facts(body: Object) -> MappingFacts:
         claim=mapping_claim(body),
         generation=metadata["generation"],
         function=body["spec"]["functionName"].partition(":")[0],
-        settled=ready and status.get("observedGeneration") == metadata["generation"],
-        polling=polling_reason(status.get("conditions") or []),
+        settled=ready
+        and status.get("observedGeneration") == metadata["generation"]
+        and status.get("state") not in TRANSITIONS,
+        confirmed=confirmed_by(status.get("conditions") or []),
+        deleting="deletionTimestamp" in metadata,
     )
 
 

@@ -3,22 +3,33 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from kubelambda.api.conditions import ConditionStatus, conditions_of, merge, timestamp
-from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec, EventSourceMappingStatus, MappingState
+from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec, EventSourceMappingStatus
+from kubelambda.api.mapping_states import MappingState
 from kubelambda.api.reasons import Reason
 from kubelambda.core.mapping.event_pattern import InvalidPattern
 from kubelambda.core.mapping.mapping_source import source_of
+from kubelambda.core.mapping.mapping_state import confirmed_by, mapping_state
 from kubelambda.core.mapping.record_filter import RecordFilter
 
-POLLING = "Polling"
-"""The condition that pollers write."""
 _REFUSED: Final[Mapping[str, str]] = {
     Reason.SOURCE_AUTHENTICATION_FAILED: "EVENT_SOURCE_AUTHN_ERROR",
     Reason.SOURCE_AUTHORIZATION_FAILED: "EVENT_SOURCE_AUTHZ_ERROR",
 }
 """Lambda's words for what a broker has against us (§7.1.3)."""
+_UNREAD: Final = "no poller has taken the mapping yet: nothing is read from the source"
+_READY: Final[Mapping[MappingState, tuple[ConditionStatus, Reason, str]]] = {
+    "Creating": ("Unknown", Reason.WAITING_FOR_POLLER, _UNREAD),
+    "Enabling": ("Unknown", Reason.WAITING_FOR_POLLER, _UNREAD),
+    "Enabled": ("True", Reason.MAPPED, "the function gets what is in the source"),
+    "Updating": ("Unknown", Reason.WAITING_FOR_POLLER, "no poller has taken the last change of the mapping yet"),
+    "Disabling": ("Unknown", Reason.WAITING_FOR_POLLER, "no poller has said yet that it reads nothing any more"),
+    "Disabled": ("True", Reason.PAUSED, "the mapping is not enabled: nothing is read from the source"),
+    "Deleting": ("False", Reason.PAUSED, "the mapping is deleted: nothing more is read from the source"),
+}
+"""What the condition says of a mapping that nothing is wrong with: one that is on its way waits for pollers' word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,8 @@ class ObservedMapping:
     function_exists: bool
     others: Sequence[MappingClaim]
     """The other mappings of the namespace."""
+    deleting: bool = False
+    """Whether it goes, once whoever holds it up lets it."""
 
 
 def patterns(spec: EventSourceMappingSpec) -> list[str]:
@@ -60,13 +73,10 @@ def patterns(spec: EventSourceMappingSpec) -> list[str]:
 def decide_mapping(observed: ObservedMapping, before: EventSourceMappingStatus, now: datetime) -> dict[str, object]:
     """The operator's part of the status to report: pollers write the rest of it."""
     problem = _problem(observed)
-    refused = _REFUSED.get(polling_reason([each.model_dump() for each in before.conditions]))
-    state, why = _state(observed, problem, refused)
-    ready: tuple[ConditionStatus, Reason, str] = ("True", Reason.MAPPED, "the function gets what is in the source")
+    state, why = _state(observed, problem, before)
+    ready: tuple[ConditionStatus, Reason, str] = _READY[state]
     if problem is not None:
         ready = ("False", *problem)
-    elif not observed.spec.enabled:
-        ready = ("True", Reason.PAUSED, "the mapping is not enabled: nothing is read from the source")
     unchanged = before.observed_generation == observed.generation and before.last_modified
     known = [each for each in before.conditions if each.type == "Ready"]
     decided = EventSourceMappingStatus(
@@ -95,19 +105,23 @@ def _problem(observed: ObservedMapping) -> tuple[Reason, str] | None:
     return None
 
 
-def polling_reason(conditions: Sequence[Mapping[str, Any]]) -> str:
-    """The reason of the pollers' condition; empty while there is none."""
-    return next((str(each["reason"]) for each in conditions if each["type"] == POLLING), "")
-
-
 def _state(
-    observed: ObservedMapping, problem: tuple[Reason, str] | None, refused: str | None
+    observed: ObservedMapping, problem: tuple[Reason, str] | None, before: EventSourceMappingStatus
 ) -> tuple[MappingState, str]:
     """A mapping that is refused stays enabled: pollers try again, and go on once a Secret or the broker is mended."""
-    if problem is None:
-        source = source_of(observed.spec)
-        if observed.spec.enabled and source.is_brokered and refused is not None:
-            return "Enabled", refused
-        return ("Enabled" if observed.spec.enabled else "Disabled"), source.user_reason
-    function = problem[0] is Reason.FUNCTION_NOT_FOUND
-    return "Disabled", "FUNCTION_CONFIG_NOT_VALID" if function else "ESM_CONFIG_NOT_VALID"
+    confirmed = confirmed_by([each.model_dump(mode="json", by_alias=True) for each in before.conditions])
+    state = mapping_state(
+        before.state,
+        wanted=observed.spec.enabled and problem is None,
+        generation=observed.generation,
+        confirmed=confirmed,
+        deleting=observed.deleting,
+    )
+    if problem is not None:
+        function = problem[0] is Reason.FUNCTION_NOT_FOUND
+        return state, "FUNCTION_CONFIG_NOT_VALID" if function else "ESM_CONFIG_NOT_VALID"
+    source = source_of(observed.spec)
+    refused = _REFUSED.get(confirmed.reason) if confirmed is not None else None
+    if observed.spec.enabled and source.is_brokered and refused is not None:
+        return state, refused
+    return state, source.user_reason

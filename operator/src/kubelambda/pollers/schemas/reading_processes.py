@@ -27,7 +27,7 @@ from kubelambda.pollers.schemas.reading_request import (
     ReadingResult,
 )
 from kubelambda.pollers.schemas.registered_schema import RegisteredSchema
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 _PROCESSES: Final = 4
 _ANSWER_S: Final = 120.0

@@ -17,7 +17,7 @@ from kubelambda.core.mapping.schema_place import SchemaPlace
 from kubelambda.outbound.guarded_sockets import outside
 from kubelambda.outbound.registry_session import UnreadableDocument, json_document, limited_body
 from kubelambda.pollers.schemas.registered_schema import RegisteredSchema, SchemaKind, SchemaReference
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.sources.tls_login import TlsLogin
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=20, connect=10)

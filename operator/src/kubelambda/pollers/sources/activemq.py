@@ -20,7 +20,7 @@ from kubelambda.core.mapping.mq_record import activemq_frame, activemq_record
 from kubelambda.outbound.guarded_streams import open_stream
 from kubelambda.pollers.sources.mq_login import MqLogin, broker_problem, connect_problem
 from kubelambda.pollers.sources.mq_queue import MqQueue
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 _ANSWER_S = 10
 _HEARTBEAT_MS = 10_000

@@ -16,7 +16,7 @@ from kubelambda.core.mapping.kafka_place import KafkaPlace
 from kubelambda.core.mapping.stream_rules import StartingPosition
 from kubelambda.pollers.sources.kafka_connections import connect, guard
 from kubelambda.pollers.sources.kafka_login import FAULTS, Options, connection_options, kafka_problem
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.sources.tls_login import TlsLogin
 
 _ANSWER_S = 30.0

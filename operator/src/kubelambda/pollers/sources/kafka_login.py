@@ -17,7 +17,7 @@ from aiokafka.errors import (
 
 from kubelambda.api.reasons import Reason
 from kubelambda.core.mapping.kafka_place import KafkaPlace
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.sources.tls_login import TlsLogin
 
 NOT_CONNECTED: Final = "PROBLEM: Connection error. Please check your event source connection configuration."

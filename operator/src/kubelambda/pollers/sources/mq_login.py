@@ -9,7 +9,7 @@ from kubelambda.api.reasons import Reason
 from kubelambda.core.mapping.mq_place import MqPlace
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.outbound.service_credentials import CredentialsMissing, read_secret
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 _AUTHENTICATION: Final = re.compile("login was refused|name .* or password is invalid|authenticat", re.IGNORECASE)
 _AUTHORIZATION: Final = re.compile("access refused|refused for user|not authorized|access to .* refused", re.IGNORECASE)

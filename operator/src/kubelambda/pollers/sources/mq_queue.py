@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from kubelambda.core.mapping.mq_batch import MqMessage
 from kubelambda.core.mapping.mq_record import EventFrame
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 
 class MqQueue(ABC):

@@ -21,7 +21,7 @@ from kubelambda.core.mapping.mq_record import rabbitmq_frame, rabbitmq_record
 from kubelambda.outbound.guarded_streams import Stream, open_stream
 from kubelambda.pollers.sources.mq_login import MqLogin, broker_problem, connect_problem
 from kubelambda.pollers.sources.mq_queue import MqQueue
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 _ANSWER_S = 30.0
 _SENT_S = 15.0

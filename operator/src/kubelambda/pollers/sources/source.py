@@ -1,4 +1,4 @@
-"""What every source of AWS needs: a client, and a word for not being reached."""
+"""What every source of AWS needs: a client, whose faults are those of the source."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -9,33 +9,12 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import IPvAnyNetwork
 
-from kubelambda.api.reasons import Reason
 from kubelambda.outbound.aws_client import ServicePlace, aws_client
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 _CONNECTIONS = 1300
 _ANSWER_S = 30.0
 """For an answer, longer than the longest receive waits."""
-
-
-class SourceUnreachable(Exception):
-    """The source does not exist, refuses us, or does not answer. The message is for the status of the mapping.
-
-    `code` is the service's own word, if it said one; `reason` that of the mapping's condition; `result` what its
-    lastProcessingResult then says (§7.1.4).
-    """
-
-    def __init__(
-        self,
-        message: str,
-        code: str = "",
-        *,
-        reason: Reason = Reason.SOURCE_UNAVAILABLE,
-        result: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.reason = reason
-        self.result = result
 
 
 class AwsService:

@@ -10,7 +10,8 @@ from aiobotocore.session import AioSession
 from pydantic import IPvAnyNetwork
 
 from kubelambda.outbound.aws_client import ServicePlace
-from kubelambda.pollers.sources.source import AwsService, SourceUnreachable, aws_service
+from kubelambda.pollers.sources.source import AwsService, aws_service
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 _DELETE_MAX = 10
 _DELETE_ATTEMPTS = 4

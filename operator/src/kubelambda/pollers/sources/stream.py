@@ -8,7 +8,8 @@ from typing import Any
 
 from kubelambda.core.mapping.shard_lineage import Shard
 from kubelambda.core.mapping.stream_rules import StartingPosition
-from kubelambda.pollers.sources.source import AwsService, SourceUnreachable
+from kubelambda.pollers.sources.source import AwsService
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 EXPIRED = "ExpiredIteratorException"
 """An iterator is used within five minutes."""

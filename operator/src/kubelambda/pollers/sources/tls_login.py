@@ -8,7 +8,7 @@ from typing import Final
 from kubelambda.api.reasons import Reason
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.outbound.service_credentials import CredentialsMissing, read_secret
-from kubelambda.pollers.sources.source import SourceUnreachable
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 _NO_CERTIFICATE: Final = "PROBLEM: Provided certificate or private key is invalid"
 
