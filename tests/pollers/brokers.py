@@ -3,23 +3,18 @@
 import base64
 import hashlib
 import json
-import os
-import signal
-import socket
 import subprocess
-import time
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.pollers.server_process import ServerProcess
 from tests.ports import free_port
 
 USER, PASSWORD = "poller", "p:ss %wörd"
 STRANGER = "stranger"
 """A user who may read nothing, with the same password."""
-_START_S = 120.0
 _ACTIVEMQ = """<beans xmlns="http://www.springframework.org/schema/beans"
   xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
   xsi:schemaLocation="http://www.springframework.org/schema/beans
@@ -50,46 +45,14 @@ _ACTIVEMQ = """<beans xmlns="http://www.springframework.org/schema/beans"
 """
 
 
-class Broker(ABC):
-    """A broker in `folder`. It keeps its port and its messages over its starts."""
+class Broker(ServerProcess):
+    """A broker with a certificate of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port, self.tls_port = free_port(), free_port()
+        super().__init__(folder)
+        self.tls_port = free_port()
         self.certificate = _certificate(folder)
-        """Its own, signed by itself, PEM."""
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @abstractmethod
-    def _command(self) -> tuple[list[str], Mapping[str, str]]:
-        """What starts it, and in which environment."""
-
-    def start(self) -> None:
-        """Starts it, and waits until it answers."""
-        command, environment = self._command()
-        with (self.folder / "output").open("ab") as output:
-            self._process = subprocess.Popen(
-                command, stdout=output, stderr=output, env={**os.environ, **environment}, start_new_session=True
-            )
-        deadline = time.monotonic() + _START_S
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"{type(self).__name__} does not start:\n{(self.folder / 'output').read_text()[-4000:]}")
-            time.sleep(0.1)
-
-    def kill(self) -> None:
-        """Without notice, all its processes."""
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
-
-    def _answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
-        except OSError:
-            return False
-        return True
+        """Signed by itself, PEM."""
 
 
 class RabbitMq(Broker):

@@ -1,4 +1,4 @@
-"""moto's server as a process, and a queue and a function of its own for every test."""
+"""Servers of sources as processes, and a queue and a function of its own for every test."""
 
 import asyncio
 import json
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiobotocore.session import AioSession
 from aiohttp import web
+from tests.pollers.elastic_mq import ElasticMq
 from tests.pollers.kafka_broker import KafkaBroker
 
 from kubelambda.core.environment.component_callers import CALLER, CallerRole, ComponentCallers, caller_proof
@@ -29,6 +30,7 @@ from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller import MappingWork
 from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.share_ledger import ShareLedger
+from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.sources.sqs import sqs_queue
 from kubelambda.pollers.sqs_poller import SqsPoller
 
@@ -66,6 +68,25 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBrok
     found.start()
     yield found
     found.kill()
+
+
+@pytest.fixture(scope="session")
+def elastic_mq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ElasticMq]:
+    """A server of queues that all tests share."""
+    found = ElasticMq(tmp_path_factory.mktemp("elasticmq"))
+    found.start()
+    yield found
+    found.kill()
+
+
+@pytest.fixture
+def queues_url(request: pytest.FixtureRequest) -> str:
+    """The server that queues are made at: moto, unless a test names ElasticMQ."""
+    if getattr(request, "param", "moto") == "moto":
+        found: str = request.getfixturevalue("aws_url")
+        return found
+    server: ElasticMq = request.getfixturevalue("elastic_mq")
+    return server.url
 
 
 class Function:
@@ -145,9 +166,11 @@ class Source:
         self.room = BatchRoom()
         self.metrics = PollerMetrics()
         self.reports: list[SilentReport] = []
+        self.faults: list[SourceUnreachable] = []
+        self._closing = False
 
-    def poll(self, **changed: Any) -> asyncio.Task[None]:
-        """Begins a poller of a mapping that differs by `changed`."""
+    def poll(self, *, again: bool = False, **changed: Any) -> asyncio.Task[None]:
+        """Begins a poller of a mapping that differs by `changed`; `again`, as a supervisor does, when it failed."""
         view = {
             "uid": "uid",
             "namespace": "shop",
@@ -165,8 +188,18 @@ class Source:
             "maximum_concurrency": None,
             **changed,
         }
-        self._tasks.append(asyncio.create_task(self._run(MappingView(**view))))
+        self._tasks.append(asyncio.create_task(self._poll(MappingView(**view), again=again)))
         return self._tasks[-1]
+
+    async def _poll(self, view: MappingView, *, again: bool) -> None:
+        while True:
+            try:
+                return await self._run(view)
+            except SourceUnreachable as fault:
+                self.faults.append(fault)
+                if not again or self._closing:
+                    raise
+                await asyncio.sleep(0.2)
 
     async def _run(self, view: MappingView) -> None:
         calls = FunctionInvoker(self._function_url, caller_proof(KEY, CallerRole.POLLERS))
@@ -177,6 +210,11 @@ class Source:
             self._pollers.append(poller)
             await poller.run()
 
+    @property
+    def ended(self) -> int:
+        """Pollers that begin nothing new."""
+        return sum(poller._ended.is_set() for poller in self._pollers)
+
     def stop(self) -> None:
         """Asks the pollers to end."""
         for poller in self._pollers:
@@ -184,6 +222,7 @@ class Source:
 
     async def close(self) -> None:
         """Ends everything."""
+        self._closing = True
         self.function.pause.set()
         self.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -234,19 +273,19 @@ async def function() -> AsyncIterator[Function]:
 
 @pytest.fixture
 async def make_source(
-    aws_url: str, function: Function, monkeypatch: pytest.MonkeyPatch
+    queues_url: str, function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Callable[..., Any]]:
-    """Makes a source, of a standard queue unless told otherwise."""
+    """Makes a source, of a standard queue unless told otherwise; with attributes of the queue, if any."""
     monkeypatch.setattr(sqs_batch, "RECEIVE_WAIT_MAX_S", 1)  # a poller ends when its last receive does
     made = []
     who = {"aws_access_key_id": "tests", "aws_secret_access_key": "tests", "region_name": "us-east-1"}
-    async with AioSession().create_client("sqs", endpoint_url=aws_url, **who) as client:
+    async with AioSession().create_client("sqs", endpoint_url=queues_url, **who) as client:
 
-        async def make(*, fifo: bool = False) -> Source:
+        async def make(*, fifo: bool = False, **more: str) -> Source:
             name = f"q-{uuid.uuid4().hex[:8]}" + (".fifo" if fifo else "")
-            attributes = {"VisibilityTimeout": str(VISIBILITY_S)} | ({"FifoQueue": "true"} if fifo else {})
+            attributes = {"VisibilityTimeout": str(VISIBILITY_S)} | ({"FifoQueue": "true"} if fifo else {}) | more
             url = (await client.create_queue(QueueName=name, Attributes=attributes))["QueueUrl"]
-            made.append(Source(client, url, aws_url, function.url, function))
+            made.append(Source(client, url, queues_url, function.url, function))
             return made[-1]
 
         yield make

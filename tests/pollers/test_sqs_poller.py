@@ -1,7 +1,11 @@
-"""The poller of a queue against a server that speaks SQS: what is done is deleted, and never before (§7.3)."""
+"""The poller of a queue against servers that speak SQS: what is done is deleted, and never before (§7.3).
+
+There are two, moto and ElasticMQ: what a test sees at both is the protocol's, and no fault of a server.
+"""
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from ipaddress import ip_network
 from typing import Any
@@ -9,7 +13,9 @@ from typing import Any
 import pytest
 from aiobotocore.session import AioSession
 from tests.pollers.conftest import Answer, Source, eventually
+from tests.pollers.elastic_mq import ElasticMq
 
+from kubelambda.api.reasons import Reason
 from kubelambda.core.mapping.fair_shares import ShareLimits
 from kubelambda.core.mapping.held_bytes import ByteLimits
 from kubelambda.core.mapping.provisioned_pollers import ProvisionedPollers
@@ -21,12 +27,16 @@ from kubelambda.pollers.share_ledger import ShareLedger
 from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.sources.sqs import sqs_queue
 
+at_both_servers = pytest.mark.parametrize("queues_url", ["moto", "elasticmq"], indirect=True)
+at_elasticmq = pytest.mark.parametrize("queues_url", ["elasticmq"], indirect=True)
+
 
 def counts(source: Source) -> list[str]:
     """How often each record had been received when the function got it."""
     return [record["attributes"]["ApproximateReceiveCount"] for record in source.function.records]
 
 
+@at_both_servers
 async def test_a_message_is_deleted_after_the_answer_and_never_before(source: Source) -> None:
     """While the function is at it, the message is in the queue, and hidden."""
     source.function.pause.clear()
@@ -60,6 +70,7 @@ async def test_a_throttled_batch_is_tried_again_by_the_poller(source: Source) ->
     assert counts(source) == ["1", "1", "1"]
 
 
+@at_both_servers
 async def test_only_named_records_come_back(source: Source) -> None:
     """With ReportBatchItemFailures."""
 
@@ -75,6 +86,7 @@ async def test_only_named_records_come_back(source: Source) -> None:
     assert sorted(record["body"] for record in source.function.records) == ["bad", "bad", "fine", "good"]
 
 
+@at_both_servers
 async def test_what_no_filter_lets_through_is_deleted_unseen(source: Source) -> None:
     """Whatever else is in its receive."""
     await source.send(json.dumps({"kind": "order"}), json.dumps({"kind": "other"}), "no json")
@@ -102,6 +114,7 @@ async def test_no_more_batches_run_at_once_than_the_mapping_allows(source: Sourc
     assert source.function.most == 2
 
 
+@at_both_servers
 async def test_a_group_keeps_its_order_when_a_message_fails(make_source: Callable[..., Any]) -> None:
     """Those behind it wait for it (§7.3.7)."""
     source: Source = await make_source(fifo=True)
@@ -113,6 +126,47 @@ async def test_a_group_keeps_its_order_when_a_message_fails(make_source: Callabl
     assert [record["body"] for record in source.function.records] == ["1", "1", "2", "3"]
 
 
+@at_both_servers
+async def test_a_message_that_fails_too_often_goes_to_the_queue_for_dead_letters(
+    make_source: Callable[..., Any],
+) -> None:
+    """The server's doing: the poller neither deletes it nor brings it there, and the function sees it no more."""
+    dead = await make_source()
+    policy = json.dumps({"deadLetterTargetArn": dead.arn, "maxReceiveCount": 1})
+    source = await make_source(RedrivePolicy=policy, VisibilityTimeout="2")
+    source.function.answer = lambda _: (200, True, {"errorType": "Oops"})
+    source.poll()
+    await source.send("poison")
+    deadline = time.monotonic() + 60
+    while await dead.left() != (1, 0) or await source.left() != (0, 0):
+        assert time.monotonic() < deadline, (await dead.left(), await source.left())
+        await asyncio.sleep(0.1)
+    assert [record["body"] for record in source.function.records] == ["poison"]
+
+
+@at_elasticmq
+async def test_a_server_that_is_restarted_in_the_middle_of_a_batch_loses_nothing(
+    source: Source, elastic_mq: ElasticMq
+) -> None:
+    """What is at the function is deleted by its receipt, or comes again; what waited is found by who begins anew."""
+    source.function.pause.clear()
+    source.poll(again=True, maximum_concurrency=2)
+    await source.send("begun")
+    await eventually(lambda: source.function.running == 1)
+    await source.send("one", "two", DelaySeconds=2)
+    elastic_mq.kill()
+    try:
+        await eventually(lambda: source.ended == 1)
+    finally:
+        await asyncio.to_thread(elastic_mq.start)
+    source.function.pause.set()
+    wanted = {"begun", "one", "two"}
+    await eventually(lambda: {record["body"] for record in source.function.records} == wanted)
+    await source.until_empty()
+    assert {fault.reason for fault in source.faults} == {Reason.SOURCE_UNAVAILABLE}
+
+
+@at_both_servers
 async def test_a_poller_that_is_asked_to_end_finishes_what_it_has_begun(source: Source) -> None:
     """The message is deleted, and nothing new is begun."""
     source.function.pause.clear()
@@ -145,6 +199,7 @@ async def test_no_source_is_in_a_refused_network(aws_url: str) -> None:
             pass
 
 
+@at_both_servers
 async def test_the_chain_that_led_to_a_message_goes_on_with_it(source: Source) -> None:
     """The message's trace header is the invocation's: a function that sends to its own queue is found out."""
     trace = {"DataType": "String", "StringValue": "Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=a87bd80c:3"}
