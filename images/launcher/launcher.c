@@ -12,13 +12,14 @@
  * the wait status and the most that was resident, "exited STATUS NAME\n" of an extension, or "term\n" when the container
  * was asked to end. First of all it gets "extension NAME\n" for each extension that the image has, and "memory\n"
  * with two open files of our control group, where the node shows them, since only we see it: the most memory that the
- * container ever used, and what it uses now. What the program prints goes to FIFO. Without an agent there is nothing to do:
- * we end.
+ * container ever used, and what it uses now. What the program prints goes to FIFO, and what extensions print to
+ * FIFO-of-extensions. Without an agent there is nothing to do: we end.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -44,6 +45,7 @@ extern char **environ;
 static int agent, output;
 static pid_t program = -1;
 static const char *extensions_folder = "/opt/extensions";
+static char extensions_output[PATH_MAX];
 static struct {
   pid_t pid;
   char name[NAME_MAX_BYTES];
@@ -164,6 +166,8 @@ static void start_extension(char *payload, size_t size) {
   if (extensions[place].pid < 0) take_leave_of_extension(extensions[place].pid, 32256);
   if (extensions[place].pid != 0) return;
   for (size_t i = 1; i < count; i++) putenv(strings[i]); /* a name alone takes the variable away */
+  int own = open(extensions_output, O_WRONLY | O_CLOEXEC);
+  if (own >= 0) output = own;
   char path[strlen(extensions_folder) + NAME_MAX_BYTES + 1];
   sprintf(path, "%s/%s", extensions_folder, strings[0]);
   char *command[] = {path, NULL};
@@ -300,6 +304,7 @@ int main(int count, char **arguments) {
   agent = connected(arguments[1]);
   output = open(arguments[2], O_WRONLY | O_CLOEXEC);
   if (output < 0) return 1;
+  snprintf(extensions_output, sizeof extensions_output, "%s-of-extensions", arguments[2]);
   if (count == 5) extensions_folder = arguments[4];
   tell_extensions(extensions_folder);
   show_memory(count == 5 ? arguments[3] : "/sys/fs/cgroup");

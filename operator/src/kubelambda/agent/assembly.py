@@ -107,10 +107,11 @@ def _run(loop: EventLoop, sandbox: Sandbox, farewell: Farewell, api_port: int, a
     """`absence` says why nothing could be started, if so."""
     closure = _closure(loop)
     loop.on_signal(signal.SIGTERM, sandbox.drain)
-    _listen_inside(loop, RuntimeApi(sandbox, loop), api_port)
+    control_port = int(os.environ.get(environment_protocol.ENV_CONTROL_PORT, environment_protocol.CONTROL_PORT))
+    _listen_inside(loop, RuntimeApi(sandbox, loop, (api_port, control_port)), api_port)
     pool_token = os.environ[environment_protocol.ENV_POOL_TOKEN_SHA256]
     control = Control(sandbox, pool_token, lambda: absence() or (closure.why if closure else ""))
-    farewell.connections = _listen_outside(loop, control)
+    farewell.connections = _listen_outside(loop, control, control_port)
     if closure is not None:
         closure.begin()
     sandbox.runtime.reap()  # it may have ended before we heard of it
@@ -136,7 +137,7 @@ def _listen_inside(loop: EventLoop, api: RuntimeApi, port: int) -> None:
     )
 
 
-def _listen_outside(loop: EventLoop, control: Control) -> Connections:
+def _listen_outside(loop: EventLoop, control: Control, port: int) -> Connections:
     """For frontends, whose connections may be idle for ever."""
     buffered = limits.ZIP_MAX_BYTES + 4 * limits.RESPONSE_MAX_BYTES
     # A frontend that does not read has a caller who does not: it waits for that one less long than we for it.
@@ -144,7 +145,7 @@ def _listen_outside(loop: EventLoop, control: Control) -> Connections:
     outside = Connections(bounds, loop.call_later)
     loop.listen(
         os.environ.get(environment_protocol.ENV_CONTROL_HOST, "0.0.0.0"),  # noqa: S104 - the pod's address
-        int(os.environ.get(environment_protocol.ENV_CONTROL_PORT, environment_protocol.CONTROL_PORT)),
+        port,
         lambda: Connection(control.serve, max_body=0, admit=control.admit, connections=outside),
     )
     return outside

@@ -136,6 +136,8 @@ def pod_spec(
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        # Extensions listen for telemetry by this name, and agents send it there (§4.2.1).
+        "hostAliases": [{"ip": "127.0.0.1", "hostnames": ["sandbox.localdomain", "sandbox"]}],
         "terminationGracePeriodSeconds": GRACE_PERIOD_S,
         "securityContext": {
             "runAsNonRoot": True,

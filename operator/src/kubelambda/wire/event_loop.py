@@ -152,6 +152,21 @@ class EventLoop:
 
         self.add_reader(server.fileno(), accept)
 
+    def connect(self, host: str, port: int, protocol: Served) -> "LoopTransport":
+        """Opens a TCP connection, and waits for nothing: what fails later is told by `connection_lost`.
+
+        What is written meanwhile goes out once it is open. Raises `OSError` when it fails at once.
+        """
+        connection = socket.socket()
+        try:
+            connection.setblocking(False)
+            with suppress(BlockingIOError):
+                connection.connect((host, port))
+            return LoopTransport(self, connection, protocol)
+        except OSError:
+            connection.close()
+            raise
+
     def in_thread(self, work: Callable[[], None], done: Callable[[Exception | None], None]) -> None:
         """Does what would block in a thread; `done` gets what it raised."""
 

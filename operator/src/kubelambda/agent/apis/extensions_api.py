@@ -2,7 +2,9 @@
 
 import json
 import uuid
+from collections.abc import Collection
 
+from kubelambda.agent.apis import telemetry_api
 from kubelambda.agent.sandbox.extension_host import ExtensionHost
 from kubelambda.agent.sandbox.sandbox import Sandbox
 from kubelambda.core.extension.extension_roll import Extension
@@ -17,7 +19,6 @@ _IDENTIFIER = b"lambda-extension-identifier"
 _ERROR_TYPE = b"lambda-extension-function-error-type"
 _FEATURES = b"lambda-extension-accept-feature"
 _IDENTIFIER_LINE = b"Lambda-Extension-Identifier: %b\r\n"
-_NOT_SERVED = {b"/2020-08-15/logs": "Logs", b"/2022-07-01/telemetry": "Telemetry"}
 _REPORTS = {
     b"init/error": (ExtensionStep.INIT_ERROR, "Extension.InitError"),
     b"exit/error": (ExtensionStep.EXIT_ERROR, "Extension.ExitError"),
@@ -27,8 +28,10 @@ _REPORTS = {
 class ExtensionsApi:
     """Serves the extensions of a function, and those that its runtime has inside."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, reserved: Collection[int]) -> None:
+        """`reserved` are the agent's own ports, to which no telemetry is sent."""
         self._sandbox = sandbox
+        self._reserved = reserved
 
     def serve(self, request: Request, path: bytes) -> None:
         """Answers one request; `/event/next` is answered when there is an event."""
@@ -45,9 +48,9 @@ class ExtensionsApi:
             self._register(request)
         elif call in _REPORTS and method == b"POST":
             self._report(request, *_REPORTS[call])
-        elif (api := _NOT_SERVED.get(path)) is not None and method == b"PUT":
-            # As Lambda's own emulator says it: no error, since extensions take one for the end of the world.
-            _reply(request, 202, {"errorMessage": f"{api} API is not supported", "errorType": f"{api}.NotSupported"})
+        elif (api := telemetry_api.api_at(path)) is not None and method == b"PUT":
+            identifier = _identifier(request)
+            telemetry_api.subscribe(request, api, self._host(), identifier, self._reserved)
         else:
             message = f"no such call: {path.decode(errors='replace')}"
             _reply(request, 404, {"errorMessage": message, "errorType": "NotFound"})

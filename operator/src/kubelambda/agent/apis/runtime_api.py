@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections.abc import Collection
 
 from kubelambda.agent.apis.response_body import ResponseBody
 from kubelambda.agent.sandbox.running_invocation import Failure, RunningInvocation, error_body
@@ -28,8 +29,10 @@ _ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 class RuntimeApi:
     """Serves the runtime process."""
 
-    def __init__(self, sandbox: Sandbox, loop: EventLoop) -> None:
+    def __init__(self, sandbox: Sandbox, loop: EventLoop, reserved: Collection[int] = ()) -> None:
+        """`reserved` are the agent's own ports, to which nothing is sent."""
         self._sandbox = sandbox
+        self._reserved = reserved
         self._answers = RuntimeAnswers(sandbox)
         self._loop = loop
         self._streamed: Request | None = None
@@ -43,6 +46,8 @@ class RuntimeApi:
         request_id, sandbox = rest.removesuffix(b"/response"), self._sandbox
         if not self._answers.expected(request_id) or sandbox.state is not RuntimeState.RUNNING:
             return 0
+        if sandbox.extensions is not None:
+            sandbox.extensions.answering()
         invocation = sandbox.invocation
         streamed = request.method == b"POST" and request.headers.get(_RESPONSE_MODE) == b"streaming"
         if streamed and invocation is not None and invocation.stream is not None:
@@ -88,7 +93,7 @@ class RuntimeApi:
         elif path.startswith(_OF_EXTENSIONS):
             from kubelambda.agent.apis.extensions_api import ExtensionsApi  # noqa: PLC0415 - few functions have any
 
-            ExtensionsApi(self._sandbox).serve(request, path)
+            ExtensionsApi(self._sandbox, self._reserved).serve(request, path)
         else:
             _refuse(request, 404, "NotFound", f"no such call: {path.decode(errors='replace')}")
 

@@ -83,6 +83,7 @@ class StreamedResponse:
     def end(self, trailers: Headers) -> None:
         """All of it came."""
         self._stop()
+        self._invocation.streamed_bytes = self._most - self._left
         request = self._request
         request.size = 0  # the bounds of a body that is kept are not for this one
         request.trailers = trailers

@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+from collections.abc import Callable
+from functools import partial
 
 from kubelambda.agent.log.log_output import LogOutput
 from kubelambda.api import limits
@@ -10,6 +12,8 @@ from kubelambda.wire.event_loop import EventLoop
 _READ_BYTES = 65_536
 FLUSH_S = 0.1
 """How long a line of ours may wait for others."""
+FUNCTION = "function"
+EXTENSION = "extension"
 
 
 class EnvironmentLog:
@@ -22,16 +26,26 @@ class EnvironmentLog:
     """
 
     def __init__(self, output: int, source: int, loop: EventLoop) -> None:
-        self._source = source
-        self._pipe_bytes = fcntl.fcntl(source, fcntl.F_GETPIPE_SZ)
         self._loop = loop
         self._output = LogOutput(output, loop, self._read_on)
         self._reading = True
         self._flushing = False
         self._tail: bytearray | None = None
         self._line_open = False
-        os.set_blocking(source, False)
-        loop.add_reader(source, self._readable)
+        self._sources: dict[int, str] = {}
+        self._last = source
+        self.heard: Callable[[str, bytes], None] | None = None
+        """Gets all that is printed as it is read, with whose it is."""
+        self.listen(source, FUNCTION)
+
+    def listen(self, source: int, whose: str) -> None:
+        """Takes what comes out of a pipe. Its end is for the life of the environment."""
+        if source not in self._sources:
+            self._sources[source] = whose
+            self._pipe_bytes = fcntl.fcntl(source, fcntl.F_GETPIPE_SZ)
+            os.set_blocking(source, False)
+            if self._reading:
+                self._watch(source)
 
     @property
     def lost_bytes(self) -> int:
@@ -46,13 +60,14 @@ class EnvironmentLog:
             self._loop.call_later(FLUSH_S, self._flush_later)
 
     def drain(self) -> None:
-        """Takes over what the runtime has printed so far: no more than the pipe can hold, as it may go on printing."""
-        taken = 0
-        while taken < self._pipe_bytes and not self._output.full:
-            size = self._read()
-            if size == 0:
-                return
-            taken += size
+        """Takes over what was printed so far: no more than each pipe can hold, as it may go on printing."""
+        for source in self._sources:
+            taken = 0
+            while taken < self._pipe_bytes and not self._output.full:
+                size = self._read(source)
+                if size == 0:
+                    break
+                taken += size
 
     def begin(self, *, tail: bool) -> None:
         """A new invocation: the tail starts empty, where there is one."""
@@ -66,25 +81,36 @@ class EnvironmentLog:
         """Writes out what waits, as far as that is possible now."""
         self._output.flush()
 
-    def _readable(self) -> None:
-        self._read()
-        if self._output.full:
-            self._loop.remove_reader(self._source)
+    def _watch(self, source: int) -> None:
+        self._loop.add_reader(source, partial(self._readable, source))
+
+    def _readable(self, source: int) -> None:
+        self._read(source)
+        if self._output.full and self._reading:
             self._reading = False
+            for each in self._sources:
+                self._loop.remove_reader(each)
 
     def _read_on(self) -> None:
         if not self._reading:
             self._reading = True
-            self._loop.add_reader(self._source, self._readable)
+            for source in self._sources:
+                self._watch(source)
 
-    def _read(self) -> int:
+    def _read(self, source: int) -> int:
         try:
-            data = os.read(self._source, _READ_BYTES)
+            data = os.read(source, _READ_BYTES)
         except BlockingIOError:
             return 0
         if data:
+            if source != self._last:
+                self._last = source
+                if self._line_open:  # of another one
+                    self._add(b"\n")
             self._add(data)
             self._output.flush()
+            if self.heard is not None:
+                self.heard(self._sources[source], data)
         return len(data)
 
     def _flush_later(self) -> None:

@@ -18,11 +18,16 @@ def stream_name(version: str, now: datetime) -> str:
     return f"{now.astimezone(UTC):%Y/%m/%d}/[{version}]{secrets.token_hex(16)}"
 
 
-def init_start_line(runtime: str, region: str) -> bytes:
-    """Begins a cold start."""
+def runtime_version(runtime: str, region: str) -> tuple[str, str]:
+    """What a runtime is called, and its ARN."""
     found = _RUNTIME.fullmatch(runtime)
     version = f"{found[1]}:{found[2]}" if found else runtime
-    arn = f"arn:aws:lambda:{region}::runtime:{hashlib.sha256(runtime.encode()).hexdigest()}"
+    return version, f"arn:aws:lambda:{region}::runtime:{hashlib.sha256(runtime.encode()).hexdigest()}"
+
+
+def init_start_line(runtime: str, region: str) -> bytes:
+    """Begins a cold start."""
+    version, arn = runtime_version(runtime, region)
     return f"INIT_START Runtime Version: {version}\tRuntime Version ARN: {arn}\n".encode()
 
 

@@ -15,6 +15,7 @@ from kubelambda.wire.event_loop import EventLoop
 
 SOCKET = "agent.sock"
 FIFO = "output"
+EXTENSION_FIFO = "output-of-extensions"
 LAUNCHER = "launcher"
 _READ_BYTES = 4096
 _DESCRIPTORS = 2
@@ -26,11 +27,14 @@ def prepare(shared: Path, launcher: Path) -> tuple[int, int]:
     shutil.copyfile(launcher, target.with_suffix(".new"))
     target.with_suffix(".new").chmod(0o555)
     target.with_suffix(".new").replace(target)
-    fifo = shared / FIFO
-    fifo.unlink(missing_ok=True)
-    os.mkfifo(fifo, 0o600)
-    source = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    return source, os.open(fifo, os.O_WRONLY | os.O_CLOEXEC)  # with a writer of our own it never ends
+    return _fifo(shared / FIFO)
+
+
+def _fifo(path: Path) -> tuple[int, int]:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path, 0o600)
+    source = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return source, os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # with a writer of our own it never ends
 
 
 class ContainerProcess:
@@ -38,11 +42,13 @@ class ContainerProcess:
 
     def __init__(self, shared: Path, loop: EventLoop) -> None:
         self._loop = loop
+        self._shared = shared
         self._launcher: socket.socket | None = None
         self._received = b""
         self._introduced = False
         self.extensions: list[str] = []
         self.launched: set[str] = set()
+        self.extension_source: int | None = None
         self.running = False
         self.on_end: Callable[[Ended], None] = lambda _: None
         """Called with a program that ended."""
@@ -79,6 +85,8 @@ class ContainerProcess:
         """Starts an external extension, with the image's own variables too. Raises `Unusable`."""
         if self._launcher is None:
             raise Unusable("the container of the function's image has ended, or not started")
+        if self.extension_source is None:
+            self.extension_source, _ = _fifo(self._shared / EXTENSION_FIFO)
         self.launched.add(name)
         self._send_strings(b"extension", [name, *_pairs(variables), *sorted(configuration.RUNTIME_ONLY)])
 

@@ -35,6 +35,9 @@ class FunctionProcess(Protocol):
     def launched(self) -> Collection[str]:
         """Names of those that run."""
 
+    extension_source: int | None
+    """Where what they print comes out, once the first one was started."""
+
     def launch(self, name: str, variables: dict[str, str]) -> None:
         """Starts an external extension with `variables`. Raises `Unusable`."""
 
@@ -74,6 +77,8 @@ class RuntimeProcess:
         self._extensions: dict[int, str] = {}
         self.on_extension_end: Callable[[str, Ended], None] = lambda *_: None
         """Called with an external extension that ended."""
+        self.extension_source: int | None = None
+        self._extension_output = output
         loop.on_signal(signal.SIGCHLD, self.reap)
 
     @property
@@ -101,8 +106,10 @@ class RuntimeProcess:
 
     def launch(self, name: str, variables: dict[str, str]) -> None:
         """Starts an external extension with `variables`. Raises `Unusable`."""
+        if self.extension_source is None:
+            self.extension_source, self._extension_output = os.pipe()
         command = [str(self._paths.opt / "extensions" / name)]
-        started = process.spawn(command, variables, self._paths, self._output, Path("/"))
+        started = process.spawn(command, variables, self._paths, self._extension_output, Path("/"))
         self._extensions[started.pid] = name
 
     def terminate(self, *, force: bool = False) -> None:

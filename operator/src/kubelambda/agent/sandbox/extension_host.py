@@ -1,8 +1,8 @@
 """Looks after the extensions of a function for one life of its processes: from their start to their end (§4.1)."""
 
-import json
 import time
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from kubelambda.agent.process import configuration, process
 from kubelambda.agent.process.configuration import Unusable
 from kubelambda.agent.process.process import Ended
 from kubelambda.agent.process.runtime_process import FunctionProcess
+from kubelambda.agent.sandbox.event_waiters import EventWaiters, ExtensionEvent
 from kubelambda.agent.sandbox.initialization import Initialization
 from kubelambda.agent.sandbox.invocation_report import InvocationReport
 from kubelambda.agent.sandbox.running_invocation import Failure, RunningInvocation
@@ -18,13 +19,14 @@ from kubelambda.agent.sandbox.runtime_state import RuntimeState
 from kubelambda.api.environment_protocol import Specialization
 from kubelambda.core.extension.extension_roll import SHUTDOWN, Extension, ExtensionRoll
 from kubelambda.core.extension.extension_state import ExtensionRefused, ExtensionState, ExtensionStep
+from kubelambda.core.telemetry.telemetry_subscription import TelemetryApi, closed, parse_subscription
 from kubelambda.wire.event_loop import EventLoop, Timer
 from kubelambda.wire.server import Request
 
 _RUNTIME_S = 0.3
 """How long the runtime has to end before extensions are told to (§4.1.7)."""
-_JSON = b"Content-Type: application/json\r\n"
-_EVENT_ID = b"Lambda-Extension-Event-Identifier: %b\r\n"
+_FLUSH_S = 0.5
+"""How long SHUTDOWN waits for telemetry that is on its way to those who are told."""
 
 
 class ExtendedEnvironment(Protocol):
@@ -90,9 +92,7 @@ class ExtensionHost:
         """Whether the processes are being ended."""
         self.after_answer_ms = 0.0
         """How long the last invocation went on after the runtime had answered."""
-        self._waiting: dict[str, Request] = {}
-        self._missed: dict[str, dict[str, object]] = {}
-        """Events of extensions whose connection had ended while they waited: they ask once more."""
+        self._waiters = EventWaiters()
         self._ended_at = 0.0
         self._shutdown: tuple[str, int] | None = None
         self._runtime_ready = False
@@ -101,10 +101,28 @@ class ExtensionHost:
         self._timers: list[Timer] = []
         self._told: set[str] = set()
         self._killed = False
+        self._flushing = False
         if sandbox.state is not RuntimeState.STARTED:  # too late for anybody
             self.roll.close()
             self._initialized, self._runtime_ready = True, sandbox.state is RuntimeState.READY
+        else:
+            reports.record_init(sandbox.wanted, loop, sandbox.initializing, sandbox.invocation)
         sandbox.runtime.on_extension_end = self._ended
+
+    # -- telemetry ----------------------------------------------------------------------------------------------------
+
+    def subscribe(self, identifier: str, api: TelemetryApi, body: bytes, reserved: Collection[int]) -> None:
+        """A subscription to telemetry. Raises `ExtensionRefused` or `SubscriptionRefused`."""
+        found = self.roll.known(identifier)
+        telemetry = self._reports.telemetry
+        if telemetry is None or not telemetry.open or self.ending:
+            raise closed(api)
+        telemetry.subscribe(found.name, parse_subscription(api, body, reserved))
+
+    def answering(self) -> None:
+        """The runtime begins to answer."""
+        if (telemetry := self._reports.telemetry) is not None:
+            telemetry.answering()
 
     # -- INIT ---------------------------------------------------------------------------------------------------------
 
@@ -119,6 +137,7 @@ class ExtensionHost:
                 return
             try:
                 self._sandbox.runtime.launch(name, given)
+                self._reports.hear_extensions(self._sandbox.runtime.extension_source)
             except Unusable as error:
                 extension.take(ExtensionStep.LAUNCH_ERROR)
                 extension.error_type = "Extension.LaunchError"
@@ -137,18 +156,17 @@ class ExtensionHost:
         """The runtime asks for an event."""
         self.roll.close()
         self._runtime_ready = True
+        self._reports.runtime_ready()
         self._go_on()
 
     def next(self, identifier: str, request: Request) -> None:
         """`/event/next`. Raises `ExtensionRefused`."""
         found = self.roll.known(identifier)
-        if (missed := self._missed.pop(identifier, None)) is not None:
-            _answer_with(missed, request)
+        if self._waiters.missed(identifier, request):
             return
-        earlier = self._waiting.get(identifier)
-        if found.state is not ExtensionState.READY or earlier is None or earlier.alive:  # else it asks once more
+        if found.state is not ExtensionState.READY or not self._waiters.asks_again(identifier):
             found.take(ExtensionStep.NEXT)
-        self._waiting[identifier] = request
+        self._waiters.add(identifier, request)
         if self.ending:
             self._tell(found)
         else:
@@ -173,7 +191,9 @@ class ExtensionHost:
     def invoked(self, invocation: RunningInvocation, deadline_ms: int) -> None:
         """The runtime gets an event, and so do those who subscribed to that."""
         self._runtime_ready = False
-        event: dict[str, object] = {
+        if (telemetry := self._reports.telemetry) is not None:
+            telemetry.delivered()
+        event: ExtensionEvent = {
             "eventType": "INVOKE",
             "deadlineMs": deadline_ms,
             "requestId": invocation.id.decode(),
@@ -182,15 +202,20 @@ class ExtensionHost:
         if (trace := invocation.trace) is not None:
             event["tracing"] = {"type": "X-Amzn-Trace-Id", "value": trace.decode(errors="replace")}
         for extension in self.roll.invoked():
-            self._send(extension, event)
+            self._waiters.send(extension.identifier, event)
 
     def keep(self, invocation: RunningInvocation, body: bytes, failure: Failure | None) -> bool:
         """The runtime answered, or something failed. Whether the invocation goes on: its caller need not wait."""
         if not len(self.roll):
             return False
+        telemetry = self._reports.telemetry
         if self._answer is not None:
             self._answer.trouble = failure
+            if telemetry is not None:
+                telemetry.broke_off(failure)
             return True
+        if telemetry is not None:
+            telemetry.answered(failure, len(body) or invocation.streamed_bytes)
         self._answer = _Answer(body, failure, failure, time.perf_counter())
         if self.ending:
             _stop_timer(invocation)
@@ -241,7 +266,8 @@ class ExtensionHost:
         self._sandbox.reset("timeout")
 
     def _break_off_init(self, status: str, error_type: str | None) -> None:
-        self._reports.extensions(self.roll)
+        as_recorded = Failure(b"", status if status == "timeout" else "failure", error_type or "")
+        self._reports.extensions(self.roll, as_recorded)
         if (initialization := self._sandbox.initializing) is not None:
             initialization.broken_off(status, error_type)
 
@@ -289,7 +315,18 @@ class ExtensionHost:
             self._tell_all()
 
     def _tell_all(self) -> None:
-        """The runtime is gone: now the extensions are told."""
+        """The runtime is gone: now the extensions are told, once they have heard of that."""
+        telemetry = self._reports.telemetry
+        if telemetry is None or self._killed:
+            self._tell_now()
+        elif not self._flushing:
+            self._flushing = True
+            telemetry.flush_then(self._tell_now, _FLUSH_S)
+
+    def _tell_now(self) -> None:
+        self._flushing = False
+        if self._sandbox.extensions is not self:
+            return
         if not self._killed:
             told = self.roll.told_to_end()
             self._told = {each.name for each in told}
@@ -299,17 +336,18 @@ class ExtensionHost:
 
     def _tell(self, extension: Extension) -> None:
         """Sends SHUTDOWN to one that waits for an event; another gets it when it asks."""
-        if self._shutdown is None or self._sandbox.runtime.running:
+        if self._shutdown is None or self._sandbox.runtime.running or self._flushing:
             return
         if SHUTDOWN in extension.events and extension.state is ExtensionState.READY:
             reason, deadline_ms = self._shutdown
             extension.take(ExtensionStep.EVENT)
-            self._send(extension, {"eventType": "SHUTDOWN", "shutdownReason": reason, "deadlineMs": deadline_ms})
+            event: ExtensionEvent = {"eventType": "SHUTDOWN", "shutdownReason": reason, "deadlineMs": deadline_ms}
+            self._waiters.send(extension.identifier, event)
 
     def _look(self) -> None:
         """Ends all that is left once those that are waited for have ended, and says so once nothing is."""
         runtime = self._sandbox.runtime
-        if runtime.running or self._told.intersection(runtime.launched):
+        if runtime.running or self._flushing or self._told.intersection(runtime.launched):
             return
         if runtime.launched and not self._killed:
             self._kill()
@@ -332,6 +370,8 @@ class ExtensionHost:
         if sandbox.extensions is not self:
             return
         sandbox.runtime.kill()  # whatever they left behind
+        if (telemetry := self._reports.telemetry) is not None:
+            telemetry.pause()
         if self._answer is not None:
             self._complete()
         sandbox.extensions = None
@@ -340,17 +380,6 @@ class ExtensionHost:
                 initialization.repeat()
         elif sandbox.invocation is not None:
             sandbox.suppressed_init()
-
-    def _send(self, extension: Extension, event: dict[str, object]) -> None:
-        request = self._waiting.pop(extension.identifier, None)
-        if request is not None and request.alive:
-            _answer_with(event, request)
-        else:
-            self._missed[extension.identifier] = event
-
-
-def _answer_with(event: dict[str, object], request: Request) -> None:
-    request.respond(200, json.dumps(event).encode(), _JSON + _EVENT_ID % str(uuid.uuid4()).encode())
 
 
 def _stop_timer(invocation: RunningInvocation) -> None:

@@ -27,14 +27,15 @@ class Initialization:
         """Whether it still goes on, unpacking included."""
         self.begun = False
         """Whether code of the function may have run."""
+        self.started = 0.0
+        """When the first of the function's processes was about to start, by the clock of durations."""
         self._timer: Timer | None = None
-        self._started = 0.0
         self._duration_ms: float | None = None
 
     def begin(self, limit_s: float, timed_out: Callable[[], None]) -> None:
         """The runtime process is about to start; `timed_out` is called when it is not ready in `limit_s`."""
         self.begun = True
-        self._started = time.perf_counter()
+        self.started = time.perf_counter()
         self._timer = self._loop.call_later(limit_s, timed_out)
 
     def ready(self) -> None:
@@ -85,4 +86,4 @@ class Initialization:
         self._log.write(logs.init_report_line(self._milliseconds(), phase="init", status=status, error_type=error_type))
 
     def _milliseconds(self) -> float:
-        return (time.perf_counter() - self._started) * 1000
+        return (time.perf_counter() - self.started) * 1000

@@ -51,6 +51,8 @@ class RunningInvocation:
     """Whether the caller has all of it."""
     flow: Flow | None = None
     """What sends it, where it is a stream."""
+    streamed_bytes: int = 0
+    """How much of it its runtime sent, where it is a stream."""
     ended: float | None = None
     """When extensions were done with it, or its processes were told to end: so long it lasted, and is billed."""
 
@@ -58,6 +60,12 @@ class RunningInvocation:
     def trace(self) -> bytes | None:
         """Its caller's trace."""
         return self.request.headers.get(_TRACE_ID)
+
+    @property
+    def trace_text(self) -> str | None:
+        """The same, as JSON has it."""
+        found = self.trace
+        return found.decode(errors="replace") if found is not None else None
 
     @property
     def answered_at_its_end(self) -> bool:
@@ -149,6 +157,7 @@ class Failure:
 
     body: bytes
     status: str
+    """`error` when the runtime says so, `failure` when it ended or could not be started, or `timeout` (§4.2.4)."""
     error_type: str
 
     @property
@@ -173,7 +182,7 @@ def timed_out(request_id: bytes, timeout: float) -> Failure:
 def ended_early(request_id: bytes, error_type: str, reason: str) -> Failure:
     """The runtime process ended, could not be started, or broke off its answer (§3.2)."""
     message = f"RequestId: {request_id.decode()} Error: {reason}"
-    return Failure(error_body(error_type, message), "error", error_type)
+    return Failure(error_body(error_type, message), "failure", error_type)
 
 
 def too_large(most: int = limits.RESPONSE_MAX_BYTES) -> Failure:

@@ -144,8 +144,7 @@ class Sandbox:
         self.invocations += 1
         self._memory.began()
         self._space.watch(self._space_exceeded)
-        self._log.begin(tail=invocation.tail)
-        self._log.write(logs.start_line(request_id, self._version))
+        self._reports.began(invocation, self._version)
         invocation.timer = self._loop.call_later(wanted.timeout, self._timed_out)
         if self._waiter is not None:
             self._deliver()
@@ -240,6 +239,7 @@ class Sandbox:
         """INIT failed for good."""
         if (initialization := self.initializing) is not None:
             self._failed = True
+            self._reports.init_failed(error_type)
             initialization.failed(body, error_type)
 
     def fail(self, error_type: str, reason: str) -> None:
