@@ -178,6 +178,12 @@ class Environment:
             headers["X-Amz-Log-Type"] = "Tail"
         return self.call("POST", "/invoke", json.dumps(event).encode(), headers)
 
+    def settle(self) -> Any:
+        """Waits until it is free, as a frontend does; what it says of itself then."""
+        state = self.call("GET", "/state", headers={"Authorization": f"Bearer {TOKEN}", "Prefer": "wait=50"}).json
+        assert not state["busy"], state
+        return state
+
     def logged(self, text: str) -> bool:
         """Whether the log has the text, or gets it soon: the agent's own lines wait a moment for others."""
         deadline = time.monotonic() + 90

@@ -215,7 +215,8 @@ class ExtensionHost:
                 telemetry.broke_off(failure)
             return True
         if telemetry is not None:
-            telemetry.answered(failure, len(body) or invocation.streamed_bytes)
+            sent = len(body if failure is None else failure.body)
+            telemetry.answered(failure, sent or invocation.streamed_bytes)
         self._answer = _Answer(body, failure, failure, time.perf_counter())
         if self.ending:
             _stop_timer(invocation)
