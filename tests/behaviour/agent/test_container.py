@@ -1,5 +1,6 @@
 """An agent beside the container of a function's own image, with the real launcher as that container's process 1."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.behaviour.agent import telemetry_probe
 from tests.behaviour.agent.extension_probe import SCRIPT, Journal
 
 SOURCE = Path(__file__).parents[3] / "images/launcher/launcher.c"
@@ -71,7 +73,19 @@ def image_extensions() -> tuple[str, ...]:
 
 
 @pytest.fixture
-def pod(start: Callable[..., Any], launcher: Path, tmp_path: Path, image_extensions: tuple[str, ...]) -> Iterator[Pod]:
+def extension_script() -> str:
+    """What each of them is."""
+    return SCRIPT
+
+
+@pytest.fixture
+def pod(
+    start: Callable[..., Any],
+    launcher: Path,
+    tmp_path: Path,
+    image_extensions: tuple[str, ...],
+    extension_script: str,
+) -> Iterator[Pod]:
     """A pod whose function nobody handed over yet."""
     shared = tmp_path / "shared"
     shared.mkdir()
@@ -89,7 +103,7 @@ def pod(start: Callable[..., Any], launcher: Path, tmp_path: Path, image_extensi
     extensions.mkdir()
     (extensions / "data").touch(mode=0o644)
     for name in image_extensions:
-        (extensions / name).write_text(SCRIPT.format(python=sys.executable))
+        (extensions / name).write_text(extension_script.format(python=sys.executable))
         (extensions / name).chmod(0o755)
     command = [shared / "launcher", shared / "agent.sock", shared / "output", cgroups, extensions]
     with subprocess.Popen(command, env=image) as process:
@@ -157,6 +171,23 @@ def test_extensions_of_the_image_run_beside_its_program(pod: Pod, tmp_path: Path
     assert pod.agent.invoke({}).json["pid"] != answer.json["pid"]
     _settled(pod)
     assert len(set(journal.of("identifier"))) == 4
+
+
+@pytest.mark.parametrize("image_extensions", [("teller",)])
+@pytest.mark.parametrize("extension_script", [telemetry_probe.SCRIPT])
+def test_telemetry_tells_lines_of_the_program_from_those_of_extensions(pod: Pod, tmp_path: Path) -> None:
+    """Though both go into the same log; also after a reset."""
+    journal = telemetry_probe.TelemetryJournal(tmp_path / "journal")
+    attempts = [(telemetry_probe.TELEMETRY, telemetry_probe.subscription("function", "extension"))]
+    variables = {"JOURNAL": str(journal.path), "ATTEMPTS": json.dumps(attempts)}
+    assert pod.specialize(variables=variables, timeout=60).json["status"] == "ready"
+    for event in ({"exit": 1}, {"a": 1}):
+        pod.agent.invoke(event)
+        _settled(pod)
+    journal.await_record("function", lambda record: record == "handled {'a': 1}\n")
+    assert journal.records("function") == ["loaded\n", "loaded\n", "handled {'a': 1}\n"]
+    assert journal.records("extension") == ["registered teller\n"] * 2
+    assert pod.agent.logged("registered teller\n")
 
 
 @pytest.mark.parametrize("image_extensions", [("tracer",)])

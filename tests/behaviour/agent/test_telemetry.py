@@ -320,3 +320,41 @@ def test_what_is_no_subscription_is_refused_and_costs_none(
     invoke(unclaimed, {"print": "once\n"})
     journal.await_record("function", lambda record: record == "once\n")
     assert journal.records("function").count("once\n") == 1
+
+
+INTERNAL = """
+import json, os, socketserver, threading, time, urllib.request
+api = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"]
+seen = []
+class Lines(socketserver.StreamRequestHandler):
+    def handle(self):
+        for line in self.rfile:
+            seen.append(json.loads(line)["type"])
+server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Lines)
+server.daemon_threads = True
+threading.Thread(target=server.serve_forever, daemon=True).start()
+def call(method, path, body, headers):
+    with urllib.request.urlopen(urllib.request.Request(api + path, body, headers, method=method)) as answer:
+        return answer.headers, answer.read()
+headers, _ = call("POST", "/2020-01-01/extension/register", b'{"events": []}', {"Lambda-Extension-Name": "inside"})
+me = {"Lambda-Extension-Identifier": headers["Lambda-Extension-Identifier"]}
+wanted = {"schemaVersion": "2025-01-29", "types": ["platform"], "buffering": {"timeoutMs": 25}}
+wanted["destination"] = {"protocol": "TCP", "port": server.server_address[1]}
+call("PUT", "/2022-07-01/telemetry", json.dumps(wanted).encode(), me)
+threading.Thread(target=call, args=("GET", "/2020-01-01/extension/event/next", None, me), daemon=True).start()
+def handler(event, context):
+    deadline = time.time() + 45
+    while event not in seen and time.time() < deadline:
+        time.sleep(0.02)
+    return seen
+"""
+
+
+def test_what_runs_inside_the_runtime_subscribes_too(unclaimed: Any) -> None:
+    """And hears of an INIT that had begun before it was an extension."""
+    given = unclaimed.specialize({"index.py": INTERNAL}, timeout=60, init_timeout=60.0)
+    assert given.json["status"] == "ready"
+    seen = invoke(unclaimed, "platform.start").json
+    assert seen[:2] == ["platform.initStart", "platform.telemetrySubscription"]
+    assert seen[-1] == "platform.start"
+    assert "platform.report" in invoke(unclaimed, "platform.report").json
