@@ -26,6 +26,11 @@ class TelemetryDelivery:
         self._retry: Timer | None = None
         self._waiting: list[Callable[[], None]] = []
 
+    @property
+    def empty(self) -> bool:
+        """Whether all that came has arrived, or is lost."""
+        return self._buffer.empty
+
     def add(self, event: TelemetryEvent) -> None:
         """An event, if it is for this subscriber."""
         for each in encoded(event, self.wanted):
@@ -80,7 +85,7 @@ class TelemetryDelivery:
 
     @property
     def _settled(self) -> bool:
-        return self._paused or self._retry is not None or self._buffer.empty
+        return self._paused or self._retry is not None or self.empty
 
     def _schedule(self) -> None:
         """Looks again when a batch is due."""
