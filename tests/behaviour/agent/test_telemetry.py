@@ -46,7 +46,7 @@ def claim(unclaimed: Any, journal: TelemetryJournal) -> Callable[..., Any]:
 
     def claimed(*attempts: tuple[str, Any], mode: str = "", **function: Any) -> Any:
         variables = {"JOURNAL": str(journal.path), "MODE": mode, "ATTEMPTS": json.dumps(attempts)}
-        given = {"timeout": 60, "init_timeout": 60.0, "files": {"index.py": CODE}} | function
+        given: dict[str, Any] = {"timeout": 60, "init_timeout": 60.0, "files": {"index.py": CODE}} | function
         given["variables"] = variables | given.get("variables", {})
         answer = unclaimed.specialize(layers=[layer("teller", script=SCRIPT)], **given)
         assert answer.json["status"] == "ready", answer.body

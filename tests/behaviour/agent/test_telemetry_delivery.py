@@ -76,7 +76,7 @@ class Delivering:
     def __init__(self, subscriber: Subscriber) -> None:
         self.loop = EventLoop()
         self.subscriber = subscriber
-        bounds = {"max_items": 1000, "max_bytes": 262_144, "timeout_s": 0.025}
+        bounds: dict[str, Any] = {"max_items": 1000, "max_bytes": 262_144, "timeout_s": 0.025}
         wanted = TelemetrySubscription(
             TelemetryApi.TELEMETRY, "2022-12-13", ("function", "platform"), subscriber.port, subscriber.tcp, **bounds
         )

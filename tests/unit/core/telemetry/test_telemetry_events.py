@@ -57,7 +57,7 @@ def read(event: TelemetryEvent, wanted: TelemetrySubscription) -> list[tuple[str
 
 def done(outcome: Outcome = SUCCEEDED, **members: Any) -> TelemetryEvent:
     """The runtime is done with an invocation."""
-    given = {"duration_ms": 11.1849, "produced_bytes": 40, "times": TIMES, "trace": TRACE} | members
+    given: dict[str, Any] = {"duration_ms": 11.1849, "produced_bytes": 40, "times": TIMES, "trace": TRACE} | members
     return telemetry_events.runtime_done(AT, "id", outcome, **given)
 
 
