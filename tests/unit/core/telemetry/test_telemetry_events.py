@@ -9,15 +9,20 @@ from kubelambda.api.environment_protocol import Specialization
 from kubelambda.core.telemetry import telemetry_events
 from kubelambda.core.telemetry.init_history import InitHistory
 from kubelambda.core.telemetry.telemetry_buffer import Dropped
-from kubelambda.core.telemetry.telemetry_events import InvocationMetrics, Outcome, ResponseTimes, TelemetryEvent
+from kubelambda.core.telemetry.telemetry_events import (
+    InvocationMetrics,
+    TelemetryOutcome,
+    ResponseTimes,
+    TelemetryEvent,
+)
 from kubelambda.core.telemetry.telemetry_subscription import CATEGORIES, TelemetryApi, TelemetrySubscription
 
 AT = 1_665_532_815.064
 TRACE = "Root=1-2-3"
 TRACING = {"tracing": {"type": "X-Amzn-Trace-Id", "value": TRACE}}
 TIMES = ResponseTimes(AT, 2.5, 0.25, 8.0)
-SUCCEEDED = Outcome()
-FAILED = Outcome("failure", "Runtime.ExitError")
+SUCCEEDED = TelemetryOutcome()
+FAILED = TelemetryOutcome("failure", "Runtime.ExitError")
 
 
 def function(**members: Any) -> Specialization:
@@ -55,13 +60,13 @@ def read(event: TelemetryEvent, wanted: TelemetrySubscription) -> list[tuple[str
     return [(each["type"], each["record"]) for each in found]
 
 
-def done(outcome: Outcome = SUCCEEDED, **members: Any) -> TelemetryEvent:
+def done(outcome: TelemetryOutcome = SUCCEEDED, **members: Any) -> TelemetryEvent:
     """The runtime is done with an invocation."""
     given: dict[str, Any] = {"duration_ms": 11.1849, "produced_bytes": 40, "times": TIMES, "trace": TRACE} | members
     return telemetry_events.runtime_done(AT, "id", outcome, **given)
 
 
-def report(outcome: Outcome = SUCCEEDED, init_ms: float | None = None) -> TelemetryEvent:
+def report(outcome: TelemetryOutcome = SUCCEEDED, init_ms: float | None = None) -> TelemetryEvent:
     """The invocation is over."""
     return telemetry_events.report(AT, "id", outcome, InvocationMetrics(693.92, 694, 128, 84, init_ms), TRACE)
 
@@ -89,7 +94,7 @@ SPANS = [
             INIT
             | {"phase": "invoke", "functionName": "hello", "functionVersion": "7", "instanceMaxMemory": 134_217_728},
         ),
-        (telemetry_events.init_runtime_done(AT, function(), "init", Outcome()), INIT | {"status": "success"}),
+        (telemetry_events.init_runtime_done(AT, function(), "init", TelemetryOutcome()), INIT | {"status": "success"}),
         (
             telemetry_events.init_runtime_done(
                 AT, function(initialization_type="provisioned-concurrency"), "init", FAILED
@@ -97,7 +102,7 @@ SPANS = [
             {"initializationType": "provisioned-concurrency", "phase": "init"} | FAILED.members,
         ),
         (
-            telemetry_events.init_report(AT, function(), "init", Outcome("timeout"), 10_000.1234),
+            telemetry_events.init_report(AT, function(), "init", TelemetryOutcome("timeout"), 10_000.1234),
             INIT | {"status": "timeout", "metrics": {"durationMs": 10_000.123}},
         ),
         (
@@ -160,7 +165,7 @@ def test_only_what_was_asked_for_is_told() -> None:
     ("schema", "event", "expected"),
     [
         ("2020-08-15", telemetry_events.init_start(AT, function(), "init", "", ""), []),
-        ("2021-03-18", telemetry_events.init_report(AT, function(), "init", Outcome(), 1.0), []),
+        ("2021-03-18", telemetry_events.init_report(AT, function(), "init", TelemetryOutcome(), 1.0), []),
         (
             "2020-08-15",
             telemetry_events.invocation_start(AT, "id", "7", None),
@@ -170,7 +175,7 @@ def test_only_what_was_asked_for_is_told() -> None:
         ("2021-03-18", done(), [("platform.runtimeDone", {"requestId": "id", "status": "success"})]),
         (
             "2021-03-18",
-            done(Outcome("error", "Function.Unknown")),
+            done(TelemetryOutcome("error", "Function.Unknown")),
             [("platform.runtimeDone", {"requestId": "id", "status": "failure"})],
         ),
         (

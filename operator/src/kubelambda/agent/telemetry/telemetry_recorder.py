@@ -13,11 +13,16 @@ from kubelambda.api.environment_protocol import Specialization
 from kubelambda.core.extension.extension_roll import Extension
 from kubelambda.core.telemetry import telemetry_events
 from kubelambda.core.telemetry.init_history import InitHistory
-from kubelambda.core.telemetry.telemetry_events import InvocationMetrics, Outcome, ResponseTimes, TelemetryEvent
+from kubelambda.core.telemetry.telemetry_events import (
+    InvocationMetrics,
+    TelemetryOutcome,
+    ResponseTimes,
+    TelemetryEvent,
+)
 from kubelambda.core.telemetry.telemetry_subscription import TelemetrySubscription, invalid
 from kubelambda.wire.event_loop import EventLoop
 
-_SUCCESS = Outcome()
+_SUCCESS = TelemetryOutcome()
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubelambda.agent.telemetry.telemetry_delivery import TelemetryDelivery
@@ -107,7 +112,7 @@ class TelemetryRecorder:
             self._resume({each.name for each in found})
         self.flush()
 
-    def _init_runtime_done(self, outcome: Outcome = _SUCCESS) -> None:
+    def _init_runtime_done(self, outcome: TelemetryOutcome = _SUCCESS) -> None:
         """The runtime waits for its first event, or will never do."""
         if not self._init.runtime_done:
             self._init.runtime_done = True
@@ -180,7 +185,7 @@ class TelemetryRecorder:
         self._publish(telemetry_events.report(time.time(), run.id, outcome, metrics, run.trace))
         self.flush()
 
-    def _done(self, outcome: Outcome) -> None:
+    def _done(self, outcome: TelemetryOutcome) -> None:
         """The runtime is done with the invocation: told once, and at once, since extensions wait for it."""
         run = self._run
         if run is None or run.done:
@@ -301,9 +306,9 @@ class _Run:
         return found
 
 
-def _outcome_of(failure: RecordedFailure | None) -> Outcome:
+def _outcome_of(failure: RecordedFailure | None) -> TelemetryOutcome:
     """How an invocation ended."""
-    return _SUCCESS if failure is None else Outcome(failure.status, failure.error_type)
+    return _SUCCESS if failure is None else TelemetryOutcome(failure.status, failure.error_type)
 
 
 def _epoch(then: float) -> float:

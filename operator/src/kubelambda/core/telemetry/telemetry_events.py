@@ -44,7 +44,7 @@ class TelemetryEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TelemetryOutcome:
     """How INIT, or an invocation, ended (§4.2.4)."""
 
     status: str = SUCCESS
@@ -98,13 +98,15 @@ def init_start(at: float, wanted: Specialization, phase: str, version: str, vers
     return TelemetryEvent(at, "platform.initStart", record | {"instanceMaxMemory": wanted.memory_size << 20})
 
 
-def init_runtime_done(at: float, wanted: Specialization, phase: str, outcome: Outcome) -> TelemetryEvent:
+def init_runtime_done(at: float, wanted: Specialization, phase: str, outcome: TelemetryOutcome) -> TelemetryEvent:
     """The runtime is ready for events, or will never be."""
     record = {"initializationType": wanted.initialization_type, "phase": phase}
     return TelemetryEvent(at, "platform.initRuntimeDone", record | outcome.members)
 
 
-def init_report(at: float, wanted: Specialization, phase: str, outcome: Outcome, duration_ms: float) -> TelemetryEvent:
+def init_report(
+    at: float, wanted: Specialization, phase: str, outcome: TelemetryOutcome, duration_ms: float
+) -> TelemetryEvent:
     """INIT is over."""
     record: dict[str, Any] = {"initializationType": wanted.initialization_type, "phase": phase}
     record |= outcome.members
@@ -119,7 +121,7 @@ def invocation_start(at: float, request_id: str, version: str, trace: str | None
 def runtime_done(
     at: float,
     request_id: str,
-    outcome: Outcome,
+    outcome: TelemetryOutcome,
     *,
     duration_ms: float,
     produced_bytes: int | None,
@@ -149,7 +151,7 @@ class InvocationMetrics:
 
 
 def report(
-    at: float, request_id: str, outcome: Outcome, metrics: InvocationMetrics, trace: str | None
+    at: float, request_id: str, outcome: TelemetryOutcome, metrics: InvocationMetrics, trace: str | None
 ) -> TelemetryEvent:
     """An invocation is over."""
     found: dict[str, Any] = {
