@@ -11,9 +11,9 @@ from kubelambda.core.telemetry.init_history import InitHistory
 from kubelambda.core.telemetry.telemetry_buffer import Dropped
 from kubelambda.core.telemetry.telemetry_events import (
     InvocationMetrics,
-    TelemetryOutcome,
     ResponseTimes,
     TelemetryEvent,
+    TelemetryOutcome,
 )
 from kubelambda.core.telemetry.telemetry_subscription import CATEGORIES, TelemetryApi, TelemetrySubscription
 

@@ -15,9 +15,9 @@ from kubelambda.core.telemetry import telemetry_events
 from kubelambda.core.telemetry.init_history import InitHistory
 from kubelambda.core.telemetry.telemetry_events import (
     InvocationMetrics,
-    TelemetryOutcome,
     ResponseTimes,
     TelemetryEvent,
+    TelemetryOutcome,
 )
 from kubelambda.core.telemetry.telemetry_subscription import TelemetrySubscription, invalid
 from kubelambda.wire.event_loop import EventLoop
