@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tests.behaviour.agent.extension_probe import Journal
@@ -37,7 +36,7 @@ def wait_for(gate):
         time.sleep(0.02)
 
 class Requests(http.server.BaseHTTPRequestHandler):
-    protocol_version = os.environ.get("PROTOCOL", "HTTP/1.1")
+    protocol_version = "HTTP/1.1"
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if "slow" in mode:
@@ -69,9 +68,9 @@ print("registered", name, flush=True)
 attempts = json.loads(os.environ["ATTEMPTS"])
 for where, body in attempts:
     if isinstance(body, dict):
-        body = json.loads(json.dumps(body).replace('"PORT"', str(port)).replace("PORT", str(port)))
+        body = json.dumps(body).replace('"PORT"', str(port)).replace("PORT", str(port))
     status, _, answer = call("PUT", where, body, Identifier=identifier)
-    note(attempt=[status, answer], at=time.time())
+    note(attempt=[status, answer])
 while True:
     _, _, event = call("GET", "/2020-01-01/extension/event/next", Identifier=identifier)
     note(event=event)
@@ -96,9 +95,6 @@ def subscription(*types: str, **members: Any) -> dict[str, Any]:
 
 class TelemetryJournal(Journal):
     """What a subscriber got."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
 
     @property
     def telemetry(self) -> list[dict[str, Any]]:

@@ -120,12 +120,11 @@ def test_a_subscriber_hears_all_that_happens_and_in_its_order(claim: Callable[..
     assert late == [403, {"errorMessage": late[1]["errorMessage"], "errorType": "Telemetry.SubscriptionClosed"}]
 
 
-@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/1.0"])
 def test_batches_come_as_requests_and_are_sent_again_when_they_are_refused(
-    claim: Callable[..., Any], journal: Any, protocol: str
+    claim: Callable[..., Any], journal: Any
 ) -> None:
-    """§4.2.2: to the path that was asked for, on a connection that is kept or not; 4xx and 5xx are failures."""
-    environment = claim((TELEMETRY, subscription("platform")), mode="refuses", variables={"PROTOCOL": protocol})
+    """§4.2.2: to the path that was asked for; 4xx and 5xx are failures."""
+    environment = claim((TELEMETRY, subscription("platform")), mode="refuses")
     for _ in range(3):
         invoke(environment, {})
     journal.await_record("platform.report", is_of("request-3"))

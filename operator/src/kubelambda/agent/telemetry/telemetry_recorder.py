@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -252,42 +252,31 @@ class TelemetryRecorder:
             each.add(event)
 
 
+@dataclass(slots=True)
 class _Init:
     """One INIT."""
 
-    __slots__ = ("over", "phase", "runtime_done", "started")
-
-    def __init__(self, phase: str = "init", started: float = 0.0) -> None:
-        self.phase = phase
-        self.started = started
-        self.runtime_done = False
-        self.over = False
+    phase: str = "init"
+    started: float = 0.0
+    runtime_done: bool = False
+    over: bool = False
 
 
+@dataclass(slots=True)
 class _Run:
-    """One invocation, and when what happened to it; 0: not yet."""
+    """One invocation, and when what happened to it, by the clock of durations; 0: not yet."""
 
-    __slots__ = (
-        "answered",
-        "delivered",
-        "done",
-        "first_byte",
-        "id",
-        "outcome",
-        "produced_bytes",
-        "ready",
-        "started",
-        "trace",
-    )
-
-    def __init__(self, request_id: str, started: float, trace: str | None) -> None:
-        self.id = request_id
-        self.started = started
-        self.trace = trace
-        self.delivered = self.first_byte = self.answered = self.ready = 0.0
-        self.produced_bytes = 0
-        self.outcome = _SUCCESS
-        self.done = False
+    id: str
+    started: float
+    trace: str | None
+    delivered: float = 0.0
+    first_byte: float = 0.0
+    answered: float = 0.0
+    ready: float = 0.0
+    produced_bytes: int = 0
+    outcome: TelemetryOutcome = _SUCCESS
+    done: bool = False
+    """Whether it was told that the runtime is done with it."""
 
     @property
     def times(self) -> ResponseTimes:
