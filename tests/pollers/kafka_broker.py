@@ -1,5 +1,6 @@
 """A broker of Kafka as a process of its own: killed and started again with what it keeps, by every way to log in."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from shutil import which
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from joserfc.jwk import RSAKey
 from tests.ports import free_port
 
 USER, PASSWORD = "poller", "p-ss-w0rd"
@@ -52,6 +54,17 @@ listener.name.{name}.ssl.truststore.type=PEM
 listener.name.{name}.ssl.truststore.location={folder}/authority.crt
 listener.name.{name}.ssl.client.auth={client}
 """
+_TOKENS = """
+listener.name.tokens.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.tokens.oauthbearer.sasl.jaas.config=\\
+  org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
+listener.name.tokens.oauthbearer.sasl.server.callback.handler.class=\\
+  org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler
+listener.name.tokens.oauthbearer.sasl.oauthbearer.jwks.endpoint.url={keys}
+listener.name.tokens.oauthbearer.sasl.oauthbearer.expected.audience={audience}
+"""
+AUDIENCE = "kafka"
+"""Of the tokens that the broker takes."""
 _LISTENERS = {
     "PLAIN": "PLAINTEXT",
     "CONTROLLER": "PLAINTEXT",
@@ -59,6 +72,7 @@ _LISTENERS = {
     "LOGINTLS": "SASL_SSL",
     "MUTUAL": "SSL",
     "EXPIRED": "SSL",
+    "TOKENS": "SASL_SSL",
 }
 
 
@@ -75,6 +89,9 @@ class KafkaBroker:
         _make_certificates(folder)
         self.authority = (folder / "authority.crt").read_text()
         """Who has signed the certificates, PEM."""
+        self.token_key = RSAKey.generate_key(2048, {"kid": "tokens", "alg": "RS256", "use": "sig"})
+        """What tokens are signed with that the broker takes."""
+        (folder / "keys.json").write_text(json.dumps({"keys": [self.token_key.as_dict(private=False)]}))
         (folder / "server.properties").write_text(self._properties())
         scram = [
             f"SCRAM-SHA-{size}=[name={user},password={PASSWORD}]" for size in (256, 512) for user in (USER, STRANGER)
@@ -148,13 +165,19 @@ class KafkaBroker:
             ("logintls", "server", "none"),
             ("mutual", "server", "required"),
             ("expired", "expired", "none"),
+            ("tokens", "server", "none"),
         ):
             text += _CERTIFICATE.format(name=name, folder=self.folder, pair=pair, client=client)
-        return text
+        return text + _TOKENS.format(keys=self._token_keys, audience=AUDIENCE)
 
-    @staticmethod
-    def _java() -> list[str]:
-        return ["java", "-Xmx320m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{_JARS}/*"]
+    @property
+    def _token_keys(self) -> str:
+        """Where the keys are that tokens are signed with."""
+        return (self.folder / "keys.json").as_uri()
+
+    def _java(self) -> list[str]:
+        options = ["-Xmx320m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{_JARS}/*"]
+        return ["java", f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={self._token_keys}", *options]
 
 
 def _make_certificates(folder: Path) -> None:

@@ -10,16 +10,20 @@ from typing import Any
 import pytest
 from aiohttp import web
 from tests.pollers.conftest import KEY, Function, eventually
+from tests.pollers.identity_provider import SECRET, IdentityProvider
 from tests.pollers.kafka_broker import PASSWORD, USER, KafkaBroker
 from tests.pollers.topics import KeptReports, TopicOfTests
 
+from kubelambda.api.reasons import Reason
 from kubelambda.core.environment.component_callers import CallerRole, caller_proof
+from kubelambda.core.mapping.kafka_place import TokenPlace
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.outbound.service_credentials import CredentialsMissing
 from kubelambda.pollers.function_invoker import FunctionInvoker
 from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller_factory import PollerFactory
 from kubelambda.pollers.schemas.reading_processes import ReadingProcesses
+from kubelambda.pollers.sources.access_tokens import access_tokens, read_token_client
 from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 CLUSTER = "arn:aws:kafka:us-east-1:123456789012:cluster/orders/0a1b2c-3"
@@ -137,3 +141,110 @@ async def test_nothing_that_is_refused_is_reached(topic: TopicOfTests) -> None:
     """Whoever writes a mapping must not reach what only pollers can."""
     with pytest.raises(SourceUnreachable, match="nothing that is configured can be at"):
         await work(topic, topic.view(), Secrets(), (ip_network("127.0.0.0/8"),))
+
+
+@pytest.fixture
+async def provider(kafka_broker: KafkaBroker) -> AsyncIterator[IdentityProvider]:
+    """Who gives out tokens."""
+    found = IdentityProvider(kafka_broker)
+    await found.start()
+    yield found
+    await found.close()
+
+
+TOKENS = [
+    {"type": "OAUTHBEARER_AUTH", "uri": "client"},
+    {"type": "OAUTHBEARER_SCOPE", "uri": "topics:read"},
+    {"type": "OAUTHBEARER_AUDIENCE", "uri": "kafka"},
+    {"type": "OAUTHBEARER_LOGICAL_CLUSTER", "uri": "lkc-1"},
+    {"type": "OAUTHBEARER_IDENTITY_POOL", "uri": "pool-1"},
+    {"type": "SERVER_ROOT_CA_CERTIFICATE", "uri": "authority"},
+]
+
+
+def by_tokens(topic: TopicOfTests, **client: str) -> tuple[MappingView, Secrets]:
+    """A mapping that logs in with tokens, and its Secrets."""
+    secrets = Secrets(client=client, authority={"certificate": topic.broker.authority})
+    return topic.view("TOKENS", sourceAccessConfigurations=TOKENS), secrets
+
+
+async def test_a_token_of_an_identity_provider_is_taken(topic: TopicOfTests, provider: IdentityProvider) -> None:
+    """By a broker that verifies it; one token serves all connections of a mapping."""
+    view, secrets = by_tokens(topic, **provider.secret())
+    await work(topic, view, secrets)
+    assert provider.asked == [{"grant_type": "client_credentials", "scope": "topics:read", "audience": "kafka"}]
+
+
+@pytest.mark.parametrize(
+    ("client", "reason", "message"),
+    [
+        (
+            {"oauthClientSecret": "other"},
+            Reason.SOURCE_AUTHENTICATION_FAILED,
+            "the token endpoint gives us no token: invalid_client Nobody of that name",
+        ),
+        (
+            {"oauthIdpCaCertificate": ""},
+            Reason.SOURCE_AUTHENTICATION_FAILED,
+            "the certificate of the token endpoint is not trusted",
+        ),
+        (
+            {"oauthIdpCaCertificate": "none"},
+            Reason.SOURCE_AUTHENTICATION_FAILED,
+            "oauthIdpCaCertificate in Secret client is no certificate",
+        ),
+        ({"path": "/broken"}, Reason.SOURCE_UNAVAILABLE, "the token endpoint cannot be asked: it answers 502"),
+    ],
+)
+async def test_who_gets_no_token_says_why(
+    topic: TopicOfTests, provider: IdentityProvider, client: dict[str, str], reason: Reason, message: str
+) -> None:
+    """With the provider's own words where it has some, and never with the secret."""
+    client = dict(client)
+    if "path" in client:
+        client["oauthTokenEndpointUrl"] = provider.url.replace("/token", client.pop("path"))
+    view, secrets = by_tokens(topic, **provider.secret(**client))
+    with pytest.raises(SourceUnreachable, match=message) as raised:
+        await work(topic, view, secrets)
+    assert raised.value.reason is reason
+    assert SECRET not in str(raised.value)
+
+
+async def test_a_token_for_another_broker_is_refused(topic: TopicOfTests, provider: IdentityProvider) -> None:
+    """By the broker: the mapping says that it is not taken for who it is."""
+    provider.claims = {"aud": "elsewhere"}
+    view, secrets = by_tokens(topic, **provider.secret())
+    with pytest.raises(SourceUnreachable, match=r"it does not take our token: .*invalid_token") as raised:
+        await work(topic, view, secrets)
+    assert raised.value.reason is Reason.SOURCE_AUTHENTICATION_FAILED
+
+
+async def test_a_token_is_had_anew_before_it_is_over(kafka_broker: KafkaBroker, provider: IdentityProvider) -> None:
+    """And one that is good for now is not asked for again, by however many connections."""
+    client = await read_token_client(Secrets(client=provider.secret()), "shop", "client")
+    async with access_tokens(client, TokenPlace("client", None, None, ())) as tokens:
+        found = await asyncio.gather(*(tokens.token() for _ in range(5)))
+        assert (len(set(found)), len(provider.asked)) == (1, 1)
+    provider.lifetime_s = 0.001
+    async with access_tokens(client, TokenPlace("client", None, None, ())) as tokens:
+        for _ in range(2):
+            await tokens.token()
+            await asyncio.sleep(0.01)
+    assert provider.asked == [{"grant_type": "client_credentials"}] * 3
+
+
+async def test_nobody_asks_for_tokens_where_only_we_may_be(provider: IdentityProvider) -> None:
+    """Nor without encryption, nor with a key that is not served."""
+    client = await read_token_client(Secrets(client=provider.secret()), "shop", "client")
+    refused = [ip_network("127.0.0.0/8")]
+    async with access_tokens(client, TokenPlace("client", None, None, ()), refused) as tokens:
+        with pytest.raises(SourceUnreachable, match="nothing that is configured can be at"):
+            await tokens.current()
+    for changed, message in (
+        ({"oauthTokenEndpointUrl": "http://idp/token"}, "is no https://"),
+        ({"oauthPrivateKey": "k"}, "assertions are not served"),
+        ({"oauthClientSecret": ""}, "Secret client has no key oauthClientSecret"),
+    ):
+        with pytest.raises(CredentialsMissing, match=message):
+            await read_token_client(Secrets(client=provider.secret(**changed)), "shop", "client")
+    assert provider.asked == []

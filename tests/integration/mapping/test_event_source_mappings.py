@@ -32,6 +32,7 @@ TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/stream/2026-01-01T
 CLUSTER = "arn:aws:kafka:us-east-1:123456789012:cluster/orders/0a1b2c-3"
 ENDPOINTS = {"selfManagedEventSource": {"endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["kafka:9092"]}}}
 SCRAM = {"type": "SASL_SCRAM_512_AUTH", "uri": "login"}
+TOKENS = {"type": "OAUTHBEARER_AUTH", "uri": "client"}
 AUTHORITY = {"type": "SERVER_ROOT_CA_CERTIFICATE", "uri": "authority"}
 SCHEMAS = {
     "schemaRegistryURI": "https://schemas:8081",
@@ -188,6 +189,14 @@ def test_ranges_and_combinations_are_checked(control_plane: ControlPlane, spec: 
         ({"amazonManagedKafkaEventSourceConfig": {"consumerGroupId": "orders"}}, "of clusters with an ARN only"),
         ({"sourceAccessConfigurations": [SCRAM, {"type": "BASIC_AUTH", "uri": "other"}]}, "knows us by one user"),
         ({"sourceAccessConfigurations": [{"type": "VIRTUAL_HOST", "uri": "/"}]}, "of RabbitMQ only"),
+        ({"sourceAccessConfigurations": [TOKENS, {"type": "OAUTHBEARER_SCOPE", "uri": "topics read"}]}, ""),
+        ({"sourceAccessConfigurations": [TOKENS, SCRAM]}, "knows us by one user"),
+        ({"sourceAccessConfigurations": [{"type": "OAUTHBEARER_AUDIENCE", "uri": "kafka"}]}, "are of tokens"),
+        (
+            {"selfManagedEventSource": None, "eventSourceArn": CLUSTER, "sourceAccessConfigurations": [TOKENS]},
+            "is of selfManagedEventSource only",
+        ),
+        ({"sourceAccessConfigurations": [{"type": "IAM_AUTH", "uri": "none"}]}, 'Unsupported value: "IAM_AUTH"'),
         ({"parallelizationFactor": 2}, "parallelizationFactor is of streams only"),
         ({"tumblingWindowInSeconds": 60}, "tumblingWindowInSeconds is of streams only"),
         ({"scalingConfig": {"maximumConcurrency": 2}}, "scalingConfig is of queues"),

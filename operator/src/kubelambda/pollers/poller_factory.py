@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from aiobotocore.session import AioSession
 from pydantic import IPvAnyNetwork
 
-from kubelambda.core.mapping.kafka_place import KafkaPlace
+from kubelambda.core.mapping.kafka_place import KafkaPlace, TokenPlace
 from kubelambda.core.mapping.mq_place import BrokerEngine, MqPlace
 from kubelambda.core.mapping.record_filter import SourceFormat
 from kubelambda.core.mapping.schema_place import SchemaPlace
@@ -38,6 +39,9 @@ from kubelambda.pollers.sources.tls_login import TlsLogin, read_tls_login
 from kubelambda.pollers.sqs_poller import SqsPoller
 from kubelambda.pollers.stream_delivery import StreamDelivery
 from kubelambda.pollers.stream_poller import StreamPoller
+
+if TYPE_CHECKING:
+    from kubelambda.pollers.sources.access_tokens import AccessTokens
 
 _HOLD_MARGIN_S = 90.0
 """For how much longer than a function may run its batch may be under way."""
@@ -130,7 +134,10 @@ class PollerFactory:
         login = await self._login(view, place)
         async with (
             self._decoder(view, place.schemas) as decoder,
-            kafka_topic(place, login, self._refused, hold_s=lambda: work.timeout_s() + _HOLD_MARGIN_S) as topic,
+            self._tokens(view, place.tokens) as tokens,
+            kafka_topic(
+                place, login, self._refused, tokens=tokens, hold_s=lambda: work.timeout_s() + _HOLD_MARGIN_S
+            ) as topic,
         ):
             yield KafkaPoller(work, topic, self._sender, decoder=decoder)
 
@@ -143,6 +150,17 @@ class PollerFactory:
             yield RecordDecoder(
                 registry, place, self._processes, namespace=view.namespace, filtered=bool(view.patterns)
             )
+
+    @asynccontextmanager
+    async def _tokens(self, view: MappingView, place: TokenPlace | None) -> AsyncIterator["AccessTokens | None"]:
+        if place is None:
+            yield None
+            return
+        from kubelambda.pollers.sources.access_tokens import access_tokens, read_token_client  # noqa: PLC0415
+
+        client = await read_token_client(self._client, view.namespace, place.secret)
+        async with access_tokens(client, place, self._refused) as tokens:
+            yield tokens
 
     async def _login(self, view: MappingView, place: KafkaPlace | SchemaPlace) -> TlsLogin:
         return await read_tls_login(

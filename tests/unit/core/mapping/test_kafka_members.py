@@ -9,7 +9,7 @@ import pytest
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec
 from kubelambda.core.mapping.batch_attempts import StreamBatch
 from kubelambda.core.mapping.kafka_failure import FailedKafkaBatch, outgoing_kafka_record, topic_messages
-from kubelambda.core.mapping.kafka_place import KafkaPlace, kafka_place
+from kubelambda.core.mapping.kafka_place import KafkaPlace, TokenPlace, kafka_place
 from kubelambda.core.mapping.kafka_record import encoded_record, failed_offsets, kafka_envelope, kafka_record
 from kubelambda.core.mapping.mapping_source import mapping_source
 from kubelambda.core.mapping.partition_batch import EVENT_MAX_BYTES, PartitionBatch
@@ -44,6 +44,19 @@ def place(**spec: Any) -> KafkaPlace:
 def test_connections_are_encrypted_once_something_says_who_we_are(spec: dict[str, Any], protocol: str) -> None:
     """As Lambda's are, unless the mapping says otherwise."""
     assert place(**SELF_MANAGED, **spec).security_protocol == protocol
+
+
+def test_tokens_are_those_of_a_secret_for_what_is_named_beside_it() -> None:
+    """A scope that looks like the name of a Secret is none; nothing is asked of a place without them."""
+    access = [
+        {"type": "OAUTHBEARER_AUTH", "uri": "arn:aws:secretsmanager:us-east-1:123456789012:secret:client-AbCdEf"},
+        {"type": "OAUTHBEARER_SCOPE", "uri": "arn:aws:secretsmanager:us-east-1:123456789012:secret:scope-AbCdEf"},
+        {"type": "OAUTHBEARER_IDENTITY_POOL", "uri": "pool-1"},
+    ]
+    found = place(**SELF_MANAGED, sourceAccessConfigurations=access)
+    assert (found.mechanism, found.security_protocol, found.login_secret) == ("OAUTHBEARER", "SASL_SSL", None)
+    assert found.tokens == TokenPlace("client", access[1]["uri"], None, (("identityPoolId", "pool-1"),))
+    assert place(**SELF_MANAGED, sourceAccessConfigurations=[SCRAM]).tokens is None
 
 
 def test_the_consumer_group_is_the_mappings_uuid_unless_it_has_one() -> None:

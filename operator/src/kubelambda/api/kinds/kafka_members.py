@@ -13,7 +13,8 @@ _CLUSTER = "^arn:[a-zA-Z0-9-]+:kafka:[a-z0-9-]+:[0-9]{12}:cluster/[a-zA-Z0-9_-]{
 _IS_MANAGED = f"{SOURCE_ARN}.matches('{_CLUSTER}')"
 IS_KAFKA = f"(has(self.selfManagedEventSource) || {_IS_MANAGED})"
 """CEL: whether a mapping's source is a cluster of Kafka."""
-_LOGINS = "['BASIC_AUTH', 'SASL_SCRAM_256_AUTH', 'SASL_SCRAM_512_AUTH']"
+_LOGINS = "['BASIC_AUTH', 'SASL_SCRAM_256_AUTH', 'SASL_SCRAM_512_AUTH', 'OAUTHBEARER_AUTH']"
+_OF_TOKENS = "['OAUTHBEARER_SCOPE', 'OAUTHBEARER_AUDIENCE', 'OAUTHBEARER_LOGICAL_CLUSTER', 'OAUTHBEARER_IDENTITY_POOL']"
 _ACCESS = "(has(self.sourceAccessConfigurations) ? self.sourceAccessConfigurations : [])"
 
 
@@ -46,7 +47,19 @@ KAFKA_RULES = (
     ),
     rule(
         f"!{IS_KAFKA} || {_ACCESS}.filter(each, each.type in {_LOGINS}).size() <= 1",
-        "a cluster knows us by one user: one of BASIC_AUTH, SASL_SCRAM_256_AUTH and SASL_SCRAM_512_AUTH",
+        "a cluster knows us by one user: one of BASIC_AUTH, SASL_SCRAM_256_AUTH, SASL_SCRAM_512_AUTH and "
+        "OAUTHBEARER_AUTH",
+        fieldPath=".sourceAccessConfigurations",
+    ),
+    rule(
+        f"has(self.selfManagedEventSource) || !{_ACCESS}.exists(each, each.type.startsWith('OAUTHBEARER_'))",
+        "OAUTHBEARER_AUTH and what goes with it is of selfManagedEventSource only",
+        fieldPath=".sourceAccessConfigurations",
+    ),
+    rule(
+        f"!{_ACCESS}.exists(each, each.type in {_OF_TOKENS}) || "
+        f"{_ACCESS}.exists(each, each.type == 'OAUTHBEARER_AUTH')",
+        "scope, audience, logical cluster and identity pool are of tokens: OAUTHBEARER_AUTH says where those are had",
         fieldPath=".sourceAccessConfigurations",
     ),
     rule(

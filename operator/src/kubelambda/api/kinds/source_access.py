@@ -15,6 +15,11 @@ AccessType = Literal[
     "SASL_SCRAM_512_AUTH",
     "CLIENT_CERTIFICATE_TLS_AUTH",
     "SERVER_ROOT_CA_CERTIFICATE",
+    "OAUTHBEARER_AUTH",
+    "OAUTHBEARER_SCOPE",
+    "OAUTHBEARER_AUDIENCE",
+    "OAUTHBEARER_LOGICAL_CLUSTER",
+    "OAUTHBEARER_IDENTITY_POOL",
 ]
 
 
@@ -22,8 +27,10 @@ class SourceAccessConfiguration(Model):
     """One of them."""
 
     type: AccessType
-    """What it is for: a user and password, our certificate, or that of the authority that signed the broker's."""
+    """What it is for: a user and password, our certificate, that of the authority that signed the broker's, or who we
+    are at whoever gives out tokens."""
     uri: Annotated[str, Field(min_length=1, max_length=253)]
-    """Name of a Secret of the same namespace; of VIRTUAL_HOST the virtual host itself. Keys of the Secret: `username`
-    and `password`; `certificate` (or `tls.crt`), `privateKey` (or `tls.key`) and, if needed, `privateKeyPassword`; of
-    the authority `certificate` (or `ca.crt`)."""
+    """Name of a Secret of the same namespace; of VIRTUAL_HOST the virtual host itself, and so of OAUTHBEARER_SCOPE and
+    the like. Keys of the Secret: `username` and `password`; `certificate` (or `tls.crt`), `privateKey` (or `tls.key`)
+    and, if needed, `privateKeyPassword`; of the authority `certificate` (or `ca.crt`); of OAUTHBEARER_AUTH
+    `oauthTokenEndpointUrl`, `oauthClientId`, `oauthClientSecret` and, if needed, `oauthIdpCaCertificate`."""

@@ -15,7 +15,25 @@ MECHANISMS: Final = {
     "SASL_SCRAM_256_AUTH": "SCRAM-SHA-256",
     "SASL_SCRAM_512_AUTH": "SCRAM-SHA-512",
 }
-"""What SASL calls our ways to log in."""
+"""What SASL calls our ways to log in with a user and a password."""
+_TOKENS: Final = "OAUTHBEARER_AUTH"
+_EXTENSIONS: Final = {
+    "OAUTHBEARER_LOGICAL_CLUSTER": "logicalCluster",
+    "OAUTHBEARER_IDENTITY_POOL": "identityPoolId",
+}
+"""What brokers are told with a token, by the names that Confluent has for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPlace:
+    """Who gives out the tokens that we log in with, and what they are to be good for."""
+
+    secret: str
+    """Who we are there."""
+    scope: str | None
+    audience: str | None
+    extensions: tuple[tuple[str, str], ...]
+    """What brokers are told with a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +57,8 @@ class KafkaPlace:
     tls: bool
     schemas: SchemaPlace | None = None
     """Where the schemas of records are; None: records have none."""
+    tokens: TokenPlace | None = None
+    """Where we get what we log in with; None: we log in with a password, or not at all."""
 
     @property
     def security_protocol(self) -> str:
@@ -73,18 +93,33 @@ def kafka_place(spec: EventSourceMappingSpec, uuid: str) -> KafkaPlace | None:
     if source.format is not SourceFormat.KAFKA:
         return None
     config = spec.amazon_managed_kafka_event_source_config or spec.self_managed_kafka_event_source_config
-    access: dict[str, str] = {each.type: secret_name(each.uri) for each in spec.source_access_configurations or ()}
+    given: dict[str, str] = {each.type: each.uri for each in spec.source_access_configurations or ()}
+    access = {kind: secret_name(uri) for kind, uri in given.items()}
     login = next((kind for kind in MECHANISMS if kind in access), None)
+    tokens = _token_place(given)
+    mechanism = MECHANISMS[login] if login else None
     wanted = spec.connection.tls
     return KafkaPlace(
         topic=source.topics[0],
         group=(config.consumer_group_id if config else None) or uuid,
         arn=source.arn,
         servers=source.servers,
-        mechanism=MECHANISMS[login] if login else None,
+        mechanism="OAUTHBEARER" if tokens else mechanism,
         login_secret=access[login] if login else None,
         certificate_secret=access.get("CLIENT_CERTIFICATE_TLS_AUTH"),
         authority_secret=access.get("SERVER_ROOT_CA_CERTIFICATE"),
         tls=bool(access) if wanted is None else wanted,
         schemas=schema_place(config.schema_registry_config) if config and config.schema_registry_config else None,
+        tokens=tokens,
+    )
+
+
+def _token_place(given: Mapping[str, str]) -> TokenPlace | None:
+    if _TOKENS not in given:
+        return None
+    return TokenPlace(
+        secret=secret_name(given[_TOKENS]),
+        scope=given.get("OAUTHBEARER_SCOPE"),
+        audience=given.get("OAUTHBEARER_AUDIENCE"),
+        extensions=tuple((name, given[kind]) for kind, name in _EXTENSIONS.items() if kind in given),
     )

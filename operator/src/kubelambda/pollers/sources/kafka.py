@@ -14,6 +14,7 @@ from pydantic import IPvAnyNetwork
 from kubelambda.core.mapping.kafka_failure import KafkaMessage
 from kubelambda.core.mapping.kafka_place import KafkaPlace
 from kubelambda.core.mapping.stream_rules import StartingPosition
+from kubelambda.pollers.sources.access_tokens import AccessTokens
 from kubelambda.pollers.sources.kafka_connections import connect, guard
 from kubelambda.pollers.sources.kafka_login import FAULTS, Options, connection_options, kafka_problem
 from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
@@ -159,14 +160,17 @@ async def kafka_topic(
     login: TlsLogin,
     refused: Sequence[IPvAnyNetwork] = (),
     *,
+    tokens: AccessTokens | None = None,
     hold_s: Callable[[], float] = lambda: 60.0,
 ) -> AsyncIterator[KafkaTopic]:
     """The topic of a mapping. Raises `SourceUnreachable`.
 
-    No broker can be in `refused`. `hold_s` says for how long a batch may be at the function: so long the group waits
-    for us when partitions are to be another member's.
+    No broker can be in `refused`. `tokens` are those of a place that has them. `hold_s` says for how long a batch may
+    be at the function: so long the group waits for us when partitions are to be another member's.
     """
-    options = connection_options(place, login)
+    options = connection_options(place, login, tokens)
+    if tokens is not None:
+        await tokens.current()
     await _check(place.servers, options, refused)
     guard(refused)
     consumer = AIOKafkaConsumer(

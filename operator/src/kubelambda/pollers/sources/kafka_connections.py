@@ -7,10 +7,11 @@ connections in its stead.
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, override
 
 import aiokafka.client
-from aiokafka.conn import AIOKafkaConnection
+from aiokafka.conn import AIOKafkaConnection, OAuthAuthenticator
+from aiokafka.errors import SaslAuthenticationFailed
 from pydantic import IPvAnyNetwork
 
 from kubelambda.outbound.guarded_sockets import Address, outside
@@ -53,6 +54,22 @@ class GuardedConnection(AIOKafkaConnection):  # type: ignore[misc]  # its packag
     def __init__(self, host: str, port: int, *, refused: Sequence[IPvAnyNetwork], **options: Any) -> None:
         super().__init__(host, port, **options)
         self._loop: Any = _Loop(asyncio.get_running_loop(), outside(refused))
+
+    @override
+    def authenticator_oauth(self) -> OAuthAuthenticator:
+        """One that hears a refusal."""
+        return _HeardLogin(sasl_oauth_token_provider=self._sasl_oauth_token_provider)
+
+
+class _HeardLogin(OAuthAuthenticator):  # type: ignore[misc]  # its package has no types
+    """A broker that does not take a token says so in an answer (RFC 7628), which the client's own login passes over."""
+
+    @override
+    async def step(self, payload: bytes | None) -> tuple[bytes, bool] | None:
+        if payload:
+            raise SaslAuthenticationFailed(f"it does not take our token: {payload.decode(errors='replace')[:200]}")
+        found: tuple[bytes, bool] | None = await super().step(payload)
+        return found
 
 
 async def connect(host: str, port: int, *, refused: Sequence[IPvAnyNetwork], **options: Any) -> GuardedConnection:

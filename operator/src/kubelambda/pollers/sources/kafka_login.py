@@ -21,7 +21,7 @@ from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.sources.tls_login import TlsLogin
 
 NOT_CONNECTED: Final = "PROBLEM: Connection error. Please check your event source connection configuration."
-_LOGIN_REFUSED: Final = "PROBLEM: SASL authentication failed"
+LOGIN_REFUSED: Final = "PROBLEM: SASL authentication failed"
 _CERTIFICATE_REFUSED: Final = "PROBLEM: Server failed to authenticate Lambda"
 _CLUSTER_REFUSED: Final = "PROBLEM: Lambda failed to authenticate server"
 _NOT_ALLOWED: Final = "PROBLEM: Cluster failed to authorize Lambda"
@@ -47,8 +47,9 @@ _CLIENT_ALERTS: Final = (
 
 def kafka_problem(error: BaseException) -> SourceUnreachable:
     """What to say of what the client raised, in Lambda's words where it has some."""
-    if isinstance(error, SourceUnreachable):
-        return error
+    for known in (error, error.__cause__):  # the cause: whoever gives out tokens, asked for a connection
+        if isinstance(known, SourceUnreachable):
+            return known
     if isinstance(error.__cause__, ssl.SSLError):  # a connection that was made, and then ended by the broker
         error = error.__cause__
     words = str(error) or type(error).__name__
@@ -59,8 +60,8 @@ def kafka_problem(error: BaseException) -> SourceUnreachable:
         why = f"the broker does not take our certificate: {error.reason or words}"
         return SourceUnreachable(why, reason=Reason.SOURCE_AUTHENTICATION_FAILED, result=_CERTIFICATE_REFUSED)
     if isinstance(error, _LOGIN_ERRORS):
-        why = f"the broker does not take our user and password: {words}"
-        return SourceUnreachable(why, reason=Reason.SOURCE_AUTHENTICATION_FAILED, result=_LOGIN_REFUSED)
+        why = f"the broker does not take who we are: {words}"
+        return SourceUnreachable(why, reason=Reason.SOURCE_AUTHENTICATION_FAILED, result=LOGIN_REFUSED)
     if isinstance(error, _ALLOWANCE_ERRORS):
         why = f"our user may not read: {type(error).__name__}: {words}"
         return SourceUnreachable(why, reason=Reason.SOURCE_AUTHORIZATION_FAILED, result=_NOT_ALLOWED)
@@ -72,11 +73,13 @@ FAULTS: Final[tuple[type[BaseException], ...]] = (KafkaError, OSError, asyncio.T
 type Options = dict[str, Any]
 
 
-def connection_options(place: KafkaPlace, login: TlsLogin) -> Options:
-    """How the client connects to a broker. Raises `SourceUnreachable`."""
+def connection_options(place: KafkaPlace, login: TlsLogin, tokens: Any = None) -> Options:
+    """How the client connects to a broker; `tokens` are those of a place that has them. Raises `SourceUnreachable`."""
     context = login.context(place.certificate_secret or place.authority_secret) if place.tls else None
     options: Options = {"security_protocol": place.security_protocol, "ssl_context": context}
-    if place.mechanism is not None:
+    if place.tokens is not None:
+        options |= {"sasl_mechanism": place.mechanism, "sasl_oauth_token_provider": tokens}
+    elif place.mechanism is not None:
         options |= {
             "sasl_mechanism": place.mechanism,
             "sasl_plain_username": login.username,
