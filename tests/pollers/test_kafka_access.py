@@ -113,6 +113,15 @@ async def test_a_cluster_with_an_arn_is_found_by_its_service(topic: TopicOfTests
     assert event["bootstrapServers"] == topic.broker.server("LOGINTLS")
 
 
+async def test_a_cluster_that_lets_in_others_only_is_told_of(topic: TopicOfTests, clusters: str) -> None:
+    """With what it has: a cluster for callers of IAM alone is none that can be read."""
+    secrets = Secrets(aws={"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"})
+    connection = {"endpointUrl": clusters, "credentialsSecret": {"name": "aws"}}
+    view = topic.view(selfManagedEventSource=None, eventSourceArn=CLUSTER, connection=connection)
+    with pytest.raises(SourceUnreachable, match=r"no brokers for who we are .* only BootstrapBrokerStringSaslScram"):
+        await work(topic, view, secrets)
+
+
 async def test_a_certificate_of_a_secret_for_tls_is_taken(topic: TopicOfTests) -> None:
     """By the names that Kubernetes gives its keys."""
     folder = topic.broker.folder

@@ -268,3 +268,22 @@ async def test_a_queue_of_a_broker_is_read_by_the_control_api_too(api: Api, clie
     assert sorted(each["spec"]["queues"][0] for each in objects["items"]) == ["orders", "others"]
     changed = api.call("PUT", f"{PATH}/{found.body['UUID']}", {"BatchSize": 7})
     assert (changed.status, changed.body["State"], changed.body["BatchSize"]) == (202, "Updating", 7)
+
+
+def test_a_way_to_log_in_that_is_not_served_is_named(api: Api) -> None:
+    """Those of IAM: only AWS can say who that is. Tokens of anybody else are taken."""
+    api.active("hello")
+
+    def of_kafka(*access: dict[str, str]) -> Answered:
+        where = {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["kafka:9092"]}}
+        members = {"SelfManagedEventSource": where, "Topics": ["orders"], "StartingPosition": "LATEST"}
+        given = {"FunctionName": "hello", "SourceAccessConfigurations": list(access), **members}
+        return api.call("POST", PATH, given)
+
+    for kind in ("IAM_AUTH", "IAM_OAUTHBEARER_AUTH"):
+        refused = of_kafka({"Type": kind})
+        assert (refused.status, refused.error) == (400, "InvalidParameterValueException")
+        assert kind in refused.text
+    access = [{"Type": "OAUTHBEARER_AUTH", "URI": "client"}, {"Type": "OAUTHBEARER_SCOPE", "URI": "topics:read"}]
+    found = of_kafka(*access)
+    assert (found.status, found.body["SourceAccessConfigurations"]) == (202, access)

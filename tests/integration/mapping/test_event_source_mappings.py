@@ -84,6 +84,10 @@ def mapping(spec: dict[str, Any], name: str = "orders", namespace: str = "defaul
         ),
         ({"functionResponseTypes": ["Other"]}, "ReportBatchItemFailures"),
         ({"eventSourceArn": "arn:aws:rds:us-east-1:123456789012:cluster:c"}, "sources are SQS queues"),
+        (
+            {"eventSourceArn": f"{STREAM}/consumer/fast:1700000000", "startingPosition": "LATEST"},
+            "enhanced fan-out is not served: give the ARN of the stream itself",
+        ),
         ({"startingPosition": "LATEST"}, "startingPosition is of streams only"),
         ({"parallelizationFactor": 2}, "parallelizationFactor is of streams only"),
         ({"eventSourceArn": STREAM}, "Value null at 'startingPosition' failed to satisfy constraint"),

@@ -175,9 +175,13 @@ class PollerFactory:
         """Where the brokers of a cluster with an ARN are, which its service says."""
         place = await self._place(view)
         async with aws_service(self._session, "kafka", place, self._refused, "Kafka") as service:
-            found = named.among(await service.call("get_bootstrap_brokers", ClusterArn=named.arn))
+            answer = await service.call("get_bootstrap_brokers", ClusterArn=named.arn)
+        found = named.among(answer)
         if found is None:
-            raise SourceUnreachable("the cluster has no brokers for who we are by sourceAccessConfigurations")
+            there = ", ".join(sorted(name for name, value in answer.items() if name.startswith("Bootstrap") and value))
+            raise SourceUnreachable(
+                f"the cluster has no brokers for who we are by sourceAccessConfigurations, only {there or 'none'}"
+            )
         return found
 
     async def _place(self, view: MappingView) -> ServicePlace:

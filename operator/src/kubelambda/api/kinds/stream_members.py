@@ -32,6 +32,11 @@ _IN_TOPIC = (
 
 STREAM_RULES = (
     rule(
+        f"!{SOURCE_ARN}.matches('^arn:[^:]+:kinesis:[^:]+:[^:]+:stream/[^/]+/consumer/.+$')",
+        "enhanced fan-out is not served: give the ARN of the stream itself, and not that of a consumer",
+        fieldPath=".eventSourceArn",
+    ),
+    rule(
         f"!{_IN_ORDER} || has(self.startingPosition)",
         "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: "
         "Member must not be null.",
