@@ -11,9 +11,9 @@
  * "end\n", which ask the program alone to end, or end it; or "kill\n", which ends all. It gets "ended STATUS KILOBYTES\n",
  * the wait status and the most that was resident, "exited STATUS NAME\n" of an extension, or "term\n" when the container
  * was asked to end. First of all it gets "extension NAME\n" for each extension that the image has, and "memory\n"
- * with two open files of our control group, where the node shows them, since only we see it: the most memory that the
- * container ever used, and what it uses now. What the program prints goes to FIFO, and what extensions print to
- * FIFO-of-extensions. Without an agent there is nothing to do: we end.
+ * with open files of our control group, where the node shows them, since only we see it: the most memory that the container
+ * ever used, what it uses now, and how many processes and threads it has, if that is counted. What the program prints goes
+ * to FIFO, and what extensions print to FIFO-of-extensions. Without an agent there is nothing to do: we end.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -37,6 +37,7 @@
 #define STRINGS_MAX 8192
 #define EXTENSIONS_MAX 10
 #define NAME_MAX_BYTES 256
+#define MARKS 3
 #define OURS "KUBELAMBDA_"
 #define OF_KUBERNETES "KUBERNETES_"
 
@@ -216,15 +217,16 @@ static void tell_extensions(const char *folder) {
   if (opened != NULL) closedir(opened);
 }
 
-/* Opens the marks of our control group, of version 2 or 1; whether they are there. */
+/* Opens the marks of our control group, of version 2 or 1; how many of them are there: none without those of memory. */
 static int open_marks(const char *folder, int *files) {
-  static const char *const names[2][2] = {
-      {"memory.peak", "memory.current"}, {"memory/memory.max_usage_in_bytes", "memory/memory.usage_in_bytes"}};
+  static const char *const names[2][MARKS] = {
+      {"memory.peak", "memory.current", "pids.current"},
+      {"memory/memory.max_usage_in_bytes", "memory/memory.usage_in_bytes", "pids/pids.current"}};
   int groups = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = 0;
   for (int version = 0; groups >= 0 && !found && version < 2; version++) {
-    for (int i = 0; i < 2; i++) files[i] = openat(groups, names[version][i], O_RDONLY | O_CLOEXEC);
-    found = files[0] >= 0 && files[1] >= 0;
-    for (int i = 0; !found && i < 2; i++)
+    for (int i = 0; i < MARKS; i++) files[i] = openat(groups, names[version][i], O_RDONLY | O_CLOEXEC);
+    found = files[0] < 0 || files[1] < 0 ? 0 : files[2] < 0 ? 2 : MARKS;
+    for (int i = 0; !found && i < MARKS; i++)
       if (files[i] >= 0) close(files[i]);
   }
   if (groups >= 0) close(groups);
@@ -232,8 +234,9 @@ static int open_marks(const char *folder, int *files) {
 }
 
 static void show_memory(const char *folder) {
-  int files[2];
-  if (!open_marks(folder, files)) {
+  int files[MARKS];
+  int count = open_marks(folder, files);
+  if (count == 0) {
     tell("memory\n");
     return;
   }
@@ -243,15 +246,16 @@ static void show_memory(const char *folder) {
     char space[CMSG_SPACE(sizeof files)];
   } control = {0};
   struct iovec part = {.iov_base = text, .iov_len = sizeof text - 1};
+  size_t size = (size_t)count * sizeof files[0];
   struct msghdr message = {
-      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = CMSG_SPACE(size)};
   struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
   rights->cmsg_level = SOL_SOCKET;
   rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof files);
-  memcpy(CMSG_DATA(rights), files, sizeof files);
+  rights->cmsg_len = CMSG_LEN(size);
+  memcpy(CMSG_DATA(rights), files, size);
   if (sendmsg(agent, &message, MSG_NOSIGNAL) < 0) exit(0);
-  for (int i = 0; i < 2; i++) close(files[i]);
+  for (int i = 0; i < count; i++) close(files[i]);
 }
 
 /* What is ours, or Kubernetes', is nothing for the function. */

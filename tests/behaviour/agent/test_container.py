@@ -97,8 +97,8 @@ def pod(
     image |= {"KUBELAMBDA_SECRET": "ours", "KUBERNETES_PORT": "1", "LAMBDA_TASK_ROOT": "/var/task"}
     cgroups = tmp_path / "cgroups"
     cgroups.mkdir()
-    for name in ("memory.current", "memory.peak"):
-        (cgroups / name).write_text("1048576\n")
+    for name, value in (("memory.current", 1 << 20), ("memory.peak", 1 << 20), ("pids.current", 2)):
+        (cgroups / name).write_text(f"{value}\n")
     extensions = tmp_path / "extensions"
     extensions.mkdir()
     (extensions / "data").touch(mode=0o644)
@@ -141,6 +141,16 @@ def test_what_it_prints_is_in_the_log_of_the_invocation(pod: Pod) -> None:
     assert "INIT_START" not in pod.agent.log_file.read_text()  # of a runtime of ours
     log = pod.agent.invoke({"a": 1}, tail=True).log
     assert "handled {'a': 1}\nEND" in log
+
+
+def test_the_kernel_counts_the_processes_of_its_container(pod: Pod) -> None:
+    """Which only its own process 1 can see; who has more than Lambda's 742 ends."""
+    assert pod.specialize(timeout=60).json["status"] == "ready"
+    (pod.cgroups / "pids.current").write_text("743\n")
+    assert "errorType" not in pod.agent.invoke({"sleep": 0.5}).json
+    (pod.cgroups / "pids.current").write_text("744\n")
+    answer = pod.agent.invoke({"sleep": 50})
+    assert answer.json["errorMessage"].endswith("more than 742 processes and threads: the environment ends")
 
 
 def _settled(pod: Pod) -> None:

@@ -16,7 +16,9 @@ from kubelambda.agent.process import process
 from kubelambda.agent.process.configuration import Paths
 from kubelambda.agent.process.memory import Memory
 from kubelambda.agent.process.process import Process
+from kubelambda.agent.process.process_count import ProcessCount
 from kubelambda.agent.process.runtime_process import RuntimeProcess
+from kubelambda.agent.sandbox.function_bounds import FunctionBounds
 from kubelambda.agent.sandbox.sandbox import Sandbox
 from kubelambda.agent.sandbox.temporary_space import TemporarySpace
 from kubelambda.api import environment_protocol, limits
@@ -57,7 +59,7 @@ def serve(source: int, output: int, kind: str, prestarted: Process | None, api_p
         _serve_container(loop, Path(shared), api_port)
         return
     root = Path(os.environ.get(environment_protocol.ENV_ROOT, "/"))
-    paths = Paths.below(root, api_port)
+    paths, cgroups = Paths.below(root, api_port), root / "sys/fs/cgroup"
     runtime = RuntimeProcess(
         paths=paths,
         bootstrap=json.loads(os.environ.get(environment_protocol.ENV_BOOTSTRAP, "[]")),
@@ -71,8 +73,8 @@ def serve(source: int, output: int, kind: str, prestarted: Process | None, api_p
         paths=paths,
         runtime=runtime,
         log=EnvironmentLog(sys.stdout.fileno(), source, loop),
-        memory=Memory(loop, lambda: runtime.pid, root / "sys/fs/cgroup"),
-        space=_space(root, loop),
+        memory=Memory(loop, lambda: runtime.pid, cgroups),
+        bounds=FunctionBounds(loop, [_space(root), ProcessCount(cgroups)]),
         loop=loop,
         finished=farewell,
     )
@@ -88,14 +90,15 @@ def _serve_container(loop: EventLoop, shared: Path, api_port: int) -> None:
     source, _ = container_process.prepare(shared, Path(launcher))
     runtime = container_process.ContainerProcess(shared, loop)
     memory = Memory(loop, lambda: None, root / "nobody's")  # the control group that we see is our own
-    runtime.on_memory = memory.marked
+    processes = ProcessCount(root / "nobody's")
+    runtime.on_memory, runtime.on_process_count = memory.marked, processes.counted_by
     farewell = Farewell(loop)
     sandbox = Sandbox(
         paths=Paths(root / "var/task", root / "opt", root / "var/runtime", f"127.0.0.1:{api_port}"),
         runtime=runtime,
         log=EnvironmentLog(sys.stdout.fileno(), source, loop),
         memory=memory,
-        space=_space(root, loop),
+        bounds=FunctionBounds(loop, [_space(root), processes]),
         loop=loop,
         finished=farewell,
     )
@@ -119,9 +122,9 @@ def _run(loop: EventLoop, sandbox: Sandbox, farewell: Farewell, api_port: int, a
     loop.run()
 
 
-def _space(root: Path, loop: EventLoop) -> TemporarySpace:
+def _space(root: Path) -> TemporarySpace:
     megabytes = int(os.environ.get(environment_protocol.ENV_TMP_MB) or 0)
-    return TemporarySpace(root / "tmp", megabytes << 20, loop)
+    return TemporarySpace(root / "tmp", megabytes << 20)
 
 
 def _listen_inside(loop: EventLoop, api: RuntimeApi, port: int) -> None:

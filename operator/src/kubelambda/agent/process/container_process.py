@@ -18,7 +18,7 @@ FIFO = "output"
 EXTENSION_FIFO = "output-of-extensions"
 LAUNCHER = "launcher"
 _READ_BYTES = 4096
-_DESCRIPTORS = 2
+_DESCRIPTORS = 3
 
 
 def prepare(shared: Path, launcher: Path) -> tuple[int, int]:
@@ -58,6 +58,8 @@ class ContainerProcess:
         """Called when the container is asked to end, which Kubernetes does before it asks us."""
         self.on_memory: Callable[[CgroupPeak], None] = lambda _: None
         """Called with the mark of the container's memory, where its node shows one."""
+        self.on_process_count: Callable[[int], None] = lambda _: None
+        """Called with the open file of how many processes the container has, likewise."""
         address = shared / SOCKET
         address.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX)
@@ -133,8 +135,10 @@ class ContainerProcess:
         if not data:
             self._lost()
             return
-        if len(descriptors) == _DESCRIPTORS:
-            self.on_memory(CgroupPeak(*descriptors))
+        if len(descriptors) >= 2:
+            self.on_memory(CgroupPeak(*descriptors[:2]))
+        for counter in descriptors[2:]:
+            self.on_process_count(counter)
         *lines, self._received = (self._received + data).split(b"\n")
         for line in lines:
             self._hear(line)

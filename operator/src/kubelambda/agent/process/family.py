@@ -17,6 +17,17 @@ def below(pid: int) -> list[int]:
     return found[1:]
 
 
+def tasks_below(pid: int, enough: int) -> int:
+    """Threads of all processes below `pid`, `enough` of them if there are more."""
+    found, count = [pid], 0
+    for parent in found:  # which grows meanwhile
+        found += _children(parent)
+        count += len(_threads(parent)) if parent != pid else 0
+        if count >= enough:
+            return enough
+    return count
+
+
 def kill_all() -> None:
     """Kills every process but us: no session, group or double fork of user code escapes.
 
@@ -57,9 +68,16 @@ def resident_kb(pid: int) -> int:
 def _children(pid: int) -> list[int]:
     found: list[int] = []
     with suppress(OSError):
-        for thread in os.listdir(_PROC / str(pid) / "task"):  # noqa: PTH208 - the names are enough
+        for thread in _threads(pid):
             found += map(int, (_PROC / str(pid) / "task" / thread / "children").read_bytes().split())
     return found
+
+
+def _threads(pid: int) -> list[str]:
+    try:
+        return os.listdir(_PROC / str(pid) / "task")  # noqa: PTH208 - the names are enough
+    except OSError:
+        return []
 
 
 def _field_kb(pid: int, file: str, name: bytes) -> int:

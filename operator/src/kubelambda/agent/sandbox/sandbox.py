@@ -14,6 +14,7 @@ from kubelambda.agent.process.configuration import Paths, Unusable
 from kubelambda.agent.process.memory import Memory
 from kubelambda.agent.process.process import Ended
 from kubelambda.agent.process.runtime_process import FunctionProcess
+from kubelambda.agent.sandbox.function_bounds import FunctionBounds
 from kubelambda.agent.sandbox.held_layers import HeldLayers
 from kubelambda.agent.sandbox.idle_waiters import IdleWaiters
 from kubelambda.agent.sandbox.initialization import Initialization, Initialized
@@ -29,7 +30,6 @@ from kubelambda.agent.sandbox.running_invocation import (
 )
 from kubelambda.agent.sandbox.runtime_state import RuntimeCall, RuntimeState, after
 from kubelambda.agent.sandbox.sandbox_status import described
-from kubelambda.agent.sandbox.temporary_space import TemporarySpace
 from kubelambda.api.environment_protocol import EnvironmentState, Specialization
 from kubelambda.wire.event_loop import EventLoop
 from kubelambda.wire.server import Request
@@ -53,7 +53,7 @@ class Sandbox:
         runtime: FunctionProcess,
         log: EnvironmentLog,
         memory: Memory,
-        space: TemporarySpace,
+        bounds: FunctionBounds,
         loop: EventLoop,
         finished: Callable[[], None],
     ) -> None:
@@ -79,7 +79,7 @@ class Sandbox:
         self._initialization: Initialization | None = None
         self._failed = False
         self._memory = memory
-        self._space = space
+        self._bounds = bounds
         self._reports = InvocationReport(log, memory)
         self.draining = False
         self.invocations = 0
@@ -117,7 +117,7 @@ class Sandbox:
 
     def _init_ended(self) -> None:
         self._memory.initialized()
-        self._space.rest()
+        self._bounds.rest()
         self._waiters.tell_all()
 
     def _begin_init(self, initialization: Initialization) -> None:
@@ -131,7 +131,7 @@ class Sandbox:
         )
         self._reports.init_started(wanted)
         self._memory.initializing()
-        self._space.watch(self._space_exceeded)
+        self._bounds.watch(self._exceeded)
         initialization.begin(wanted.init_timeout, self._init_timed_out)
         self._start()
 
@@ -143,7 +143,7 @@ class Sandbox:
         self.invocation = invocation = received(request, request_id, wanted.arn)
         self.invocations += 1
         self._memory.began()
-        self._space.watch(self._space_exceeded)
+        self._bounds.watch(self._exceeded)
         self._reports.began(invocation, self._version)
         invocation.timer = self._loop.call_later(wanted.timeout, self._timed_out)
         if self._waiter is not None:
@@ -326,7 +326,7 @@ class Sandbox:
         self.invocation = None
         if invocation.timer is not None:
             invocation.timer.cancel()
-        self._space.rest()
+        self._bounds.rest()
         duration = ((invocation.ended or time.perf_counter()) - invocation.started) * 1000
         billed_ms = logs.billed_ms(duration, self.wanted.billing_increment_ms)
         if self.extensions is not None:
@@ -345,10 +345,10 @@ class Sandbox:
         started = self._initialization
         self._reports.ended(self.wanted, invocation, failure, started, duration_ms=duration, billed_ms=billed_ms)
 
-    def _space_exceeded(self) -> None:
-        """The function filled /tmp: it ends here, and the environment takes nothing more."""
-        text = self._space.complaint
+    def _exceeded(self, text: str) -> None:
+        """The function took more than it may: it ends here, and the environment takes nothing more."""
         self.reset()
+        self.runtime.kill()  # extensions too, at once: it may be they who take it
         if self.invocation is not None:
             self.draining = True
             self.fail(_EXIT_ERROR, text)

@@ -6,13 +6,9 @@ still be written.
 """
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, thread_time
 
-from kubelambda.wire.event_loop import EventLoop, Timer
-
-_LOOK_S = 0.1
 _COUNT_S = 5.0
 """Files are counted this often at least: others may give back what we take."""
 _SHARE = 50
@@ -20,44 +16,23 @@ _SHARE = 50
 
 
 class TemporarySpace:
-    """The folder and its size in bytes; 0 for one without."""
+    """The folder and its size in bytes; 0 for one without. A bound of a function."""
 
-    def __init__(self, folder: Path, size: int, loop: EventLoop) -> None:
+    always = False
+
+    def __init__(self, folder: Path, size: int) -> None:
         self._folder = folder
         self._size = size
-        self._loop = loop
-        self._timer: Timer | None = None
-        self._exceeded: Callable[[], None] | None = None
         self._used = 0
         self._free = 0
         self._count_at = 0.0
 
-    @property
-    def complaint(self) -> str:
+    def exceeded(self) -> str:
         """What a caller is told of a function that filled it."""
         path = "/tmp"  # noqa: S108 - Lambda's own path (§3.4.2)
+        if not self._size or not self._too_much():
+            return ""
         return f"{path} holds more than its {self._size >> 20} MB (ephemeralStorage): the environment ends"
-
-    def watch(self, exceeded: Callable[[], None]) -> None:
-        """Something of the function runs; `exceeded` is called once the folder holds more than it may."""
-        self._exceeded = exceeded
-        if self._timer is None and self._size:
-            self._timer = self._loop.call_later(_LOOK_S, self._tick)
-
-    def rest(self) -> None:
-        """Nothing runs. One timer sees to all that follow each other: most are over before it looks."""
-        self._exceeded = None
-
-    def _tick(self) -> None:
-        self._timer = None
-        exceeded = self._exceeded
-        if exceeded is None:
-            return
-        if self._too_much():
-            self._exceeded = None
-            exceeded()
-            return
-        self._timer = self._loop.call_later(_LOOK_S, self._tick)
 
     def _too_much(self) -> bool:
         free = _free(self._folder)

@@ -1,0 +1,59 @@
+"""What a function may not take of its node, where nobody but us keeps it: looked at again and again."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from kubelambda.wire.event_loop import EventLoop, Timer
+
+_LOOK_S = 0.1
+_IDLE_LOOK_S = 1.0
+
+
+class FunctionBound(Protocol):
+    """One of them."""
+
+    always: bool
+    """Whether it is looked at while nothing is to run, too: processes that a function left behind may run on."""
+
+    def exceeded(self) -> str:
+        """What a caller is told of a function that took more; empty while it does not."""
+
+
+class FunctionBounds:
+    """All of them. One timer sees to all invocations that follow each other: most are over before it looks."""
+
+    def __init__(self, loop: EventLoop, bounds: Sequence[FunctionBound]) -> None:
+        self._loop = loop
+        self._bounds = bounds
+        self._at_rest = tuple(each for each in bounds if each.always)
+        self._timer: Timer | None = None
+        self._exceeded: Callable[[str], None] | None = None
+        self._running = False
+        self._idle_looks = False
+
+    def watch(self, exceeded: Callable[[str], None]) -> None:
+        """Something of the function runs; `exceeded` is called, once, with what is too much."""
+        self._exceeded, self._running = exceeded, True
+        if self._idle_looks and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._look_after(_LOOK_S)
+
+    def rest(self) -> None:
+        """Nothing is to run."""
+        self._running = False
+
+    def _look_after(self, seconds: float) -> None:
+        self._idle_looks = seconds > _LOOK_S
+        self._timer = self._loop.call_later(seconds, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        bounds = self._bounds if self._running else self._at_rest
+        why = next((text for each in bounds if (text := each.exceeded())), "")
+        if why and self._exceeded is not None:
+            exceeded, self._exceeded = self._exceeded, None
+            exceeded(why)
+        elif bounds:
+            self._look_after(_LOOK_S if self._running else _IDLE_LOOK_S)
