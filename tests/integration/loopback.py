@@ -16,11 +16,11 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from tests.answer import Answer
 from tests.eventually import eventually
 from tests.integration.processes import KEY
 from tests.ports import free_address, free_port
@@ -240,20 +240,6 @@ class Relay:
                 await sink.drain()
         self._writers.discard(sink)
         sink.close()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a caller got."""
-
-    status: int
-    body: bytes
-    headers: dict[str, str]
-
-    @property
-    def json(self) -> Any:
-        """The decoded body."""
-        return json.loads(self.body)
 
 
 class Cluster:

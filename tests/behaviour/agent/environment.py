@@ -1,6 +1,5 @@
 """A real agent as a process on loopback, spoken to as a frontend does."""
 
-import base64
 import hashlib
 import http.client
 import io
@@ -11,10 +10,10 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from tests.answer import Answer
 from tests.ports import free_port
 
 import kubelambda.agent
@@ -23,25 +22,6 @@ from kubelambda.api.environment_protocol import ArchiveReference, Specialization
 AGENT = Path(kubelambda.agent.__file__).with_name("__main__.py")
 POOL_TOKEN = "pool-token"
 TOKEN = "environment-token"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the control API answered."""
-
-    status: int
-    body: bytes
-    headers: dict[str, str]
-
-    @property
-    def json(self) -> Any:
-        """The decoded body."""
-        return json.loads(self.body)
-
-    @property
-    def log(self) -> str:
-        """The decoded log tail."""
-        return base64.b64decode(self.headers["X-Amz-Log-Result"]).decode()
 
 
 def zipped(files: dict[str, str]) -> bytes:

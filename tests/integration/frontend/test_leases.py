@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.answer import Answer
 from tests.eventually import eventually
-from tests.integration.loopback import Answer, Cluster
+from tests.integration.loopback import Cluster
 from tests.integration.processes import KEY
 
 from kubelambda.api import environment_protocol

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.answer import Answer
 from tests.eventually import eventually
 from tests.integration.control_plane import BINARIES, SYSTEM_NAMESPACE, ControlPlane
-from tests.integration.loopback import RUNTIME, RUNTIME_NAME, Answer, Cluster
+from tests.integration.loopback import RUNTIME, RUNTIME_NAME, Cluster
 from tests.integration.preparation import ROOT
 from tests.integration.scheduler import nodes_in_zones, scheduler
 
