@@ -51,7 +51,6 @@ class KafkaPoller(Poller):
         self._workers: dict[int, PartitionWorker] = {}
         self._committed: dict[int, int] = {}
         self._working = BackgroundTasks()
-        self._ended = asyncio.Event()
         self._progressed = asyncio.Event()
         self._looking = asyncio.Event()
         self._fault: Exception | None = None

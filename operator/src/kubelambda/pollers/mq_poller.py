@@ -11,7 +11,7 @@ from kubelambda.core.mapping.fair_shares import ShareLimits
 from kubelambda.core.mapping.mq_batch import MqBatch, MqMessage, deliverable, first_prefetch
 from kubelambda.core.mapping.mq_record import encoded
 from kubelambda.core.mapping.record_filter import RecordFilter, SourceFormat
-from kubelambda.pollers.function_invoker import InvokeOutcome, InvokeResult
+from kubelambda.pollers.function_invoker import InvokeOutcome
 from kubelambda.pollers.poller import MappingWork, Poller
 from kubelambda.pollers.share_ledger import ShareLedger
 from kubelambda.pollers.sources.mq_queue import MqQueue
@@ -20,8 +20,6 @@ from kubelambda.pollers.stream_delivery import NO_RECORDS, OK, PROBLEM
 from kubelambda.wire.background_tasks import BackgroundTasks
 
 _REPORT_S = 30.0
-_BACKOFF_FIRST_S = 0.1
-_BACKOFF_MAX_S = 5.0
 SENT_BYTES = ShareLimits(account=48 << 20, all_accounts=96 << 20)
 """What brokers may send of messages that nobody has acknowledged."""
 
@@ -43,7 +41,6 @@ class MqPoller(Poller):
         """Batches at the function."""
         self._deliveries = BackgroundTasks()
         self._background = BackgroundTasks()
-        self._ended = asyncio.Event()
         self._lane_free = asyncio.Event()
         self._told = asyncio.Event()
         self._result = NO_RECORDS
@@ -143,7 +140,7 @@ class MqPoller(Poller):
         """Invokes the function until a batch is done, or the broker's again. What nobody says a word of comes back."""
         for retry in range(self._queue.redeliveries + 1):
             self._tell("invoked", len(batch.messages))
-            result = await self._invoke(batch)
+            result = await self._invoke(batch.event(), time.monotonic() + self._queue.hold_s)
             if result.outcome is InvokeOutcome.SUCCEEDED:
                 self._failures = 0
                 self._ended_as(OK)
@@ -166,20 +163,6 @@ class MqPoller(Poller):
                     return
         await self._queue.refuse(batch.messages)
         await self._pause(pause_s(self._failures))
-
-    async def _invoke(self, batch: MqBatch) -> InvokeResult:
-        """Tries again while the function is throttled, and the broker lets us keep the messages."""
-        event, pause = batch.event(), _BACKOFF_FIRST_S
-        until = time.monotonic() + self._queue.hold_s
-        while True:
-            result = await self._invoker.invoke(self._view.function_arn, event, self._timeout_s())
-            if result.outcome is not InvokeOutcome.TURNED_DOWN:
-                return result
-            self._metrics.throttled(self._view.namespace, self._view.name)
-            if self._ended.is_set() or time.monotonic() + pause >= until:
-                return result
-            await self._pause(pause)
-            pause = min(_BACKOFF_MAX_S, pause * 2)
 
     async def _unexpired(self, batch: MqBatch) -> MqBatch:
         """The messages that are still of use; the others are left to the broker."""

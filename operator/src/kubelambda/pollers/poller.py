@@ -1,16 +1,22 @@
 """What works one mapping, whatever its source is, and what makes it."""
 
+import asyncio
+import random
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from kubelambda.pollers.batch_room import MappingRoom
-from kubelambda.pollers.function_invoker import FunctionInvoker
+from kubelambda.pollers.function_invoker import FunctionInvoker, InvokeOutcome, InvokeResult
 from kubelambda.pollers.mapping_report import MappingReport
 from kubelambda.pollers.mapping_view import MappingView
 from kubelambda.pollers.poller_metrics import PollerMetrics
+
+_BACKOFF_FIRST_S = 0.1
+_BACKOFF_MAX_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class Poller(ABC):
         self._metrics = work.metrics
         self._timeout_s = work.timeout_s
         self._room = work.room
+        self._ended = asyncio.Event()
 
     @abstractmethod
     async def run(self) -> None:
@@ -49,6 +56,25 @@ class Poller(ABC):
     @abstractmethod
     def stop(self) -> None:
         """Begins nothing new; what runs comes to its end."""
+
+    async def _invoke(self, event: bytes, until: float, trace: str = "") -> InvokeResult:
+        """Tries again while the function is throttled, and what it is to get is ours: until then, monotonic."""
+        pause = _BACKOFF_FIRST_S
+        while True:
+            result = await self._invoker.invoke(self._view.function_arn, event, self._timeout_s(), trace)
+            if result.outcome is not InvokeOutcome.TURNED_DOWN:
+                return result
+            self._turned_down()
+            wait = pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+            if self._ended.is_set() or time.monotonic() + wait >= until:
+                return result
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), wait)
+            pause = min(_BACKOFF_MAX_S, pause * 2)
+
+    def _turned_down(self) -> None:
+        """Throttled, or no frontend could have it run."""
+        self._metrics.throttled(self._view.namespace, self._view.name)
 
     def _tell(self, what: str, count: int) -> None:
         self._metrics.events(self._view.namespace, self._view.name, what, count)

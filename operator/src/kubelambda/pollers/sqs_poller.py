@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from kubelambda.core.mapping.sqs_batch import BatchMessage, Gathering, visibilit
 from kubelambda.core.mapping.sqs_record import encoded, event_of, sqs_record
 from kubelambda.core.mapping.sqs_scaling import SlotCount, pollers_of, slot_bounds
 from kubelambda.pollers.batch_room import HeldBatch
-from kubelambda.pollers.function_invoker import InvokeOutcome, InvokeResult
+from kubelambda.pollers.function_invoker import InvokeOutcome
 from kubelambda.pollers.poller import MappingWork, Poller
 from kubelambda.pollers.share_ledger import ShareLedger
 from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
@@ -23,8 +22,6 @@ from kubelambda.wire.background_tasks import BackgroundTasks
 _DECIDE_S = 5.0
 """Between two looks at how many slots there should be."""
 _REPORT_S = 30.0
-_BACKOFF_FIRST_S = 0.1
-_BACKOFF_MAX_S = 5.0
 _REFUSED_S = 1.0
 """Pause after a batch that failed: the queue brings its messages back, and others may be no better."""
 
@@ -57,7 +54,6 @@ class SqsPoller(Poller):
         self._granted = self._count.slots
         self._slots = BackgroundTasks()
         self._queue_visibility_s = 30
-        self._ended = asyncio.Event()
         self._fault: SourceUnreachable | None = None
 
     def stop(self) -> None:
@@ -180,7 +176,7 @@ class SqsPoller(Poller):
         self._tell("invoked", len(messages))
         event = event_of([message.record for message in messages])
         trace = next((message.trace for message in messages if message.trace), "")
-        result = await self._invoke(event, trace, gathering.since + self._visibility_s())
+        result = await self._invoke(event, gathering.since + self._visibility_s(), trace)
         ids = [message.message_id for message in messages]
         failed = frozenset(ids)
         if result.outcome is InvokeOutcome.SUCCEEDED:
@@ -194,21 +190,9 @@ class SqsPoller(Poller):
         self._count = self._count.counted(batches=1, failures=int(bool(failed)))
         return not failed
 
-    async def _invoke(self, event: bytes, trace: str, visible_until: float) -> InvokeResult:
-        """Tries again while the function is throttled and the messages are ours (§7.3.4)."""
-        pause = _BACKOFF_FIRST_S
-        while True:
-            result = await self._invoker.invoke(self._view.function_arn, event, self._timeout_s(), trace)
-            if result.outcome is not InvokeOutcome.TURNED_DOWN:
-                return result
-            self._metrics.throttled(self._view.namespace, self._view.name)
-            self._count = self._count.counted(throttles=1)
-            wait = pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-            if self._ended.is_set() or time.monotonic() + wait >= visible_until:
-                return result
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), wait)
-            pause = min(_BACKOFF_MAX_S, pause * 2)
+    def _turned_down(self) -> None:
+        super()._turned_down()
+        self._count = self._count.counted(throttles=1)
 
     def _visibility_s(self) -> int:
         return visibility_s(self._queue_visibility_s, self._view.rules.window_s, self._timeout_s())
