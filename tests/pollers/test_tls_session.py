@@ -10,7 +10,7 @@ from aiohttp import web
 
 from kubelambda.outbound.aws_client import ServicePlace
 from kubelambda.outbound.service_credentials import ServiceCredentials
-from kubelambda.outbound.tls_session import TlsSession
+from kubelambda.outbound.tls_session import ANSWER_MAX_BYTES, TlsSession
 from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.sources.sqs import sqs_queue
 
@@ -50,3 +50,31 @@ def test_authorities_are_loaded_once() -> None:
     assert TlsSession()._build_ssl_contexts(None)[0] is shared
     assert TlsSession()._build_ssl_contexts("http://proxy:3128")[0] is not shared
     assert TlsSession(verify=False)._build_ssl_contexts(None)[0].verify_mode is ssl.CERT_NONE
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+    """A server of somebody's own must not take the memory of a poller that works for others too."""
+    sent = 0
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while sent < 4 * ANSWER_MAX_BYTES:
+            await response.write(bytes(1 << 20))
+            sent += 1 << 20
+        return response
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    place = ServicePlace(
+        "us-east-1", f"http://127.0.0.1:{runner.addresses[0][1]}", ServiceCredentials("tests", "tests")
+    )
+    with pytest.raises(SourceUnreachable, match="more than 32 MB"):
+        async with sqs_queue(AioSession(), "arn:aws:sqs:us-east-1:123456789012:q", place):
+            pytest.fail("it was taken")
+    assert sent < 2 * ANSWER_MAX_BYTES
+    await runner.cleanup()
