@@ -76,6 +76,9 @@ while True:
     note(event=event)
     if event["eventType"] == "SHUTDOWN":
         sys.exit(0)
+    if "crashes" in mode and not os.path.exists(path + ".crashed"):
+        open(path + ".crashed", "w").close()
+        os.kill(os.getpid(), 9)
     if "late" in mode:
         note(late=call("PUT", *attempts[-1], Identifier=identifier)[::2])
 """

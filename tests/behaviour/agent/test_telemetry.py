@@ -180,6 +180,19 @@ def test_how_an_invocation_failed_is_told_and_a_reset_loses_nothing(
     assert len(journal.records("platform.report")) == 2
 
 
+def test_a_subscriber_that_crashes_hears_of_it_in_its_next_life(claim: Callable[..., Any], journal: Any) -> None:
+    """Nothing waits for it meanwhile, and nothing of the invocation that it ended is lost."""
+    environment = claim((TELEMETRY, subscription()), mode="crashes")
+    assert invoke(environment, {"sleep": 50}).json["errorType"] == "Extension.Crash"
+    invoke(environment, {})
+    journal.await_record("platform.report", is_of("request-2"))
+    reports = [(each["status"], each.get("errorType")) for each in journal.records("platform.report")]
+    assert reports == [("failure", "Extension.Crash"), ("success", None)]
+    assert journal.records("function") == ["loading\n", "asked to end\n", "loading\n"]
+    phases = [(each["phase"], each["status"]) for each in journal.records("platform.initReport")]
+    assert phases == [("init", "success"), ("invoke", "success")]
+
+
 def test_an_init_that_is_repeated_is_told_as_what_it_was(
     unclaimed: Any, journal: TelemetryJournal, tmp_path: Path
 ) -> None:
