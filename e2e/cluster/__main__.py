@@ -10,6 +10,7 @@ import helm_release
 import image_builds
 import image_engines
 import kind_cluster
+import second_node
 import single_node
 from progress import ClusterError
 from settings import AWS_CLI, KUBECONFIG, STATE
@@ -49,6 +50,9 @@ def main() -> int:
     settled.add_argument("--namespace", required=True)
     settled.add_argument("--release", required=True)
     commands.add_parser("restart", help="restart one component, such as apiserver").add_argument("component")
+    further = commands.add_parser("node", help="a second node, in another zone: only beside a node of our own")
+    further.add_argument("action", choices=["add", "lose", "forget", "remove"])
+    further.add_argument("names", metavar="IMAGE", nargs="*", help="the images that it has")
     arguments = parser.parse_args()
     try:
         return _run(arguments)
@@ -105,9 +109,20 @@ def _run(arguments: argparse.Namespace) -> int:
                 backend.load(built)
         case "pause" | "resume" | "restart" as action:
             getattr(backend, action)(arguments.component)
+        case "node" if kind:
+            raise ClusterError("a second node is added to a node of our own only, and this cluster is kind's")
+        case "node":
+            _second_node(arguments.action, arguments.names)
         case "endpoint":
             print(backend.endpoint(arguments.namespace, arguments.service))
     return 0
+
+
+def _second_node(action: str, names: list[str]) -> None:
+    if action == "add":
+        second_node.add(image_builds.build_images(image_engines.Buildah(), names))
+    else:
+        {"lose": second_node.lose, "forget": second_node.forget, "remove": second_node.remove}[action]()
 
 
 if __name__ == "__main__":

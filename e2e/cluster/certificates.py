@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from node_identity import FIRST, Node
 from progress import step
 from settings import API_PORT, API_SERVICE_IP, CERTIFICATES, CLUSTER, CONFIGURATION, KUBECONFIG, NODE_IP
 from shell import run
@@ -42,6 +43,12 @@ class Certificate:
         return KUBECONFIG if self == ADMIN else CONFIGURATION / f"{self.name}.kubeconfig"
 
 
+def kubelet(node: Node) -> Certificate:
+    """Of a node's kubelet, as a client and as a server."""
+    names = (f"DNS:{node.name}", f"IP:{node.ip}")
+    return Certificate(node.process("kubelet"), f"system:node:{node.name}", "system:nodes", names)
+
+
 API_SERVER = Certificate(
     "apiserver",
     "kube-apiserver",
@@ -56,7 +63,7 @@ ADMIN = Certificate("admin", "kubernetes-admin", "system:masters")
 CONTROLLER_MANAGER = Certificate("controller-manager", "system:kube-controller-manager")
 SCHEDULER = Certificate("scheduler", "system:kube-scheduler")
 PROXY = Certificate("proxy", "system:kube-proxy")
-KUBELET = Certificate("kubelet", f"system:node:{CLUSTER}", "system:nodes", (f"DNS:{CLUSTER}", f"IP:{NODE_IP}"))
+KUBELET = kubelet(FIRST)
 ALL = (API_SERVER, KUBELET_CLIENT, ADMIN, CONTROLLER_MANAGER, SCHEDULER, PROXY, KUBELET)
 USERS = (ADMIN, CONTROLLER_MANAGER, SCHEDULER, PROXY, KUBELET)
 
@@ -78,6 +85,19 @@ def make_certificates() -> None:
                 _sign(certificate)
         for user in USERS:
             _write_kubeconfig(user)
+
+
+def make_certificate(certificate: Certificate) -> None:
+    """Makes one more, of a user, once the others are there; nothing when it is."""
+    if not certificate.kubeconfig.exists():
+        _sign(certificate)
+        _write_kubeconfig(certificate)
+
+
+def remove_certificate(certificate: Certificate) -> None:
+    """Removes one, of a user who is no more."""
+    for path in (certificate.path, certificate.key, certificate.kubeconfig):
+        path.unlink(missing_ok=True)
 
 
 def _make_authority() -> None:

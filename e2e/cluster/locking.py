@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+LOCK = Path("/run/lock/kubelambda-cluster")
+"""Of whoever brings nodes up or takes them down."""
+
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:

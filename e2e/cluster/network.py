@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 
 from mounts import remove_if_empty
+from node_identity import FIRST, Node
 from progress import step
-from settings import CNI_NETWORK, CONFIGURATION, NODE_BRIDGE, NODE_IP, POD_CIDR, PUBLIC_IP, STATE
+from settings import CNI_NETWORK, NODE_BRIDGE, NODE_IP, POD_CIDR, PUBLIC_IP, STATE
 from shell import run, succeeds
 
-CNI_FOLDER = CONFIGURATION / "cni"
 MASQUERADE_TABLE = "kubelambda-masquerade"
 POLICY_TABLE = "kubelambda-networkpolicy"
+_LOST_TABLE = "kubelambda-lost"
 _TRIAL_DEVICE = "kubelambda-ifb"
 _CNI_CACHE = Path("/var/lib/cni")
 _ORIGINAL_SYSCTLS = STATE / "sysctls.json"
@@ -41,15 +42,49 @@ def set_up() -> None:
             run("ip", "address", "replace", f"{address}/32", "dev", NODE_BRIDGE)
         run("ip", "link", "set", NODE_BRIDGE, "up")
         run("nft", "-f", "-", stdin=_MASQUERADE)
-        CNI_FOLDER.mkdir(parents=True, exist_ok=True)
-        (CNI_FOLDER / "10-kubelambda.conflist").write_text(json.dumps(_cni_configuration(), indent=2))
+        _write_cni_configuration(FIRST)
+
+
+def cni_folder(node: Node) -> Path:
+    """Where a node's containerd finds how pods get their network."""
+    return node.configuration / "cni"
+
+
+def add_node(node: Node) -> None:
+    """The address of a further node, and a network for its pods; packets reach it, if it was lost before."""
+    run("ip", "address", "replace", f"{node.ip}/32", "dev", NODE_BRIDGE)
+    _write_cni_configuration(node)
+    succeeds("nft", "delete", "table", "ip", _LOST_TABLE)
+
+
+def lose_node(node: Node) -> None:
+    """Swallows what is sent to a node, to its pods, and by them: nothing says that they are gone, no reset either."""
+    ours = f"{{ {node.ip}, {node.pods} }}"
+    # Once names of Services have become addresses of pods, whoever sent it.
+    to = f"type filter hook postrouting priority filter; policy accept; ip daddr {ours} drop"
+    by = f"type filter hook prerouting priority raw; policy accept; ip saddr {node.pods} drop"
+    table = f"table ip {_LOST_TABLE}"
+    content = f"{table} {{\n  chain to {{ {to}; }}\n  chain by {{ {by}; }}\n}}\n"
+    run("nft", "-f", "-", stdin=f"{table} {{}}\ndelete {table}\n{content}")
+
+
+def remove_node(node: Node) -> None:
+    """Takes its address away, and what was there because it was lost."""
+    succeeds("ip", "address", "delete", f"{node.ip}/32", "dev", NODE_BRIDGE)
+    succeeds("nft", "delete", "table", "ip", _LOST_TABLE)
+
+
+def _write_cni_configuration(node: Node) -> None:
+    cni_folder(node).mkdir(parents=True, exist_ok=True)
+    content = json.dumps(_cni_configuration(node), indent=2)
+    (cni_folder(node) / "10-kubelambda.conflist").write_text(content)
 
 
 def tear_down() -> None:
     """Removes all of it, and what kube-proxy, the policy enforcer and the CNI plugins left behind."""
     if succeeds("ip", "link", "show", NODE_BRIDGE):
         run("ip", "link", "delete", NODE_BRIDGE)
-    for family, table in (*_PROXY_TABLES, ("ip", MASQUERADE_TABLE), ("ip", POLICY_TABLE)):
+    for family, table in (*_PROXY_TABLES, *(("ip", name) for name in (MASQUERADE_TABLE, POLICY_TABLE, _LOST_TABLE))):
         succeeds("nft", "delete", "table", family, table)
     _remove_port_mappings()
     _remove_cached_results()
@@ -58,12 +93,12 @@ def tear_down() -> None:
             Path("/proc/sys", name).write_text(value)
 
 
-def _cni_configuration() -> dict[str, object]:
+def _cni_configuration(node: Node) -> dict[str, object]:
     """`ptp`: every packet between pods is routed, which is where network policies are enforced."""
     addresses = {
         "type": "host-local",
-        "dataDir": str(STATE / "cni"),
-        "ranges": [[{"subnet": POD_CIDR}]],
+        "dataDir": str(node.state / "cni"),
+        "ranges": [[{"subnet": node.pods}]],
         "routes": [{"dst": "0.0.0.0/0"}],
     }
     pods = {"type": "ptp", "ipMasq": False, "mtu": _mtu(), "ipam": addresses}

@@ -6,41 +6,33 @@ from pathlib import Path
 import certificates
 from binaries import stamp
 from mounts import remove_if_empty
+from node_identity import FIRST, Node
 from processes import Process, healthy
-from settings import (
-    BINARIES,
-    CLUSTER,
-    CONFIGURATION,
-    CONTAINERD_SOCKET,
-    DNS_SERVICE_IP,
-    LOGS,
-    NODE_IP,
-    POD_CIDR,
-    STATE,
-)
+from settings import BINARIES, CLUSTER, DNS_SERVICE_IP, LOGS, POD_CIDR
 
 CONTAINER_LOG_LINKS = Path("/var/log/containers")
 _DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 _SYSTEMD_RESOLVERS = Path("/run/systemd/resolve/resolv.conf")
 
 
-def kubelet() -> Process:
-    """The kubelet; writes its configuration."""
-    configuration = _write("kubelet", "kubelet.config.k8s.io/v1beta1", "KubeletConfiguration", _kubelet_settings())
-    kubeconfig = certificates.KUBELET.kubeconfig
+def kubelet(node: Node = FIRST) -> Process:
+    """The kubelet of a node; writes its configuration."""
+    settings = _kubelet_settings(node)
+    configuration = _write(node, "kubelet", "kubelet.config.k8s.io/v1beta1", "KubeletConfiguration", settings)
+    kubeconfig = certificates.kubelet(node).kubeconfig
     command = (
         str(BINARIES / "kubelet"),
         f"--config={configuration}",
         f"--kubeconfig={kubeconfig}",
-        f"--root-dir={STATE}/kubelet",
-        f"--node-ip={NODE_IP}",
-        f"--hostname-override={CLUSTER}",
+        f"--root-dir={node.state}/kubelet",
+        f"--node-ip={node.ip}",
+        f"--hostname-override={node.name}",
     )
     return Process(
-        "kubelet",
+        node.process("kubelet"),
         command,
         (configuration, kubeconfig, stamp("kube")),
-        ready=lambda: healthy("http://127.0.0.1:10248/healthz"),
+        ready=lambda: healthy(f"http://127.0.0.1:{node.ports[1]}/healthz"),
     )
 
 
@@ -57,7 +49,7 @@ def proxy() -> Process:
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         "nftables": {"minSyncPeriod": "100ms", "syncPeriod": "30s"},
     }
-    configuration = _write("proxy", "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration", settings)
+    configuration = _write(FIRST, "proxy", "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration", settings)
     command = (str(BINARIES / "kube-proxy"), f"--config={configuration}")
     files = (configuration, certificates.PROXY.kubeconfig, stamp("kube"))
     return Process("proxy", command, files, ready=lambda: healthy("http://127.0.0.1:10256/livez"))
@@ -79,22 +71,23 @@ def remove_leftovers() -> None:
         remove_if_empty(CONTAINER_LOG_LINKS)
 
 
-def _kubelet_settings() -> dict[str, object]:
+def _kubelet_settings(node: Node) -> dict[str, object]:
     never_evict_for_disk = {"nodefs.available": "1%", "nodefs.inodesFree": "1%", "imagefs.available": "1%"}
+    certificate = certificates.kubelet(node)
     return {
-        "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
+        "containerRuntimeEndpoint": f"unix://{node.socket}",
         "cgroupDriver": "cgroupfs",
         "failCgroupV1": False,
         "failSwapOn": False,
         "maxPods": 250,
-        "podLogsDir": str(LOGS / "pods"),
-        "volumePluginDir": str(STATE / "kubelet" / "volume-plugins"),
+        "podLogsDir": str(node.pod_logs),
+        "volumePluginDir": str(node.state / "kubelet" / "volume-plugins"),
         "resolvConf": str(resolver_file()),
         "clusterDNS": [DNS_SERVICE_IP],
         "clusterDomain": "cluster.local",
         "address": "0.0.0.0",
-        "tlsCertFile": str(certificates.KUBELET.path),
-        "tlsPrivateKeyFile": str(certificates.KUBELET.key),
+        "tlsCertFile": str(certificate.path),
+        "tlsPrivateKeyFile": str(certificate.key),
         "authentication": {
             "anonymous": {"enabled": False},
             "webhook": {"enabled": True},
@@ -113,11 +106,19 @@ def _kubelet_settings() -> dict[str, object]:
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "evictionHard": {"memory.available": "100Mi", **never_evict_for_disk},
+        **_apart(node),
     }
 
 
-def _write(name: str, version: str, kind: str, settings: dict[str, object]) -> Path:
-    path = CONFIGURATION / f"{name}.json"
+def _apart(node: Node) -> dict[str, object]:
+    """What a further kubelet of the machine may not share with the first one, which has the defaults."""
+    if node == FIRST:
+        return {}
+    return {"port": node.ports[0], "healthzPort": node.ports[1], "cgroupRoot": node.cgroup}
+
+
+def _write(node: Node, name: str, version: str, kind: str, settings: dict[str, object]) -> Path:
+    path = node.configuration / f"{name}.json"
     content = json.dumps({"apiVersion": version, "kind": kind, **settings}, indent=2)
     # kube-proxy ends itself when its file is written, even with the same content.
     if not path.exists() or path.read_text() != content:

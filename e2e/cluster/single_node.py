@@ -18,7 +18,9 @@ import equipment
 import node
 import processes
 import runtime
-from locking import exclusive
+import second_node
+from locking import LOCK, exclusive
+from node_identity import NODES
 from progress import ClusterError, say, step
 from settings import BINARIES, CACHE, CLUSTER, COREDNS_IMAGE, KUBECONFIG, PAUSE_IMAGE, STATE
 from shell import kubectl, succeeds
@@ -37,7 +39,6 @@ PROCESSES = (
     "containerd",
 )
 """In the order in which they are stopped."""
-_LOCK = Path("/run/lock/kubelambda-cluster")
 
 
 def up() -> None:
@@ -46,7 +47,7 @@ def up() -> None:
     debian.install(debian.NODE_PACKAGES)
     binaries.build_kubernetes()
     binaries.install_tools((binaries.COREDNS_TOOL, *binaries.HELM_TOOLS))
-    with exclusive(_LOCK):
+    with exclusive(LOCK):
         STATE.mkdir(parents=True, exist_ok=True)
         certificates.make_certificates()
         network.set_up()
@@ -75,15 +76,15 @@ def down() -> None:
         say("no cluster on this machine")
         return
     debian.require_root()
-    with exclusive(_LOCK), step("cluster down"):
-        for name in PROCESSES[:-1]:
+    with exclusive(LOCK), step("cluster down"):
+        for name in (*second_node.PROCESSES, *PROCESSES[:-1]):
             processes.stop(name, signal.SIGKILL)  # nothing that they could save is kept
-        runtime.kill_everything()
+        runtime.kill_everything(*NODES)
         processes.stop("containerd")
         network.tear_down()
         node.remove_leftovers()
         runtime.remove_files()
-    _LOCK.unlink(missing_ok=True)
+    LOCK.unlink(missing_ok=True)
 
 
 def status() -> bool:
@@ -91,7 +92,8 @@ def status() -> bool:
     if not STATE.exists():
         print("cluster: down")
         return False
-    pids = {name: processes.pid_of(name) for name in reversed(PROCESSES)}
+    further = second_node.PROCESSES if second_node.there() else ()
+    pids = {name: processes.pid_of(name) for name in reversed((*further, *PROCESSES))}
     for name, pid in pids.items():
         print(f"{name:24} {f'running, pid {pid}' if pid else 'NOT RUNNING'}")
     if control_plane.api_server_is_ready():
@@ -132,7 +134,7 @@ def restart(name: str) -> None:
     }
     if name not in makers:
         raise ClusterError(f"{name!r} is not a component; there are: {', '.join(makers)}")
-    with exclusive(_LOCK):
+    with exclusive(LOCK):
         started = time.monotonic()
         processes.stop(name, signal.SIGKILL)
         processes.ensure(makers[name]())
@@ -143,12 +145,7 @@ def load(archives_of_images: list[Path]) -> None:
     """Imports those images that the node does not have yet."""
     if not processes.is_running("containerd"):
         raise ClusterError("the cluster is down; bring it up with: make cluster-up")
-    there = runtime.image_digests()
-    for archive in archives_of_images:
-        name, digest = archives.identity(archive)
-        if there.get(name) != digest:
-            with step(f"import {name}"):
-                runtime.load_image(archive)
+    runtime.load_images(archives_of_images)
 
 
 def endpoint(namespace: str, service: str) -> str:
