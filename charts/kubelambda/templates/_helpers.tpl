@@ -83,11 +83,33 @@ priorityClassName: {{ . }}
 {{- with .pods.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .pods.tolerations }}
+{{- $tolerations := .pods.tolerations | default list }}
+{{- if .stateless }}
+{{- $tolerations = concat $tolerations (include "kubelambda.lostNode" $tolerations | fromYamlArray) }}
+{{- end }}
+{{- with $tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .pods.affinity }}
 affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/*
+How long pods without a disk are waited for whose node is lost: not the five minutes that Kubernetes waits by itself.
+Whoever tolerates that by a word of their own decides. The argument is what a component tolerates already.
+*/}}
+{{- define "kubelambda.lostNode" -}}
+{{- range $key := list "node.kubernetes.io/not-ready" "node.kubernetes.io/unreachable" }}
+{{- $told := false }}
+{{- range $ }}
+{{- if or (eq (.key | default "") $key) (and (not .key) (eq (.operator | default "") "Exists")) }}
+{{- $told = true }}
+{{- end }}
+{{- end }}
+{{- if not $told }}
+- {key: {{ $key }}, operator: Exists, effect: NoExecute, tolerationSeconds: 30}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -99,6 +121,8 @@ topologySpreadConstraints:
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
       matchLabels: {{- include "kubelambda.selector" $ | nindent 8 }}
+    # Pods that a rollout replaces say nothing about where the new ones are: both would be where the old ones are not.
+    matchLabelKeys: [pod-template-hash]
   {{- end }}
 {{- end }}
 

@@ -22,6 +22,7 @@ from kubelambda.core.environment.shape import Shape
 from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import NODES, PODS
 from kubelambda.resources.pool_deployment import pool_deployment
+from kubelambda.resources.topology import NODE
 
 ZONES = {"a1": "zone-a", "a2": "zone-a", "b1": "zone-b", "b2": "zone-b", "c1": "zone-c"}
 WAITING = """
@@ -140,6 +141,22 @@ def rendered_template(component: str) -> Object:
     assert deployment["spec"]["replicas"] == 2
     template: Object = deployment["spec"]["template"]
     template["spec"].pop("priorityClassName", None)
+    return template
+
+
+async def test_a_rollout_leaves_our_own_components_spread(zones: Cluster, client: KubeClient) -> None:
+    """The old replicas, which it removes, do not draw both of the new ones to where they are not."""
+    zones.agents.schedules = lambda _: False
+    old, new = (of_template(rendered_template("frontend"), digest) for digest in ("old", "new"))
+    for name in ("a2", "b2", "c1"):
+        await client.patch(NODES, name, {"spec": {"unschedulable": True}})
+    old["spec"]["nodeSelector"] = {NODE: "a1"}
+    assert len(zones_of((await placed(client, [old, old, new, new], zones.namespace))[2:])) == 2
+
+
+def of_template(template: Object, digest: str) -> Object:
+    """As a Deployment makes pods: with the label that tells those of its template from older ones."""
+    template["metadata"]["labels"]["pod-template-hash"] = digest
     return template
 
 

@@ -16,7 +16,7 @@ from kubelambda.resources.environment_pod import (
     pool_labels,
     pool_resources,
 )
-from kubelambda.resources.topology import spread, within_zones
+from kubelambda.resources.topology import placed
 
 POOL_MAX = 1000
 POOL_DEFAULT_MAX = 10
@@ -70,7 +70,6 @@ def pool_deployment(
         closure=closure,
     )
     selector = pool_labels(pool)
-    placed = {**spread(selector), **within_zones(pool.shape.zones)}
     return {
         "metadata": {
             "name": pool_name(pool.id),
@@ -86,7 +85,7 @@ def pool_deployment(
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}},
             "template": {
                 "metadata": pod_metadata({**selector, **closed_labels(pool.shape)}, settings, pool.shape),
-                "spec": {**pod, **placed},
+                "spec": {**pod, **placed(selector, pool.shape.zones)},
             },
         },
     }

@@ -20,7 +20,7 @@ from kubelambda.resources.environment_pod import (
     pod_metadata,
     pod_spec,
 )
-from kubelambda.resources.topology import spread, within_zones
+from kubelambda.resources.topology import placed
 
 _STEM_CHARS = 36
 _DIGITS = 8
@@ -117,6 +117,6 @@ def provisioned_deployment(
             "progressDeadlineSeconds": _PROGRESS_DEADLINE_S,
             "selector": {"matchLabels": selector},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
-            "template": {"metadata": metadata, "spec": {**pod, **spread(selector), **within_zones(shape.zones)}},
+            "template": {"metadata": metadata, "spec": {**pod, **placed(selector, shape.zones)}},
         },
     }

@@ -16,7 +16,7 @@ from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import PODS
 from kubelambda.resources import environment_pod as rendering
 from kubelambda.resources.closure_check import closure_check
-from kubelambda.resources.topology import spread, within_zones
+from kubelambda.resources.topology import placed
 
 
 class Creation:
@@ -86,5 +86,4 @@ class Creation:
             **rendering.pod_metadata(found_labels, settings, shape),
             "ownerReferences": [rendering.owner_reference(target.name, target.uid)],
         }
-        placed = {**spread({labels.FUNCTION_UID: target.uid}), **within_zones(shape.zones)}
-        return {"metadata": metadata, "spec": {**spec, **placed}}
+        return {"metadata": metadata, "spec": {**spec, **placed({labels.FUNCTION_UID: target.uid}, shape.zones)}}
