@@ -123,6 +123,11 @@ e2e: setup install ## Everything on the real cluster, called by boto3 and the aw
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) ENDPOINT=$$($(MAKE) -s endpoint) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" \
 	  $(E2E_PYTHON) -m pytest e2e --numprocesses $(E2E_WORKERS) --dist loadgroup --no-loadscope-reorder --verbose $(PYTEST_ARGS)
 
+.PHONY: zone-loss
+zone-loss: setup install ## Lose one of two zones without a word, and wait until Kubernetes finds out by itself
+	KUBECONFIG=$$($(MAKE) -s kubeconfig) ENDPOINT=$$($(MAKE) -s endpoint) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" \
+	  ZONE_LOSS_PATIENT=1 $(E2E_PYTHON) -m pytest e2e/resilience/test_zone_loss.py --capture=no --verbose $(PYTEST_ARGS)
+
 .PHONY: soak
 soak: setup install ## Mixed traffic while everything is replaced and changed, for MINUTES; whether a request is lost
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) ENDPOINT=$$($(MAKE) -s endpoint) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" \

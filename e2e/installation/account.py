@@ -82,7 +82,7 @@ class Account:
 
 def lambda_client(**config: Any) -> Any:
     """A boto3 client that never retries by itself, so that tests see every answer."""
-    settings = Config(retries={"max_attempts": 0}, read_timeout=120, max_pool_connections=64, **config)
+    settings = Config(**{"retries": {"max_attempts": 0}, "read_timeout": 120, "max_pool_connections": 64, **config})
     return boto3.client("lambda", endpoint_url=os.environ["ENDPOINT"], config=settings)
 
 

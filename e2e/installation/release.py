@@ -37,6 +37,12 @@ def restart_of_the_cluster(component: str) -> None:
     subprocess.run([sys.executable, str(_CLUSTER), "restart", component], check=True, env=os.environ, timeout=120)
 
 
+def second_node(action: str, *images: str) -> None:
+    """Adds a node in another zone to the cluster, loses it, or removes it, for an exclusive test."""
+    need_to_be_alone(f"a second node: {action}")
+    subprocess.run([sys.executable, str(_CLUSTER), "node", action, *images], check=True, env=os.environ, timeout=240)
+
+
 def platform_pods(component: str) -> list[str]:
     """Names of a component's pods that are not on their way out."""
     selector = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component={component}"

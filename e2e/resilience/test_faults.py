@@ -9,18 +9,8 @@ import pytest
 
 from installation.account import Account
 from installation.kubectl import eventually, kubectl, kubectl_json
-from installation.load import Load, Outcome
+from installation.load import COUNT, Load, Outcome
 from installation.release import RELEASE, SYSTEM_NAMESPACE, platform_pods, restart_of_the_cluster, rolled_out
-
-COUNT = """
-import os
-seen = []
-
-def handler(event, context):
-    seen.append(event["number"])
-    return {"number": event["number"], "times": seen.count(event["number"])}
-"""
-
 
 @pytest.fixture(scope="module")
 def counted(account: Account) -> str:
@@ -28,12 +18,6 @@ def counted(account: Account) -> str:
     account.function("counted", COUNT, timeout=10)
     account.invoke("counted", {"number": -1})
     return "counted"
-
-
-def nothing_duplicated(load: Load) -> bool:
-    """No environment saw one event twice, and every answer is that of its own request."""
-    answered = [outcome for outcome in load.outcomes if not outcome.error and not outcome.function_error]
-    return all(outcome.payload == {"number": outcome.number, "times": 1} for outcome in answered)
 
 
 def test_environments_killed_under_load_cost_only_their_own_invocations(account: Account, counted: str) -> None:
@@ -61,7 +45,7 @@ def test_environments_killed_under_load_cost_only_their_own_invocations(account:
     assert all(outcome.function_error == "Unhandled" for outcome in load.failed), load.summary()
     assert len(load.failed) <= kills, load.summary()
     assert max(outcome.seconds for outcome in load.outcomes) < 15, load.summary()
-    assert nothing_duplicated(load)
+    assert load.nothing_duplicated
 
 
 def test_environments_deleted_gracefully_lose_nothing(account: Account, counted: str) -> None:
@@ -81,7 +65,7 @@ def test_environments_deleted_gracefully_lose_nothing(account: Account, counted:
                 )
         time.sleep(1)
     assert not load.failed, load.summary()
-    assert nothing_duplicated(load)
+    assert load.nothing_duplicated
 
 
 def connection_only(outcomes: list[Outcome]) -> bool:
@@ -100,7 +84,7 @@ def test_a_frontend_killed_under_load_costs_only_its_connections(account: Accoun
     rolled_out("deployment", "frontend")
     assert len(load.failed) <= 8, load.summary()
     assert connection_only(load.failed) or all(outcome.function_error for outcome in load.failed), load.summary()
-    assert nothing_duplicated(load)
+    assert load.nothing_duplicated
 
 
 @pytest.mark.exclusive
@@ -242,7 +226,7 @@ def test_agents_killed_under_load_cost_only_their_own_invocations(account: Accou
     assert all(outcome.function_error == "Unhandled" for outcome in load.failed), load.summary()
     assert {outcome.payload["errorType"] for outcome in load.failed} <= {"Sandbox.Failure"}, load.summary()
     assert max(outcome.seconds for outcome in load.outcomes) < 15, load.summary()
-    assert nothing_duplicated(load)
+    assert load.nothing_duplicated
 
 
 def test_an_agent_that_says_nothing_any_more_is_given_up(account: Account) -> None:
