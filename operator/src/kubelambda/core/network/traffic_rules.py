@@ -53,9 +53,10 @@ def member_label(group: str) -> str:
 def egress_rules(groups: Iterable[SecurityGroupSpec], reach: Reach) -> list[PolicyRule]:
     """Where environments of a set may connect to."""
     found = []
+    refused = with_translated(reach.refused)
     for group in groups:
         for rule in group.egress:
-            peers = [peer for each in rule.to for peer in _egress_peers(each, reach)]
+            peers = [peer for each in rule.to for peer in _egress_peers(each, refused, internet=reach.internet)]
             if peers:
                 found.append({"to": peers, **_ports(rule)})
     return found
@@ -72,15 +73,14 @@ def ingress_rules(groups: Iterable[SecurityGroupSpec]) -> list[PolicyRule]:
     return found
 
 
-def _egress_peers(peer: Peer, reach: Reach) -> list[PolicyRule]:
+def _egress_peers(peer: Peer, refused: Sequence[Network], *, internet: bool) -> list[PolicyRule]:
     if peer.cidr is None:
         return [_peer(peer)]
     wanted = ip_network(peer.cidr, strict=False)
     inside = _among(wanted, PRIVATE)
-    refused = with_translated(reach.refused)
     if _among(wanted, refused):
         return []
-    if not inside and not reach.internet:
+    if not inside and not internet:
         return []
     holes = _same_version(wanted, refused if inside else (*PRIVATE, *refused))
     within = sorted({str(hole) for hole in holes if hole.subnet_of(wanted)})
