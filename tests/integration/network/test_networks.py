@@ -363,8 +363,19 @@ async def test_a_group_that_no_policy_can_have_keeps_no_other_from_changing(
     assert control_plane.apply(parts).returncode == 0
     functions.apply("bad", vpcConfig={"subnetIds": ["a"], "securityGroupIds": ["wrong"]})
     functions.apply("good", vpcConfig=VPC)
-    await functions.ready("bad")
     await functions.ready("good")
+
+    async def told() -> bool:
+        status = (await client.get(FUNCTIONS, "bad", namespace)).get("status", {})
+        return (status.get("state"), status.get("stateReasonCode")) == ("Failed", "InvalidSecurityGroup")
+
+    await eventually(told)
+
+    async def named() -> bool:
+        group = await client.get(SECURITY_GROUPS, "wrong", namespace)
+        return "'app=no label!'" in condition(group.get("status", {}), "RulesInForce").get("message", "")
+
+    await eventually(named)
 
     async def allows(port: int) -> bool:
         found = await sets(client, namespace)
@@ -374,3 +385,5 @@ async def test_a_group_that_no_policy_can_have_keeps_no_other_from_changing(
     for port in (5432, 5433, 5434):
         assert control_plane.apply(network(namespace, port=port)).returncode == 0
         await eventually(partial(allows, port))
+    assert control_plane.apply([made(namespace, "SecurityGroup", "wrong")]).returncode == 0
+    await functions.ready("bad")

@@ -35,7 +35,7 @@ class Reason(StrEnum):
     INVALID_SUBNET = "InvalidSubnet"
     """A Subnet of the vpcConfig does not exist."""
     INVALID_SECURITY_GROUP = "InvalidSecurityGroup"
-    """A SecurityGroup of the vpcConfig does not exist."""
+    """A SecurityGroup of the vpcConfig does not exist, or no NetworkPolicy can have its rules."""
     SUBNET_OUT_OF_IP_ADDRESSES = "SubnetOutOfIPAddresses"
     """No node in the zones of the vpcConfig's subnets takes pods, so there is no address for an environment."""
     NO_SUCH_ADDRESSES = "NoSuchAddresses"

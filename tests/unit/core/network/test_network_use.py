@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kubelambda.api.kinds.security_group import SecurityGroupSpec
-from kubelambda.core.network.network_use import families_of, part_conditions, unmatched_blocks
+from kubelambda.core.network.network_use import families_of, part_conditions, unmatched_blocks, unusable_labels
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 BOTH: dict[str, Any] = {
@@ -37,3 +37,29 @@ def test_both_are_said_and_nothing_when_there_is_nothing() -> None:
         ("AddressesKnown", "False", "NoSuchAddresses"),
     ]
     assert part_conditions(found, ["Function f"], terminating=False, now=NOW) == []
+
+
+@pytest.mark.parametrize(
+    ("selector", "unusable"),
+    [
+        ({"app": "db", "team.example.com/role": "", "a": "x" * 63}, []),
+        ({"app": "no label!"}, ["app=no label!"]),
+        ({"": "db"}, ["=db"]),
+        ({"app": "x" * 64}, [f"app={'x' * 64}"]),
+        ({"UPPER.example/app": "db"}, ["UPPER.example/app=db"]),
+        ({"/app": "db"}, ["/app=db"]),
+        ({"a/b/c": "db"}, ["a/b/c=db"]),
+        ({"app": "-db"}, ["app=-db"]),
+    ],
+)
+def test_labels_that_are_none_are_named(selector: dict[str, str], unusable: list[str]) -> None:
+    """Kubernetes refuses the whole policy for one of them."""
+    rules = {"egress": [{"to": [{"podSelector": selector}]}], "ingress": [{"from": [{"namespaceSelector": selector}]}]}
+    assert unusable_labels(SecurityGroupSpec.model_validate(rules)) == unusable
+
+
+def test_rules_that_cannot_hold_are_told() -> None:
+    """With the label that is to be changed."""
+    (found,) = part_conditions([], [], terminating=False, unusable=["app=no label!"], now=NOW)
+    assert (found.type, found.status, found.reason) == ("RulesInForce", "False", "InvalidSecurityGroup")
+    assert "'app=no label!'" in found.message

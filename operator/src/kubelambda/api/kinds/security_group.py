@@ -100,4 +100,7 @@ class SecurityGroupStatus(Model):
         list[Condition],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
     ] = []
-    """DeletionRefused while somebody wants it gone and functions use it; AddressesKnown where rules match nothing."""
+    """DeletionRefused while somebody wants it gone and functions use it; AddressesKnown where rules match nothing.
+
+    RulesInForce where no NetworkPolicy can have them.
+    """

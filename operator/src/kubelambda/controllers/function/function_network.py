@@ -20,6 +20,7 @@ from kubelambda.core.network.network_set import (
     missing_groups,
     missing_subnets,
 )
+from kubelambda.core.network.network_use import unusable_text
 
 
 def network_of(context: Context, namespace: str, spec: FunctionSpec | Problem) -> DeployedNetwork | Problem | None:
@@ -52,11 +53,16 @@ def _not_served(context: Context) -> Problem | None:
 
 def _missing(context: Context, namespace: str, wanted: NetworkSet) -> Problem | None:
     """What is not there of a set."""
-    subnets, groups = (dict(context.cluster[watch].within(namespace)) for watch in (WATCHED_SUBNETS, WATCHED_GROUPS))
+    subnets = dict(context.cluster[WATCHED_SUBNETS].within(namespace))
+    groups = dict(context.cluster[WATCHED_GROUPS].within(namespace))
     if (missing := missing_subnets(wanted, subnets)) is not None:
         return Problem(Reason.INVALID_SUBNET, missing)
     if (missing := missing_groups(wanted, groups)) is not None:
         return Problem(Reason.INVALID_SECURITY_GROUP, missing)
+    for name in wanted.groups:
+        if groups[name].unusable:
+            message = f"the rules of security group '{name}' cannot hold: {unusable_text(groups[name].unusable)}"
+            return Problem(Reason.INVALID_SECURITY_GROUP, message)
     if context.settings.network.require_nodes:
         zones = _zones(context, namespace, wanted)
         if (missing := missing_addresses(zones, zones_with_addresses(context.cluster))) is not None:
@@ -71,9 +77,12 @@ def _zones(context: Context, namespace: str, wanted: NetworkSet) -> set[str | No
 
 
 def users_of_part(change: Change[SubnetFacts] | Change[GroupFacts]) -> Iterable[Key]:
-    """Functions that waited for a subnet or group, lose one, or move; what a group allows concerns its policy only."""
-    zones = {facts.zone for facts in change.either if isinstance(facts, SubnetFacts)}
-    if change.before is None or change.after is None or len(zones) > 1:
+    """Functions that waited for a subnet or group, lose one, or move; what a group allows concerns its policy only.
+
+    Unless no policy can have its rules.
+    """
+    said = {facts.zone if isinstance(facts, SubnetFacts) else facts.unusable for facts in change.either}
+    if change.before is None or change.after is None or len(said) > 1:
         for name, facts in change.cluster[WATCHED_FUNCTIONS].within(change.namespace):
             if any(change.name in (*found.subnets, *found.groups) for found in facts.networks):
                 yield Key("Function", change.namespace, name)

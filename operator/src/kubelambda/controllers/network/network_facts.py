@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from kubelambda.api.kinds.security_group import SecurityGroupSpec
 from kubelambda.controllers.machinery.watched import Watch
+from kubelambda.core.network.network_use import unusable_labels
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import SECURITY_GROUPS, SUBNETS
 
@@ -26,6 +27,8 @@ class GroupFacts:
     """Its rules."""
     terminating: bool = False
     """Whether somebody has deleted it; what uses it goes on with it."""
+    unusable: tuple[str, ...] = ()
+    """Labels of its rules that no policy can have."""
 
 
 def subnet_facts(body: Object) -> SubnetFacts:
@@ -38,7 +41,7 @@ def subnet_facts(body: Object) -> SubnetFacts:
 def group_facts(body: Object) -> GroupFacts:
     """The facts of a group. Raises `pydantic.ValidationError` for what the schema of another release let through."""
     spec = SecurityGroupSpec.model_validate(body.get("spec") or {})
-    return GroupFacts(spec, "deletionTimestamp" in body["metadata"])
+    return GroupFacts(spec, "deletionTimestamp" in body["metadata"], tuple(unusable_labels(spec)))
 
 
 WATCHED_SUBNETS = Watch(SUBNETS, subnet_facts)

@@ -1,6 +1,6 @@
 """Reconciles Subnets and SecurityGroups: one that functions use is held while somebody wants it gone."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -24,7 +24,9 @@ from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED
 from kubelambda.controllers.network.node_facts import WATCHED_NODES, NodeFacts, changes_families, families_of_pods
 from kubelambda.core.network.network_set import NetworkSet
 from kubelambda.core.network.network_use import part_conditions, unmatched_blocks
+from kubelambda.kube.event_recorder import record_event
 from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import Resource
 
 _CONDITIONS = TypeAdapter(list[Condition])
 
@@ -80,8 +82,11 @@ async def reconcile(part: _Part, context: Context, key: Key) -> Outcome:
     users = part.users(context.cluster, key.namespace, key.name)
     before = _conditions(body)
     facts = context.cluster[part.watch].get(key.namespace, key.name)
-    unmatched = unmatched_blocks(facts.spec, families_of_pods(context.cluster)) if isinstance(facts, GroupFacts) else []
-    after = part_conditions(before, users, terminating=terminating, unmatched=unmatched, now=datetime.now(UTC))
+    group = facts if isinstance(facts, GroupFacts) else None
+    unmatched = unmatched_blocks(group.spec, families_of_pods(context.cluster)) if group else ()
+    unusable = group.unusable if group else ()
+    now = datetime.now(UTC)
+    after = part_conditions(before, users, terminating=terminating, unmatched=unmatched, unusable=unusable, now=now)
     if after != before:
         manifest = {
             "metadata": {"name": key.name, "namespace": key.namespace},
@@ -90,8 +95,20 @@ async def reconcile(part: _Part, context: Context, key: Key) -> Outcome:
             },
         }
         body = await context.client.apply(resource, manifest, manager=FIELD_MANAGER, subresource="status")
+        await _tell(context, resource, body, before, after)
     await hold(context, resource, body, labels.NETWORK_FINALIZER, held=bool(users))
     return None
+
+
+async def _tell(
+    context: Context, resource: Resource, body: Object, before: Sequence[Condition], after: Sequence[Condition]
+) -> None:
+    """An event for whoever describes a group whose rules cannot hold."""
+    known = {(each.type, each.message) for each in before}
+    for each in after:
+        if each.type == "RulesInForce" and (each.type, each.message) not in known:
+            note, metadata = each.message, body["metadata"]
+            await record_event(context.client, resource, metadata, each.reason, note, warning=True, action="Reconcile")
 
 
 def _conditions(body: Object) -> list[Condition]:
