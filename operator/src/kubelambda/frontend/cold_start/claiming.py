@@ -25,8 +25,12 @@ from kubelambda.wire.background_tasks import BackgroundTasks
 
 _CLAIM_S = 10.0
 """For a claim that has to be in force before anything runs in the pod."""
-_POISONED_S = 60.0
-"""A pod that its agent says is taken, does not say by whom, and is still in the pool after this long, is nobody's."""
+_POISONED_S = 2 * _CLAIM_S
+"""A pod that its agent says is taken, and is still in the pool after this long, is nobody's.
+
+Of an open pod the agent says whose it is, and others complete the claim. Of a closed one nobody but its frontend may,
+which needs `_CLAIM_S` at most; or that is gone.
+"""
 
 log = logging.getLogger(__name__)
 
