@@ -1,4 +1,4 @@
-"""Enforces NetworkPolicies on the test node. Test equipment: it knows one node, IPv4 and the `ptp` network plugin.
+"""Enforces NetworkPolicies on the test node. Test equipment: it knows one machine, IPv4 and the `ptp` network plugin.
 
 Run as a program, it watches pods, namespaces and policies and keeps an nftables table on the forward hook. By then
 kube-proxy has translated a Service's address, so rules match pods. What pods send to the node itself meets their egress

@@ -1,4 +1,4 @@
-"""Gives claims of the class `standard` a folder of the test node. Test equipment: folders have no size and one node.
+"""Gives claims of the class `standard` a folder of the test node. Test equipment: folders have no size and one machine.
 
 Run as a program, it watches claims and volumes, makes a folder and a volume for every claim that waits for one, and
 removes both when the claim is gone.

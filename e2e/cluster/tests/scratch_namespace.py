@@ -27,8 +27,8 @@ class Namespace:
         manifest = {"apiVersion": api, "kind": kind, "metadata": {"name": name, **metadata}, "spec": spec}
         self.kubectl("apply", "--filename", "-", stdin=json.dumps(manifest))
 
-    def server(self, name: str, *ports: int) -> None:
-        """A pod that serves HTTP; its first port is named `web`."""
+    def server(self, name: str, *ports: int, **more: Any) -> None:
+        """A pod that serves HTTP; its first port is named `web`. `more` is the rest of its spec."""
         container = {
             "name": "server",
             "image": self.image,
@@ -42,7 +42,7 @@ class Namespace:
             "readinessProbe": {"tcpSocket": {"port": ports[-1]}, "periodSeconds": 1},
         }
         spec = {"automountServiceAccountToken": False, "terminationGracePeriodSeconds": 0, "containers": [container]}
-        self.apply("Pod", name, spec, labels={"app": name})
+        self.apply("Pod", name, {**spec, **more}, labels={"app": name})
 
     def address(self, pod: str) -> str:
         """The address of a pod."""
