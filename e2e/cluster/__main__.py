@@ -70,6 +70,16 @@ def _build(*, etcd: bool) -> None:
         debian.install({"etcd-server": debian.NODE_PACKAGES["etcd-server"], **servers})
 
 
+def _only_ours(arguments: argparse.Namespace, *, kind: bool) -> bool:
+    """Runs a command that is for a node of our own only; False for the others."""
+    if arguments.command != "node":
+        return False
+    if kind:
+        raise ClusterError("a second node is added to a node of our own only, and this cluster is kind's")
+    _second_node(arguments.action, arguments.names)
+    return True
+
+
 def _beside_clusters(arguments: argparse.Namespace) -> bool:
     """Runs a command that is the same whatever the cluster is; False for the others."""
     match arguments.command:
@@ -92,6 +102,8 @@ def _run(arguments: argparse.Namespace) -> int:
     # A node of our own that is already there stays the cluster, even if Docker was started since.
     kind = not STATE.exists() and kind_cluster.available()
     backend = kind_cluster if kind else single_node
+    if _only_ours(arguments, kind=kind):
+        return 0
     match arguments.command:
         case "up":
             backend.up()
@@ -102,20 +114,20 @@ def _run(arguments: argparse.Namespace) -> int:
         case "kubeconfig":
             print(kind_cluster.KUBECONFIG if kind else KUBECONFIG)
         case "images":
-            builder = image_engines.Docker() if kind else image_engines.Buildah()
-            names = [*arguments.names, *([arguments.for_tests] if arguments.for_tests else [])]
-            built = image_builds.build_images(builder, names, everything=arguments.all)
+            built = _built(arguments, kind=kind)
             if not arguments.build_only:
                 backend.load(built)
         case "pause" | "resume" | "restart" as action:
             getattr(backend, action)(arguments.component)
-        case "node" if kind:
-            raise ClusterError("a second node is added to a node of our own only, and this cluster is kind's")
-        case "node":
-            _second_node(arguments.action, arguments.names)
         case "endpoint":
             print(backend.endpoint(arguments.namespace, arguments.service))
     return 0
+
+
+def _built(arguments: argparse.Namespace, *, kind: bool) -> list[Path]:
+    builder = image_engines.Docker() if kind else image_engines.Buildah()
+    names = [*arguments.names, *([arguments.for_tests] if arguments.for_tests else [])]
+    return image_builds.build_images(builder, names, everything=arguments.all)
 
 
 def _second_node(action: str, names: list[str]) -> None:

@@ -12,6 +12,7 @@ from installation.kubectl import eventually, kubectl, kubectl_json
 from installation.load import COUNT, Load, Outcome
 from installation.release import RELEASE, SYSTEM_NAMESPACE, platform_pods, restart_of_the_cluster, rolled_out
 
+
 @pytest.fixture(scope="module")
 def counted(account: Account) -> str:
     """A function that notices when it gets an event twice."""

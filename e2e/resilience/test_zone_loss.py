@@ -1,4 +1,4 @@
-"""Two nodes in two zones, one of which is lost without a word: what was in flight there is lost, and nothing else (§10.1).
+"""One of two zones is lost without a word: what was in flight there is lost, and nothing else (§10.1).
 
 `make zone-loss` also waits until Kubernetes finds out by itself that the node is lost, which takes it a minute.
 """
@@ -82,7 +82,7 @@ def provision(account: Account, environments: int, expected: dict[str, int]) -> 
 
 
 @pytest.fixture(scope="module")
-def zonal(account: Account, zones: None) -> str:  # noqa: ARG001 - the zones are there before its environments
+def zonal(account: Account, zones: None) -> str:
     """A function in subnets of both zones, with two provisioned environments in each."""
     for letter in "ab":
         spec = {"availabilityZone": f"zone-{letter}", "internet": False}
@@ -105,7 +105,7 @@ def served(outcomes: Sequence[Outcome], after: float, times: int) -> bool:
 @pytest.mark.exclusive
 @pytest.mark.timeout(900)
 def test_a_zone_that_is_lost_loses_what_was_in_flight_there(account: Account, zonal: str) -> None:
-    """Callers go on with the zone that is left, where pods are replaced; and the zone comes back and takes its share."""
+    """Callers go on with the zone that is left, where pods are replaced; the zone comes back and takes its share."""
     for name in SPREAD:
         assert by_zone(component(name)) == {"zone-a": 1, "zone-b": 1}, name
 

@@ -113,6 +113,7 @@ Whoever tolerates that by a word of their own decides. The argument is what a co
 {{- end }}
 {{- end }}
 
+{{/* Pods that a rollout replaces do not count: both of the new ones would be where the old ones are not. */}}
 {{- define "kubelambda.spread" -}}
 topologySpreadConstraints:
   {{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
@@ -121,7 +122,6 @@ topologySpreadConstraints:
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
       matchLabels: {{- include "kubelambda.selector" $ | nindent 8 }}
-    # Pods that a rollout replaces say nothing about where the new ones are: both would be where the old ones are not.
     matchLabelKeys: [pod-template-hash]
   {{- end }}
 {{- end }}

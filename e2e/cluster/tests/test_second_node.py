@@ -56,7 +56,7 @@ def said(namespace: Namespace, pod: str, address: str) -> str:
 
 
 def test_it_is_a_node_until_it_is_lost_and_leaves_nothing_behind(namespace: Namespace) -> None:
-    """Pods of both reach each other and policies hold there; then nothing answers, not even a reset; then it is gone."""
+    """Pods of both reach each other, and policies hold; then nothing answers, not even a reset; then it is gone."""
     for node in NODES:
         pod = f"on-{node.zone}"
         namespace.server(pod, 8080, nodeSelector={"topology.kubernetes.io/zone": node.zone})

@@ -13,6 +13,7 @@ _PREFIX_MAX_CHARS = 253
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
+
 def part_conditions(
     before: Sequence[Condition],
     users: Sequence[str],
