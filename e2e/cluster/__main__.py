@@ -13,7 +13,7 @@ import kind_cluster
 import second_node
 import single_node
 from progress import ClusterError
-from settings import AWS_CLI, KUBECONFIG, STATE
+from settings import AWS_CLI, STATE
 
 
 def main() -> int:
@@ -112,7 +112,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "status":
             return 0 if backend.status() else 1
         case "kubeconfig":
-            print(kind_cluster.KUBECONFIG if kind else KUBECONFIG)
+            print(backend.KUBECONFIG)
         case "images":
             built = _built(arguments, kind=kind)
             if not arguments.build_only:
