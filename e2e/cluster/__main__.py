@@ -70,18 +70,8 @@ def _build(*, etcd: bool) -> None:
         debian.install({"etcd-server": debian.NODE_PACKAGES["etcd-server"], **servers})
 
 
-def _only_ours(arguments: argparse.Namespace, *, kind: bool) -> bool:
-    """Runs a command that is for a node of our own only; False for the others."""
-    if arguments.command != "node":
-        return False
-    if kind:
-        raise ClusterError("a second node is added to a node of our own only, and this cluster is kind's")
-    _second_node(arguments.action, arguments.names)
-    return True
-
-
 def _beside_clusters(arguments: argparse.Namespace) -> bool:
-    """Runs a command that is the same whatever the cluster is; False for the others."""
+    """Runs a command that is the same whatever the cluster is, or for one kind of it only; False for the others."""
     match arguments.command:
         case "brokers":
             debian.install(debian.BROKER_PACKAGES)
@@ -91,19 +81,23 @@ def _beside_clusters(arguments: argparse.Namespace) -> bool:
             _build(etcd=arguments.etcd)
         case "settle":
             helm_release.settle(arguments.helm, arguments.release, arguments.namespace)
+        case "node":
+            _second_node(arguments.action, arguments.names)
         case _:
             return False
     return True
 
 
+def _is_kind() -> bool:
+    """A node of our own that is already there stays the cluster, even if Docker was started since."""
+    return not STATE.exists() and kind_cluster.available()
+
+
 def _run(arguments: argparse.Namespace) -> int:
     if _beside_clusters(arguments):
         return 0
-    # A node of our own that is already there stays the cluster, even if Docker was started since.
-    kind = not STATE.exists() and kind_cluster.available()
+    kind = _is_kind()
     backend = kind_cluster if kind else single_node
-    if _only_ours(arguments, kind=kind):
-        return 0
     match arguments.command:
         case "up":
             backend.up()
@@ -131,6 +125,8 @@ def _built(arguments: argparse.Namespace, *, kind: bool) -> list[Path]:
 
 
 def _second_node(action: str, names: list[str]) -> None:
+    if _is_kind():
+        raise ClusterError("a second node is added to a node of our own only, and this cluster is kind's")
     if action == "add":
         second_node.add(image_builds.build_images(image_engines.Buildah(), names))
     else:
