@@ -23,7 +23,7 @@ IMAGES = ("platform", "runtime-python3.13")
 SPREAD = ("frontend", "operator")
 CALLERS = 6
 NETWORK = {"subnetIds": ["zonal-a", "zonal-b"], "securityGroupIds": ["zonal"]}
-CLIENT = {"connect_timeout": 1, "read_timeout": 25}
+CLIENT = {"connect_timeout": 1, "read_timeout": 15}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def provision(account: Account, environments: int, expected: dict[str, int]) -> 
     alias(account, "zonal", 1, provisioned=environments)
 
     def there() -> bool:
-        found = by_zone(account.environments("zonal"))
+        found = by_zone(account.pods("kubelambda.dev/function=zonal,kubelambda.dev/provisioned"))
         assert found == expected, found
         return bool(provisioned(account, "zonal").get("status") == "READY")
 
