@@ -15,8 +15,8 @@ import runtime
 from locking import LOCK, exclusive
 from node_identity import FIRST, NODES, SECOND
 from progress import ClusterError, say, step
-from settings import BINARIES, CACHE, KUBECONFIG, PAUSE_IMAGE
-from shell import kubectl, succeeds
+from settings import CACHE, PAUSE_IMAGE
+from shell import kubectl
 
 import network
 
@@ -75,22 +75,12 @@ def remove() -> None:
     if not there():
         return
     with exclusive(LOCK), step(f"node {SECOND.name} is removed"):
-        if processes.is_running(PROCESSES[0]):
-            _drain()
         _kill()
         forget()
         kubectl("label", "node", FIRST.name, f"{ZONE}-")
         network.remove_node(SECOND)
         runtime.remove_node(SECOND)
         certificates.remove_certificate(_CERTIFICATE)
-
-
-def _drain() -> None:
-    """Ends its pods as they want to end; what does not, in a minute, is killed."""
-    kubectl("cordon", SECOND.name)
-    drained = ("delete", "pods", *_EVERYWHERE, "--timeout=60s")
-    if not succeeds(BINARIES / "kubectl", "--kubeconfig", KUBECONFIG, *drained):
-        say(f"pods of {SECOND.name} are killed")
 
 
 def _kill() -> None:

@@ -23,7 +23,7 @@ IMAGES = ("platform", "runtime-python3.13")
 SPREAD = ("frontend", "operator")
 CALLERS = 6
 NETWORK = {"subnetIds": ["zonal-a", "zonal-b"], "securityGroupIds": ["zonal"]}
-CLIENT = {"connect_timeout": 1, "read_timeout": 15}
+CLIENT = {"connect_timeout": 1, "read_timeout": 12}
 
 
 @pytest.fixture(scope="module")

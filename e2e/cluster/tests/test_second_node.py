@@ -2,18 +2,19 @@
 
 import json
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import image_builds
 import pytest
 import second_node
 import single_node
 from image_builds import reference
-from image_engines import Buildah
 from node_identity import FIRST, NODES, SECOND
 from scratch_namespace import Namespace, eventually
+
+PROGRAM = Path(__file__).parent.parent
 
 ASK = """
 import socket, sys
@@ -34,15 +35,20 @@ def namespace() -> Iterator[Namespace]:
         pytest.skip("a second node is added to a node of our own only")
     made = Namespace(f"nodes-{uuid.uuid4().hex[:6]}", reference("platform"))
     made.kubectl("apply", "--filename", "-", stdin=json.dumps(manifest(made.name)))
-    second_node.add(image_builds.build_images(Buildah(), ["platform"]))
+    cluster("node", "add", "platform")
     yield made
-    second_node.remove()
+    cluster("node", "remove")
     made.kubectl("delete", "namespace", made.name, "--wait=false")
 
 
 def manifest(name: str) -> dict[str, object]:
     """A namespace."""
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def cluster(*arguments: str) -> None:
+    """Runs the cluster's own command."""
+    subprocess.run([sys.executable, str(PROGRAM), *arguments], capture_output=True, timeout=240, check=True)
 
 
 def output(*command: str) -> str:
@@ -72,9 +78,9 @@ def test_it_is_a_node_until_it_is_lost_and_leaves_nothing_behind(namespace: Name
     namespace.kubectl("delete", "networkpolicy", "closed")
     assert eventually(lambda: said(namespace, here, address) == "reached")
 
-    second_node.lose()
+    cluster("node", "lose")
     assert said(namespace, here, address) == "silence"
-    second_node.remove()
+    cluster("node", "remove")
     assert traces() == []
     assert FIRST.name in output("kubectl", "get", "nodes", "--output", "name")
 
