@@ -25,8 +25,8 @@ from kubelambda.wire.server import Request
 
 _RUNTIME_S = 0.3
 """How long the runtime has to end before extensions are told to (§4.1.7)."""
-_FLUSH_S = 0.5
-"""How long SHUTDOWN waits for telemetry that is on its way to those who are told."""
+_FLUSH_S = 1.0
+"""How long SHUTDOWN waits for telemetry that is on its way to those who are told: as Lambda's own emulator waits."""
 
 
 class ExtendedEnvironment(Protocol):
