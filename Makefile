@@ -141,7 +141,7 @@ chaos-events: setup install ## Numbered events while what carries them is killed
 .PHONY: network-flows
 network-flows: setup install ## Try every flow and time changes of rules, attachments and cold starts; writes docs/network-flows.md
 	KUBECONFIG=$$($(MAKE) -s kubeconfig) ENDPOINT=$$($(MAKE) -s endpoint) PATH="$(CURDIR)/.venv-e2e/bin:$(CACHE)/bin:$$PATH" \
-	  PYTHONPATH=e2e:. $(E2E_PYTHON) e2e/network/flow_report.py
+	  PYTHONPATH=e2e $(E2E_PYTHON) e2e/network/flow_report.py
 
 .PHONY: bench
 bench: setup test-binaries install ## Measure the budgets beside a baseline; prints a table, writes bench/results/latest.json
