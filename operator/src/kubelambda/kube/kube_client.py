@@ -6,15 +6,14 @@ Dicts in, dicts out: decoding into the generated models costs 16 times as much a
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Self
-from urllib.parse import urlencode
-
-import aiohttp
+from urllib.parse import quote, urlencode
 
 from kubelambda.kube.api_server import Server, from_kubeconfig, in_cluster
 from kubelambda.kube.errors import NotFound, Unreachable, status_error
 from kubelambda.kube.fair_slots import FairSlots
 from kubelambda.kube.lines import lines
 from kubelambda.kube.resources import Resource
+from kubelambda.wire.session import Session
 
 type Object = dict[str, Any]
 
@@ -24,12 +23,13 @@ APPLY_PATCH = "application/apply-patch+yaml"
 _TIMEOUT_S = 30.0
 QUIET_S = 75.0
 """Longer than the minute between two bookmarks of objects that do change."""
-_CONNECTIONS = 64
 _IDLE_S = 60.0
 """A claim comes out of the blue, and a new connection takes as long as the claim; the API server waits for 90 s."""
 _CALLS = 48
-"""At once; the rest of the connections is for watches."""
+"""At once, beside watches."""
 _CALLS_PER_NAMESPACE = 16
+_ANSWER_MAX_BYTES = 1 << 28
+"""Of all pods of a large cluster in one list."""
 _PAGE_FIRST = 10
 _PAGE_MOST = 1000
 _PAGE_BYTES = 4 << 20
@@ -41,8 +41,7 @@ class KubeClient:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=server.tls or True, keepalive_timeout=_IDLE_S)
-        self._session = aiohttp.ClientSession(connector=connector)
+        self._session = Session(server.url, tls=server.tls, idle_s=_IDLE_S)
         self._slots: FairSlots[str] = FairSlots(_CALLS_PER_NAMESPACE, _CALLS)
 
     @classmethod
@@ -156,20 +155,21 @@ class KubeClient:
             "resourceVersion": resource_version,
             "timeoutSeconds": str(seconds),
         } | _selector(label_selector, field_selector)
-        timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=quiet_seconds)
-        response = await self._send("GET", resource.path(namespace), query, timeout=timeout)
+        target = _target(resource.path(namespace), query)
+        begun = False
         try:
-            async for line in lines(response.content):
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise status_error(event["object"].get("code", 500), event["object"].get("message", ""))
-                yield event
-        except TimeoutError:
-            return
-        except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(f"watch of {resource.plural}: {error or type(error).__name__}") from error
-        finally:
-            response.close()
+            async with self._session.read(target, await self._headers(), seconds=_TIMEOUT_S) as answer:
+                if answer.status >= 400:
+                    raise status_error(answer.status, _message(await answer.whole(_TIMEOUT_S)))
+                begun = True
+                async for line in lines(answer.pieces(quiet_seconds)):
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise status_error(event["object"].get("code", 500), event["object"].get("message", ""))
+                    yield event
+        except OSError as error:
+            if not begun or not isinstance(error, TimeoutError):
+                raise Unreachable(f"watch of {resource.plural}: {error or type(error).__name__}") from error
 
     async def create(
         self,
@@ -252,38 +252,28 @@ class KubeClient:
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
     ) -> bytes:
+        data = json.dumps(body).encode() if body is not None else b""
         try:
             async with self._slots.hold(_namespace(path)):
-                response = await self._send(method, path, query, body=body, content_type=content_type)
-                return await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                headers = await self._headers(content_type)
+                status, _, answer = await self._session.call(
+                    method, _target(path, query), headers, data, seconds=_TIMEOUT_S, limit=_ANSWER_MAX_BYTES
+                )
+        except OSError as error:
             raise Unreachable(f"{method} {path}: {error or type(error).__name__}") from error
+        if status >= 400:
+            raise status_error(status, _message(answer))
+        return answer
 
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        *,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
-        timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109 - this is aiohttp's own
-    ) -> aiohttp.ClientResponse:
-        """Sends one request and returns the response with its body still unread; error statuses are raised."""
-        url = f"{self._server.url}{path}"
-        if query:
-            url = f"{url}?{urlencode(query)}"
-        headers = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": "kubelambda"}
-        timeout = timeout or aiohttp.ClientTimeout(total=_TIMEOUT_S, connect=5)
-        data = json.dumps(body).encode() if body is not None else None
-        try:
-            headers |= await self._server.credentials()
-            response = await self._session.request(method, url, headers=headers, data=data, timeout=timeout)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(f"{method} {path}: {error or type(error).__name__}") from error
-        if response.status >= 400:
-            raise status_error(response.status, _message(await response.text()))
-        return response
+    async def _headers(self, content_type: str = "application/json") -> dict[str, str]:
+        own = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": "kubelambda"}
+        return own | await self._server.credentials()
+
+
+def _target(path: str, query: Mapping[str, str] | None) -> str:
+    """Path and query; a name may be anything that somebody asks for."""
+    target = quote(path, safe="/-._~:@!$&'()*+,;=")
+    return f"{target}?{urlencode(query)}" if query else target
 
 
 def _namespace(path: str) -> str:
@@ -305,8 +295,8 @@ def _parsed(method: str, path: str, answer: bytes) -> Object:
     return found
 
 
-def _message(body: str) -> str:
+def _message(body: bytes) -> str:
     try:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
-        return body
+        return body.decode(errors="replace")

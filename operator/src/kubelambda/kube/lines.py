@@ -1,9 +1,7 @@
-"""Lines of a stream, however long: aiohttp's own reader ends at half a megabyte, and a Function may have more."""
+"""Lines of a stream, however long: a Function alone may have more than a megabyte."""
 
 from collections.abc import AsyncIterator
 from typing import Final
-
-import aiohttp
 
 LINE_MAX_BYTES: Final = 16 << 20
 """More than any object has: etcd takes a megabyte and a half, which escapes may make six times as long."""
@@ -13,10 +11,10 @@ class LineTooLong(Exception):
     """The stream has a line of more than `LINE_MAX_BYTES`; what follows cannot be trusted."""
 
 
-async def lines(content: aiohttp.StreamReader, *, most: int = LINE_MAX_BYTES) -> AsyncIterator[bytes]:
+async def lines(pieces: AsyncIterator[bytes], *, most: int = LINE_MAX_BYTES) -> AsyncIterator[bytes]:
     """Each whole line; a last one without an end is dropped. Raises `LineTooLong`, and whatever reading raises."""
     rest = bytearray()
-    async for chunk in content.iter_any():
+    async for chunk in pieces:
         *whole, tail = chunk.split(b"\n")
         for line in whole:
             yield bytes(rest) + line if rest else line

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
@@ -12,7 +12,10 @@ from kubelambda.wire.flow import Flow, Headers, ResponseSink
 from kubelambda.wire.header_lines import request_head
 from kubelambda.wire.message import NO_HEADERS, RAW_HEAD_MAX_BYTES, MessageReader, MessageRefused, cause, too_large
 
-__all__ = ["ClientConnection", "CollectingSink", "connect", "request_head"]
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["AwaitedSink", "ClientConnection", "CollectingSink", "connect", "request_head"]
 
 type Answer = Callable[[int, Headers, bytes], None]
 """Gets status, headers and body."""
@@ -109,14 +112,14 @@ class ClientConnection(MessageReader, asyncio.Protocol):
 
         Raises `ConnectionError` when the connection ends first, and `TimeoutError` after `seconds`.
         """
-        sink = _AwaitedSink(limit)
+        sink = AwaitedSink(limit)
         self.exchange(head, body, sink)
         try:
             async with asyncio.timeout(seconds):
                 return await sink.answer
         finally:
             if not sink.answer.done() or sink.answer.cancelled():
-                self.close()  # the answer to this request must not be taken for that to another
+                self.abort()  # the answer to this request must not be taken for that to another
 
     def pause(self) -> None:
         """Reads no more of the answer for now."""
@@ -307,7 +310,7 @@ class CollectingSink:
         """Called by the connection."""
 
 
-class _AwaitedSink(CollectingSink):
+class AwaitedSink(CollectingSink):
     """A collected answer to wait for."""
 
     __slots__ = ("answer",)
@@ -326,11 +329,18 @@ class _AwaitedSink(CollectingSink):
             self.answer.set_exception(ConnectionError(why))
 
 
-async def connect(host: str, port: int, on_lost: Callable[[bool], None], seconds: float = 5.0) -> ClientConnection:
+async def connect(
+    host: str,
+    port: int,
+    on_lost: Callable[[bool], None],
+    seconds: float = 5.0,
+    *,
+    tls: "ssl.SSLContext | None" = None,
+) -> ClientConnection:
     """An open connection, which ends soon when the other side vanishes. Raises `OSError` or `TimeoutError`."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(seconds):
-        transport, connection = await loop.create_connection(lambda: ClientConnection(on_lost), host, port)
+        transport, connection = await loop.create_connection(lambda: ClientConnection(on_lost), host, port, ssl=tls)
     notice_silence(transport.get_extra_info("socket"))
     return connection
 

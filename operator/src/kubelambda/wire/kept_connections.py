@@ -4,10 +4,13 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from kubelambda.wire.client import ClientConnection, connect
+from kubelambda.wire.client import ANSWER_MAX_BYTES, ClientConnection, connect
 from kubelambda.wire.flow import Headers
+
+if TYPE_CHECKING:
+    import ssl
 
 MOST: Final = 256
 """Idle connections to one server; a burst makes more, which are closed after it."""
@@ -22,11 +25,14 @@ class KeptConnections:
     A server that ends a connection while a request is on its way to it leaves nobody to say whether it was served.
     """
 
-    def __init__(self, *, idle_s: float, connect_s: float, most: int = MOST) -> None:
-        """`connect_s`: how long a new connection may take."""
+    def __init__(
+        self, *, idle_s: float, connect_s: float, most: int = MOST, tls: "ssl.SSLContext | None" = None
+    ) -> None:
+        """`connect_s`: how long a new connection may take. `tls`: None for connections in the clear."""
         self._idle_s = idle_s
         self._connect_s = connect_s
         self._most = most
+        self._tls = tls
         self._kept: dict[Address, deque[tuple[ClientConnection, float]]] = {}
         self._armed = False
 
@@ -45,7 +51,7 @@ class KeptConnections:
 
     async def connect(self, address: Address) -> ClientConnection:
         """A new connection. Raises `OSError` or `TimeoutError`."""
-        return await connect(*address, lambda _: None, self._connect_s)
+        return await connect(*address, lambda _: None, self._connect_s, tls=self._tls)
 
     def keep(self, address: Address, connection: ClientConnection) -> None:
         """Takes a connection back whose request has its whole answer."""
@@ -61,21 +67,24 @@ class KeptConnections:
         if not self._armed:
             self._arm(self._idle_s)
 
-    async def call(self, address: Address, head: bytes, body: bytes, *, seconds: float) -> tuple[int, Headers, bytes]:
-        """Status, headers and body of the answer to a request that may be sent twice.
+    async def call(
+        self, address: Address, head: bytes, body: bytes, *, seconds: float | None = None, limit: int = ANSWER_MAX_BYTES
+    ) -> tuple[int, Headers, bytes]:
+        """Status, headers and body of the answer to a request that may be sent twice, all of it within `seconds`.
 
         A connection that was closed meanwhile is worth a second try. Raises `OSError` or `TimeoutError`.
         """
-        kept = self.take(address)
-        if kept is not None:
-            with suppress(ConnectionError):
-                return await self._ask(kept, address, head, body, seconds)
-        return await self._ask(await self.connect(address), address, head, body, seconds)
+        async with asyncio.timeout(seconds):
+            kept = self.take(address)
+            if kept is not None:
+                with suppress(ConnectionError):
+                    return await self._ask(kept, address, head, body, limit)
+            return await self._ask(await self.connect(address), address, head, body, limit)
 
     async def _ask(
-        self, connection: ClientConnection, address: Address, head: bytes, body: bytes, seconds: float
+        self, connection: ClientConnection, address: Address, head: bytes, body: bytes, limit: int
     ) -> tuple[int, Headers, bytes]:
-        answer = await connection.call(head, body, seconds=seconds)
+        answer = await connection.call(head, body, limit=limit)
         self.keep(address, connection)
         return answer
 
@@ -83,7 +92,7 @@ class KeptConnections:
         """Lets go of all of them."""
         for kept in self._kept.values():
             for connection, _ in kept:
-                connection.close()
+                connection.abort()  # a TLS connection would take its time to say good-bye
         self._kept.clear()
 
     def _arm(self, seconds: float) -> None:

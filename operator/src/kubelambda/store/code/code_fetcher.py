@@ -4,10 +4,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Self
 
-import aiohttp
-
 from kubelambda.core.code.remote_source import FetchFailed, FetchFailure, RemoteSource, encoded
 from kubelambda.core.environment import tokens
+from kubelambda.wire.session import Session
 
 FETCH_S = 120.0
 """The longest that a fetch may take."""
@@ -30,10 +29,10 @@ class CodeFetcher:
     def __init__(self, url: str, code_key: bytes) -> None:
         self._url = url
         self._token = tokens.fetch_token(code_key)
-        self._session: aiohttp.ClientSession | None = None
+        self._session: Session | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession()
+        self._session = Session(self._url)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -44,15 +43,14 @@ class CodeFetcher:
         """Fetches code into the code store, as `namespace` and within `seconds`. Raises `FetchFailed`."""
         if self._session is None:
             raise RuntimeError("the client is used outside of its context")
-        asked = {"namespace": namespace, "source": encoded(source), "seconds": seconds}
-        limit = aiohttp.ClientTimeout(total=seconds + _MARGIN_S, connect=5)
-        headers = {"Authorization": f"Bearer {self._token}"}
+        asked = json.dumps({"namespace": namespace, "source": encoded(source), "seconds": seconds}).encode()
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         try:
-            async with self._session.post(f"{self._url}/fetch", json=asked, headers=headers, timeout=limit) as answer:
-                return _outcome(answer.status, await answer.read())
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            status, _, body = await self._session.call("POST", "/fetch", headers, asked, seconds=seconds + _MARGIN_S)
+        except OSError as error:
             text = f"the code fetcher does not answer: {error or type(error).__name__}"
             raise FetchFailed(FetchFailure.UNAVAILABLE, text) from error
+        return _outcome(status, body)
 
 
 def _outcome(status: int, body: bytes) -> FetchedCode:

@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import IO, Self
 
-import aiohttp
-
+from kubelambda.api import limits
 from kubelambda.core.environment import tokens
+from kubelambda.wire.flow import Headers
+from kubelambda.wire.session import Session
 
-_QUICK = aiohttp.ClientTimeout(total=15, connect=5)
-_TRANSFER = aiohttp.ClientTimeout(total=120, connect=5)
+_QUICK_S = 15.0
+_TRANSFER_S = 120.0
+_SILENCE_S = 30.0
+"""Between two pieces of an archive."""
 _ADDRESS_SECONDS = 900
-_CHUNK_BYTES = 1 << 18
 
 
 class CodeStoreUnavailable(Exception):
@@ -24,7 +26,7 @@ def _transport_errors() -> Iterator[None]:
     """Raises `CodeStoreUnavailable` for whatever is wrong with the way to the store."""
     try:
         yield
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+    except OSError as error:
         raise CodeStoreUnavailable(f"the code store does not answer: {error or type(error).__name__}") from error
 
 
@@ -35,7 +37,7 @@ class CodeStore:
         self._url = url
         self._code_key = tokens.code_key(key)
         self._token = tokens.code_store_token(key)
-        self._session: aiohttp.ClientSession | None = None
+        self._session: Session | None = None
 
     @classmethod
     def for_uploads(cls, url: str, code_key: bytes) -> Self:
@@ -45,7 +47,7 @@ class CodeStore:
         return found
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession()
+        self._session = Session(self._url)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -53,16 +55,14 @@ class CodeStore:
             await self._session.close()
 
     @property
-    def _opened(self) -> aiohttp.ClientSession:
+    def _opened(self) -> Session:
         if self._session is None:
             raise RuntimeError("the client is used outside of its context")
         return self._session
 
     def address(self, sha256: str) -> str:
         """Address of an archive that is good for a quarter of an hour and needs no further credentials."""
-        expires = int(time.time()) + _ADDRESS_SECONDS
-        signature = tokens.code_signature(self._code_key, sha256, expires)
-        return f"{self._url}/blobs/{sha256}?expires={expires}&signature={signature}"
+        return f"{self._url}{self._signed(sha256)}"
 
     def upload_signature(self, namespace: str, sha256: str) -> str:
         """What proves that an archive was uploaded for `namespace`."""
@@ -70,16 +70,16 @@ class CodeStore:
 
     async def size(self, sha256: str) -> int | None:
         """Bytes of the archive; None when it is not there. Raises `CodeStoreUnavailable`."""
-        status, headers, _ = await self._call("HEAD", self.address(sha256))
+        status, headers, _ = await self._call("HEAD", self._signed(sha256))
         if status == 404:
             return None
         if status != 200:
             raise CodeStoreUnavailable(f"the code store answers {status} when asked for an archive")
-        return int(headers["Content-Length"])
+        return int(headers[b"content-length"])
 
     async def get(self, sha256: str) -> bytes:
         """The archive. Raises `CodeStoreUnavailable`."""
-        status, _, body = await self._call("GET", self.address(sha256), timeout=_TRANSFER)
+        status, _, body = await self._call("GET", self._signed(sha256), seconds=_TRANSFER_S)
         if status != 200:
             raise CodeStoreUnavailable(f"the code store has no archive {sha256} ({status})")
         return body
@@ -87,54 +87,65 @@ class CodeStore:
     async def pieces(self, sha256: str) -> AsyncIterator[bytes]:
         """The archive, piece by piece. Raises `CodeStoreUnavailable`."""
         with _transport_errors():
-            async with self._opened.get(self.address(sha256), timeout=_TRANSFER) as response:
-                if response.status != 200:
-                    raise CodeStoreUnavailable(f"the code store has no archive {sha256} ({response.status})")
-                async for piece in response.content.iter_chunked(_CHUNK_BYTES):
+            async with self._opened.read(self._signed(sha256), {}, seconds=_QUICK_S) as answer:
+                if answer.status != 200:
+                    raise CodeStoreUnavailable(f"the code store has no archive {sha256} ({answer.status})")
+                async for piece in answer.pieces(_SILENCE_S):
                     yield piece
 
     async def fetch(self, sha256: str, signed: str) -> tuple[int, AsyncIterator[bytes]]:
         """Status and body of an archive's signed address, piece by piece. Raises `CodeStoreUnavailable`."""
+        opened = AsyncExitStack()
         with _transport_errors():
-            response = await self._opened.get(f"{self._url}/blobs/{sha256}?{signed}", timeout=_TRANSFER)
+            reading = self._opened.read(f"/blobs/{sha256}?{signed}", {}, seconds=_QUICK_S)
+            answer = await opened.enter_async_context(reading)
 
-        async def chunks() -> AsyncIterator[bytes]:
-            async with response:
-                async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-                    yield chunk
+        async def pieces() -> AsyncIterator[bytes]:
+            async with opened:
+                async for piece in answer.pieces(_SILENCE_S):
+                    yield piece
 
-        return response.status, chunks()
+        return answer.status, pieces()
 
     async def put(self, sha256: str, data: bytes | IO[bytes]) -> None:
         """Publishes an archive, out of memory or from the start of a file. Raises `CodeStoreUnavailable`."""
-        if not isinstance(data, bytes):
+        target = f"/blobs/{sha256}"
+        if isinstance(data, bytes):
+            status, _, body = await self._call("PUT", target, data, seconds=_TRANSFER_S)
+        else:
             data.seek(0)
-        status, _, body = await self._call("PUT", f"{self._url}/blobs/{sha256}", data, timeout=_TRANSFER)
+            with _transport_errors():
+                status, _, body = await self._opened.upload("PUT", target, self._headers, data, seconds=_TRANSFER_S)
         if status not in (200, 201):
             raise CodeStoreUnavailable(f"the code store refused the archive: {status} {body[:200].decode('latin-1')}")
 
     async def delete(self, sha256: str) -> None:
         """Forgets an archive. Raises `CodeStoreUnavailable`."""
-        status, _, _ = await self._call("DELETE", f"{self._url}/blobs/{sha256}")
+        status, _, _ = await self._call("DELETE", f"/blobs/{sha256}")
         if status != 204:
             raise CodeStoreUnavailable(f"the code store does not forget an archive: {status}")
 
     async def digests(self) -> list[str]:
         """Every archive. Raises `CodeStoreUnavailable`."""
-        status, _, body = await self._call("GET", f"{self._url}/blobs")
+        status, _, body = await self._call("GET", "/blobs")
         if status != 200:
             raise CodeStoreUnavailable(f"the code store does not list its archives: {status}")
         return body.decode().split()
 
     async def _call(
-        self,
-        method: str,
-        url: str,
-        data: bytes | IO[bytes] | None = None,
-        *,
-        timeout: aiohttp.ClientTimeout = _QUICK,  # noqa: ASYNC109 - this is aiohttp's own
-    ) -> tuple[int, dict[str, str], bytes]:
-        headers = {"Authorization": f"Bearer {self._token}"}
+        self, method: str, target: str, data: bytes = b"", *, seconds: float = _QUICK_S
+    ) -> tuple[int, Headers, bytes]:
         with _transport_errors():
-            async with self._opened.request(method, url, data=data, headers=headers, timeout=timeout) as response:
-                return response.status, dict(response.headers), await response.read()
+            return await self._opened.call(
+                method, target, self._headers, data, seconds=seconds, limit=limits.UNZIPPED_MAX_BYTES
+            )
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"}
+
+    def _signed(self, sha256: str) -> str:
+        """Path and query of `address`."""
+        expires = int(time.time()) + _ADDRESS_SECONDS
+        signature = tokens.code_signature(self._code_key, sha256, expires)
+        return f"/blobs/{sha256}?expires={expires}&signature={signature}"
