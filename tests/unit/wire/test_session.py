@@ -20,6 +20,7 @@ class Server:
     def __init__(self) -> None:
         self.scripts: list[Serve] = []
         self.heads: list[bytes] = []
+        self.asked = asyncio.Event()
         self.connections = 0
         self.url = ""
 
@@ -35,6 +36,7 @@ class Server:
         async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             for answer in answers:
                 self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+                self.asked.set()
                 writer.write(answer)
 
         self.scripts.append(script)
@@ -213,3 +215,21 @@ async def test_nobody_there_is_an_error_of_the_system(server: Server) -> None:
         async with session.read("/", {}, seconds=60):
             pass
     await session.close()
+
+
+async def test_closing_ends_what_is_under_way(server: Server, session: Session) -> None:
+    """Nobody waits for an answer that cannot come any more, and nothing is asked after that."""
+    server.answers(b"", b"")
+    server.answers(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", b"")
+    called = asyncio.create_task(session.call("POST", "/", {}, seconds=60))
+    await server.asked.wait()
+    async with session.read("/", {}, seconds=60) as answer:
+        pieces = answer.pieces(60)
+        await anext(pieces)
+        await session.close()
+        with pytest.raises(ConnectionError):
+            await anext(pieces)
+    with pytest.raises(ConnectionError):
+        await called
+    with pytest.raises(RuntimeError, match="closed"):
+        await session.call("GET", "/", {}, seconds=60)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from kubelambda.wire.client import ANSWER_MAX_BYTES, ClientConnection, connect
+from kubelambda.wire.client import ClientConnection, connect
 from kubelambda.wire.flow import Headers
 
 if TYPE_CHECKING:
@@ -67,24 +67,21 @@ class KeptConnections:
         if not self._armed:
             self._arm(self._idle_s)
 
-    async def call(
-        self, address: Address, head: bytes, body: bytes, *, seconds: float | None = None, limit: int = ANSWER_MAX_BYTES
-    ) -> tuple[int, Headers, bytes]:
-        """Status, headers and body of the answer to a request that may be sent twice, all of it within `seconds`.
+    async def call(self, address: Address, head: bytes, body: bytes, *, seconds: float) -> tuple[int, Headers, bytes]:
+        """Status, headers and body of the answer to a request that may be sent twice.
 
         A connection that was closed meanwhile is worth a second try. Raises `OSError` or `TimeoutError`.
         """
-        async with asyncio.timeout(seconds):
-            kept = self.take(address)
-            if kept is not None:
-                with suppress(ConnectionError):
-                    return await self._ask(kept, address, head, body, limit)
-            return await self._ask(await self.connect(address), address, head, body, limit)
+        kept = self.take(address)
+        if kept is not None:
+            with suppress(ConnectionError):
+                return await self._ask(kept, address, head, body, seconds)
+        return await self._ask(await self.connect(address), address, head, body, seconds)
 
     async def _ask(
-        self, connection: ClientConnection, address: Address, head: bytes, body: bytes, limit: int
+        self, connection: ClientConnection, address: Address, head: bytes, body: bytes, seconds: float
     ) -> tuple[int, Headers, bytes]:
-        answer = await connection.call(head, body, limit=limit)
+        answer = await connection.call(head, body, seconds=seconds)
         self.keep(address, connection)
         return answer
 

@@ -3,8 +3,8 @@
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager, nullcontext, suppress
 from typing import IO, TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -37,11 +37,16 @@ class Session:
         self._host = parts.netloc.rpartition("@")[2]
         self._prefix = parts.path.rstrip("/")
         self._connections = KeptConnections(idle_s=idle_s, connect_s=connect_s, tls=_tls(tls, parts.scheme))
+        self._busy: set[ClientConnection] = set()
+        self._closed = False
 
     async def close(self) -> None:
-        """Lets go of all connections that are not in use."""
+        """Ends all connections. Whoever waits for an answer gets `ConnectionError`, who asks later `RuntimeError`."""
+        self._closed = True
         self._connections.close()
-        await asyncio.sleep(0)  # which the event loop does
+        for connection in self._busy:
+            connection.abort()
+        await asyncio.sleep(0)  # in which the event loop closes them
 
     async def call(
         self,
@@ -56,28 +61,29 @@ class Session:
         """One request and its answer, of at most `limit` bytes, within `seconds`."""
         head = self._head(method, target, headers, len(body))
         async with asyncio.timeout(seconds):
-            if method in _REPEATABLE:
-                return await self._connections.call(self._address, head, body, limit=limit)
-            connection = self._connections.take(self._address) or await self._connections.connect(self._address)
-            answer = await connection.call(head, body, limit=limit)
-        self._connections.keep(self._address, connection)
-        return answer
+            kept = self._connections.take(self._address)
+            if kept is not None:
+                with suppress(ConnectionError) if method in _REPEATABLE else nullcontext():
+                    return await self._ask(kept, head, body, limit)
+            return await self._ask(await self._connect(), head, body, limit)
 
     @asynccontextmanager
     async def read(self, target: str, headers: Mapping[str, str], *, seconds: float) -> "AsyncIterator[AnswerReader]":
         """The answer to a GET as it comes, once its head is there, within `seconds`. What is left of it is not read."""
         head = self._head("GET", target, headers, 0)
         async with asyncio.timeout(seconds):
-            reader = await self._begun(self._connections.take(self._address), head)
+            kept = self._connections.take(self._address)
+            reader = await self._begun(kept, head) if kept is not None else None
             if reader is None:
-                reader = await self._begun(await self._connections.connect(self._address), head)
+                reader = await self._begun(await self._connect(), head)
         if reader is None:
             raise ConnectionError("the connection ended without an answer")
-        try:
-            yield reader
-        finally:
-            reader.leave()
-            self._connections.keep(self._address, reader.connection)
+        with self._using(reader.connection):
+            try:
+                yield reader
+            finally:
+                reader.leave()
+        self._connections.keep(self._address, reader.connection)
 
     async def upload(
         self, method: str, target: str, headers: Mapping[str, str], file: IO[bytes], *, seconds: float
@@ -88,33 +94,49 @@ class Session:
         file.seek(start)
         sink, pace = AwaitedSink(ANSWER_MAX_BYTES), _Pace()
         async with asyncio.timeout(seconds):
-            connection = await self._connections.connect(self._address)
-            try:
+            connection = await self._connect()
+            with self._using(connection), closing(connection):
                 connection.begin(self._head(method, target, headers, size), sink, flow=pace)
                 while not sink.answer.done() and (chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES)):
                     connection.write(chunk)
                     await pace.open.wait()
                 connection.end()
                 return await sink.answer
-            finally:
-                connection.close()
 
     def _head(self, method: str, target: str, headers: Mapping[str, str], length: int) -> bytes:
         return request_head(method, f"{self._prefix}{target}", self._host, headers, length)
 
-    async def _begun(self, connection: ClientConnection | None, head: bytes) -> "AnswerReader | None":
-        """An answer whose head is there; None where there is no connection any more."""
-        if connection is None:
-            return None
-        reader = AnswerReader(connection)
+    async def _connect(self) -> ClientConnection:
+        if self._closed:
+            raise RuntimeError("the session is closed")
+        return await self._connections.connect(self._address)
+
+    @contextmanager
+    def _using(self, connection: ClientConnection) -> Iterator[None]:
+        self._busy.add(connection)
         try:
-            connection.exchange(head, b"", reader)
-            await reader.begun.wait()
-        except ConnectionError:
-            return None
-        except BaseException:
-            connection.abort()
-            raise
+            yield
+        finally:
+            self._busy.discard(connection)
+
+    async def _ask(self, connection: ClientConnection, head: bytes, body: bytes, limit: int) -> Answer:
+        with self._using(connection):
+            answer = await connection.call(head, body, limit=limit)
+        self._connections.keep(self._address, connection)
+        return answer
+
+    async def _begun(self, connection: ClientConnection, head: bytes) -> "AnswerReader | None":
+        """An answer whose head is there; None when the connection ends before it."""
+        reader = AnswerReader(connection)
+        with self._using(connection):
+            try:
+                connection.exchange(head, b"", reader)
+                await reader.begun.wait()
+            except ConnectionError:
+                return None
+            except BaseException:
+                connection.abort()
+                raise
         return reader if reader.status else None
 
 
