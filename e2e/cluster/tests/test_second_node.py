@@ -113,6 +113,7 @@ def test_taking_the_cluster_down_takes_it_along(monkeypatch: pytest.MonkeyPatch,
     """Its processes are stopped before its containers are killed, and those before the folders of all go."""
     done: list[str] = []
     monkeypatch.setattr(single_node, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr(single_node.debian, "require_root", lambda: None)
     monkeypatch.setattr(single_node, "STATE", tmp_path)
     monkeypatch.setattr(single_node.processes, "stop", lambda name, *_: done.append(name))
     monkeypatch.setattr(single_node.runtime, "kill_everything", lambda *nodes: done.extend(each.name for each in nodes))
