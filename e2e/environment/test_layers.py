@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from installation.account import Account
-from installation.kubectl import KubectlError, eventually, kubectl
+from installation.kubectl import KubectlError, eventually, kubectl, staying
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 NAMES = "import shared, only\n\ndef handler(event, context):\n    return [shared.name, only.name]"
@@ -108,3 +108,35 @@ def test_a_sixth_layer_is_refused(account: Account) -> None:
     """With Lambda's words, before anything is changed."""
     with pytest.raises(KubectlError, match=r"Cannot reference more than 5 layers\."):
         account.function("six", "x = 1", ready=False, layers=[f"layer-{number}:1" for number in range(6)])
+
+
+def test_an_idle_environment_holds_large_layers_and_lets_go_of_those_of_others(account: Account) -> None:
+    """The only one that is idle unpacks what was claimed last; a function without layers finds nothing of it."""
+    size = "pool-size.kubelambda.dev/python3.13"
+    kubectl("annotate", "namespace", account.namespace, f"{size}=1")
+    names = ["half-0", "half-1"]
+    for name in names:
+        content = {"zipFile": zipped({f"python/{name.replace('-', '')}.py": f"data = '{name[-1] * 600_000}'"})}
+        manifest = {"kind": "Layer", "metadata": {"name": name}, "spec": {"content": content}}
+        manifest["apiVersion"] = "kubelambda.dev/v1alpha1"
+        apply = ("--namespace", account.namespace, "apply", "--server-side", "--filename", "-")
+        kubectl(*apply, stdin=json.dumps(manifest))
+    source = """
+import half0, half1
+
+def handler(event, context):
+    return len(half0.data) + len(half1.data)
+"""
+    account.function("large", source, layers=[f"{name}:1" for name in names])
+    account.function("plain", "import os\n\ndef handler(event, context):\n    return os.listdir('/opt')")
+    assert account.invoke("large")["Payload"] == 1_200_000
+
+    def held() -> bool:
+        idle = [pod["metadata"]["name"] for pod in staying(account.pods("kubelambda.dev/pool=python3.13"))]
+        assert len(idle) == 1
+        listed = kubectl("--namespace", account.namespace, "exec", idle[0], "--", "ls", "/opt/python")
+        return set(listed.split()) == {"half0.py", "half1.py"}
+
+    eventually(held)
+    assert account.invoke("plain")["Payload"] == []
+    kubectl("annotate", "namespace", account.namespace, f"{size}-")
