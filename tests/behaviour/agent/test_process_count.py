@@ -8,23 +8,16 @@ from pathlib import Path
 from typing import Any
 
 CODE = """
-import os, subprocess, threading, time
+import subprocess, threading, time
 
-def sleep():
-    time.sleep(600)
+FORKS = "sleep %s; for each in $(seq %d); do sleep 600.{mark} & printf . >> %s; done; wait"
 
 def handler(event, context):
     for _ in range(event.get("threads", 0)):
-        threading.Thread(target=sleep, daemon=True).start()
-    if "forks" in event and not os.fork():
-        time.sleep(event.get("later", 0))
-        os.setsid()
-        for _ in range(event["forks"]):
-            if not os.fork():
-                os.execv("/bin/sleep", ["sleep", "600.{mark}"])
-            with open(os.path.join(event["folder"], "progress"), "a") as file:
-                file.write(".")
-        time.sleep(600)
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+    if "forks" in event:
+        script = FORKS % (event.get("later", 0), event["forks"], event["progress"])
+        subprocess.Popen(["sh", "-c", script], start_new_session=True)
     time.sleep(event.get("sleep", 0))
     return "fine"
 """
@@ -76,7 +69,7 @@ def test_a_function_that_forks_without_end_leaves_nothing(start: Callable[..., A
     """Neither processes that are no children of the runtime's any more, nor the environment."""
     mark = str(os.getpid())
     found = specialized(start, mark)
-    answer = found.invoke({"forks": 1000, "folder": str(tmp_path), "sleep": 90})
+    answer = found.invoke({"forks": 1000, "progress": str(tmp_path / "progress"), "sleep": 90})
     assert answer.json["errorMessage"].endswith(TOLD)
     assert found.process.wait(60) == 0
     until(lambda: sleepers(mark) == 0)
@@ -86,7 +79,7 @@ def test_it_is_found_out_while_nothing_is_invoked(start: Callable[..., Any], tmp
     """What a function leaves behind runs on between invocations; the next one has new processes."""
     mark = f"{os.getpid()}1"
     found = specialized(start, mark)
-    assert found.invoke({"forks": 1000, "folder": str(tmp_path), "later": 1}).json == "fine"
+    assert found.invoke({"forks": 1000, "progress": str(tmp_path / "progress"), "later": 1}).json == "fine"
     progress = tmp_path / "progress"
     until(lambda: progress.exists() and progress.stat().st_size > 600 and sleepers(mark) == 0)
     assert found.invoke({}).json == "fine"
