@@ -9,7 +9,7 @@ import pytest
 from installation.account import Account
 
 CODE = """
-import os, resource, subprocess, sys, time
+import os, resource, subprocess, sys, threading, time
 
 hold = "b = bytearray(%d << 20)\\nfor i in range(0, len(b), 4096): b[i] = 1"
 
@@ -22,6 +22,8 @@ def handler(event, context):
                     time.sleep(600)
                 os._exit(0)
             os.wait()
+    for _ in range(event.get("threads", 0)):
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
     if "spawn" in event:
         subprocess.run([sys.executable, "-S", "-c", hold % event["spawn"]], check=True)
     time.sleep(event.get("sleep", 0))
@@ -68,6 +70,14 @@ def test_a_reset_leaves_no_process(account: Account, crowd: str) -> None:
     assert account.invoke(crowd, {"sleep": 60})["Payload"]["errorType"] == "Sandbox.Timedout"
     found = account.invoke(crowd, {})["Payload"]
     assert found["processes"] == [1, found["own"]]
+
+
+def test_more_processes_and_threads_than_lambda_allows_end_with_their_environment(account: Account, crowd: str) -> None:
+    """742 are as many as there may be (§3.4.2), and the kernel counts them for each container; the next has its own."""
+    found = account.invoke(crowd, {"threads": 800, "sleep": 3})["Payload"]
+    assert found["errorType"] == "Runtime.ExitError", found
+    assert found["errorMessage"].endswith("more than 742 processes and threads: the environment ends")
+    assert account.invoke(crowd, {})["Payload"]["own"]
 
 
 def test_limits_are_lambdas_and_the_code_is_not_to_be_written_to(account: Account, crowd: str) -> None:
