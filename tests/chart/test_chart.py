@@ -259,3 +259,23 @@ def test_dashboards_and_alerts_ask_only_for_series_that_there_are() -> None:
     accounts = ("claimed_account_concurrency", "unreserved_concurrent_executions")
     shown = {f"kubelambda_provisioned_concurrency_{name}" for name in units}
     assert shown | {f"kubelambda_{name}" for name in (*others, *accounts)} <= asked, "nobody would see these"
+
+
+def test_who_tolerates_the_loss_of_a_node_by_a_word_of_their_own_decides() -> None:
+    """Half a minute is for those who say nothing of it; a key that is not named is every key."""
+    lost = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
+    def seconds(*values: str) -> list[tuple[str | None, int | None]]:
+        text = render("key.existingSecret=golden", *values)
+        (found,) = [
+            each
+            for each in manifests(text)
+            if each["kind"] == "Deployment" and each["metadata"]["name"] == "kubelambda-operator"
+        ]
+        tolerations = found["spec"]["template"]["spec"]["tolerations"]
+        return [(each.get("key"), each.get("tolerationSeconds")) for each in tolerations]
+
+    assert seconds() == [(key, 30) for key in lost]
+    own = (f"operator.tolerations[0].key={lost[1]}", "operator.tolerations[0].operator=Exists")
+    assert seconds(*own, "operator.tolerations[0].tolerationSeconds=5") == [(lost[1], 5), (lost[0], 30)]
+    assert seconds("operator.tolerations[0].operator=Exists") == [(None, None)]
