@@ -7,6 +7,8 @@ from kubelambda.wire.event_loop import EventLoop, Timer
 
 _LOOK_S = 0.1
 _IDLE_LOOK_S = 1.0
+_IDLE_LOOK_MOST_S = 60.0
+"""What sleeps in an environment that nobody calls is not worth waking a node for every second."""
 
 
 class FunctionBound(Protocol):
@@ -29,12 +31,13 @@ class FunctionBounds:
         self._timer: Timer | None = None
         self._exceeded: Callable[[str], None] | None = None
         self._running = False
-        self._idle_looks = False
+        self._pause_s = _LOOK_S
+        """Until the next look."""
 
     def watch(self, exceeded: Callable[[str], None]) -> None:
         """Something of the function runs; `exceeded` is called, once, with what is too much."""
         self._exceeded, self._running = exceeded, True
-        if self._idle_looks and self._timer is not None:
+        if self._pause_s > _LOOK_S and self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._timer is None:
@@ -45,7 +48,7 @@ class FunctionBounds:
         self._running = False
 
     def _look_after(self, seconds: float) -> None:
-        self._idle_looks = seconds > _LOOK_S
+        self._pause_s = seconds
         self._timer = self._loop.call_later(seconds, self._tick)
 
     def _tick(self) -> None:
@@ -55,5 +58,7 @@ class FunctionBounds:
         if why and self._exceeded is not None:
             exceeded, self._exceeded = self._exceeded, None
             exceeded(why)
+        elif self._running:
+            self._look_after(_LOOK_S)
         elif bounds:
-            self._look_after(_LOOK_S if self._running else _IDLE_LOOK_S)
+            self._look_after(min(_IDLE_LOOK_MOST_S, max(_IDLE_LOOK_S, 2 * self._pause_s)))
