@@ -69,8 +69,8 @@ def test_it_is_a_node_until_it_is_lost_and_leaves_nothing_behind(namespace: Name
     namespace.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
     here, there = (f"on-{node.zone}" for node in NODES)
     address = namespace.address(there)
-    assert said(namespace, here, address) == "reached"
-    assert said(namespace, there, namespace.address(here)) == "reached"
+    assert eventually(lambda: said(namespace, here, address) == "reached")
+    assert eventually(lambda: said(namespace, there, namespace.address(here)) == "reached")
 
     closed = {"podSelector": {"matchLabels": {"app": there}}, "policyTypes": ["Ingress"]}
     namespace.apply("NetworkPolicy", "closed", closed, api="networking.k8s.io/v1")
