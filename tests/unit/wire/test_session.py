@@ -233,3 +233,15 @@ async def test_closing_ends_what_is_under_way(server: Server, session: Session) 
         await called
     with pytest.raises(RuntimeError, match="closed"):
         await session.call("GET", "/", {}, seconds=60)
+
+
+async def test_the_connection_of_a_whole_answer_that_somebody_cannot_use_is_kept(
+    server: Server, session: Session
+) -> None:
+    """It would stay open, and nobody would know of it."""
+    server.answers(DONE, DONE)
+    with pytest.raises(ValueError, match="done"):
+        async with session.read("/", {}, seconds=60) as answer:
+            raise ValueError(await answer.whole(60))
+    assert (await session.call("POST", "/", {}, seconds=60))[2] == b"done"
+    assert server.connections == 1

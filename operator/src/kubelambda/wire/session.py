@@ -83,7 +83,7 @@ class Session:
                 yield reader
             finally:
                 reader.leave()
-        self._connections.keep(self._address, reader.connection)
+                self._connections.keep(self._address, reader.connection)
 
     async def upload(
         self, method: str, target: str, headers: Mapping[str, str], file: IO[bytes], *, seconds: float
