@@ -1,12 +1,14 @@
 """Requests over kept connections, against real sockets that answer well, late, or not at all."""
 
 import asyncio
+import gc
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from kubelambda.wire.session import Session
+from tests.eventually import eventually
 
 type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 type Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -245,3 +247,27 @@ async def test_the_connection_of_a_whole_answer_that_somebody_cannot_use_is_kept
             raise ValueError(await answer.whole(60))
     assert (await session.call("POST", "/", {}, seconds=60))[2] == b"done"
     assert server.connections == 1
+
+
+async def test_a_file_that_nobody_takes_leaves_nothing_behind(server: Server, session: Session) -> None:
+    """Neither an open connection nor an error that nobody asks for."""
+    ended, reported = asyncio.Event(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+
+    async def script(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        server.heads.append(await reader.readuntil(b"\r\n\r\n"))
+        await ended.wait()
+
+    server.scripts.append(script)
+    uploading = asyncio.create_task(session.upload("PUT", "/", {}, io.BytesIO(bytes(64 << 20)), seconds=60))
+    await eventually(lambda: server.heads)
+    (connection,) = session._busy
+    await eventually(lambda: connection._transport is not None and connection._transport.get_write_buffer_size() > 0)
+    uploading.cancel()
+    await asyncio.wait([uploading])
+    await asyncio.sleep(0)
+    assert connection._transport is None
+    ended.set()
+    del uploading
+    gc.collect()
+    assert reported == []

@@ -327,6 +327,7 @@ class AwaitedSink(CollectingSink):
         """Called by the connection."""
         if not self.answer.done():
             self.answer.set_exception(ConnectionError(why))
+            self.answer.exception()  # whoever has left meanwhile is not missed
 
 
 async def connect(

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, closing, contextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from typing import IO, TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -92,16 +92,20 @@ class Session:
         start = file.tell()
         size = file.seek(0, os.SEEK_END) - start
         file.seek(start)
+        head = self._head(method, target, headers, size)
         sink, pace = AwaitedSink(ANSWER_MAX_BYTES), _Pace()
         async with asyncio.timeout(seconds):
             connection = await self._connect()
-            with self._using(connection), closing(connection):
-                connection.begin(self._head(method, target, headers, size), sink, flow=pace)
-                while not sink.answer.done() and (chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES)):
-                    connection.write(chunk)
-                    await pace.open.wait()
-                connection.end()
-                return await sink.answer
+            with self._using(connection):
+                try:
+                    connection.begin(head, sink, flow=pace)
+                    while not sink.answer.done() and (chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES)):
+                        connection.write(chunk)
+                        await pace.open.wait()
+                    connection.end()
+                    return await sink.answer
+                finally:
+                    connection.abort()  # a server that reads nothing more would keep it open
 
     def _head(self, method: str, target: str, headers: Mapping[str, str], length: int) -> bytes:
         return request_head(method, f"{self._prefix}{target}", self._host, headers, length)
