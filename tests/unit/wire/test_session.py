@@ -6,9 +6,9 @@ import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from tests.eventually import eventually
 
 from kubelambda.wire.session import Session
-from tests.eventually import eventually
 
 type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 type Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -271,3 +271,19 @@ async def test_a_file_that_nobody_takes_leaves_nothing_behind(server: Server, se
     del uploading
     gc.collect()
     assert reported == []
+
+
+async def test_closing_ends_what_would_be_asked_once_more(server: Server, session: Session) -> None:
+    """On a kept connection, whose end may be the server's, and with one that is still to come."""
+    server.answers(DONE, b"", b"")
+    await session.call("GET", "/", {}, seconds=60)
+    server.asked.clear()
+    called = asyncio.create_task(session.call("GET", "/", {}, seconds=60))
+    await server.asked.wait()
+    connecting = asyncio.create_task(session.call("GET", "/", {}, seconds=60))
+    await asyncio.sleep(0)
+    server.answers(DONE)
+    await session.close()
+    for task in (called, connecting):
+        with pytest.raises(ConnectionError):
+            await task

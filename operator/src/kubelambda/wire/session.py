@@ -108,12 +108,17 @@ class Session:
                     connection.abort()  # a server that reads nothing more would keep it open
 
     def _head(self, method: str, target: str, headers: Mapping[str, str], length: int) -> bytes:
+        if self._closed:
+            raise RuntimeError("the session is closed")
         return request_head(method, f"{self._prefix}{target}", self._host, headers, length)
 
     async def _connect(self) -> ClientConnection:
-        if self._closed:
-            raise RuntimeError("the session is closed")
-        return await self._connections.connect(self._address)
+        if not self._closed:
+            connection = await self._connections.connect(self._address)
+            if not self._closed:
+                return connection
+            connection.abort()
+        raise ConnectionError("the session was closed")
 
     @contextmanager
     def _using(self, connection: ClientConnection) -> Iterator[None]:
