@@ -121,6 +121,25 @@ async def test_that_something_was_accepted_goes_out_with_the_next_answer(gatheri
     assert [await answer(gathering), await answer(gathering)] == [(202, b"accepted"), (200, b"event")]
 
 
+CHUNKED_RESULT = b"POST /result HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(("result", "rest"), [(RESULT, 1), *((CHUNKED_RESULT, rest) for rest in (1, 2, 3, 4, 5, 7, 9))])
+async def test_a_body_may_break_off_before_what_is_sent_behind_it(
+    gathering: Client, server: Server, result: bytes, rest: int
+) -> None:
+    """Some of it came with its head, and the end of it comes with the next request: neither is taken for the other."""
+    gathering[1].write(result[:-rest])
+    await asyncio.sleep(0.05)
+    gathering[1].write(result[-rest:] + QUESTION)
+    await server.arrived.wait()
+    assert (server.requests[0].target, server.requests[0].body) == (b"/result", b"hi")
+    server.requests[0].respond(202, b"accepted")
+    assert (server.requests[1].target, server.requests[1].body) == (b"/next", b"")
+    server.requests[1].respond(200, b"event")
+    assert [await answer(gathering), await answer(gathering)] == [(202, b"accepted"), (200, b"event")]
+
+
 @pytest.mark.parametrize("behind", [b"", b"\r\n", b"\r\n\r\n", QUESTION[:-2]])
 async def test_who_has_not_asked_for_more_hears_at_once_that_something_was_accepted(
     gathering: Client, server: Server, behind: bytes

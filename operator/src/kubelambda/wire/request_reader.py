@@ -160,7 +160,8 @@ class RequestReader(ResponseWriter):
         try:
             while True:
                 end = self._cut(data, position)
-                if self._left > 0:
+                within = self._left > 0
+                if within:
                     self._left -= end - position
                 else:
                     self._raw += end - position
@@ -169,6 +170,8 @@ class RequestReader(ResponseWriter):
                 except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
                     end = self._unparsed(error, position, end)
                 position = self._end_of_first(data, position) if self._surplus else end
+                if self._left > 0 and not within:
+                    self._left -= self._size  # which came along with the head
                 if self._left == COMPLETE:
                     # Not for a line end alone, which some clients send behind a body.
                     self._more = position < size and data[position] > 32 and data.endswith(_END)
@@ -220,9 +223,9 @@ class RequestReader(ResponseWriter):
             return len(data)
         self._tail = b""
         if not position and not self._raw and self._left == HEAD and data.find(_END, end) < 0 and data[0] > 32:
-            return len(
-                data
-            )  # a head that begins and ends here: its body, in one call, and seldom some of the next head
+            # A head that begins and ends here: its body, in one call, and seldom some of the next head.
+            self._tail = data[-3:]
+            return len(data)
         return end
 
     def _unparsed(self, error: Exception, position: int, end: int) -> int:
