@@ -30,6 +30,7 @@ _FAULTS_MAX = 6
 """Looks in vain, one after the other, after which everything begins anew, and says why it does not."""
 _LAST_COMMIT_S = 10.0
 _REPORT_S = 30.0
+_NONE_OURS = "the source answers; no partition is ours: others of the group have them all, or there is no such topic"
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ class KafkaPoller(Poller):
         self._slots = asyncio.Semaphore(bound.topic_batches) if bound is not None else nullcontext()
         self._workers: dict[int, PartitionWorker] = {}
         self._committed: dict[int, int] = {}
+        self._joined = False
+        """Whether the group has said which partitions are ours, be it none."""
         self._working = BackgroundTasks()
         self._progressed = asyncio.Event()
         self._looking = asyncio.Event()
@@ -105,6 +108,7 @@ class KafkaPoller(Poller):
             worker = self._worker(partition, positions[partition])
             self._workers[partition] = worker
             self._working.start(self._work(worker))
+        self._joined = True
         self._progressed.set()  # where a partition begins is written down, too
         self._looking.set()
 
@@ -116,6 +120,7 @@ class KafkaPoller(Poller):
         await self._commit(_LAST_COMMIT_S)
         self._keep_result()
         self._workers.clear()
+        self._joined = False
 
     def _worker(self, partition: int, position: int) -> PartitionWorker:
         assert self._view.kafka is not None, "a mapping of Kafka"
@@ -197,14 +202,15 @@ class KafkaPoller(Poller):
                     await asyncio.wait_for(self._looking.wait(), _LOOK_S)
 
     async def _tell_lag(self) -> None:
-        positions = {partition: worker.position for partition, worker in self._workers.items()}
-        if not positions:
+        """Also of a member without a partition: the mapping is worked, and its state waits for our word."""
+        if not self._joined:
             return
-        ends = await self._topic.ends(list(positions))
+        positions = {partition: worker.position for partition, worker in self._workers.items()}
+        ends = await self._topic.ends(list(positions)) if positions else {}
         lags = [max(0, ends[partition] - at) for partition, at in positions.items()]
         namespace, name = self._view.namespace, self._view.name
         self._metrics.lag(namespace, name, sum(lags))
-        self._metrics.partition_lag(namespace, name, max(lags))
+        self._metrics.partition_lag(namespace, name, max(lags, default=0))
         self._metrics.slots(namespace, name, len(positions))
         if self._view.provisioned is not None:
             self._metrics.provisioned(namespace, name, self._view.provisioned.of_partitions(len(positions)))
@@ -213,9 +219,8 @@ class KafkaPoller(Poller):
         if time.monotonic() - at < _REPORT_S and (result, pollers) == (self._last_result, len(positions)):
             return
         self._reported = (time.monotonic(), self._last_result, len(positions))
-        await self._report.polling(
-            "the source answers", pollers=len(positions), lag=sum(lags), result=self._last_result
-        )
+        note, lag = ("the source answers", sum(lags)) if positions else (_NONE_OURS, None)
+        await self._report.polling(note, pollers=len(positions), lag=lag, result=self._last_result)
 
     def _keep_result(self) -> None:
         """How the last batch ended: of several partitions, what is wrong with one of them."""
