@@ -149,7 +149,7 @@ async def access_tokens(
     """The tokens of a mapping, from an endpoint that is not in `refused`. Raises `SourceUnreachable`."""
     try:
         context = ssl.create_default_context(cadata=client.authority)
-    except (ssl.SSLError, ValueError) as error:
+    except (ssl.SSLError, TypeError, ValueError) as error:  # a TypeError for what is no ASCII, such as DER
         why = f"oauthIdpCaCertificate in Secret {place.secret} is no certificate"
         raise SourceUnreachable(why, reason=Reason.SOURCE_AUTHENTICATION_FAILED, result=LOGIN_REFUSED) from error
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT

@@ -34,7 +34,7 @@ class TlsLogin:
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT
             if self.certificate is not None and self.private_key is not None:
                 _load_chain(context, f"{self.certificate}\n{self.private_key}\n", self.private_key_password)
-        except (ssl.SSLError, ValueError) as error:
+        except (ssl.SSLError, TypeError, ValueError) as error:  # a TypeError for what is no ASCII, such as DER
             raise SourceUnreachable(
                 f"the certificate or private key in Secret {secret} is invalid: "
                 f"{getattr(error, 'reason', None) or error}",
