@@ -25,6 +25,7 @@ class MappingReport:
         self._view = view
         self._since: dict[bool, str] = {}
         self._written: dict[str, Any] = {}
+        self._ended = False
 
     async def polling(self, note: str, *, pollers: int, lag: int | None = None, result: str | None = None) -> None:
         """The source answers. Queues have a `lag`, streams the `result` of the last batch."""
@@ -41,6 +42,10 @@ class MappingReport:
     def lost(self) -> None:
         """The status has not what was written: it is written again with what is said next."""
         self._written = {}
+
+    def end(self) -> None:
+        """Nothing more is written: who still finishes its work speaks of what another works by now, or of a new one."""
+        self._ended = True
 
     async def trouble(self, reason: Reason, message: str, *, result: str | None = None) -> None:
         """Nothing can be read now. `result` is what the mapping's lastProcessingResult says of it, if it has one."""
@@ -59,7 +64,7 @@ class MappingReport:
             last_transition_time=self._since[good],
         )
         status = {"conditions": [condition.model_dump(mode="json", by_alias=True, exclude_none=True)], **members}
-        if status == self._written:
+        if self._ended or status == self._written:
             return
         manifest = {"metadata": {"name": self._view.name, "namespace": self._view.namespace}, "status": status}
         try:

@@ -117,6 +117,9 @@ class MappingRunner:
                 self._report.lost()
             return
         self._wanted = wanted.view if wanted is not None else None
+        if self._report is not None:
+            self._report.end()
+            self._report = None
         self._changed.set()
         if self._poller is not None:
             self._poller.stop()
