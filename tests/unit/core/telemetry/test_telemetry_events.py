@@ -1,6 +1,7 @@
 """Events, and how each subscriber reads them (§4.2.3, §4.2.4)."""
 
 import json
+from bisect import bisect_left
 from typing import Any
 
 import pytest
@@ -234,6 +235,19 @@ def test_a_line_is_an_object_where_the_function_logs_json_and_it_is_one(
     assert read(event, subscriber()) == [("function", record)]
     for schema in ("2022-07-01", *TelemetryApi.LOGS.schemas):
         assert read(event, subscriber(schema)) == [("function", line.decode(errors="replace"))]
+
+
+def test_an_object_that_can_be_read_and_not_written_again_is_told_as_its_line() -> None:
+    """At whatever depth Python gives up: what a function prints never breaks off what its environment does."""
+
+    def nested(depth: int) -> TelemetryEvent:
+        line = '{"a":' + "[" * depth + "]" * depth + "}"
+        return telemetry_events.printed(AT, "function", line.encode(), as_json=True)
+
+    deepest = bisect_left(range(20_000), True, key=lambda depth: isinstance(nested(depth).record, str))
+    for depth in range(deepest - 5, deepest + 10):
+        (found,) = telemetry_events.encoded(nested(depth), subscriber())
+        assert b"[" * depth in found
 
 
 def test_what_was_before_a_subscription_is_kept_within_bounds() -> None:

@@ -229,11 +229,16 @@ def encoded(event: TelemetryEvent, wanted: TelemetrySubscription) -> list[bytes]
         return []
     of_logs = wanted.api is TelemetryApi.LOGS
     versions = _as_logs(event, wanted.schema) if of_logs else _as_telemetry(event, wanted.schema)
-    time = timestamp(event.at)
-    return [
-        json.dumps({"time": time, "type": each.kind, "record": each.record}, separators=(",", ":")).encode()
-        for each in versions
-    ]
+    return [_written(each) for each in versions]
+
+
+def _written(event: TelemetryEvent) -> bytes:
+    """The JSON of an event as it is. An object that is nested too deeply to be written again is told as its line."""
+    try:
+        members = {"time": timestamp(event.at), "type": event.kind, "record": event.record}
+        return json.dumps(members, separators=(",", ":")).encode()
+    except RecursionError:
+        return _written(_as_line(event))
 
 
 def _as_telemetry(event: TelemetryEvent, schema: str) -> list[TelemetryEvent]:
