@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -171,17 +172,55 @@ def test_a_connection_that_ended_between_two_batches_is_no_failure(deliver: Call
 def test_what_cannot_be_delivered_is_dropped_and_told(
     deliver: Callable[..., Delivering], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once there is somebody to tell."""
+    """Before what comes next, and only then: whoever is gone gives nobody anything to do."""
     monkeypatch.setattr(telemetry_delivery, "retry_after", lambda attempt: 0.01 if attempt < 2 else None)
     found = deliver(*[b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"] * 3)
     found.say("1\n")
+    found.until(lambda: len(found.subscriber.batches) == 3 and found.delivery.empty)
+    found.say("2\n")
     found.until(lambda: len(found.subscriber.batches) == 4)
-    *lost, (told,) = found.subscriber.batches
-    assert lost == [["1\n"]] * 3
+    *lost, (told, line) = found.subscriber.batches
+    assert (lost, line) == ([["1\n"]] * 3, "2\n")
     assert (told["droppedRecords"], told["reason"]) == (
         1,
         "The events could not be delivered: the subscriber answered 503",
     )
+
+
+def test_a_subscriber_that_is_gone_gives_nobody_anything_to_do(
+    deliver: Callable[..., Delivering], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it cannot be told is no event of its own, which could not be told either."""
+    monkeypatch.setattr(telemetry_delivery, "retry_after", lambda _: None)
+    found = deliver(*[b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"] * 10_000)
+    found.say("1\n")
+    found.until(lambda: found.subscriber.batches and found.delivery.empty)
+    assert not [timer for *_, timer in found.loop._timers if timer.callback is not None]
+
+
+def test_to_tell_what_was_dropped_drops_nothing_more(deliver: Callable[..., Delivering]) -> None:
+    """A batch may be full just then: each line of this function is one."""
+    found = deliver(b"HTTP/1.1 200 OK\r\n|Content-Length: 0\r\n\r\n")
+    lines = [f"{number} " + "x" * 262_144 for number in range(4)]
+    for each in lines:
+        found.say(each)
+    found.until(lambda: found.delivery.empty)
+    first, (told, last) = found.subscriber.batches
+    assert (first, told["droppedRecords"], last) == (lines[:1], 2, lines[3])
+
+
+def test_a_full_batch_goes_before_more_comes_once_its_subscriber_is_there_again(
+    deliver: Callable[..., Delivering],
+) -> None:
+    """Nothing is dropped that can be sent; nor does a subscription drop it that has smaller bounds."""
+    found = deliver()
+    found.delivery.pause()
+    for number in range(3):
+        found.say(f"{number}\n")
+    found.delivery.resume(replace(found.delivery.wanted, max_items=2))
+    found.say("3\n")
+    found.until(lambda: found.delivery.empty)
+    assert found.subscriber.batches == [["0\n", "1\n", "2\n"], ["3\n"]]
 
 
 def test_nothing_is_lost_while_nobody_is_there(deliver: Callable[..., Delivering]) -> None:

@@ -87,6 +87,16 @@ def test_a_batch_that_never_arrives_is_counted_too() -> None:
     assert found.take_dropped() is None
 
 
+def test_what_is_to_be_told_first_drops_nothing() -> None:
+    """There is room for it even in a full batch."""
+    found = buffer(max_items=2)
+    for each in (b"1", b"2"):
+        found.add(each, now=0.0)
+    found.put_first(b"0")
+    assert found.take(0.0) == [b"0", b"1", b"2"]
+    assert found.take_dropped() is None
+
+
 def test_whatever_happens_it_holds_no_more_than_two_batches_and_counts_every_event() -> None:
     """For two hundred courses of things that may happen, in any order."""
     for seed in range(200):

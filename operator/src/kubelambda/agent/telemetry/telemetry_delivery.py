@@ -73,6 +73,8 @@ class TelemetryDelivery:
             self._failures = 0
             self._send()
         else:
+            if self._buffer.full:  # the next event would drop it
+                self._look()
             self._schedule()
 
     def close(self) -> None:
@@ -103,10 +105,18 @@ class TelemetryDelivery:
         self._schedule()
 
     def _look(self) -> None:
-        """Sends a batch if one is due."""
-        if not self._paused and (taken := self._buffer.take(monotonic())):
-            self._batch, self._failures = taken, 0
-            self._send()
+        """Sends a batch if one is due, and first in it what was dropped before.
+
+        Never that alone: somebody who is gone would be told of what could not be told him, for ever.
+        """
+        now, due = monotonic(), self._buffer.due_at()
+        if self._paused or due is None or now < due:
+            return
+        if (dropped := self._buffer.take_dropped()) is not None:
+            for each in encoded(logs_dropped(time(), dropped), self.wanted):
+                self._buffer.put_first(each)
+        self._batch, self._failures = self._buffer.take(now), 0
+        self._send()
 
     def _send(self) -> None:
         self._retry = None
@@ -124,8 +134,6 @@ class TelemetryDelivery:
         else:
             self._buffer.lost(f"The events could not be delivered: {why}")
         self._batch = []
-        if (dropped := self._buffer.take_dropped()) is not None:
-            self.add(logs_dropped(time(), dropped))
         self._look()
         self._schedule()
         if self._settled:

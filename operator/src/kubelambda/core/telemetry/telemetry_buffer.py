@@ -59,6 +59,11 @@ class TelemetryBuffer:
         self._events.append(event)
         self._size += len(event)
 
+    def put_first(self, event: bytes) -> None:
+        """One event before all that waits, whatever there is room for: nothing is dropped for it."""
+        self._events.insert(0, event)
+        self._size += len(event)
+
     def flush(self) -> None:
         """What is here is to be sent as soon as it can be."""
         self._wanted = bool(self._events)
