@@ -278,4 +278,8 @@ def test_who_tolerates_the_loss_of_a_node_by_a_word_of_their_own_decides() -> No
     assert seconds() == [(key, 30) for key in lost]
     own = (f"operator.tolerations[0].key={lost[1]}", "operator.tolerations[0].operator=Exists")
     assert seconds(*own, "operator.tolerations[0].tolerationSeconds=5") == [(lost[1], 5), (lost[0], 30)]
-    assert seconds("operator.tolerations[0].operator=Exists") == [(None, None)]
+    every = "operator.tolerations[0].operator=Exists"
+    assert seconds(every) == [(None, None)]
+    assert seconds(every, "operator.tolerations[0].effect=NoExecute") == [(None, None)]
+    begins = seconds(every, "operator.tolerations[0].effect=NoSchedule")
+    assert begins == [(None, None), *((key, 30) for key in lost)], "it says where pods begin, not how long they stay"

@@ -97,13 +97,15 @@ affinity: {{- toYaml . | nindent 2 }}
 
 {{/*
 How long pods without a disk are waited for whose node is lost: not the five minutes that Kubernetes waits by itself.
-Whoever tolerates that by a word of their own decides. The argument is what a component tolerates already.
+Whoever tolerates that by a word of their own decides, not who only lets pods begin there. The argument is what a
+component tolerates already.
 */}}
 {{- define "kubelambda.lostNode" -}}
 {{- range $key := list "node.kubernetes.io/not-ready" "node.kubernetes.io/unreachable" }}
 {{- $told := false }}
 {{- range $ }}
-{{- if or (eq (.key | default "") $key) (and (not .key) (eq (.operator | default "") "Exists")) }}
+{{- $evicts := eq (.effect | default "NoExecute") "NoExecute" }}
+{{- if and $evicts (or (eq (.key | default "") $key) (and (not .key) (eq (.operator | default "") "Exists"))) }}
 {{- $told = true }}
 {{- end }}
 {{- end }}
