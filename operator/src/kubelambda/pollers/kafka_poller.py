@@ -30,7 +30,7 @@ _FAULTS_MAX = 6
 """Looks in vain, one after the other, after which everything begins anew, and says why it does not."""
 _LAST_COMMIT_S = 10.0
 _REPORT_S = 30.0
-_NONE_OURS = "the source answers; no partition is ours: others of the group have them all, or there is no such topic"
+_NONE_OURS = "no partition is ours: others of the consumer group have them all, or the topic is not there any more"
 
 log = logging.getLogger(__name__)
 
