@@ -6,8 +6,10 @@ from typing import cast
 
 import pytest
 
+from kubelambda.wire.flow import Headers
 from kubelambda.wire.protocol import ServerProtocol
 from kubelambda.wire.request import Request
+from kubelambda.wire.request_reader import Admission
 from kubelambda.wire.server import Connection
 
 type Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -234,3 +236,50 @@ async def test_a_caller_that_is_gone_gets_nothing(client: Client, server: Server
         await asyncio.sleep(0.02)
     assert not server.requests[0].alive
     server.requests[0].respond(200, b"too late")
+
+
+class Refusing:
+    """A sink of a body that is refused for its last byte."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.over: list[str] = []
+
+    def data(self, data: bytes) -> None:
+        """Called by the connection."""
+        if data.endswith(b"!"):
+            self.request.respond(507, b"full")
+
+    def end(self, trailers: Headers) -> None:
+        """Called by the connection."""
+        self.over.append("end")
+
+    def abort(self, why: str) -> None:
+        """Called by the connection."""
+        self.over.append("abort")
+
+
+async def test_who_takes_a_body_and_refuses_its_last_byte_gets_nothing_of_the_next_request(server: Server) -> None:
+    """Which is served: the sink of the first would have taken its end."""
+    sinks: list[Refusing] = []
+
+    def admit(request: Request) -> Admission:
+        if request.method == b"PUT":
+            sinks.append(Refusing(request))
+            return sinks[-1]
+        return 100
+
+    loop = asyncio.get_running_loop()
+    listening = await loop.create_server(lambda: ServerProtocol(server.serve, max_body=0, admit=admit), "127.0.0.1", 0)
+    client = await asyncio.open_connection(*listening.sockets[0].getsockname())
+    client[1].write(b"PUT /file HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nall")
+    await asyncio.sleep(0.05)
+    client[1].write(b"!")
+    assert await answer(client) == (507, b"full")
+    client[1].write(b"POST /now HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
+    async with asyncio.timeout(60):
+        assert await answer(client) == (200, b"body")
+    assert sinks[0].over == ["abort"]
+    client[1].close()
+    listening.close()
+    listening.close_clients()

@@ -103,7 +103,10 @@ class Connection(RequestReader):
         self.deadline = math.inf
         self._raw = 0
         request, sink = self._request, self._sink
-        if request is None:  # it was answered at its head
+        if request is None:  # it was answered at its head, or at the end of its body by whoever takes that
+            self._sink = None
+            if sink is not None:
+                sink.abort("the request was answered before its end")
             self._next()
             return
         self._blocked |= BUSY
