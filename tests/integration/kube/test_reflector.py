@@ -97,6 +97,22 @@ async def test_a_watch_that_the_server_ends_goes_on_where_it_was(client: KubeCli
     assert values.cache.lists == 1
 
 
+async def test_watches_that_end_at_once_are_begun_more_and_more_rarely(
+    client: KubeClient, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a proxy that streams nothing: the API server and we have better things to do."""
+
+    async def ending(*_: Any, **__: Any) -> AsyncIterator[Object]:
+        return
+        yield {}
+
+    monkeypatch.setattr(client, "watch", ending)
+    values = Values(client, namespace)
+    async with running(values.cache):
+        await asyncio.sleep(1)
+    assert 0 < values.cache.watches < 20
+
+
 async def test_an_object_that_cannot_be_read_ends_nothing(
     client: KubeClient, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from time import monotonic
 
 from kubelambda.kube.errors import Gone, KubeError
 from kubelambda.kube.kube_client import QUIET_S, KubeClient, Object
@@ -13,6 +14,7 @@ _WATCH_SECONDS = 300
 _PAUSE_FIRST_S = 0.1
 _PAUSE_MAX_S = 1.0
 """A frontend that does not see new functions answers 404 for them: it must catch up quickly once the server is back."""
+_SHORT_WATCH_S = 0.5
 _PAUSE_FAULT_MAX_S = 10.0
 """After a fault that is nobody's outage: what was sent is not what we understand, and listing again costs."""
 
@@ -69,7 +71,10 @@ class Reflector[V]:
             try:
                 if version is None:
                     version = await self._list()
+                begun = monotonic()
                 version = await self._watch(version)
+                if monotonic() - begun < _SHORT_WATCH_S:  # something on the way to the server ends them all
+                    await self._wait(_PAUSE_MAX_S)
             except Gone:
                 version = None
                 await self._wait(_PAUSE_MAX_S)
