@@ -24,6 +24,7 @@ from kubelambda.kube.resources import (
     LAYER_VERSIONS,
     LAYERS,
     NAMESPACES,
+    SECRETS,
     SIGNING_PROFILES,
     Resource,
 )
@@ -91,6 +92,7 @@ async def _emptied(client: KubeClient, name: str) -> None:
         INVOKE_ENDPOINTS,
         CODE_SIGNING_CONFIGS,
         SIGNING_PROFILES,
+        SECRETS,  # an access key of a test before stands for its account, whoever else chose the same
     )
     for resource in kinds:
         names = [body["metadata"]["name"] async for body in client.each(resource, name)]
