@@ -124,9 +124,9 @@ def test_a_message_invokes_the_function_and_is_gone(queues: Queues) -> None:
     """With Lambda's record, and a mapping that says it is in force."""
     url, name = queues.mapped()
     (message_id,) = queues.send(url, {"number": 1})
-    (event,) = collected(queues, url)
-    (record,) = event["Records"]
-    assert record["messageId"] == message_id
+    events = collected(queues, url)  # more than one where the queue brings it twice, as a standard queue may
+    assert {record["messageId"] for event in events for record in event["Records"]} == {message_id}
+    (record,) = events[0]["Records"]
     assert record["eventSource"] == "aws:sqs"
     assert record["eventSourceARN"].endswith(f":{name}")
     assert record["attributes"]["ApproximateReceiveCount"] == "1"
