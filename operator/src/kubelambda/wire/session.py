@@ -12,6 +12,7 @@ from kubelambda.wire.client import ANSWER_MAX_BYTES, AwaitedSink, ClientConnecti
 from kubelambda.wire.flow import HIGH_WATER_BYTES, LOW_WATER_BYTES, Headers
 from kubelambda.wire.header_lines import request_head
 from kubelambda.wire.kept_connections import KeptConnections
+from kubelambda.wire.pace import Pace
 
 if TYPE_CHECKING:
     import ssl
@@ -93,7 +94,7 @@ class Session:
         size = file.seek(0, os.SEEK_END) - start
         file.seek(start)
         head = self._head(method, target, headers, size)
-        sink, pace = AwaitedSink(ANSWER_MAX_BYTES), _Pace()
+        sink, pace = AwaitedSink(ANSWER_MAX_BYTES), Pace()
         async with asyncio.timeout(seconds):
             connection = await self._connect()
             with self._using(connection):
@@ -220,26 +221,6 @@ class AnswerReader:
         self._failure = why
         self.begun.set()
         self._news.set()
-
-
-class _Pace:
-    """Says when more of a body may be sent. A `Flow`."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.open.set()
-
-    def pause(self) -> None:
-        """The server cannot take more now."""
-        self.open.clear()
-
-    def resume(self) -> None:
-        """The server can take more."""
-        self.open.set()
-
-    def cancel(self) -> None:
-        """The server takes nothing more: its answer says why, or that there is none."""
-        self.open.set()
 
 
 def _tls(given: "ssl.SSLContext | None", scheme: str) -> "ssl.SSLContext | None":

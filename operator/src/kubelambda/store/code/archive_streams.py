@@ -11,6 +11,7 @@ from typing import BinaryIO
 from kubelambda.store.code.byte_range import Unsatisfiable, wanted_range
 from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.flow import Headers
+from kubelambda.wire.pace import Pace
 from kubelambda.wire.plain_text import respond_text
 from kubelambda.wire.request import Request
 
@@ -108,14 +109,13 @@ def _keep(file: BinaryIO, temporary: Path, target: Path) -> None:
 
 
 class ArchiveDownload:
-    """An archive, or a part of it, as the body of an answer, no faster than its caller reads. A `Flow`."""
+    """An archive, or a part of it, as the body of an answer, no faster than its caller reads."""
 
     def __init__(self, request: Request, digest: str, file: BinaryIO) -> None:
         self._request = request
         self._tag = b'"%b"' % digest.encode()
         self._file = file
-        self._open = asyncio.Event()
-        self._open.set()
+        self._pace = Pace()
 
     async def run(self) -> None:
         """Sends all of it, or as much as the caller stays for."""
@@ -129,10 +129,10 @@ class ArchiveDownload:
             return
         about = b"Content-Type: application/octet-stream\r\nAccept-Ranges: bytes\r\nETag: %b\r\n" % self._tag
         if part is None:
-            self._request.begin(200, about, length=size, flow=self)
+            self._request.begin(200, about, length=size, flow=self._pace)
         else:
             about += b"Content-Range: %b\r\n" % part.header
-            self._request.begin(206, about, length=part.length, flow=self)
+            self._request.begin(206, about, length=part.length, flow=self._pace)
             self._file.seek(part.first)
         if self._request.method != b"HEAD":
             await self._send(size if part is None else part.length)
@@ -143,16 +143,4 @@ class ArchiveDownload:
             self._request.write(chunk)
             left -= len(chunk)
             await asyncio.sleep(0)  # a caller who reads fast is not alone
-            await self._open.wait()
-
-    def pause(self) -> None:
-        """The caller cannot take more now."""
-        self._open.clear()
-
-    def resume(self) -> None:
-        """The caller can take more."""
-        self._open.set()
-
-    def cancel(self) -> None:
-        """The caller is gone."""
-        self._open.set()
+            await self._pace.open.wait()
