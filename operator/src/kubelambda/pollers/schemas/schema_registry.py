@@ -17,6 +17,7 @@ from kubelambda.core.mapping.schema_place import SchemaPlace
 from kubelambda.outbound.guarded_sockets import outside
 from kubelambda.outbound.registry_session import UnreadableDocument, json_document, limited_body
 from kubelambda.pollers.schemas.registered_schema import RegisteredSchema, SchemaKind, SchemaReference
+from kubelambda.pollers.sources.asked_endpoint import asking
 from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.sources.tls_login import TlsLogin
 
@@ -98,22 +99,17 @@ class SchemaRegistry:
 
     async def _document(self, path: str, kind: SchemaKind | None = None) -> Mapping[str, Any]:
         query = {"format": "serialized"} if kind is SchemaKind.PROTOBUF else None
-        try:
+        with asking(certificate="the schema registry's certificate", refused=_REFUSED, unreachable=_unreachable):
             async with self._session.get(f"{self._url}{path}", params=query, allow_redirects=False) as answer:
                 if answer.status in (401, 403):
                     why = f"the schema registry does not take who we are: it answers {answer.status}"
                     raise SourceUnreachable(why, reason=Reason.SOURCE_AUTHENTICATION_FAILED, result=_REFUSED)
                 if answer.status not in (200, 404):
                     raise _unreachable(f"it answers {answer.status} for {path}")
-                found = json_document(await limited_body(answer))
-        except UnreadableDocument as error:
-            raise _unreachable(str(error)) from error
-        except aiohttp.ClientConnectorCertificateError as error:
-            why = f"the schema registry's certificate is not trusted: {error.certificate_error}"
-            raise SourceUnreachable(why, reason=Reason.SOURCE_AUTHENTICATION_FAILED, result=_REFUSED) from error
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            fault = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-            raise _unreachable(str(fault) or type(error).__name__) from error
+                try:
+                    found = json_document(await limited_body(answer))
+                except UnreadableDocument as error:
+                    raise _unreachable(str(error)) from error
         if answer.status == 200:
             if not isinstance(found.get("schema"), str):  # records must not be given up for it
                 raise _unreachable(f"it answers with something else than a schema for {path}")

@@ -22,6 +22,7 @@ from kubelambda.kube.kube_client import KubeClient
 from kubelambda.outbound.guarded_sockets import outside
 from kubelambda.outbound.registry_session import UnreadableDocument, json_document, limited_body
 from kubelambda.outbound.service_credentials import CredentialsMissing, read_secret
+from kubelambda.pollers.sources.asked_endpoint import asking
 from kubelambda.pollers.sources.kafka_login import LOGIN_REFUSED, NOT_CONNECTED
 from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
@@ -103,17 +104,14 @@ class AccessTokens(AbstractTokenProvider):  # type: ignore[misc]  # its package 
         form = {"grant_type": "client_credentials", "scope": self._place.scope, "audience": self._place.audience}
         said = {name: value for name, value in form.items() if value is not None}
         url = self._client.endpoint
-        try:
+        with asking(
+            certificate="the certificate of the token endpoint", refused=LOGIN_REFUSED, unreachable=_unreachable
+        ):
             async with self._session.post(url, data=said, headers=headers, allow_redirects=False) as answer:
-                found = json_document(await limited_body(answer))
-        except UnreadableDocument as error:
-            raise _unreachable(f"it answers {answer.status} with no JSON document") from error
-        except aiohttp.ClientConnectorCertificateError as error:
-            why = f"the certificate of the token endpoint is not trusted: {error.certificate_error}"
-            raise SourceUnreachable(why, reason=Reason.SOURCE_AUTHENTICATION_FAILED, result=LOGIN_REFUSED) from error
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            fault = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-            raise _unreachable(str(fault) or type(error).__name__) from error
+                try:
+                    found = json_document(await limited_body(answer))
+                except UnreadableDocument as error:
+                    raise _unreachable(f"it answers {answer.status} with no JSON document") from error
         if answer.status in (400, 401, 403):
             words = " ".join(str(found[key]) for key in ("error", "error_description") if found.get(key))
             why = f"the token endpoint gives us no token: {words[:_WORDS_MAX] or answer.status}"
