@@ -19,12 +19,11 @@ class BatchRoom:
 
     def of(self, view: MappingView, metrics: PollerMetrics) -> "MappingRoom":
         """What a mapping has of it, told as a metric."""
-        account = view.function_arn.split(":")[4]
 
         def told(waiting: int) -> None:
             metrics.room_waits(view.namespace, view.name, waiting)
 
-        return MappingRoom(self, account, view.uid, told)
+        return MappingRoom(self, view.account, view.uid, told)
 
     def admits(self, mapping: "MappingRoom") -> bool:
         """Whether a mapping may receive now: those of its batches that wait come first."""

@@ -55,6 +55,11 @@ class MappingView:
     """Of queues and of Kafka."""
 
     @property
+    def account(self) -> str:
+        """The account of the mapping and of its function."""
+        return self.function_arn.split(":")[4]
+
+    @property
     def fifo(self) -> bool:
         """Whether the queue keeps the order of its groups."""
         return self.source.arn.endswith(".fifo")

@@ -32,7 +32,6 @@ class MqPoller(Poller):
     def __init__(self, work: MappingWork, queue: MqQueue, sent: ShareLedger) -> None:
         """`sent` is for the bytes that brokers send ahead to all mappings of this process, as `SENT_BYTES` says."""
         super().__init__(work)
-        self._account = work.account
         self._sent = sent
         self._queue = queue
         self._filter = RecordFilter(SourceFormat.MQ, work.view.patterns)
@@ -66,7 +65,7 @@ class MqPoller(Poller):
             self.stop()
             await self._deliveries.wait()
             await self._background.wait()
-            self._sent.ended(self._account, self._view.uid)
+            self._sent.ended(self._view.account, self._view.uid)
             self._metrics.ended(self._view.namespace, self._view.name)
         if self._fault is not None:
             raise self._fault
@@ -111,7 +110,7 @@ class MqPoller(Poller):
     def _share(self, wanted_bytes: int) -> int:
         """Bytes that the broker may send ahead of each lane: those of an account are shared by its mappings."""
         lanes = self._queue.lanes
-        return max(1, self._sent.granted(self._account, self._view.uid, lanes * wanted_bytes) // lanes)
+        return max(1, self._sent.granted(self._view.account, self._view.uid, lanes * wanted_bytes) // lanes)
 
     async def _wanted(self, message: MqMessage, record: bytes) -> bool:
         """Whether the function is to get a message; the others are done with (§7.6.3, §7.8)."""

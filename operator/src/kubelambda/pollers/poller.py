@@ -31,11 +31,6 @@ class MappingWork:
     """How long the function may take now."""
     room: MappingRoom
 
-    @property
-    def account(self) -> str:
-        """The account of the mapping and of its function."""
-        return self.view.function_arn.split(":")[4]
-
 
 class Poller(ABC):
     """Reads a source and invokes a function until it is told to end."""

@@ -91,7 +91,7 @@ class PollerFactory:
         place = await self._place(view)
         match view.source.format:
             case SourceFormat.KINESIS:
-                role = f"arn:aws:iam::{work.account}:role/kubelambda"
+                role = f"arn:aws:iam::{work.view.account}:role/kubelambda"
                 async with aws_service(self._session, "kinesis", place, self._refused, "Kinesis") as service:
                     yield self._stream(work, KinesisStream(service, view.source.arn, role))
             case SourceFormat.DYNAMODB:

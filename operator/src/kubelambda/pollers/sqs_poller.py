@@ -50,7 +50,6 @@ class SqsPoller(Poller):
         self._bounds = slot_bounds(work.view.maximum_concurrency, work.view.provisioned)
         self._count = SlotCount(self._bounds.first)
         self._ledger = ledger
-        self._account = work.account
         self._granted = self._count.slots
         self._slots = BackgroundTasks()
         self._queue_visibility_s = 30
@@ -70,7 +69,7 @@ class SqsPoller(Poller):
         finally:
             self.stop()
             await self._slots.wait()
-            self._ledger.ended(self._account, self._view.uid)
+            self._ledger.ended(self._view.account, self._view.uid)
             self._metrics.ended(self._view.namespace, self._view.name)
         if self._fault is not None:
             raise self._fault
@@ -78,7 +77,7 @@ class SqsPoller(Poller):
     async def _keep_slots(self) -> None:
         reported, told = float("-inf"), 0
         while not self._ended.is_set():
-            self._granted = self._ledger.granted(self._account, self._view.uid, self._count.slots)
+            self._granted = self._ledger.granted(self._view.account, self._view.uid, self._count.slots)
             while len(self._slots) < self._granted:
                 self._slots.start(self._slot())
             self._metrics.slots(self._view.namespace, self._view.name, self._granted)
