@@ -98,7 +98,12 @@ class TakingDelivery(KafkaDelivery):
         await asyncio.sleep(0)
 
 
-def worker_of(topic: KafkaTopic, decoder: RecordDecoder, kind: type[KafkaDelivery] = KafkaDelivery) -> PartitionWorker:
+def worker_of(
+    topic: KafkaTopic,
+    decoder: RecordDecoder | None = None,
+    kind: type[KafkaDelivery] = KafkaDelivery,
+    room: BatchRoom | None = None,
+) -> PartitionWorker:
     """Of the first partition, from its beginning."""
     view = kafka_view("orders", "kafka:9092")
     metrics, envelope = PollerMetrics(), KafkaEnvelope(b"[")
@@ -121,7 +126,7 @@ def worker_of(topic: KafkaTopic, decoder: RecordDecoder, kind: type[KafkaDeliver
         delivery=delivery,
         envelope=envelope,
         metrics=metrics,
-        room=BatchRoom().of(view, metrics),
+        room=(room or BatchRoom()).of(view, metrics),
         record_filter=RecordFilter(SourceFormat.KAFKA, ()),
         decoder=decoder,
         progressed=lambda: None,

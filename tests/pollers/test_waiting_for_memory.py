@@ -3,22 +3,20 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from tests.pollers.conftest import eventually
 from tests.pollers.streams import KeptRecords
-from tests.pollers.test_slow_registry import FullTopic, Message, TakingDelivery
+from tests.pollers.test_slow_registry import FullTopic, Message, TakingDelivery, worker_of
 from tests.pollers.topics import kafka_view
 
 from kubelambda.core.mapping.held_bytes import ByteLimits
-from kubelambda.core.mapping.kafka_record import KafkaEnvelope
 from kubelambda.core.mapping.record_filter import RecordFilter, SourceFormat
 from kubelambda.core.mapping.shard_lineage import Shard, ShardProgress
 from kubelambda.core.mapping.stream_rules import StartingPosition, StreamRecord
 from kubelambda.pollers.batch_room import BatchRoom, HeldBatch
 from kubelambda.pollers.function_invoker import FunctionInvoker
-from kubelambda.pollers.partition_worker import PartitionWorker
 from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.shard_worker import ShardWorker
 from kubelambda.pollers.sources.stream import Reading, ReadRecord, StreamSource
@@ -104,7 +102,7 @@ async def filled(room: BatchRoom) -> HeldBatch:
 async def test_a_partition_is_not_read_until_there_is_room(room: BatchRoom) -> None:
     """It goes on when others are done; one that is to end meanwhile does."""
     topics, others = [CountedTopic(20), CountedTopic(20)], await filled(room)
-    workers = [_partition(topic, room) for topic in topics]
+    workers = [worker_of(topic, kind=TakingDelivery, room=room) for topic in topics]
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         ending, going_on = (group.create_task(worker.run()) for worker in workers)
         await asyncio.sleep(0.05)
@@ -142,31 +140,3 @@ async def test_a_shard_is_not_read_on_while_what_it_holds_is_too_much(room: Batc
         delivery.ended.set()
     assert delivery.delivered >= 4
     assert room.admits(room.of(VIEW, METRICS))
-
-
-def _partition(topic: Any, room: BatchRoom) -> PartitionWorker:
-    envelope = KafkaEnvelope(b"[")
-    delivery = TakingDelivery(
-        VIEW,
-        cast("FunctionInvoker", None),
-        KeptRecords(),
-        topic=topic,
-        partition="orders-0",
-        envelope=envelope,
-        metrics=METRICS,
-        timeout_s=lambda: 3,
-        slots=asyncio.Semaphore(1),
-    )
-    return PartitionWorker(
-        VIEW,
-        topic,
-        0,
-        0,
-        delivery=delivery,
-        envelope=envelope,
-        metrics=METRICS,
-        room=room.of(VIEW, METRICS),
-        record_filter=RecordFilter(SourceFormat.KAFKA, ()),
-        decoder=None,
-        progressed=lambda: None,
-    )
