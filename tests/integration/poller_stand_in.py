@@ -29,7 +29,7 @@ class IdlePoller(Poller):
     async def run(self) -> None:
         """Works until stopped."""
         while not self._ended.is_set():
-            await self._report.polling("the source answers", pollers=1)
+            await self._report.polling("the source answers", pollers=1, lag=7, result="OK")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), _REPORT_S)
 

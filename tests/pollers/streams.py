@@ -40,7 +40,7 @@ class KeptPositions(ShardCheckpoints):
     def __init__(self) -> None:
         self.positions: dict[str, ShardProgress] = {}
 
-    async def claim(self) -> dict[str, ShardProgress]:
+    async def claim(self, uid: str | None = None) -> dict[str, ShardProgress]:
         """What was written last."""
         return dict(self.positions)
 

@@ -399,6 +399,22 @@ async def test_positions_that_no_lease_can_hold_stand_in_the_status(
     assert await _next(functions).claim() == {"shard-1": ShardProgress("2")}
 
 
+async def test_a_mapping_made_anew_gets_no_positions_of_the_one_before(
+    running: Installation, functions: Functions, mappings: Mappings
+) -> None:
+    """Neither by a poller that still works the other one, nor by one that was about to begin with it."""
+    checkpoints, before = await _claimed(functions, mappings)
+    await functions.client.delete(EVENT_SOURCE_MAPPINGS, "clicks", functions.namespace)
+    mappings.apply("clicks", eventSourceArn=STREAM, startingPosition="TRIM_HORIZON")
+    after = (await mappings.because("clicks", "WaitingForPoller"))["uuid"]
+    many = {f"shardId-{number:012}": ShardProgress("4" * 56) for number in range(4000)}  # more than a Lease can hold
+    with pytest.raises(MappingTaken):
+        await checkpoints.write(many)
+    with pytest.raises(MappingTaken):
+        await _next(functions).claim(before)
+    assert await _next(functions).claim(after) == {}
+
+
 @pytest.mark.parametrize("crashed", [False, True])
 async def test_a_poller_of_a_release_without_leases_hands_over_what_it_did(
     running: Installation, functions: Functions, mappings: Mappings, *, crashed: bool

@@ -11,7 +11,11 @@ from tests.integration.processes import Component, Installation
 
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS, FUNCTIONS
-from kubelambda.pollers.mapping_report import FIELD_MANAGER
+from kubelambda.pollers.mapping_report import FIELD_MANAGER, MappingReport
+from kubelambda.pollers.mapping_view import mapping_view
+
+TOLD = (7, "OK")
+"""Lag and last result of every mapping that the poller of these tests works."""
 
 
 @pytest.fixture
@@ -120,3 +124,45 @@ async def test_a_poller_that_comes_later_ends_what_was_on_the_way(
     await mappings.until("orders", in_state("Disabling"))
     with running.poller():
         await mappings.until("orders", in_state("Disabled"))
+
+
+async def test_what_was_said_last_stays_when_a_mapping_is_paused(
+    hello: None, running: Installation, functions: Functions, mappings: Mappings
+) -> None:
+    """How much waits and how the last batch ended: by the poller that read, and by one that comes later."""
+    with running.poller():
+        mappings.apply("orders")
+        status = await mappings.until("orders", lambda status: in_state("Enabled")(status) and "lag" in status)
+        assert (status["lag"], status["lastProcessingResult"]) == TOLD
+        mappings.apply("orders", enabled=False)
+        status = await mappings.until("orders", in_state("Disabled"))
+        assert (status["pollers"], status["lag"], status["lastProcessingResult"]) == (0, *TOLD)
+        mappings.apply("orders")
+        await mappings.until("orders", in_state("Enabled"))
+    mappings.apply("orders", enabled=False)
+    await mappings.until("orders", in_state("Disabling"))
+    with running.poller():
+        status = await mappings.until("orders", in_state("Disabled"))
+        assert (status["lag"], status["lastProcessingResult"]) == TOLD
+
+
+async def test_what_is_said_of_a_mapping_is_not_written_into_one_made_anew(
+    hello: None, running: Installation, functions: Functions, mappings: Mappings
+) -> None:
+    """A write may be on its way while the mapping is deleted and another gets its name."""
+    mappings.apply("orders")
+    await mappings.because("orders", "WaitingForPoller")
+    body = await functions.client.get(EVENT_SOURCE_MAPPINGS, "orders", functions.namespace)
+    view = mapping_view(body)
+    assert view is not None
+    report = MappingReport(functions.client, view)
+    await report.polling("the source answers", pollers=1)
+    await functions.client.delete(EVENT_SOURCE_MAPPINGS, "orders", functions.namespace)
+    await report.polling("the source answers", pollers=2)  # of none there is nothing to be said either
+    mappings.apply("orders")
+    await mappings.because("orders", "WaitingForPoller")
+    await report.polling("the source answers", pollers=3)
+    await report.paused()
+    status = (await functions.client.get(EVENT_SOURCE_MAPPINGS, "orders", functions.namespace))["status"]
+    assert condition(status, "Polling") == {}
+    assert "pollers" not in status

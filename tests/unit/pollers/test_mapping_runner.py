@@ -22,6 +22,12 @@ class Statuses(KubeClient):
 
     def __init__(self) -> None:
         self.generations: list[int] = []
+        self.uid = "uid"
+
+    @override
+    async def find(self, *_: Any, **__: Any) -> Object:
+        """The mapping that is there now."""
+        return {"metadata": {"uid": self.uid, "resourceVersion": "1"}}
 
     @override
     async def apply(self, *_: Any, **__: Any) -> Object:
@@ -79,6 +85,7 @@ async def test_a_mapping_made_anew_hears_nothing_of_the_one_before() -> None:
     runner.begin(before, None, ended.set)
     await eventually(lambda: client.generations == [2])
     runner.change(None)
+    client.uid = "new"
     runner.change(after)
     pollers.made[0].answered.set()
     await eventually(lambda: len(pollers.made) == 2 and client.generations == [2, 1])

@@ -25,6 +25,10 @@ class TwoObjects:
         """One of the two."""
         return copy.deepcopy(self.lease if kind.plural == "leases" else self.mapping)
 
+    async def get(self, kind: Any, name: str, namespace: str | None = None) -> Object:
+        """The mapping, which is there."""
+        return copy.deepcopy(self.mapping)
+
     async def create(self, kind: Any, manifest: Object, namespace: str | None = None, **_: Any) -> Object:
         """The Lease."""
         if self.leases_refused:

@@ -19,6 +19,9 @@ from kubelambda.core.mapping.stream_rules import FOREVER, StartingPosition, Stre
 _KAFKA_RETRIES_BEFORE_FAILURE = 10
 """Of a mapping of Kafka that is to retry for ever and has a destination for failures (§7.5.3)."""
 
+_TOLD = ("lag", "lastProcessingResult")
+"""Of a mapping's status, what stays when nobody reads any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class MappingView:
@@ -107,6 +110,8 @@ class WatchedMapping:
 
     view: MappingView
     confirmed: Confirmed | None
+    told: dict[str, Any] = field(default_factory=dict)
+    """What pollers have said of its source and of the last batch."""
 
     @property
     def worked(self) -> bool:
@@ -117,7 +122,11 @@ class WatchedMapping:
 def watched_mapping(body: dict[str, Any]) -> WatchedMapping | None:
     """A mapping that can be served; None until the operator has seen its present spec."""
     view = mapping_view(body)
-    return None if view is None else WatchedMapping(view, confirmed_by(body["status"].get("conditions") or []))
+    if view is None:
+        return None
+    status = body["status"]
+    told = {name: status[name] for name in _TOLD if name in status}
+    return WatchedMapping(view, confirmed_by(status.get("conditions") or []), told)
 
 
 def timeout_view(body: dict[str, Any]) -> int:

@@ -24,6 +24,7 @@ from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS, LEASES
 
 type Positions = Mapping[str, ShardProgress]
 _CLAIM_ATTEMPTS = 10
+_CONFLICTS = 3
 _PAUSE_S = 0.2
 _IN_STATUS = "/status"
 """What follows a poller's name in a status that is further than the Lease."""
@@ -52,11 +53,14 @@ class ShardCheckpoints:
         """Whether the status may be further than the Lease, or may not: an answer was lost."""
         self._written: Positions = {}
 
-    async def claim(self) -> dict[str, ShardProgress]:
-        """Makes the positions ours, and returns them. Raises `MappingTaken` or `KubeError`."""
+    async def claim(self, uid: str | None = None) -> dict[str, ShardProgress]:
+        """Makes the positions ours, and returns them: of the mapping with that `uid`, if one is given.
+
+        Raises `MappingTaken` or `KubeError`.
+        """
         for _ in range(_CLAIM_ATTEMPTS):
             body = await self._client.find(EVENT_SOURCE_MAPPINGS, self._name, self._namespace)
-            if body is None:
+            if body is None or (uid is not None and body["metadata"]["uid"] != uid):
                 raise MappingTaken("the mapping is gone")
             self._uid = body["metadata"]["uid"]
             lease = await self._client.find(LEASES, lease_name(self._uid), self._namespace)
@@ -65,7 +69,7 @@ class ShardCheckpoints:
                 poller = self._manager
                 if not await self._held(lease, found):
                     self._taken_from = poller = self._in_status
-                await self._write_status(found, poller, version=body["metadata"]["resourceVersion"])
+                await self._write_status(found, poller, body["metadata"]["resourceVersion"], force=True)
             except Conflict:
                 await sleep(_PAUSE_S)  # somebody wrote in between: perhaps how far it is done
                 continue
@@ -95,8 +99,26 @@ class ShardCheckpoints:
             else:
                 return
         self._unsure = True
-        await self._write_status(positions, self._in_status)
+        await self._write_our_status(positions)
         self._unsure, self._taken_from = False, self._in_status
+
+    async def _write_our_status(self, positions: Positions) -> None:
+        """Raises `Conflict` when it is another's, and `NotFound` when the mapping is gone, whoever has its name now."""
+        conflicts = 0
+        while True:
+            body = await self._client.get(EVENT_SOURCE_MAPPINGS, self._name, self._namespace)
+            if body["metadata"]["uid"] != self._uid:
+                raise NotFound(404, "the mapping was made anew")
+            try:
+                version = body["metadata"]["resourceVersion"]
+                await self._write_status(positions, self._in_status, version, force=False)
+            except Conflict:
+                conflicts += 1
+                if conflicts == _CONFLICTS:
+                    raise
+                await sleep(_PAUSE_S)  # somebody may have written something else in between
+            else:
+                return
 
     @property
     def _in_status(self) -> str:
@@ -151,8 +173,8 @@ class ShardCheckpoints:
         annotations = {POSITIONS: json.dumps(known, separators=(",", ":")), TAKEN_FROM: self._taken_from}
         return {"metadata": {**metadata, "annotations": annotations}, "spec": {"holderIdentity": self._manager}}
 
-    async def _write_status(self, positions: Positions, poller: str, version: str | None = None) -> None:
-        """Takes the status from whoever had it if it has that version, else raises `Conflict` when it is not ours."""
+    async def _write_status(self, positions: Positions, poller: str, version: str, *, force: bool) -> None:
+        """Takes the status, from another by `force`. Raises `Conflict` when it is not ours, or not `version`."""
         shards = [
             ShardPosition(shard_id=shard, sequence_number=known.sequence, finished=known.finished)
             for shard, known in sorted(positions.items())
@@ -162,12 +184,12 @@ class ShardCheckpoints:
         await self._client.apply(
             EVENT_SOURCE_MAPPINGS,
             {
-                "metadata": metadata | ({} if version is None else {"resourceVersion": version}),
+                "metadata": metadata | {"resourceVersion": version},
                 "status": {"checkpoints": checkpoints.model_dump(mode="json", by_alias=True, exclude_none=True)},
             },
             manager=self._manager,
             subresource="status",
-            force=version is not None,
+            force=force,
         )
 
 

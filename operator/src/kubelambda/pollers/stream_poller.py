@@ -45,7 +45,7 @@ class StreamPoller(Poller):
 
     async def run(self) -> None:
         """Works until stopped. Raises `SourceUnreachable`, or `MappingTaken` when another poller works the mapping."""
-        self._positions = await self._checkpoints.claim()
+        self._positions = await self._checkpoints.claim(self._view.uid)
         keeper = self._running.start(self._keep_checkpoints())
         try:
             while not self._delivery.ended.is_set():

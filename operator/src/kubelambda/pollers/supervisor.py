@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from kubelambda.api import limits
 from kubelambda.api.reasons import Reason
@@ -98,9 +99,12 @@ class MappingRunner:
         self._timeout_s = timeout_s
         self._wanted: MappingView | None = None
         self._paused: MappingView | None = None
+        self._told: dict[str, Any] = {}
+        """What the mapping's status said when it was last another."""
         self._changed = asyncio.Event()
         self._poller: Poller | None = None
         self._report: MappingReport | None = None
+        self._latest: MappingReport | None = None
         self.task: asyncio.Task[None]
 
     def begin(self, wanted: WatchedMapping | None, paused: WatchedMapping | None, on_end: Callable[[], object]) -> None:
@@ -111,6 +115,8 @@ class MappingRunner:
     def change(self, wanted: WatchedMapping | None, paused: WatchedMapping | None = None) -> None:
         """What is wanted now; None: nothing more, and of `paused` it is to be said that nobody goes on with it."""
         self._paused = paused.view if paused is not None else None
+        named = wanted or paused
+        self._told = named.told if named is not None else {}
         if wanted is not None and wanted.view == self._wanted:
             lost = wanted.confirmed is None or not wanted.confirmed.works(wanted.view.generation)
             if lost and self._report is not None:
@@ -134,7 +140,7 @@ class MappingRunner:
                 await self._say_paused()
                 continue
             if self._report is None or view != last:
-                self._report, last, pause = MappingReport(self._client, view), view, _PAUSE_FIRST_S
+                self._report, last, pause = self._new_report(view), view, _PAUSE_FIRST_S
             began = time.monotonic()
             if await self._worked(view, self._report):
                 continue
@@ -164,10 +170,16 @@ class MappingRunner:
             return True
         return False
 
+    def _new_report(self, view: MappingView) -> MappingReport:
+        """One that begins with what was told last: by us, though it may not have been written, or by another."""
+        ours = self._latest is not None and self._latest.uid == view.uid
+        self._latest = MappingReport(self._client, view, self._latest.told if self._latest and ours else self._told)
+        return self._latest
+
     async def _say_paused(self) -> None:
         """Says that nobody reads; when that cannot be written, soon again."""
         paused, self._paused = self._paused, None
-        if paused is None or await MappingReport(self._client, paused).paused() or self._changed.is_set():
+        if paused is None or await self._new_report(paused).paused() or self._changed.is_set():
             return
         self._paused = paused
         with suppress(TimeoutError):
