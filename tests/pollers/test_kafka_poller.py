@@ -16,6 +16,7 @@ from tests.pollers.topics import TopicOfTests, moment
 
 from kubelambda.api.reasons import Reason
 from kubelambda.pollers import kafka_poller
+from kubelambda.pollers.batch_room import MappingRoom
 from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.sources.tls_login import TlsLogin
 
@@ -317,6 +318,30 @@ async def test_a_storm_of_rebalances_loses_nothing(make_topic: Callable[..., Any
     for partition in range(2):
         await commits(topic, 40, partition)
         assert list(dict.fromkeys(topic.numbers(partition))) == list(range(40))
+
+
+async def test_a_batch_that_is_complete_when_the_poller_is_stopped_is_the_next_ones(
+    topic: TopicOfTests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not handed over, so nothing of it is done, nor of what follows it."""
+    await topic.put(*range(6))
+    stopped = topic.poll(batchSize=2)
+    complete = MappingRoom.learn
+    sizes: list[int] = []
+
+    def learn(room: MappingRoom, size: int) -> None:
+        complete(room, size)
+        sizes.append(size)
+        if len(sizes) == 2 and stopped.poller is not None:
+            stopped.poller.stop()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MappingRoom, "learn", learn)
+        await stopped.running
+    assert topic.numbers() == [0, 1]
+    await commits(topic, 2)
+    topic.poll(batchSize=2)
+    await comes_true(lambda: topic.numbers() == list(range(6)))
 
 
 async def test_a_broker_that_dies_in_the_middle_of_a_batch_loses_nothing(topic: TopicOfTests) -> None:

@@ -82,28 +82,36 @@ class PartitionWorker:
         ended = asyncio.ensure_future(self._delivery.ended.wait())
         try:
             with self._room.batch() as held:
-                while not ended.done():
+                while not self._stopped:
                     if not self._left:
                         await held.begin(self._delivery.ended)
                     batch = await self._gather(ended)
                     held.now(batch.size + self._left)
                     self._room.learn(batch.size + self._left)
-                    if not batch.records or ended.done():
-                        continue
-                    await self._hand_over(batch)
+                    if batch.records and not await self._hand_over(batch):
+                        return  # nothing that follows it may be taken for done
                     held.now(self._left)
         finally:
             ended.cancel()
 
-    async def _hand_over(self, batch: PartitionBatch) -> None:
+    @property
+    def _stopped(self) -> bool:
+        """From the very moment on: whoever waits for `ended` as a task hears of it later, and goes on until then."""
+        return self._delivery.ended.is_set()
+
+    async def _hand_over(self, batch: PartitionBatch) -> bool:
+        """Whether the batch is done. It is not when the worker was stopped: whose the partition is then reads it."""
         records = tuple(batch.records)
         shard = partition_name(self._name, self._partition)
         if batch.refused is None:
             await self._delivery.deliver(shard, self, records)
         else:
             await self._give_up(shard, records, batch.refused)
-        if not self._read and self.position > int(records[-1].sequence):
+        if self.position <= int(records[-1].sequence):
+            return False
+        if not self._read:
             self._move(self._next)  # past those that no filter let through
+        return True
 
     @property
     def _left(self) -> int:
@@ -117,7 +125,7 @@ class PartitionWorker:
 
     async def _gather(self, ended: asyncio.Future[Any]) -> PartitionBatch:
         batch = PartitionBatch(self._view.stream, self._envelope.size)
-        while not ended.done():
+        while not self._stopped:
             while self._read and batch.add(self._read[0], time.monotonic()):
                 self._read.popleft()
             due = batch.due_s(time.monotonic())
@@ -145,7 +153,7 @@ class PartitionWorker:
             self._came.extend(reading.result())
         passed = filtered = size = 0
         while self._came and size < limits.SYNC_REQUEST_MAX_BYTES:
-            if ended.done():  # a registry may be slow, and whoever is to have the partition waits
+            if self._stopped:  # a registry may be slow, and whoever is to have the partition waits
                 break
             message = self._came[0]
             record = await self._record(message)
