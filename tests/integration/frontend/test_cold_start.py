@@ -157,6 +157,23 @@ async def test_a_start_that_waits_takes_the_pool_pod_that_appears(cluster: Clust
     await eventually(only_that)
 
 
+async def test_a_start_that_nobody_waits_for_any_more_is_given_up(cluster: Cluster) -> None:
+    """Requests that a busy environment takes after all leave none behind those that are stuck."""
+    await cluster.function("busy", "import time\ndef handler(event, context): time.sleep(event)")
+    await cluster.pool(1)
+    await cluster.frontend(concurrent_pod_creations=2, start_timeout_seconds=600)
+    cluster.agents.schedules = lambda _: False
+    for _ in range(5):
+        answers = await asyncio.gather(*cluster.calls("busy", 8, 0.02))
+        assert {answer.status for answer in answers} == {200}
+
+    def left() -> bool:
+        names = [getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()]
+        return names.count("EnvironmentStarts._run") <= 2
+
+    await eventually(left)
+
+
 async def test_an_api_server_that_is_away_poisons_no_pool(cluster: Cluster, relay: Relay, relayed: KubeClient) -> None:
     """Calls are answered meanwhile; claims and deletions are made up for when it is back."""
     await cluster.function("echo", ECHO)

@@ -370,8 +370,8 @@ class Dispatcher:
                 self._fail(invocation, failure)
             case Release(environment=number, again=again):
                 self._surroundings.first_to_end(self.target.namespace, self.environments[number].pod, not again)
-            case Cancel():
-                pass  # the start finds out by itself when it is about to begin
+            case Cancel(environment=number):
+                self._starts.cancel(number)
 
     def _start(self, number: int, *, own_pod: bool) -> None:
         """Begins a start, unless an environment comes back from who holds a lease of it for whoever waits."""

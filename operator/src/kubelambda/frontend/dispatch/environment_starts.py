@@ -50,6 +50,7 @@ class EnvironmentStarts:
         self._starter = starter
         self._events = events
         self._tasks = BackgroundTasks()
+        self._running: dict[int, asyncio.Task[None]] = {}
         self._revision = ""
         self._backoff = StartBackoff()
         self._failures = 0
@@ -58,7 +59,18 @@ class EnvironmentStarts:
         """Starts an environment in the background. `own_pod`: none out of a pool."""
         if target.configuration.revision != self._revision:
             self._revision, self._backoff = target.configuration.revision, StartBackoff()
-        self._tasks.start(self._run(number, target, self._backoff, own_pod=own_pod))
+        task = self._tasks.start(self._run(number, target, self._backoff, own_pod=own_pod))
+        self._running[number] = task
+        task.add_done_callback(lambda _: self._running.pop(number, None))
+
+    def cancel(self, number: int) -> None:
+        """Ends a start that has not begun: nothing was taken or made for it.
+
+        It would find out by itself, but only once it is its turn: where environments start slowly, every request that
+        another one takes meanwhile would leave a start behind it in that queue.
+        """
+        if (task := self._running.get(number)) is not None:
+            task.cancel()
 
     async def _run(self, number: int, target: Target, backoff: StartBackoff, *, own_pod: bool) -> None:
         begun = time.monotonic()
@@ -78,6 +90,9 @@ class EnvironmentStarts:
             await asyncio.sleep(min(_RETRY_MAX_S, _RETRY_S * 2.0 ** min(self._failures, 8)))
             self._failures += 1
             self._events.start_failed(number, None)
+        except asyncio.CancelledError:
+            backoff.ended()
+            raise
         except Exception:
             backoff.ended()
             log.exception("a start of function %s/%s failed", target.namespace, target.name)
