@@ -39,6 +39,7 @@ class ClientConnection(MessageReader, asyncio.Protocol):
         "_last",
         "_parser",
         "_paused",
+        "_said_end",
         "_sink",
         "_transport",
         "on_lost",
@@ -56,6 +57,7 @@ class ClientConnection(MessageReader, asyncio.Protocol):
         self._complete = False
         self._last = False
         self._paused = False
+        self._said_end = False
 
     @property
     def open(self) -> bool:
@@ -154,7 +156,11 @@ class ClientConnection(MessageReader, asyncio.Protocol):
         """Called by the event loop."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
+    def eof_received(self) -> None:
+        """Called by the event loop: the other side sends nothing more."""
+        self._said_end = self._transport is not None and _said_end(self._transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop."""
         flow = self._flow
         self._transport = self._flow = None
@@ -162,7 +168,7 @@ class ClientConnection(MessageReader, asyncio.Protocol):
         in_flight = sink is not None
         if flow is not None:
             flow.cancel()
-        if sink is not None and self._ends_with_connection():
+        if sink is not None and exc is None and self._said_end and self._ends_with_connection():
             in_flight = False
             sink.end({})
         elif sink is not None:
@@ -328,6 +334,17 @@ class AwaitedSink(CollectingSink):
         if not self.answer.done():
             self.answer.set_exception(ConnectionError(why))
             self.answer.exception()  # whoever has left meanwhile is not missed
+
+
+def _said_end(transport: asyncio.Transport) -> bool:
+    """Whether the other side has ended what it sends: by TLS a word of its own says so, which nobody else can say."""
+    tls = transport.get_extra_info("ssl_object")
+    if tls is None:
+        return True
+    try:
+        return bool(tls.read(1) == b"")
+    except OSError:  # it would wait for more
+        return False
 
 
 async def connect(
