@@ -107,6 +107,7 @@ def test_an_answer_is_whole_only_if_the_other_side_has_ended_it(
 async def test_an_answer_that_we_end_ourselves_is_not_whole() -> None:
     """Its reader hears of it, who would take what is there for all of it."""
     left = threading.Event()
+
     def wait(_: socket.socket) -> None:
         left.wait(60)
 

@@ -38,6 +38,8 @@ class Store(ThreadingHTTPServer):
     cut: Callable[[int], int]
     whole = False
     """Whether ranges are ignored."""
+    refuses = False
+    """Whether ranges are answered with 403."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answers)
@@ -58,6 +60,9 @@ class Answers(BaseHTTPRequestHandler):
         """The archive from where it is asked for, as far as it goes."""
         asked = self.headers.get("Range")
         self.server.asked.append((asked, self.headers.get("If-Range")))
+        if asked and self.server.refuses:
+            self.send_error(403)
+            return
         begin = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and not self.server.whole else 0
         self.send_response(206 if begin else 200)
         self.send_header("Content-Length", str(len(LAYER) - begin))
@@ -127,3 +132,28 @@ def test_another_archive_than_promised_is_refused(tmp_path: Path) -> None:
         wrong = ArchiveReference("0" * 64, len(LAYER), found.archive.url)
         with pytest.raises(Unusable, match="digest"):
             fetched(wrong, tmp_path / "opt")
+
+
+def test_a_store_that_refuses_to_go_on_is_asked_once(tmp_path: Path) -> None:
+    """The address was good for a while, and is not any more."""
+    with store(lambda _: 1000) as found:
+        found.refuses = True
+        with pytest.raises(NotFetched, match=r"403.*after 1000 of"):
+            fetched(found.archive, tmp_path / "opt")
+    assert len(found.asked) == 2
+
+
+def test_a_pause_ends_when_nobody_wants_the_archive_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment became that of a function with other layers: it must not wait for these."""
+    monkeypatch.setattr(archives, "_PAUSES_S", (600.0,))
+    looks = 0
+
+    def proceed() -> None:
+        nonlocal looks
+        looks += 1
+        if looks > 3:  # one piece came; the others are looks within the pause
+            raise Unusable("other layers")
+
+    with store(lambda _: 1000) as found, pytest.raises(Unusable, match="other layers"):
+        unpack_layers([found.archive], tmp_path, proceed)
+    assert len(found.asked) == 1

@@ -17,6 +17,8 @@ from kubelambda.core.code.invalid_archive import InvalidArchive
 _PIECE_BYTES = 65_536
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Before an archive that broke off goes on: a store whose pod is replaced is away for longer."""
+_LOOK_S = 0.05
+"""Within such a pause, between two looks at whether anybody wants the archive still."""
 
 
 class NotFetched(Exception):
@@ -81,7 +83,7 @@ def _fetch(archive: ArchiveReference, url: str, target: Path, proceed: Callable[
     file = _nameless(target / ".archive")
 
     def pieces() -> Iterable[bytes]:
-        for piece in _sent(archive, url):
+        for piece in _sent(archive, url, proceed):
             proceed()
             file.write(piece)
             yield piece
@@ -97,9 +99,10 @@ def _fetch(archive: ArchiveReference, url: str, target: Path, proceed: Callable[
     return file
 
 
-def _sent(archive: ArchiveReference, url: str) -> Iterator[bytes]:
-    """What the store sends. Where that breaks off it goes on a moment later. Raises `OSError`."""
+def _sent(archive: ArchiveReference, url: str, proceed: Callable[[], None]) -> Iterator[bytes]:
+    """What the store sends. Where that breaks off it goes on a moment later, unless it is refused. Raises `OSError`."""
     from http.client import HTTPException  # noqa: PLC0415 - as below
+    from urllib.error import HTTPError  # noqa: PLC0415 - as below
 
     size = 0
     for pause in (*_PAUSES_S, None):
@@ -114,9 +117,21 @@ def _sent(archive: ArchiveReference, url: str) -> Iterator[bytes]:
             why = error
         if size >= archive.size:
             return
-        if not size or pause is None:
+        refused = False
+        if isinstance(why, HTTPError):
+            why.close()
+            refused = why.code < 500  # its address is good for a while only
+        if not size or pause is None or refused:
             raise OSError(f"{why} (after {size} of {archive.size} bytes)") from why
-        time.sleep(pause)
+        _wait(pause, proceed)
+
+
+def _wait(seconds: float, proceed: Callable[[], None]) -> None:
+    """Cut short where it is not to go on."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        proceed()
+        time.sleep(min(left, _LOOK_S))
 
 
 def _answer(archive: ArchiveReference, url: str, begin: int) -> Iterator[bytes]:
