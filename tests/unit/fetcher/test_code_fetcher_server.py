@@ -42,7 +42,7 @@ class Running:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.url = ""
-        self.store = CodeStore("", b"")
+        self.store: CodeStore
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Objects by key; what is `slow` sends a byte now and then, for ever."""

@@ -27,22 +27,17 @@ class CodeFetcher:
     """The fetcher at `url`. `code_key`: see `tokens.code_key`."""
 
     def __init__(self, url: str, code_key: bytes) -> None:
-        self._url = url
         self._token = tokens.fetch_token(code_key)
-        self._session: Session | None = None
+        self._session = Session(url)
 
     async def __aenter__(self) -> Self:
-        self._session = Session(self._url)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._session.close()
 
     async def fetch(self, namespace: str, source: RemoteSource, seconds: float = FETCH_S) -> FetchedCode:
         """Fetches code into the code store, as `namespace` and within `seconds`. Raises `FetchFailed`."""
-        if self._session is None:
-            raise RuntimeError("the client is used outside of its context")
         asked = json.dumps({"namespace": namespace, "source": encoded(source), "seconds": seconds}).encode()
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         try:

@@ -37,7 +37,7 @@ class CodeStore:
         self._url = url
         self._code_key = tokens.code_key(key)
         self._token = tokens.code_store_token(key)
-        self._session: Session | None = None
+        self._session = Session(url)
 
     @classmethod
     def for_uploads(cls, url: str, code_key: bytes) -> Self:
@@ -47,18 +47,10 @@ class CodeStore:
         return found
 
     async def __aenter__(self) -> Self:
-        self._session = Session(self._url)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    @property
-    def _opened(self) -> Session:
-        if self._session is None:
-            raise RuntimeError("the client is used outside of its context")
-        return self._session
+        await self._session.close()
 
     def address(self, sha256: str) -> str:
         """Address of an archive that is good for a quarter of an hour and needs no further credentials."""
@@ -87,7 +79,7 @@ class CodeStore:
     async def pieces(self, sha256: str) -> AsyncIterator[bytes]:
         """The archive, piece by piece. Raises `CodeStoreUnavailable`."""
         with _transport_errors():
-            async with self._opened.read(self._signed(sha256), {}, seconds=_QUICK_S) as answer:
+            async with self._session.read(self._signed(sha256), {}, seconds=_QUICK_S) as answer:
                 if answer.status != 200:
                     raise CodeStoreUnavailable(f"the code store has no archive {sha256} ({answer.status})")
                 async for piece in answer.pieces(_SILENCE_S):
@@ -97,7 +89,7 @@ class CodeStore:
         """Status and body of an archive's signed address, piece by piece. Raises `CodeStoreUnavailable`."""
         opened = AsyncExitStack()
         with _transport_errors():
-            reading = self._opened.read(f"/blobs/{sha256}?{signed}", {}, seconds=_QUICK_S)
+            reading = self._session.read(f"/blobs/{sha256}?{signed}", {}, seconds=_QUICK_S)
             answer = await opened.enter_async_context(reading)
 
         async def pieces() -> AsyncIterator[bytes]:
@@ -115,7 +107,7 @@ class CodeStore:
         else:
             data.seek(0)
             with _transport_errors():
-                status, _, body = await self._opened.upload("PUT", target, self._headers, data, seconds=_TRANSFER_S)
+                status, _, body = await self._session.upload("PUT", target, self._headers, data, seconds=_TRANSFER_S)
         if status not in (200, 201):
             raise CodeStoreUnavailable(f"the code store refused the archive: {status} {body[:200].decode('latin-1')}")
 
@@ -136,7 +128,7 @@ class CodeStore:
         self, method: str, target: str, data: bytes = b"", *, seconds: float = _QUICK_S
     ) -> tuple[int, Headers, bytes]:
         with _transport_errors():
-            return await self._opened.call(
+            return await self._session.call(
                 method, target, self._headers, data, seconds=seconds, limit=limits.UNZIPPED_MAX_BYTES
             )
 
