@@ -271,7 +271,7 @@ class Frontend:
 
     async def _size_pools(self) -> None:
         if self.ready:
-            self._starter.held.look()
+            self._starter.look_ahead()
             await self._pools.resize()
 
     async def _check_ledger(self) -> None:

@@ -32,6 +32,7 @@ async def claim(
 
     A conflict because the kubelet reported a status in the meantime is tried again with what the pod is now; while the
     API server is away the claim waits for it. A pod that has all of these labels is claimed: an answer was lost.
+    One that was opened for another network than the function's meanwhile is lost: it would be in both.
     """
     metadata = {
         "labels": {labels.POOL: None, **function_labels},
@@ -51,6 +52,9 @@ async def claim(
                 return
             if labels.POOL not in found["labels"]:
                 raise ClaimLost(f"pod {pod} is not in a pool any more") from None
+            network = function_labels.get(labels.NETWORK_SET)
+            if found["labels"].get(labels.NETWORK_SET, network) != network:
+                raise ClaimLost(f"pod {pod} is open for another network") from None
             resource_version = found["resourceVersion"]
     raise ClaimLost(f"pod {pod} changes faster than it can be claimed")
 

@@ -99,15 +99,17 @@ def test_the_pool_of_a_new_function_fills_before_it_is_deployed(spec: dict[str, 
 def test_a_pool_pod_gets_the_size_first_where_its_own_limit_is_too_small() -> None:
     """Else it runs at once, and the size follows."""
     fits = start_plan(CONFIGURATION.model_copy(update={"memory_size": 3024}), overhead_mb=48, pool_limit_mb=3072)
-    assert (fits.source, fits.enlarge_first, fits.claim_first) == (PodSource.POOL, False, False)
+    assert (fits.source, fits.enlarge_first, fits.claim_first(is_open=False)) == (PodSource.POOL, False, False)
     large = start_plan(CONFIGURATION.model_copy(update={"memory_size": 3025}), overhead_mb=48, pool_limit_mb=3072)
-    assert (large.source, large.enlarge_first, large.claim_first) == (PodSource.POOL, True, True)
+    assert (large.source, large.enlarge_first, large.claim_first(is_open=True)) == (PodSource.POOL, True, True)
 
 
 def test_a_closed_pod_is_claimed_before_anything_runs_in_it() -> None:
-    """The claim opens it: two functions that want it would open it for both otherwise."""
+    """The claim opens it: two functions that want it would open it for both otherwise. Unless it is open already."""
     closed = CONFIGURATION.model_copy(update={"network": NETWORK})
-    assert start_plan(closed, overhead_mb=48, pool_limit_mb=3072).claim_first
+    plan = start_plan(closed, overhead_mb=48, pool_limit_mb=3072)
+    assert plan.claim_first(is_open=False)
+    assert not plan.claim_first(is_open=True)
 
 
 def test_a_pool_pod_that_did_not_do_is_not_tried_again() -> None:

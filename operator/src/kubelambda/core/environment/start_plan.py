@@ -27,10 +27,12 @@ class StartPlan:
     enlarge_first: bool
     """Whether a pool pod has to get the function's size before anything runs in it: its own limit is too small."""
 
-    @property
-    def claim_first(self) -> bool:
-        """Whether Kubernetes has to know of the claim before anything runs: it gives the pod its size, or opens it."""
-        return self.enlarge_first or self.pool.shape.closed
+    def claim_first(self, *, is_open: bool) -> bool:
+        """Whether Kubernetes has to know of the claim before anything runs: it gives the pod its size, or opens it.
+
+        `is_open`: the pod has the function's network already.
+        """
+        return self.enlarge_first or (self.pool.shape.closed and not is_open)
 
 
 def start_plan(

@@ -12,6 +12,8 @@ from kubelambda.api.kinds.function_mounts import DeployedLayer
 
 type Digests = tuple[str, ...]
 """Of layers, in their order."""
+RANKS: Final = 5
+"""How many different ones `rank` gives."""
 WORTH_BYTES: Final = 1 << 20
 """Layers of fewer bytes, zipped, come along with the claim and are unpacked in no time."""
 

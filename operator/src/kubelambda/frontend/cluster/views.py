@@ -166,6 +166,8 @@ class PodView:
     """Why a container of it cannot have its file system."""
     evicted: str = ""
     """Why its node has ended it."""
+    network_set: str = ""
+    """The set of subnets and groups that it is open for."""
 
 
 def function_view(body: dict[str, Any]) -> FunctionView | None:
@@ -315,6 +317,7 @@ def pod_view(body: dict[str, Any]) -> PodView | None:
         unscheduled=pod_trouble.unscheduled(status),
         unmounted=pod_trouble.unmounted(status),
         evicted=pod_trouble.evicted(status),
+        network_set=found.get(labels.NETWORK_SET, ""),
     )
 
 

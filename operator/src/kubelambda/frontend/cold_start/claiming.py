@@ -64,17 +64,17 @@ class Claiming:
         self._refused: dict[str, float] = {}
         self._tasks = BackgroundTasks()
 
-    def take(self, namespace: str, pool_id: str, rank: Callable[[str], int]) -> TakenPod | None:
+    def take(self, namespace: str, pool_id: str, rank: Callable[[PodView], int | None]) -> TakenPod | None:
         """The pod of a pool with the lowest rank, 0 if there is one; nobody else on this frontend gets it any more.
 
-        `rank` is asked by uid.
+        Those without a rank do not do.
         """
         found, lowest = None, math.inf
         for each in self.idle(namespace, pool_id):
-            ranked = rank(each[1].uid)
-            if ranked < lowest:
+            ranked = rank(each[1])
+            if ranked is not None and ranked < lowest:
                 found, lowest = each, ranked
-            if not ranked:
+            if ranked == 0:
                 break  # there may be a thousand
         if found is not None:
             self._taken[found[1].uid] = (namespace, found[0])
@@ -109,15 +109,22 @@ class Claiming:
                 self._deletions.soon(*name, uid, rendering.GRACE_PERIOD_S)
 
     async def claim(
-        self, target: Target, plan: StartPlan, prepared: Prepared, taken: TakenPod, watcher: Watcher
+        self,
+        target: Target,
+        plan: StartPlan,
+        prepared: Prepared,
+        taken: TakenPod,
+        watcher: Watcher,
+        *,
+        is_open: bool,
     ) -> Started:
         """An environment out of a pod that `take` gave. Raises as `Starter.start`; the pod is deleted then.
 
-        Except `Taken`: then it is somebody else's.
+        Except `Taken`: then it is somebody else's. `is_open`: the pod has the function's network already.
         """
         name, pod = taken
         try:
-            if plan.claim_first:
+            if plan.claim_first(is_open=is_open):
                 return await self._claimed_first(target, plan, prepared, taken, watcher)
             return await self._claimed_meanwhile(target, prepared, taken, watcher)
         except Taken:

@@ -7,13 +7,16 @@ from dataclasses import replace
 
 from kubelambda.api.settings import Settings
 from kubelambda.core.environment.start_plan import PodSource, StartPlan, start_plan
+from kubelambda.core.pool import layers_ahead
 from kubelambda.frontend.cluster.caches import Caches
+from kubelambda.frontend.cluster.views import PodView
 from kubelambda.frontend.cold_start.archive_cache import Archives
 from kubelambda.frontend.cold_start.claiming import Claiming, TakenPod
 from kubelambda.frontend.cold_start.creation import Creation
 from kubelambda.frontend.cold_start.held_pods import HeldPods
 from kubelambda.frontend.cold_start.mounting import Mounting
 from kubelambda.frontend.cold_start.network_joining import NetworkJoining
+from kubelambda.frontend.cold_start.opened_pods import OpenedPods
 from kubelambda.frontend.cold_start.pod_deletion import PodDeletions
 from kubelambda.frontend.cold_start.resizer import Resizer
 from kubelambda.frontend.cold_start.specializer import PROVISIONED, AgentAddress, Prepared, Specializer
@@ -57,6 +60,13 @@ class Starter:
             opening_s=settings.network.opening_seconds,
         )
         self.held = HeldPods(archives, key, self._claiming.idle)
+        self._opened = OpenedPods(
+            client,
+            self._claiming.idle,
+            self.deletions,
+            self._network_sets,
+            opening_s=settings.network.opening_seconds,
+        )
         self._creation = Creation(client, caches, settings, key)
         self._network = NetworkJoining(client, settings.network)
         self._mounting = Mounting(client, caches, settings)
@@ -125,14 +135,19 @@ class Starter:
 
     def pod_gone(self, uid: str) -> None:
         """A pod is not there any more."""
-        self._claiming.forget(uid)
-        self.held.forget(uid)
+        self.pod_claimed(uid)
         self.deletions.gone(uid)
 
     def pod_claimed(self, uid: str) -> None:
         """A pod is in no pool any more, and everybody sees it."""
         self._claiming.forget(uid)
         self.held.forget(uid)
+        self._opened.forget(uid)
+
+    def look_ahead(self) -> None:
+        """Has idle pods do what the next functions would wait for."""
+        self.held.look()
+        self._opened.look()
 
     def purge_pools(self) -> None:
         """Deletes what is in a pool and can never be taken."""
@@ -166,6 +181,7 @@ class Starter:
                 uncounted = False
                 self._on_claim(target.namespace, plan.pool.id)
                 self.held.claimed(target.namespace, plan.pool.id, target.configuration)
+                self._opened.claimed(target.namespace, plan.pool.id, target.configuration)
             return wanted
 
         return replace(watcher, begin=begin)
@@ -173,7 +189,17 @@ class Starter:
     def _take(self, target: Target, plan: StartPlan) -> TakenPod | None:
         if plan.source is not PodSource.POOL:
             return None
-        return self._claiming.take(target.namespace, plan.pool.id, self.held.ranking(target.configuration))
+        network, layers = self._opened.ranking(target.configuration), self.held.ranking(target.configuration)
+
+        def rank(pod: PodView) -> int | None:
+            found = network(pod)
+            return None if found is None else found * layers_ahead.RANKS + layers(pod.uid)
+
+        return self._claiming.take(target.namespace, plan.pool.id, rank)
+
+    def _network_sets(self, namespace: str) -> set[str]:
+        functions = (view for (where, _), view in self._caches.functions.items.items() if where == namespace)
+        return {view.deployed.network.set for view in functions if view.deployed and view.deployed.network}
 
     async def _claim(
         self, target: Target, plan: StartPlan, prepared: Prepared, pod: TakenPod, watcher: Watcher
@@ -188,7 +214,8 @@ class Starter:
                     self._claiming.put_back(pod[1])
             if not wanted:
                 return None
-            return await self._claiming.claim(target, plan, prepared, pod, watcher)
+            is_open = self._opened.open_for(pod[1], target.configuration)
+            return await self._claiming.claim(target, plan, prepared, pod, watcher, is_open=is_open)
         finally:
             self._under_way.discard(pod[1].uid)
 

@@ -7,6 +7,7 @@ completes the claim for whoever made it: the pod leaves its pool at once, and is
 import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from kubelambda.api import environment_protocol, labels
@@ -91,13 +92,13 @@ class UnclaimedPods:
         known = found_labels.get(labels.FUNCTION_UID)
         if metadata["uid"] != uid or "deletionTimestamp" in metadata or known == state.function_uid:
             return True
-        if labels.NETWORK in found_labels:
+        found = self._function(namespace, state)
+        if labels.NETWORK in found_labels and not (found and _is_open(found_labels, found[1])):
             # Its labels open it, and only whoever has its agent may say so; nothing runs in it before that.
             if known is not None:
                 log.warning("pod %s/%s has the network of a function that it does not run", namespace, name)
                 self._deletions.soon(namespace, name, uid, 0)
             return True
-        found = self._function(namespace, state)
         if found is None:
             log.warning("pod %s/%s serves %s, which is not there any more", namespace, name, state.function)
             self._deletions.soon(namespace, name, uid, rendering.GRACE_PERIOD_S)
@@ -110,7 +111,10 @@ class UnclaimedPods:
                 namespace,
                 name,
                 resource_version=metadata["resourceVersion"],
-                function_labels=rendering.function_labels(function, owner_uid, configuration),
+                function_labels={
+                    **rendering.function_labels(function, owner_uid, configuration),
+                    **rendering.network_labels(configuration),
+                },
                 owner=rendering.owner_reference(function, owner_uid),
                 now=datetime.now(UTC),
             )
@@ -149,3 +153,9 @@ class UnclaimedPods:
                     return None
                 return name, deployed.model_copy(update={"revision": state.revision or deployed.revision})
         return None
+
+
+def _is_open(found_labels: Mapping[str, str], configuration: DeployedConfiguration) -> bool:
+    """Whether a pod is open for the network of a function already: completing its claim opens nothing."""
+    network = configuration.network
+    return network is not None and found_labels.get(labels.NETWORK_SET) == network.set
