@@ -114,9 +114,10 @@ class Store(Generic[T]):
 
     def _take(self, kind: str, item: Object) -> None:
         value = None if kind == "DELETED" else self._parse(item)
+        uid = item["metadata"]["uid"]
         with self._lock:
-            if value is None:
-                self._items.pop(item["metadata"]["uid"], None)
-            else:
-                self._items[item["metadata"]["uid"]] = value
-        self._changed.set()
+            before = self._items.pop(uid, None)
+            if value is not None:
+                self._items[uid] = value
+        if value != before:
+            self._changed.set()

@@ -84,7 +84,8 @@ def tear_down() -> None:
     """Removes all of it, and what kube-proxy, the policy enforcer and the CNI plugins left behind."""
     if succeeds("ip", "link", "show", NODE_BRIDGE):
         run("ip", "link", "delete", NODE_BRIDGE)
-    for family, table in (*_PROXY_TABLES, *(("ip", name) for name in (MASQUERADE_TABLE, POLICY_TABLE, _LOST_TABLE))):
+    ours = (("ip", name) for name in (MASQUERADE_TABLE, POLICY_TABLE, _LOST_TABLE))
+    for family, table in (*_PROXY_TABLES, *ours, ("ip6", POLICY_TABLE)):
         succeeds("nft", "delete", "table", family, table)
     _remove_port_mappings()
     _remove_cached_results()

@@ -2,13 +2,19 @@
 
 Every pod that a policy selects for a direction gets an element in that direction's verdict map, which jumps to a chain
 shared by all pods under the same policies. In the chain, `return` means allowed; its last rule drops. A packet between
-two pods is looked up twice, in the sender's egress rules and in the receiver's ingress rules.
+two pods is looked up twice, in the sender's egress rules and in the receiver's ingress rules. IPv6 has a table of its
+own, once a pod has such an address.
+
+Run as a program, it reads `{"pods": […], "namespaces": […], "policies": […]}`, as the API server shows
+objects, and prints the ruleset.
 """
 
 import hashlib
+import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, collapse_addresses
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 from typing import Any, Literal
 
 from label_selectors import matches
@@ -16,19 +22,53 @@ from label_selectors import matches
 Direction = Literal["ingress", "egress"]
 
 DIRECTIONS: tuple[Direction, ...] = ("ingress", "egress")
-EVERYWHERE = IPv4Network("0.0.0.0/0")
+Network = IPv4Network | IPv6Network
 _PROTOCOLS = ("tcp", "udp", "sctp")
 
 
 @dataclass(frozen=True)
+class Family:
+    """What differs between the two kinds of addresses."""
+
+    name: str
+    """nftables' name of tables and matches."""
+    everywhere: Network
+    to_node: tuple[str, ...] = ()
+    """What is let through to the node whatever policies say."""
+
+    @property
+    def address_type(self) -> str:
+        """nftables' type of an address."""
+        return f"ipv{self.everywhere.version}_addr"
+
+    def address(self, pod: "Pod") -> str | None:
+        """That of a pod, if it has one."""
+        return next((each for each in pod.ips if ip_address(each).version == self.everywhere.version), None)
+
+
+IPV4 = Family("ip", IPv4Network("0.0.0.0/0"))
+IPV6 = Family(
+    "ip6",
+    IPv6Network("::/0"),
+    # Nobody has a way to anywhere without knowing who is next on it.
+    ("icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept",),
+)
+
+
+@dataclass(frozen=True)
 class Pod:
-    """What matters of a running pod with an address of its own; `ports` by protocol and name."""
+    """What matters of a running pod with addresses of its own; `ports` by protocol and name."""
 
     namespace: str
     name: str
-    ip: str
+    ips: tuple[str, ...]
     labels: Mapping[str, str]
     ports: Mapping[tuple[str, str], int]
+
+    @property
+    def ip(self) -> str:
+        """The only one of the family that rules are made for."""
+        return self.ips[0]
 
 
 @dataclass(frozen=True)
@@ -53,18 +93,20 @@ class State:
     pods: Sequence[Pod]
     namespaces: Mapping[str, Mapping[str, str]]
     policies: Sequence[Policy]
+    family: Family = IPV4
+    """That of the pods' only address."""
 
 
 def parse_pod(item: Mapping[str, Any]) -> Pod | None:
-    """A pod that has an address of its own, and nothing for the others."""
+    """A pod that has addresses of its own, and nothing for the others."""
     spec, status, metadata = item["spec"], item.get("status", {}), item["metadata"]
-    ip = status.get("podIP", "")
-    if not ip or ":" in ip or spec.get("hostNetwork") or status.get("phase") in {"Succeeded", "Failed"}:
+    ips = tuple(each["ip"] for each in status.get("podIPs") or ())
+    if not ips or spec.get("hostNetwork") or status.get("phase") in {"Succeeded", "Failed"}:
         return None
     containers = [*spec["containers"], *spec.get("initContainers", [])]
     declared = [port for container in containers for port in container.get("ports", []) if "name" in port]
     ports = {(port.get("protocol", "TCP").lower(), port["name"]): port["containerPort"] for port in declared}
-    return Pod(metadata["namespace"], metadata["name"], ip, metadata.get("labels", {}), ports)
+    return Pod(metadata["namespace"], metadata["name"], ips, metadata.get("labels", {}), ports)
 
 
 def parse_policy(item: Mapping[str, Any]) -> Policy:
@@ -80,8 +122,25 @@ def parse_policy(item: Mapping[str, Any]) -> Policy:
     )
 
 
+def parse_namespace(item: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:
+    """A namespace's name and labels."""
+    return item["metadata"]["name"], item["metadata"].get("labels", {})
+
+
 def ruleset(state: State, table: str) -> str:
-    """The whole table, replaced in one transaction."""
+    """All tables, replaced in one transaction."""
+    families = [IPV4, *([IPV6] if any(IPV6.address(pod) for pod in state.pods) else [])]
+    return "".join(_table(_of_family(state, family), table) for family in families)
+
+
+def _of_family(state: State, family: Family) -> State:
+    """The same with those addresses only."""
+    pods = [replace(pod, ips=(ip,)) for pod in state.pods if (ip := family.address(pod))]
+    return replace(state, pods=pods, family=family)
+
+
+def _table(state: State, table: str) -> str:
+    family = state.family
     chains: list[str] = []
     maps: list[str] = []
     for direction in DIRECTIONS:
@@ -91,25 +150,28 @@ def ruleset(state: State, table: str) -> str:
         jumps = sorted(
             f"{pod.ip} : jump {_chain_name(direction, policies)}" for policies, pods in groups for pod in pods
         )
-        maps.append(_block(f"map {direction}", ["type ipv4_addr : verdict", *_elements(jumps)]))
+        maps.append(_block(f"map {direction}", [f"type {family.address_type} : verdict", *_elements(jumps)]))
     # A pod cannot be kept from itself, which it reaches through a Service by way of the node.
     isolated = sorted({pod.ip for direction in DIRECTIONS for _, pods in _groups(state, direction) for pod in pods})
-    itself = _block("set itself", ["type ipv4_addr . ipv4_addr", *_elements([f"{ip} . {ip}" for ip in isolated])])
+    pairs = _elements([f"{ip} . {ip}" for ip in isolated])
+    itself = _block("set itself", [f"type {family.address_type} . {family.address_type}", *pairs])
+    name = family.name
     forward = [
         "type filter hook forward priority filter - 10; policy accept",
         "ct state established,related accept",
-        "ip saddr . ip daddr @itself accept",
-        "ip saddr vmap @egress",
-        "ip daddr vmap @ingress",
+        f"{name} saddr . {name} daddr @itself accept",
+        f"{name} saddr vmap @egress",
+        f"{name} daddr vmap @ingress",
     ]
     # What pods send to the node itself, where the API server is: their egress rules hold there too.
     to_node = [
         "type filter hook input priority filter - 10; policy accept",
         "ct state established,related accept",
-        "ip saddr vmap @egress",
+        *family.to_node,
+        f"{name} saddr vmap @egress",
     ]
     content = "\n".join([*chains, *maps, itself, _block("chain forward", forward), _block("chain input", to_node)])
-    return f"table ip {table} {{}}\ndelete table ip {table}\ntable ip {table} {{\n{content}\n}}\n"
+    return f"table {name} {table} {{}}\ndelete table {name} {table}\ntable {name} {table} {{\n{content}\n}}\n"
 
 
 def _groups(state: State, direction: Direction) -> list[tuple[tuple[Policy, ...], list[Pod]]]:
@@ -145,7 +207,7 @@ def _rule(
     networks = _peers(state, policy.namespace, rule.get("from" if direction == "ingress" else "to") or ())
     if not networks:
         return
-    address = _address_match("saddr" if direction == "ingress" else "daddr", networks)
+    address = _address_match(state.family, "saddr" if direction == "ingress" else "daddr", networks)
     ports = rule.get("ports") or ()
     if not ports:
         yield f"{address}return"
@@ -154,11 +216,13 @@ def _rule(
     receivers = selected if direction == "ingress" else _within(networks, state.pods)
     for protocol in _PROTOCOLS:
         of_protocol = [port for port in ports if port.get("protocol", "TCP").lower() == protocol]
-        for match in _port_matches(protocol, of_protocol, receivers):
+        for match in _port_matches(state.family, protocol, of_protocol, receivers):
             yield f"{address}{match} return"
 
 
-def _port_matches(protocol: str, ports: Sequence[Mapping[str, Any]], receivers: Sequence[Pod]) -> Iterator[str]:
+def _port_matches(
+    family: Family, protocol: str, ports: Sequence[Mapping[str, Any]], receivers: Sequence[Pod]
+) -> Iterator[str]:
     """What a packet of one protocol must look like; a port without a number is every port."""
     if any("port" not in port for port in ports):
         yield f"meta l4proto {protocol}"
@@ -169,24 +233,24 @@ def _port_matches(protocol: str, ports: Sequence[Mapping[str, Any]], receivers: 
     keys = [(protocol, port["port"]) for port in ports if isinstance(port["port"], str)]
     named = sorted({f"{pod.ip} . {pod.ports[key]}" for key in keys for pod in receivers if key in pod.ports})
     if named:
-        yield f"ip daddr . {protocol} dport {{ {', '.join(named)} }}"
+        yield f"{family.name} daddr . {protocol} dport {{ {', '.join(named)} }}"
 
 
-def _peers(state: State, namespace: str, peers: Sequence[Mapping[str, Any]]) -> list[IPv4Network]:
+def _peers(state: State, namespace: str, peers: Sequence[Mapping[str, Any]]) -> list[Network]:
     """Addresses of the other side of a rule. No peers named means everybody; peers that match nothing, nobody."""
     if not peers:
-        return [EVERYWHERE]
-    networks: list[IPv4Network] = []
+        return [state.family.everywhere]
+    networks: list[Network] = []
     for peer in peers:
         if "ipBlock" in peer:
-            networks += _block_networks(peer["ipBlock"])
+            networks += _block_networks(state.family, peer["ipBlock"])
         else:
-            networks += [IPv4Network(pod.ip) for pod in state.pods if _is_peer(state, namespace, peer, pod)]
+            networks += [ip_network(pod.ip) for pod in state.pods if _is_peer(state, namespace, peer, pod)]
     return list(collapse_addresses(networks))
 
 
-def _within(networks: Sequence[IPv4Network], pods: Sequence[Pod]) -> list[Pod]:
-    return [pod for pod in pods if any(IPv4Address(pod.ip) in network for network in networks)]
+def _within(networks: Sequence[Network], pods: Sequence[Pod]) -> list[Pod]:
+    return [pod for pod in pods if any(ip_address(pod.ip) in network for network in networks)]
 
 
 def _is_peer(state: State, namespace: str, peer: Mapping[str, Any], pod: Pod) -> bool:
@@ -199,30 +263,31 @@ def _is_peer(state: State, namespace: str, peer: Mapping[str, Any], pod: Pod) ->
     return inside and matches(peer.get("podSelector") or {}, pod.labels)
 
 
-def _block_networks(block: Mapping[str, Any]) -> list[IPv4Network]:
-    """An address block without its exceptions; IPv6 blocks match nothing in a cluster of IPv4."""
-    if ":" in block["cidr"]:
+def _block_networks(family: Family, block: Mapping[str, Any]) -> list[Network]:
+    """An address block without its exceptions; one of the other family matches nothing."""
+    whole = ip_network(block["cidr"], strict=False)
+    if whole.version != family.everywhere.version:
         return []
-    networks = [IPv4Network(block["cidr"], strict=False)]
+    networks = [whole]
     for text in block.get("except") or ():
-        hole = IPv4Network(text, strict=False)
+        hole = ip_network(text, strict=False)
         networks = [part for network in networks for part in _without(network, hole)]
     return networks
 
 
-def _without(network: IPv4Network, hole: IPv4Network) -> list[IPv4Network]:
+def _without(network: Network, hole: Network) -> list[Network]:
     if hole.supernet_of(network):
         return []
     return list(network.address_exclude(hole)) if network.supernet_of(hole) else [network]
 
 
-def _address_match(field: str, networks: Sequence[IPv4Network]) -> str:
-    if EVERYWHERE in networks:
+def _address_match(family: Family, field: str, networks: Sequence[Network]) -> str:
+    if family.everywhere in networks:
         return ""
     listed = ", ".join(
-        str(network.network_address) if network.prefixlen == 32 else str(network) for network in networks
+        str(network.network_address if network.prefixlen == network.max_prefixlen else network) for network in networks
     )
-    return f"ip {field} {{ {listed} }} "
+    return f"{family.name} {field} {{ {listed} }} "
 
 
 def _number_range(port: Mapping[str, Any]) -> tuple[int, int]:
@@ -246,3 +311,14 @@ def _elements(values: Sequence[str]) -> list[str]:
 
 def _block(title: str, lines: Iterable[str]) -> str:
     return "\n".join([f"  {title} {{", *(f"    {line}" for line in lines), "  }"])
+
+
+def _main() -> None:
+    given = json.load(sys.stdin)
+    pods = [pod for item in given["pods"] if (pod := parse_pod(item))]
+    namespaces = dict(parse_namespace(item) for item in given["namespaces"])
+    print(ruleset(State(pods, namespaces, [parse_policy(item) for item in given["policies"]]), "kubelambda-policies"))
+
+
+if __name__ == "__main__":
+    _main()

@@ -16,7 +16,7 @@ def pod(
     return {
         "metadata": {"namespace": namespace, "name": name, "labels": {"app": name}},
         "spec": {"containers": [{"name": "c", "ports": declared}]},
-        "status": {"phase": "Running", "podIP": ip, **status},
+        "status": {"phase": "Running", "podIPs": [{"ip": ip}] if ip else [], **status},
     }
 
 
@@ -118,7 +118,20 @@ def test_policies_add_up() -> None:
     assert allowed(first, renamed) == ["tcp dport { 80 }", "tcp dport { 81 }"]
 
 
-@pytest.mark.parametrize("status", [{"podIP": ""}, {"phase": "Succeeded"}, {"phase": "Failed"}, {"podIP": "fd00::1"}])
+@pytest.mark.parametrize("status", [{"podIPs": []}, {"phase": "Succeeded"}, {"phase": "Failed"}])
 def test_pods_without_an_address_of_their_own_do_not_count(status: dict[str, Any]) -> None:
     """Pods that have not begun or have ended: their address may belong to another pod."""
     assert parse_pod(pod("server", "10.0.0.1", **status)) is None
+
+
+def test_ipv6_has_a_table_of_its_own() -> None:
+    """Pods of both families are in both; blocks and pods are in that of their family only."""
+    both = [pod("server", "10.0.0.1", podIPs=[{"ip": "10.0.0.1"}, {"ip": "fd00::1"}], ports={"web": 80})]
+    peers = [{"ipBlock": {"cidr": "10.1.0.0/16"}}, {"ipBlock": {"cidr": "fd01::/64", "except": ["fd01::/65"]}}]
+    text = rules(policy(ingress=[{"from": peers, "ports": [{"port": "web"}]}]), pods=both)
+    ipv4, ipv6 = text.split("table ip6", 1)
+    assert "ip saddr { 10.1.0.0/16 } ip daddr . tcp dport { 10.0.0.1 . 80 } return" in ipv4
+    assert "ip6 saddr { fd01::8000:0:0:0/65 } ip6 daddr . tcp dport { fd00::1 . 80 } return" in ipv6
+    assert "fd0" not in ipv4
+    assert "10." not in ipv6
+    assert "fd00::1 : jump ingress-" in ipv6
