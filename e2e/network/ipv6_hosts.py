@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 RULES = Path(__file__).parent.parent / "cluster" / "policy_rules.py"
 POD = "fd00:10:244::7"
@@ -40,9 +40,10 @@ _TRY = """
 import socket, sys
 kind = socket.SOCK_STREAM if sys.argv[1] == "tcp" else socket.SOCK_DGRAM
 with socket.socket(socket.AF_INET6, kind) as asking:
-    asking.settimeout(float(sys.argv[4]))
+    asking.settimeout(1)
+    asking.bind((sys.argv[2], 0))
     try:
-        asking.connect((sys.argv[2], int(sys.argv[3])))
+        asking.connect((sys.argv[3], int(sys.argv[4])))
         if sys.argv[1] == "udp":
             asking.send(b"1")
             asking.recv(1)
@@ -55,6 +56,15 @@ with socket.socket(socket.AF_INET6, kind) as asking:
 def possible() -> bool:
     """Whether this machine lets us make them."""
     return os.geteuid() == 0 and all(shutil.which(each) for each in ("ip", "nft"))
+
+
+class Flow(NamedTuple):
+    """From one address to a port of another."""
+
+    protocol: str
+    source: str
+    target: str
+    port: int
 
 
 @dataclass(frozen=True)
@@ -72,10 +82,10 @@ class Hosts:
         made = subprocess.run([sys.executable, RULES], input=given, capture_output=True, text=True, check=True)
         _run("ip", "netns", "exec", self.router, "nft", "-f", "-", stdin=made.stdout)
 
-    def attempt(self, protocol: str, address: str, port: int, *, seconds: float = 1.0) -> str:
+    def attempt(self, flow: Flow) -> str:
         """What becomes of a packet of the pod, or of one to it."""
-        sender = self.others if address == POD else self.pod
-        arguments = (protocol, address, str(port), str(seconds))
+        sender = self.pod if flow.source == POD else self.others
+        arguments = (flow.protocol, flow.source, flow.target, str(flow.port))
         return _run("ip", "netns", "exec", sender, sys.executable, "-c", _TRY, *arguments).strip()
 
 
@@ -96,7 +106,9 @@ def hosts(addresses: Sequence[str], ports: Sequence[str]) -> Iterator[Hosts]:
             stack.enter_context(_listening(each, ports))
         deadline = time.monotonic() + _READY_S
         port = next(int(each[3:]) for each in ports if each.startswith("tcp"))
-        while found.attempt("tcp", addresses[0], port) != "reached":  # the links have been there for a moment only
+        while (
+            found.attempt(Flow("tcp", POD, addresses[0], port)) != "reached"
+        ):  # the links have been there for a moment only
             assert time.monotonic() < deadline, "the hosts do not reach each other"
         yield found
 

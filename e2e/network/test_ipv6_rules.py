@@ -1,13 +1,14 @@
 """Rules for IPv6, by the policies of a cluster and real packets: between network namespaces, as pods have IPv4."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from installation.account import Account
 from installation.kubectl import eventually, kubectl_json
-from network.ipv6_hosts import POD, Hosts, hosts, possible
+from network.ipv6_hosts import POD, Flow, Hosts, hosts, possible
 
 pytestmark = pytest.mark.skipif(not possible(), reason="network namespaces need root, ip and nft")
 DATABASE, NEIGHBOUR, PUBLIC, METADATA = "fd20:1::5", "fd20:2::5", "2600:9000::5", "fd00:ec2::254"
@@ -20,29 +21,29 @@ EGRESS = [
 INGRESS = [{"ipProtocol": "tcp", "fromPort": 7000, "toPort": 7000, "from": [{"cidr": "fd20:1::/32"}]}]
 PORTS = ("tcp443", "tcp5432", "tcp5433", "tcp5434", "tcp7000", "tcp7001", "tcp9010", "udp5432", "udp5433")
 AT_FIRST = {
-    ("tcp", DATABASE, 5432): "reached",
-    ("tcp", DATABASE, 5433): "reached",
-    ("tcp", DATABASE, 5434): "blocked",
-    ("udp", DATABASE, 5432): "blocked",
-    ("tcp", DATABASE, 443): "blocked",
-    ("tcp", NEIGHBOUR, 5432): "blocked",
-    ("udp", NEIGHBOUR, 5432): "reached",
-    ("udp", NEIGHBOUR, 5433): "blocked",
-    ("tcp", PUBLIC, 443): "reached",
-    ("tcp", PUBLIC, 5432): "blocked",
-    ("tcp", METADATA, 443): "blocked",
-    ("tcp", POD, 7000): "reached",
-    ("tcp", POD, 7001): "blocked",
-    ("tcp", POD, 9010): "blocked",
+    Flow("tcp", POD, DATABASE, 5432): "reached",
+    Flow("tcp", POD, DATABASE, 5433): "reached",
+    Flow("tcp", POD, DATABASE, 5434): "blocked",
+    Flow("udp", POD, DATABASE, 5432): "blocked",
+    Flow("tcp", POD, DATABASE, 443): "blocked",
+    Flow("tcp", POD, NEIGHBOUR, 5432): "blocked",
+    Flow("udp", POD, NEIGHBOUR, 5432): "reached",
+    Flow("udp", POD, NEIGHBOUR, 5433): "blocked",
+    Flow("tcp", POD, PUBLIC, 443): "reached",
+    Flow("tcp", POD, PUBLIC, 5432): "blocked",
+    Flow("tcp", POD, METADATA, 443): "blocked",
+    Flow("tcp", DATABASE, POD, 7000): "reached",
+    Flow("tcp", DATABASE, POD, 7001): "blocked",
+    Flow("tcp", NEIGHBOUR, POD, 7000): "blocked",
+    Flow("tcp", DATABASE, POD, 9010): "blocked",
 }
 AFTERWARDS = AT_FIRST | {
-    ("tcp", DATABASE, 5432): "blocked",
-    ("tcp", DATABASE, 5433): "blocked",
-    ("udp", NEIGHBOUR, 5432): "blocked",
-    ("tcp", NEIGHBOUR, 5432): "reached",
-    ("tcp", PUBLIC, 443): "blocked",
-    ("tcp", POD, 7000): "blocked",
-    ("tcp", POD, 7001): "blocked",
+    Flow("tcp", POD, DATABASE, 5432): "blocked",
+    Flow("tcp", POD, DATABASE, 5433): "blocked",
+    Flow("udp", POD, NEIGHBOUR, 5432): "blocked",
+    Flow("tcp", POD, NEIGHBOUR, 5432): "reached",
+    Flow("tcp", POD, PUBLIC, 443): "blocked",
+    Flow("tcp", DATABASE, POD, 7000): "blocked",
 }
 
 
@@ -65,10 +66,11 @@ def enforced(account: Account, between: Hosts) -> None:
     between.enforce(pod, kubectl_json("get", "namespace", account.namespace), policies)
 
 
-def verdicts(account: Account, between: Hosts, expected: dict[tuple[str, str, int], str]) -> bool:
+def verdicts(account: Account, between: Hosts, expected: dict[Flow, str]) -> bool:
     """Whether every flow becomes what it is to become, once the operator has seen the rules."""
     enforced(account, between)
-    found = {flow: between.attempt(*flow) for flow in expected}
+    with ThreadPoolExecutor(len(expected)) as pool:
+        found = dict(zip(expected, pool.map(between.attempt, expected), strict=True))
     assert found == expected
     return True
 
