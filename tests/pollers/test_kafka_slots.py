@@ -37,6 +37,9 @@ class Kept:
     def __init__(self) -> None:
         self.sequences: list[str] = []
 
+    def held_up(self, failures: int) -> None:
+        """Nothing."""
+
     def done(self, records: Iterable[StreamRecord]) -> None:
         """Keeps them."""
         self.sequences += [record.sequence for record in records]

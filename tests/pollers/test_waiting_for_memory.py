@@ -1,7 +1,9 @@
 """Partitions and shards whose account holds what memory it may have: nothing is read until it lets go (§7.4, §7.5)."""
 
 import asyncio
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
 
@@ -14,9 +16,10 @@ from tests.pollers.topics import kafka_view
 from kubelambda.core.mapping.held_bytes import ByteLimits
 from kubelambda.core.mapping.record_filter import RecordFilter, SourceFormat
 from kubelambda.core.mapping.shard_lineage import Shard, ShardProgress
-from kubelambda.core.mapping.stream_rules import StartingPosition, StreamRecord
+from kubelambda.core.mapping.stream_rules import StartingPosition, StreamRecord, StreamRules
+from kubelambda.pollers import stream_delivery
 from kubelambda.pollers.batch_room import BatchRoom, HeldBatch
-from kubelambda.pollers.function_invoker import FunctionInvoker
+from kubelambda.pollers.function_invoker import FunctionInvoker, InvokeOutcome, InvokeResult
 from kubelambda.pollers.poller_metrics import PollerMetrics
 from kubelambda.pollers.shard_worker import ShardWorker
 from kubelambda.pollers.sources.stream import Reading, ReadRecord, StreamSource
@@ -44,6 +47,7 @@ class EndlessShard(StreamSource):
 
     def __init__(self) -> None:
         self.reads = 0
+        self.next = 0
 
     async def shards(self) -> list[Shard]:
         """One."""
@@ -54,14 +58,16 @@ class EndlessShard(StreamSource):
         return "iterator"
 
     async def go_on(self, shard: str, sequence: str) -> str:
-        """The same."""
+        """Behind a record."""
+        self.next = int(sequence) + 1
         return "iterator"
 
     async def read(self, shard: str, iterator: str) -> Reading:
         """Four records."""
-        first, self.reads = self.reads * 4, self.reads + 1
+        first, self.next, self.reads = self.next, self.next + 4, self.reads + 1
         made = [
-            ReadRecord(f"{n:05}", "key", datetime.now(UTC), {"data": "x" * 500_000}) for n in range(first, first + 4)
+            ReadRecord(f"{n:05}", "key", datetime.now(UTC), {"number": n, "data": "x" * 500_000})
+            for n in range(first, first + 4)
         ]
         return Reading(made, iterator)
 
@@ -83,6 +89,23 @@ class StuckDelivery(StreamDelivery):
         await self.may_answer.wait()
         self.delivered += len(records)
         buffer.done(records)
+
+
+class Poisoned(FunctionInvoker):
+    """A function that fails until it is mended. `seen` has the numbers of the records that it took."""
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.mended = False
+        self.seen: list[int] = []
+
+    async def invoke(self, arn: str, event: bytes, timeout_s: float, trace: str = "") -> InvokeResult:
+        """One attempt."""
+        self.attempts += 1
+        if not self.mended:
+            return InvokeResult(InvokeOutcome.FUNCTION_ERROR)
+        self.seen += [int(record["number"]) for record in json.loads(event)["Records"]]
+        return InvokeResult(InvokeOutcome.SUCCEEDED)
 
 
 @pytest.fixture
@@ -140,3 +163,35 @@ async def test_a_shard_is_not_read_on_while_what_it_holds_is_too_much(room: Batc
         delivery.ended.set()
     assert delivery.delivered >= 4
     assert room.admits(room.of(VIEW, METRICS))
+
+
+async def test_a_shard_whose_batch_fails_for_long_keeps_no_more_than_the_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was read ahead is given back to others of its account; it comes again, once and in order, when it can be."""
+    monkeypatch.setattr(stream_delivery, "pause_s", lambda _: 0.05)
+    source, function, room = EndlessShard(), Poisoned(), BatchRoom()
+    delivery = StreamDelivery(VIEW, function, KeptRecords(), metrics=METRICS, timeout_s=lambda: 3)
+    mapping = room.of(VIEW, METRICS)
+    worker = ShardWorker(
+        replace(VIEW, stream=StreamRules(size=2)),
+        "shard",
+        ShardProgress(),
+        source=source,
+        delivery=delivery,
+        metrics=METRICS,
+        room=mapping,
+        record_filter=RecordFilter(SourceFormat.KINESIS, ()),
+    )
+    async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+        group.create_task(worker.run())
+        await eventually(lambda: function.attempts > 20)
+        reads, held = source.reads, room._held._total
+        assert held < 2_000_000
+        await eventually(lambda: function.attempts > 40)
+        assert (source.reads, room._held._total) == (reads, held)
+        function.mended = True
+        await eventually(lambda: len(function.seen) > 12)
+        delivery.ended.set()
+    assert function.seen == list(range(len(function.seen)))
+    assert room._held._total == 0

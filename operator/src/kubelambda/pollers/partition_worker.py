@@ -123,6 +123,9 @@ class PartitionWorker:
         for record in records:
             self._move(int(record.sequence) + 1)
 
+    def held_up(self, failures: int) -> None:
+        """It holds a batch and the rest of one read, and reads nothing ahead."""
+
     async def _gather(self, ended: asyncio.Future[Any]) -> PartitionBatch:
         batch = PartitionBatch(self._view.stream, self._envelope.size)
         while not self._stopped:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -27,6 +28,8 @@ _BUSY_S = 0.2
 _OVERRUN_S = 1.0
 _LOOK_S = 1.0
 """Between two looks at whether a tumbling window is over."""
+_HELD_UP = 6
+"""Failures in a row after which what waits behind a batch is given back: attempts are 16 s apart then, or more."""
 
 
 class ShardWorker:
@@ -58,6 +61,10 @@ class ShardWorker:
         self._arrived = [asyncio.Event() for _ in range(view.stream.lanes)]
         self._window: TumblingWindow | None = None
         self._held: str | None = None
+        self._held_up = False
+        """Whether nothing is read since a batch fails again and again."""
+        self._given_back = False
+        """Whether some of what was read has to be read again."""
 
     @property
     def progress(self) -> ShardProgress:
@@ -91,9 +98,12 @@ class ShardWorker:
     async def _read(self) -> None:
         iterator: str | None = await self._begin()
         while iterator is not None and not self._delivery.ended.is_set():
-            if self._buffer.full:
+            if self._held_up or self._buffer.full:
                 await self._sleep(_ROOM_S)
                 continue
+            if self._given_back:
+                self._given_back = False
+                iterator = await self._begin()
             await self._memory.begin(self._delivery.ended)
             if self._delivery.ended.is_set():
                 break
@@ -108,23 +118,43 @@ class ShardWorker:
                 else:
                     raise
                 continue
-            before = self._buffer.bytes_held
-            for record in reading.records:
-                self._take_in(record)
-            self._memory.now(self._buffer.bytes_held)
-            self._room.learn(self._buffer.bytes_held - before)
-            self._metrics.events(self._view.namespace, self._view.name, "polled", len(reading.records))
+            if self._given_back:  # what came is not what comes next
+                self._memory.now(self._buffer.bytes_held)
+                continue
+            self._take_in(reading.records)
             iterator = reading.iterator
             if iterator is not None:
                 await self._sleep(_BUSY_S if reading.records else self._source.interval_s)
         self._read_out = iterator is None
+
+    def done(self, records: Iterable[StreamRecord]) -> None:
+        """Records of a batch need nothing more."""
+        self._buffer.done(records)
+
+    def held_up(self, failures: int) -> None:
+        """Nobody knows for how long: others of the account have more use for the room of what was read ahead.
+
+        Not with several lanes: one that fails does not hold up the others. Nor of a shard that is read to its end.
+        """
+        if failures >= _HELD_UP and len(self._arrived) == 1 and not self._read_out and not self._held_up:
+            self._held_up = self._given_back = True
+            self._last_read = self._buffer.give_back()
+            self._memory.now(self._buffer.bytes_held)
 
     async def _begin(self) -> str:
         if self._last_read is None:
             return await self._source.begin(self._shard, self._view.starting_position)
         return await self._source.go_on(self._shard, self._last_read)
 
-    def _take_in(self, read: ReadRecord) -> None:
+    def _take_in(self, records: Sequence[ReadRecord]) -> None:
+        before = self._buffer.bytes_held
+        for record in records:
+            self._take_in_one(record)
+        self._memory.now(self._buffer.bytes_held)
+        self._room.learn(self._buffer.bytes_held - before)
+        self._metrics.events(self._view.namespace, self._view.name, "polled", len(records))
+
+    def _take_in_one(self, read: ReadRecord) -> None:
         self._last_read = read.sequence
         if not self._filter.passes(read.record):
             self._metrics.events(self._view.namespace, self._view.name, "filtered_out", 1)
@@ -139,9 +169,11 @@ class ShardWorker:
             records = self._buffer.take(lane, time.monotonic(), closing=self._read_out)
             if records:
                 await self._deliver(records)
+                self._held_up = False
                 self._memory.now(self._buffer.bytes_held)
             elif self._window is not None and (self._read_out or self._window.over(datetime.now(UTC))):
                 await self._close_window(self._window)
+                self._held_up = False
             elif self._read_out and self._buffer.due_s(lane, time.monotonic()) is None:
                 return
             else:
@@ -158,7 +190,7 @@ class ShardWorker:
     async def _deliver(self, records: tuple[StreamRecord, ...]) -> None:
         length = self._view.stream.tumbling_s
         if not length:
-            await self._delivery.deliver(self._shard, self._buffer, records)
+            await self._delivery.deliver(self._shard, self, records)
             return
         start = window_start(records[0].arrival, length)
         if self._window is not None and self._window.start != start:
@@ -174,7 +206,7 @@ class ShardWorker:
             result = await self._invoke(window, batch.records, final=False)
             return result, result.outcome is InvokeOutcome.SUCCEEDED and window.took(result.payload)
 
-        await self._delivery.attempt(self._shard, self._buffer, records, invoke)
+        await self._delivery.attempt(self._shard, self, records, invoke)
         if window.terminated_early:
             await self._close_window(window)
 
@@ -190,6 +222,7 @@ class ShardWorker:
                 self._window, self._held = None, None
                 return
             failures += 1
+            self.held_up(failures)
             await self._delivery.pause(failures)
 
     async def _invoke(self, window: TumblingWindow, records: tuple[StreamRecord, ...], *, final: bool) -> InvokeResult:

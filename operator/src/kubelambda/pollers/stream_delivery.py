@@ -35,6 +35,9 @@ class Progress(Protocol):
     def done(self, records: Iterable[StreamRecord]) -> None:
         """Records of a batch are done, or were given up."""
 
+    def held_up(self, failures: int) -> None:
+        """A batch failed so often in a row, or was not taken, and waits for its next attempt."""
+
 
 class StreamDelivery:
     """Deliveries of one mapping. `last_result` is Lambda's word for how the last batch ended (§7.1.4)."""
@@ -89,6 +92,7 @@ class StreamDelivery:
                 failures += 1
                 waiting.appendleft(batch)
                 self._metrics.throttled(self._view.namespace, self._view.name)
+                buffer.held_up(failures)
                 await self.pause(failures)
                 continue
             failed = self._failed(result, batch) if good else frozenset(record.sequence for record in batch.records)
@@ -104,6 +108,7 @@ class StreamDelivery:
             waiting.extendleft(reversed(verdict.again))
             failures = failures + 1 if failed else 0
             if verdict.again:
+                buffer.held_up(failures)
                 await self.pause(failures)
 
     async def invoke(self, event: bytes, records: tuple[StreamRecord, ...]) -> InvokeResult:

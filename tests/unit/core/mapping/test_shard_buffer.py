@@ -9,6 +9,8 @@ from kubelambda.core.mapping import shard_buffer
 from kubelambda.core.mapping.shard_buffer import ShardBuffer
 from kubelambda.core.mapping.stream_rules import StreamRecord, StreamRules
 
+type Batch = tuple[StreamRecord, ...]
+
 BEGIN = datetime(2026, 1, 2, tzinfo=UTC)
 
 
@@ -102,3 +104,51 @@ def test_the_position_is_right_whichever_lane_is_done_first(
     for key in range(4):
         own = [number for number in seen if keys[number] == key]
         assert own == sorted(own)
+
+
+def test_what_is_given_back_is_read_again_and_nothing_else() -> None:
+    """All that waits behind the last batch, with what is passed over there: the reading goes on after that batch."""
+    buffer = filled(StreamRules(size=2), record(0), record(1), record(2), record(3))
+    buffer.skip("004")
+    buffer.add(record(5), 0.0)
+    batch = buffer.take(0, 0.0)
+    assert buffer.give_back() == "001"
+    assert buffer.bytes_held == 20
+    assert buffer.due_s(0, 0.0) is None
+    buffer.done(batch)
+    assert (buffer.checkpoint, buffer.empty) == ("001", True)
+    assert buffer.give_back() == "001"
+    assert ShardBuffer(StreamRules()).give_back() is None
+
+
+@given(
+    keys=st.lists(st.integers(0, 3), max_size=20),
+    lanes=st.integers(1, 3),
+    steps=st.lists(
+        st.tuples(st.sampled_from(["read", "read", "take", "done", "back"]), st.integers(0, 9)), max_size=60
+    ),
+)
+def test_no_record_is_lost_or_seen_twice_when_some_are_given_back(
+    keys: list[int], lanes: int, steps: list[tuple[str, int]]
+) -> None:
+    """Whatever was taken, done or passed over by then, in any order."""
+    buffer, seen, under_way, read = ShardBuffer(StreamRules(size=2, lanes=lanes)), list[int](), list[Batch](), 0
+    to_the_end = [("read", 0)] * 20 + [("take", 0), *[("done", 0)] * 3] * 20
+    for step, number in steps + to_the_end:
+        if step == "read" and read < len(keys):
+            if keys[read]:
+                buffer.add(record(read, key=f"key-{keys[read]}"), 0.0)
+            else:
+                buffer.skip(f"{read:03}")
+            read += 1
+        elif step == "take":
+            under_way += [batch for lane in range(lanes) if (batch := buffer.take(lane, 0.0))]
+        elif step == "done" and under_way:
+            batch = under_way.pop(number % len(under_way))
+            buffer.done(batch)
+            seen += sequences(batch)
+        elif step == "back":
+            after = buffer.give_back()
+            read = 0 if after is None else int(after) + 1
+    assert sorted(seen) == [number for number, key in enumerate(keys) if key]
+    assert (buffer.empty, buffer.bytes_held) == (True, 0)

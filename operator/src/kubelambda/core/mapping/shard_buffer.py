@@ -27,6 +27,7 @@ BYTES_MAX: Final = 16 << 20
 class _Entry:
     sequence: str
     done: bool
+    passed_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class ShardBuffer:
 
     def skip(self, sequence: str) -> None:
         """Passes over the next record: the function does not get it."""
-        self._order.append(_Entry(sequence, done=True))
+        self._order.append(_Entry(sequence, done=True, passed_over=True))
         self._advance()
 
     def take(self, lane: int, now: float, *, closing: bool = False) -> tuple[StreamRecord, ...]:
@@ -99,6 +100,21 @@ class ShardBuffer:
             self._taken.pop(record).done = True
             self.bytes_held -= len(record.encoded)
         self._advance()
+
+    def give_back(self) -> str | None:
+        """Forgets what waits behind the last record that is in a batch or done: it is read again.
+
+        Returns the sequence number after which to go on; None when that is the begin.
+        """
+        taken, gone = set(self._taken.values()), set[_Entry]()
+        while (
+            self._order and self._order[-1] not in taken and (not self._order[-1].done or self._order[-1].passed_over)
+        ):
+            gone.add(self._order.pop())
+        for waiting in self._lanes:
+            while waiting and waiting[-1].entry in gone:
+                self.bytes_held -= len(waiting.pop().record.encoded)
+        return self._order[-1].sequence if self._order else self.checkpoint
 
     def _complete(self, waiting: Sequence[_Waiting]) -> tuple[int, bool]:
         """How many records the next batch has, and whether none of those that may follow can join it."""
