@@ -7,7 +7,7 @@ import pytest
 
 HEAVY = {
     "code_store": {"aiohttp", "pydantic", "kopf", "prometheus_client", "uvloop"},
-    "operator": {"aiohttp", "pydantic", "kopf", "uvloop", "kubelambda.controllers.registry"},
+    "operator": {"aiohttp", "pydantic", "kopf", "kubelambda.controllers.registry"},
     "frontend": {"aiohttp", "kopf", "kubernetes"},
     "awsapi": {"aiohttp", "pydantic", "kopf", "uvloop"},
 }

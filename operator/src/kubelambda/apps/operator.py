@@ -12,6 +12,8 @@ import socket
 from contextlib import suppress
 from importlib import import_module
 
+import uvloop
+
 from kubelambda.apps import options
 from kubelambda.apps.start_check import StartCheck
 from kubelambda.controllers.machinery.health import PORT, Health, Vitals
@@ -36,7 +38,10 @@ def main() -> None:
         os.environ["KUBECONFIG"] = arguments.kubeconfig
     # Kept as they are now: who leads later, when the file may say something else, leads by what was checked.
     settings: bytes = arguments.settings.read_bytes()
-    asyncio.run(_run(arguments, settings, StartCheck.begin(settings, _LEADING)))
+    check = StartCheck.begin(settings, _LEADING)
+    # asyncio's own loop fills 256 KB for every TLS connection, and kopf has one for every watch.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(arguments, settings, check))
 
 
 async def _run(arguments: argparse.Namespace, settings: bytes, check: StartCheck) -> None:
