@@ -6,7 +6,7 @@ import sys
 
 import uvloop
 
-from kubelambda.api.kinds.function import DeployedCode, DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedCode, DeployedConfiguration
 from kubelambda.api.settings import LeaseSettings, Settings
 from kubelambda.frontend.cluster.views import FunctionView, NamespaceView, PodView
 from kubelambda.frontend.cold_start.start import Started, Target, Watcher

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kubelambda.api.kinds.function import DeployedCode, DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedCode, DeployedConfiguration
 from kubelambda.api.kinds.function_mounts import CreationInfo, DeployedFileSystem
 from kubelambda.api.kinds.runtime import Prestart, RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings, NetworkSettings, Settings

@@ -9,7 +9,7 @@ from tests.integration.functions import Functions, eventually
 from tests.integration.processes import KEY, Installation
 
 from kubelambda.api import labels
-from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.api.settings import Settings
 from kubelambda.core.environment import strays as core
 from kubelambda.frontend.account import stray_collection

@@ -9,7 +9,7 @@ from tests.integration.loopback import RUNTIME, Cluster
 from tests.integration.processes import KEY
 
 from kubelambda.api import labels
-from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.api.settings import EnvironmentSettings
 from kubelambda.core.environment import tokens
 from kubelambda.kube.errors import Conflict, KubeError

@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from kubelambda.api import settings
-from kubelambda.api.kinds.function import DeployedConfiguration, FunctionSpec, FunctionStatus
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
+from kubelambda.api.kinds.function import FunctionSpec, FunctionStatus
 from kubelambda.api.settings import Settings
 
 MINIMAL = {"runtime": "python3.13", "handler": "index.handler", "code": {"inline": "x = 1"}}

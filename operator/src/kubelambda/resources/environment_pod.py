@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from kubelambda.api import environment_protocol, labels, limits
-from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings
 from kubelambda.core.environment.pool_identity import PoolIdentity

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection
 
 from kubelambda.api import labels
-from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.settings import EnvironmentSettings
 from kubelambda.core.environment.shape import configured_shape

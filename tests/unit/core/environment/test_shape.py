@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kubelambda.api.kinds.function import DeployedCode, DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedCode, DeployedConfiguration
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem
 from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.core.environment.pool_identity import PoolIdentity, is_shaped

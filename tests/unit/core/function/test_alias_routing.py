@@ -12,8 +12,9 @@ from kubelambda.api.kinds.alias import AliasSpec, AliasStatus, RoutingConfig
 from kubelambda.api.kinds.provisioned_concurrency import AliasProvisionedConcurrency, ProvisionedConcurrencyState
 from kubelambda.api.reasons import Reason
 from kubelambda.core.account.reserved_concurrency import Grant
-from kubelambda.core.function.alias_routing import LEAVE_S, AliasObservation, VersionRoute, VersionState, decide_alias
+from kubelambda.core.function.alias_routing import LEAVE_S, AliasObservation, VersionState, decide_alias
 from kubelambda.core.function.provisioning import Provision
+from kubelambda.core.function.version_route import VersionRoute
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WARM = AliasProvisionedConcurrency(provisioned_concurrent_executions=2, progress_deadline_seconds=60)

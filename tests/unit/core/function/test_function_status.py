@@ -7,14 +7,9 @@ from typing import Any
 import pytest
 
 from kubelambda.api.conditions import Condition
-from kubelambda.api.kinds.function import (
-    DeployedCode,
-    EnvironmentVariables,
-    FunctionSpec,
-    FunctionStatus,
-    LastUpdateStatus,
-    State,
-)
+from kubelambda.api.kinds.deployed_configuration import DeployedCode
+from kubelambda.api.kinds.environment_variables import EnvironmentVariables
+from kubelambda.api.kinds.function import FunctionSpec, FunctionStatus, LastUpdateStatus, State
 from kubelambda.api.kinds.function_code import Code
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.reasons import Reason

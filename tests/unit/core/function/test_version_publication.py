@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kubelambda.api.kinds.function import DeployedCode, FunctionSpec, FunctionStatus, LastUpdateStatus, Publication
+from kubelambda.api.kinds.deployed_configuration import DeployedCode
+from kubelambda.api.kinds.function import FunctionSpec, FunctionStatus, LastUpdateStatus, Publication
 from kubelambda.api.kinds.function_code import Code
 from kubelambda.api.kinds.function_version import FunctionVersionSpec
 from kubelambda.api.kinds.runtime import RuntimeSpec

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from kubelambda.api.kinds.function import DeployedCode
+from kubelambda.api.kinds.deployed_configuration import DeployedCode
 from kubelambda.frontend.cold_start import archive_cache
 from kubelambda.frontend.cold_start.archive_cache import Archives
 from kubelambda.store.code.code_store import CodeStore, CodeStoreUnavailable

@@ -8,7 +8,7 @@ from aiohttp import web
 from tests.ports import free_address
 
 from kubelambda.api import environment_protocol
-from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.core.environment import tokens
 from kubelambda.core.pool.layers_ahead import WORTH_BYTES
 from kubelambda.core.pool.pool_size import HOLD_S

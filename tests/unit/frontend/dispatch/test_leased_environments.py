@@ -9,7 +9,7 @@ import pytest
 from tests.eventually import eventually
 
 from kubelambda.api import environment_protocol
-from kubelambda.api.kinds.function import DeployedCode, DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedCode, DeployedConfiguration
 from kubelambda.frontend.cluster.views import PodView
 from kubelambda.frontend.cold_start.start import Target
 from kubelambda.frontend.dispatch.invocation import Invocation

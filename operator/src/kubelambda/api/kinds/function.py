@@ -7,19 +7,17 @@ from pydantic import ConfigDict, Field
 
 from kubelambda.api import limits
 from kubelambda.api.conditions import Condition
-from kubelambda.api.kinds.deployed_signing import DeployedSigning
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
+from kubelambda.api.kinds.environment_variables import EnvironmentVariables
 from kubelambda.api.kinds.event_invoke_config import DeadLetterConfig, EventInvokeConfig
-from kubelambda.api.kinds.function_code import Code, DataKey, ObjectName
-from kubelambda.api.kinds.function_image import DeployedImage, ImageConfig
-from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer, FileSystemConfig, LayerVersionName
+from kubelambda.api.kinds.function_code import Code
+from kubelambda.api.kinds.function_image import ImageConfig
+from kubelambda.api.kinds.function_mounts import FileSystemConfig, LayerVersionName
 from kubelambda.api.kinds.function_permission import Permission
 from kubelambda.api.kinds.function_url import FunctionUrl
-from kubelambda.api.kinds.vpc_config import DeployedNetwork, VpcConfig
+from kubelambda.api.kinds.vpc_config import VpcConfig
 from kubelambda.api.model import Model
 from kubelambda.api.validations import not_served, rule, rules
-
-RESERVED = ", ".join(f"'{name}'" for name in sorted(limits.RESERVED_ENVIRONMENT_VARIABLES))
-VARIABLE_NAME = "^[a-zA-Z][a-zA-Z0-9_]+$"
 
 
 class PackageType(StrEnum):
@@ -44,70 +42,6 @@ class LastUpdateStatus(StrEnum):
     IN_PROGRESS = "InProgress"
     SUCCESSFUL = "Successful"
     FAILED = "Failed"
-
-
-class KeyReference(Model):
-    """One key of a ConfigMap or Secret in the function's namespace."""
-
-    name: ObjectName
-    """Name of the object."""
-    key: DataKey
-    """Key within it."""
-    optional: bool = False
-    """Whether the variable is simply left out when the object or the key is missing."""
-
-
-class VariableSource(Model):
-    """An environment variable whose value comes from a Secret or a ConfigMap."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                "has(self.secretKeyRef) != has(self.configMapKeyRef)",
-                "give exactly one of secretKeyRef and configMapKeyRef",
-            ),
-            rule(f"!(self.name in [{RESERVED}])", "this environment variable is reserved by Lambda", fieldPath=".name"),
-        )
-    )
-
-    name: Annotated[str, Field(pattern=VARIABLE_NAME, max_length=256)]
-    """Name of the variable."""
-    secret_key_ref: KeyReference | None = None
-    """A key of a Secret."""
-    config_map_key_ref: KeyReference | None = None
-    """A key of a ConfigMap."""
-
-
-class EnvironmentVariables(Model):
-    """Environment variables of the function; literal ones at most 4 KB as a JSON object."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                "!has(self.variables) || self.variables.all(name, name.matches('" + VARIABLE_NAME + "'))",
-                "names of environment variables start with a letter and have at least two of a-z, A-Z, 0-9 and _",
-                fieldPath=".variables",
-            ),
-            rule(
-                f"!has(self.variables) || self.variables.all(name, !(name in [{RESERVED}]))",
-                "variables has a name that Lambda reserves (AWS_REGION, AWS_LAMBDA_…, _HANDLER, …): rename it",
-                fieldPath=".variables",
-            ),
-            rule(
-                "!has(self.variables) || self.variables.map(name, "
-                "bytes(name).size() + bytes(self.variables[name]).size() + 6).sum() + 1 <= "
-                f"{limits.ENVIRONMENT_MAX_BYTES}",
-                "Lambda was unable to configure your environment variables because the environment variables you have "
-                "provided exceeded the 4KB limit.",
-                fieldPath=".variables",
-            ),
-        )
-    )
-
-    variables: Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=512)] = {}
-    """Literal values."""
-    from_: Annotated[list[VariableSource], Field(max_length=128, alias="from")] = []
-    """Values out of Secrets and ConfigMaps, read when an environment starts."""
 
 
 class EphemeralStorage(Model):
@@ -249,73 +183,6 @@ class FunctionSpec(Model):
     """Whether each change of code or configuration publishes a version."""
     version_retention: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Versions to keep, the newest ones; those that an alias uses stay in any case. Absent: all."""
-
-
-class DeployedCode(Model):
-    """The archive that environments run."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    sha256: str
-    """Hex SHA-256: the archive's address in the code store."""
-    size: int
-    """In bytes, zipped."""
-    source: str | None = None
-    """Where it was fetched from, by name: what is there now is fetched when the function names another source."""
-    resolved: str | None = None
-    """What that name stood for: an artifact by its digest."""
-
-
-class DeployedConfiguration(Model):
-    """The snapshot that frontends run: the last spec whose code was verified and published.
-
-    Frontends read nothing but this, so that a broken or half-done update leaves the previous one serving (§1.4.3).
-    Fields of a later release are ignored: while a release rolls out, old frontends read what new operators write.
-    """
-
-    model_config = ConfigDict(extra="ignore")
-
-    revision: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
-    """Changes whenever environments of the previous configuration must not serve any more."""
-    function_name: str | None = None
-    """Lambda's name, where it is not the object's."""
-    version: str = "$LATEST"
-    """Version number, or $LATEST."""
-    runtime: str
-    """Name of the Runtime; `image` for a container image."""
-    handler: str
-    """Entry point; empty for a container image."""
-    code: DeployedCode
-    """The code; the digest of a container image, which no code store has."""
-    image: DeployedImage | None = None
-    """The container image, of a function that is one."""
-    memory_size: int
-    """In MB."""
-    timeout: int
-    """In seconds."""
-    ephemeral_storage: int = limits.EPHEMERAL_STORAGE_MIN_MB
-    """In MB."""
-    environment: EnvironmentVariables = EnvironmentVariables()
-    """Variables; references are resolved when an environment starts."""
-    log_group: str
-    """Name of the log group."""
-    network: DeployedNetwork | None = None
-    """The closed network of its environments; None: they may reach what everybody may."""
-    layers: list[DeployedLayer] = []
-    """Layer versions, in the order in which they are unpacked."""
-    file_systems: list[DeployedFileSystem] = []
-    """File systems that are mounted."""
-    dead_letter_target: str | None = None
-    """ARN of its dead-letter queue; environments know nothing of it."""
-    signing: DeployedSigning | None = None
-    """What was found when code and layers were checked; None of a function without a code signing configuration."""
-    bandwidth_mbit: int | None = None
-    """Mbit/s in each direction, where the installation shares the network out by memory."""
-
-    @property
-    def archives(self) -> list[DeployedCode | DeployedLayer]:
-        """Everything that environments unpack, in order."""
-        return [*([] if self.image else [self.code]), *self.layers]
 
 
 class Publication(Model):

@@ -6,8 +6,9 @@ from pydantic import ConfigDict, Field
 
 from kubelambda.api import limits
 from kubelambda.api.conditions import Condition
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.api.kinds.event_invoke_config import EventInvokeConfig
-from kubelambda.api.kinds.function import DeployedConfiguration, State
+from kubelambda.api.kinds.function import State
 from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyStatus, VersionProvisionedConcurrency
 from kubelambda.api.model import Model
 from kubelambda.api.validations import rule, rules

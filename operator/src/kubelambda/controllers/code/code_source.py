@@ -8,7 +8,7 @@ import hmac
 import io
 
 from kubelambda.api import limits
-from kubelambda.api.kinds.function import DeployedCode
+from kubelambda.api.kinds.deployed_configuration import DeployedCode
 from kubelambda.api.kinds.function_code import Code, ConfigMapCode, StoredCode
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.code.code_origin import download_of, may_have, wanted_archive

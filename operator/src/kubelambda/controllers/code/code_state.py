@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter
 
-from kubelambda.api.kinds.function import DeployedCode
+from kubelambda.api.kinds.deployed_configuration import DeployedCode
 from kubelambda.api.kinds.function_image import DeployedImage
 from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.core.code.remote_source import RemoteSource

@@ -12,7 +12,7 @@ import aiohttp
 from pydantic import IPvAnyNetwork
 
 from kubelambda.api import limits
-from kubelambda.api.kinds.function import DeployedCode
+from kubelambda.api.kinds.deployed_configuration import DeployedCode
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.code.code_origin import DOWNLOADS, asker_of, may_have, wanted_by
 from kubelambda.controllers.code.code_state import CodeState, FailedDownload, WantedArchive

@@ -18,7 +18,8 @@ from kubelambda.controllers.machinery.declaration import Change, Controller, Fol
 from kubelambda.controllers.machinery.finalizers import hold
 from kubelambda.controllers.machinery.object_status import apply_status, read_status
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
-from kubelambda.core.file_system.mounts import MOUNTED, AccessPointFacts, FoundClaim, decide_access_point
+from kubelambda.core.file_system.mount_failure import MOUNTED
+from kubelambda.core.file_system.mounts import AccessPointFacts, FoundClaim, decide_access_point
 from kubelambda.core.function.observation import Problem, invalid_spec
 from kubelambda.kube.jitter import spread
 from kubelambda.kube.kube_client import Object

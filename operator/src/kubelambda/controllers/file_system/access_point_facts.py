@@ -3,7 +3,8 @@
 from kubelambda.api.conditions import Condition
 from kubelambda.api.kinds.access_point import AccessPointSpec
 from kubelambda.controllers.machinery.watched import Watch
-from kubelambda.core.file_system.mounts import MOUNTED, AccessPointFacts
+from kubelambda.core.file_system.mount_failure import MOUNTED
+from kubelambda.core.file_system.mounts import AccessPointFacts
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import ACCESS_POINTS
 

@@ -10,8 +10,9 @@ from functools import partial
 from pydantic import ValidationError
 
 from kubelambda.api.conditions import Condition
+from kubelambda.api.kinds.deployed_configuration import DeployedCode
 from kubelambda.api.kinds.deployed_signing import DeployedSigning
-from kubelambda.api.kinds.function import DeployedCode, FunctionSpec, FunctionStatus, PackageType
+from kubelambda.api.kinds.function import FunctionSpec, FunctionStatus, PackageType
 from kubelambda.api.kinds.function_image import IMAGE_RUNTIME, DeployedImage
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer
 from kubelambda.api.kinds.runtime import RuntimeSpec

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from sys import intern
 
-from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.core.code.layer_reference import parse_layer
 from kubelambda.core.environment.pool_identity import PoolIdentity

@@ -3,7 +3,8 @@
 import hmac
 from collections.abc import Iterable
 
-from kubelambda.api.kinds.function import DeployedCode, DeployedConfiguration, FunctionSpec
+from kubelambda.api.kinds.deployed_configuration import DeployedCode, DeployedConfiguration
+from kubelambda.api.kinds.function import FunctionSpec
 from kubelambda.api.kinds.function_image import DeployedImage
 from kubelambda.api.kinds.function_mounts import DeployedLayer
 from kubelambda.api.reasons import Reason

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from kubelambda.api.kinds.deployed_configuration import DeployedCode, DeployedConfiguration
 from kubelambda.api.kinds.deployed_signing import DeployedSigning, UntrustedArchive
-from kubelambda.api.kinds.function import DeployedCode, DeployedConfiguration, FunctionSpec, FunctionStatus
+from kubelambda.api.kinds.function import FunctionSpec, FunctionStatus
 from kubelambda.api.kinds.function_image import DeployedImage
 from kubelambda.api.kinds.function_mounts import DeployedLayer
 from kubelambda.api.reasons import Reason

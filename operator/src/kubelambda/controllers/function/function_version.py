@@ -7,7 +7,8 @@ from functools import partial
 from pydantic import ValidationError
 
 from kubelambda.api import labels
-from kubelambda.api.kinds.function import DeployedConfiguration, FunctionStatus, Publication
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
+from kubelambda.api.kinds.function import FunctionStatus, Publication
 from kubelambda.api.kinds.function_version import FunctionVersionSpec, FunctionVersionStatus
 from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyStatus
 from kubelambda.api.kinds.runtime import RuntimeSpec

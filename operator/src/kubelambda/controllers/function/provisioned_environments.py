@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.controllers.account.namespace_facts import quota_of
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, the_aliases

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 
-from kubelambda.api.kinds.function import EnvironmentVariables
+from kubelambda.api.kinds.environment_variables import EnvironmentVariables
 from kubelambda.api.reasons import Reason
 from kubelambda.core.environment.secret_keys import SecretKeys
 from kubelambda.core.function.observation import Problem

@@ -8,7 +8,7 @@ from functools import partial
 from pydantic import ValidationError
 
 from kubelambda.api import labels
-from kubelambda.api.kinds.function import DeployedCode
+from kubelambda.api.kinds.deployed_configuration import DeployedCode
 from kubelambda.api.kinds.function_code import Code
 from kubelambda.api.kinds.layer import LayerContent, LayerSpec, LayerStatus, LayerVersionContent, LayerVersionSpec
 from kubelambda.api.reasons import Reason

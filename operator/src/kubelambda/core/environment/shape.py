@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubelambda.api import limits
-from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem
 from kubelambda.api.kinds.vpc_config import DeployedNetwork
 

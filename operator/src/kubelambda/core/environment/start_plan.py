@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.core.environment.pool_identity import PoolIdentity
 from kubelambda.core.environment.shape import configured_shape
 

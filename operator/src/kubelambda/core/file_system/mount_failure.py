@@ -20,6 +20,8 @@ class MountError(Enum):
     """What is mounted cannot be read or written."""
 
 
+MOUNTED = "Mounted"
+"""Condition of an AccessPoint: whether an environment could mount it. Frontends write it, and nobody else."""
 _EXCEPTIONS = {
     MountError.FAILURE: (403, "EFSMountFailureException"),
     MountError.CONNECTIVITY: (408, "EFSMountConnectivityException"),

@@ -13,8 +13,6 @@ from kubelambda.api.reasons import Reason
 from kubelambda.core.file_system.access_point_arn import access_point_name
 from kubelambda.core.function.observation import Problem
 
-MOUNTED = "Mounted"
-"""Condition of an AccessPoint: whether an environment could mount it. Frontends write it, and nobody else."""
 _SHARED = "ReadWriteMany"
 _ZONES = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
 

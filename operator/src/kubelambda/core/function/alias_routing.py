@@ -7,7 +7,6 @@ available. Until then, also when that takes too long, the old one serves with it
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from math import ceil
 
 from kubelambda.api.conditions import Fact, conditions_of, merge, timestamp
 from kubelambda.api.kinds.alias import AliasMove, AliasSpec, AliasStatus
@@ -24,6 +23,7 @@ from kubelambda.core.function.provisioning import (
     replicas,
     seconds_since,
 )
+from kubelambda.core.function.version_route import VersionRoute
 
 LATEST = "$LATEST"
 OWN_CONDITIONS = frozenset({"Ready", "ProvisionedConcurrencyReady", "Reconciling", "Stalled"})
@@ -41,26 +41,6 @@ class VersionState:
     code_sha256: str | None = None
     fault: str = ""
     """Why it cannot be invoked."""
-
-
-@dataclass(frozen=True, slots=True)
-class VersionRoute:
-    """A version, and the share of a second one by its number."""
-
-    version: str
-    weights: Mapping[str, float] = field(default_factory=dict)
-
-    def versions(self) -> tuple[str, ...]:
-        """Every version that callers may get."""
-        return self.version, *self.weights
-
-    def shares(self, environments: int) -> dict[str, int]:
-        """Provisioned environments of each version: by weight, so that the parts are the whole."""
-        rest, shares = environments, {}
-        for version, weight in self.weights.items():
-            shares[version] = min(rest, ceil(environments * weight))
-            rest -= shares[version]
-        return {self.version: rest, **shares}
 
 
 @dataclass(frozen=True, slots=True)

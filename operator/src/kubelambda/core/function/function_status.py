@@ -15,15 +15,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from kubelambda.api.conditions import Condition, conditions_of, merge
+from kubelambda.api.kinds.deployed_configuration import DeployedCode, DeployedConfiguration
 from kubelambda.api.kinds.deployed_signing import DeployedSigning
-from kubelambda.api.kinds.function import (
-    DeployedCode,
-    DeployedConfiguration,
-    FunctionSpec,
-    FunctionStatus,
-    LastUpdateStatus,
-    State,
-)
+from kubelambda.api.kinds.function import FunctionSpec, FunctionStatus, LastUpdateStatus, State
 from kubelambda.api.kinds.function_image import IMAGE_RUNTIME, DeployedImage
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer
 from kubelambda.api.kinds.runtime import RuntimeSpec

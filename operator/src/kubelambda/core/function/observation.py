@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from kubelambda.api.conditions import Condition, Fact
+from kubelambda.api.kinds.deployed_configuration import DeployedCode
 from kubelambda.api.kinds.deployed_signing import DeployedSigning
-from kubelambda.api.kinds.function import DeployedCode, FunctionSpec, FunctionStatus
+from kubelambda.api.kinds.function import FunctionSpec, FunctionStatus
 from kubelambda.api.kinds.function_image import DeployedImage
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer
 from kubelambda.api.kinds.runtime import RuntimeSpec

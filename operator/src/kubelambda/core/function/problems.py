@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kubelambda.api.conditions import ConditionStatus
+from kubelambda.api.kinds.deployed_configuration import DeployedCode
 from kubelambda.api.kinds.deployed_signing import DeployedSigning
-from kubelambda.api.kinds.function import DeployedCode
 from kubelambda.api.kinds.function_image import DeployedImage
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.kinds.vpc_config import DeployedNetwork

@@ -6,7 +6,8 @@ Numbers begin at 1, grow by 1 and are never used again; the same code and config
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kubelambda.api.kinds.function import DeployedConfiguration, FunctionStatus, LastUpdateStatus
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
+from kubelambda.api.kinds.function import FunctionStatus, LastUpdateStatus
 from kubelambda.api.kinds.function_version import FunctionVersionSpec
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.reasons import Reason

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Final
 
 from kubelambda.api.conditions import Condition, Fact, conditions_of, merge
-from kubelambda.api.kinds.function import DeployedConfiguration, State
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
+from kubelambda.api.kinds.function import State
 from kubelambda.api.kinds.function_version import FunctionVersionStatus
 from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyStatus
 from kubelambda.api.kinds.runtime import RuntimeSpec

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.api.settings import Settings
-from kubelambda.core.function.alias_routing import VersionRoute
+from kubelambda.core.function.version_route import VersionRoute
 from kubelambda.core.invoke.routing import LATEST, AliasRoute
 from kubelambda.frontend.account.account_shares import AccountShares
 from kubelambda.frontend.account.adoption import Adoption

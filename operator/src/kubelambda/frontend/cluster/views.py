@@ -6,7 +6,7 @@ from sys import intern
 from typing import Any
 
 from kubelambda.api import labels
-from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.core.account.access_decision import PolicyStatement, policy_statements
 from kubelambda.core.account.identity import AccountClaim

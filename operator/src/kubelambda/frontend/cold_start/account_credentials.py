@@ -1,6 +1,6 @@
 """Credentials of an account's functions, as Lambda gives those of a role: out of one Secret that the account names."""
 
-from kubelambda.api.kinds.function import EnvironmentVariables, KeyReference, VariableSource
+from kubelambda.api.kinds.environment_variables import EnvironmentVariables, KeyReference, VariableSource
 
 _REQUIRED = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _SESSION_TOKEN = "AWS_SESSION_TOKEN"  # noqa: S105 - the name of the variable

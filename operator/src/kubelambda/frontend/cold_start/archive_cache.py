@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter, OrderedDict
 
-from kubelambda.api.kinds.function import DeployedCode
+from kubelambda.api.kinds.deployed_configuration import DeployedCode
 from kubelambda.api.kinds.function_mounts import DeployedLayer
 from kubelambda.kube.fair_slots import FairSlots
 from kubelambda.store.code.code_store import CodeStore, CodeStoreUnavailable

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from kubelambda.api import environment_protocol
 from kubelambda.api.environment_protocol import ArchiveReference
-from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.api.kinds.function_mounts import DeployedLayer
 from kubelambda.core.environment import tokens
 from kubelambda.core.pool import layers_ahead

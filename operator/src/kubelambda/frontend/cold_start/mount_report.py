@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 from kubelambda.api.conditions import Fact, conditions_of
 from kubelambda.api.reasons import Reason
-from kubelambda.core.file_system.mount_failure import MountFailure
-from kubelambda.core.file_system.mounts import MOUNTED
+from kubelambda.core.file_system.mount_failure import MOUNTED, MountFailure
 from kubelambda.kube.errors import KubeError
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import ACCESS_POINTS

@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Set
 
-from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.core.pool import networks_ahead
 from kubelambda.core.pool.networks_ahead import CLOSED
 from kubelambda.core.pool.pool_size import PoolDemand, PoolRange

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubelambda.api.environment_protocol import InitializationType
-from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.wire.client import ClientConnection
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from kubelambda.api import environment_protocol, labels
 from kubelambda.api.environment_protocol import EnvironmentState
-from kubelambda.api.kinds.function import DeployedConfiguration
+from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.core.environment import tokens
 from kubelambda.core.invoke.routing import LATEST
 from kubelambda.frontend.cluster.caches import Caches

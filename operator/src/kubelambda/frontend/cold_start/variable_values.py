@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from kubelambda.api.kinds.function import EnvironmentVariables, VariableSource
+from kubelambda.api.kinds.environment_variables import EnvironmentVariables, VariableSource
 from kubelambda.frontend.cold_start.account_credentials import with_credentials
 from kubelambda.kube.errors import Forbidden, Invalid, KubeError, NotFound
 from kubelambda.kube.kube_client import KubeClient, Object
