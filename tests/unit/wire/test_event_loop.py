@@ -100,6 +100,53 @@ def test_cancelled_timers_do_not_pile_up(loop: EventLoop) -> None:
     assert len(loop._timers) < 1000
 
 
+def test_nobody_wakes_for_a_cancelled_timer(loop: EventLoop) -> None:
+    """The timeout of every invocation is one, and most are over long before it."""
+    for seconds in (0.01, 0.02, 0.03):
+        loop.call_later(seconds, loop.stop).cancel()
+    assert loop._pause() > 1
+    assert len(loop._timers) == 1
+
+
+def test_a_timer_may_be_early_where_the_loop_is_awake_for_a_connection(
+    loop: EventLoop, protocol: Recorder, client: socket.socket
+) -> None:
+    """It is not woken a second time for what can be done at once."""
+    seen: list[bytes] = []
+
+    def due() -> None:
+        seen.append(protocol.received)
+        if protocol.received:
+            client.close()
+            when(loop, lambda: protocol.lost, loop.stop)
+        else:  # it was awake for the new connection
+            loop.call_later(20, due, early=20)
+
+    begun = time.monotonic()
+    loop.call_later(20, due, early=20)
+    client.sendall(b"hello")
+    loop.run()
+    assert seen[-1] == b"hello"
+    assert time.monotonic() - begun < 20
+
+
+def test_timers_that_may_be_early_run_with_the_one_before_them(loop: EventLoop) -> None:
+    """One wake-up instead of two."""
+    seen: list[str] = []
+    loop.call_later(20, lambda: seen.append("second"), early=20)
+    loop.call_later(0.01, loop.stop)
+    loop.run()
+    assert seen == ["second"]
+
+
+def test_a_timer_that_may_be_early_is_not_early_for_its_own_sake(loop: EventLoop) -> None:
+    """Lines are not written one by one by a loop that has nothing else to do."""
+    begun = time.monotonic()
+    loop.call_later(0.2, loop.stop, early=0.2)
+    loop.run()
+    assert time.monotonic() - begun >= 0.2
+
+
 def test_a_timer_may_be_cancelled_twice_and_after_it_ran(loop: EventLoop) -> None:
     """Without any effect."""
     timer = loop.call_later(0, loop.stop)

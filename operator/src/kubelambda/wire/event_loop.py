@@ -28,11 +28,12 @@ _READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 class Timer:
     """A call in the future."""
 
-    __slots__ = ("_loop", "callback")
+    __slots__ = ("_loop", "callback", "early")
 
-    def __init__(self, loop: "EventLoop", callback: Callable[[], None]) -> None:
+    def __init__(self, loop: "EventLoop", callback: Callable[[], None], early: float) -> None:
         self._loop = loop
         self.callback: Callable[[], None] | None = callback
+        self.early = early
 
     def cancel(self) -> None:
         """It is not made."""
@@ -81,17 +82,19 @@ class EventLoop:
     def run(self) -> None:
         """Runs until `stop`."""
         while self._running:
-            for descriptor, mask in self._epoll.poll(self._pause()):
+            events = self._epoll.poll(self._pause())
+            for descriptor, mask in events:
                 callback = self._watched.get(descriptor)
                 if callback is not None:
                     self._call(callback, mask)
-            now = monotonic()
-            while self._timers and self._timers[0][0] <= now:
+            now, awake = monotonic(), bool(events)
+            while self._timers and self._timers[0][0] <= (now + self._timers[0][2].early if awake else now):
                 _, _, timer = heapq.heappop(self._timers)
                 due, timer.callback = timer.callback, None
                 if due is None:
                     self._cancelled -= 1
                 else:
+                    awake = True
                     self._call(due)
 
     def stop(self) -> None:
@@ -104,9 +107,9 @@ class EventLoop:
             server.close()
         self._epoll.close()
 
-    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        """Calls back once, in `seconds`."""
-        timer = Timer(self, callback)
+    def call_later(self, seconds: float, callback: Callable[[], None], early: float = 0.0) -> Timer:
+        """Calls back once, in `seconds`; or up to `early` seconds before, where the loop is awake anyway."""
+        timer = Timer(self, callback, early)
         heapq.heappush(self._timers, (monotonic() + seconds, next(self._order), timer))
         return timer
 
@@ -195,7 +198,12 @@ class EventLoop:
             self._call(self._results.pop(0))
 
     def _pause(self) -> float:
-        return max(0.0, self._timers[0][0] - monotonic()) if self._timers else -1
+        """Until the next timer. Nobody wakes for one that was cancelled."""
+        timers = self._timers
+        while timers and timers[0][2].callback is None:
+            heapq.heappop(timers)
+            self._cancelled -= 1
+        return max(0.0, timers[0][0] - monotonic()) if timers else -1
 
     def _call(self, callback: Callable[..., None], *arguments: Any) -> None:
         try:

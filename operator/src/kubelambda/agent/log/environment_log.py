@@ -12,6 +12,8 @@ from kubelambda.wire.event_loop import EventLoop
 _READ_BYTES = 65_536
 FLUSH_S = 0.1
 """How long a line of ours may wait for others."""
+_EARLY_S = 0.02
+"""So much less where we are awake anyway: being woken costs more than the write."""
 FUNCTION = "function"
 EXTENSION = "extension"
 
@@ -57,7 +59,7 @@ class EnvironmentLog:
         self._add(b"\n" + lines if self._line_open else lines)
         if not self._flushing:
             self._flushing = True
-            self._loop.call_later(FLUSH_S, self._flush_later)
+            self._loop.call_later(FLUSH_S, self._flush_later, _EARLY_S)
 
     def drain(self) -> None:
         """Takes over what was printed so far: no more than each pipe can hold, as it may go on printing."""

@@ -6,6 +6,8 @@ from typing import Protocol
 from kubelambda.wire.event_loop import EventLoop, Timer
 
 _LOOK_S = 0.1
+_EARLY_S = 0.02
+"""So much sooner where we are awake anyway: while invocations follow each other, nothing wakes us to look."""
 _IDLE_LOOK_S = 1.0
 _IDLE_LOOK_MOST_S = 60.0
 """What sleeps in an environment that nobody calls is not worth waking a node for every second."""
@@ -49,7 +51,7 @@ class FunctionBounds:
 
     def _look_after(self, seconds: float) -> None:
         self._pause_s = seconds
-        self._timer = self._loop.call_later(seconds, self._tick)
+        self._timer = self._loop.call_later(seconds, self._tick, _EARLY_S)
 
     def _tick(self) -> None:
         self._timer = None
