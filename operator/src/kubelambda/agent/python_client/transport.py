@@ -48,12 +48,12 @@ class _RuntimeApi:
         """Whether the next event was asked for behind a result, and nothing of what is said to both was read."""
         self.tail = b""
 
-    def configure(self, user_agent: str) -> None:
-        """Where the Runtime API is, and who asks."""
+    def configure(self, user_agent: str) -> None:  # noqa: ARG002 - the native module's argument
+        """Where the Runtime API is. Who asks it is no secret there: fields that nobody reads are not sent."""
         address = os.environ["AWS_LAMBDA_RUNTIME_API"]
         host, _, port = address.partition(":")
         self._address = (host, int(port or 80))
-        common = f"Host: {address}\r\nAccept: */*\r\nUser-Agent: {user_agent}\r\n"
+        common = f"Host: {address}\r\n"
         self._next = f"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n{common}\r\n".encode()
         self.tail = f" HTTP/1.1\r\n{common}".encode()
 
