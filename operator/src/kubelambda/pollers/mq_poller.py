@@ -36,10 +36,6 @@ class MqPoller(Poller):
         self._queue = queue
         self._filter = RecordFilter(SourceFormat.MQ, work.view.patterns)
         self._prefetch = first_prefetch(work.view.rules.size)
-        self._limit = self._prefetch.count
-        """Messages that the broker may send now for each lane."""
-        self._seen = self._seen_bytes = 0
-        """What came since the prefetch was thought over."""
         self._busy = 0
         """Batches at the function."""
         self._deliveries = BackgroundTasks()
@@ -60,7 +56,7 @@ class MqPoller(Poller):
     async def run(self) -> None:
         """Works until stopped. Raises `SourceUnreachable`, once nothing is under way any more."""
         try:
-            await self._queue.begin(self._limit * self._queue.lanes)
+            await self._queue.begin(self._prefetch.count * self._queue.lanes)
             self._background.start(self._keep_report())
             await self._work()
         except SourceUnreachable as error:
@@ -75,13 +71,13 @@ class MqPoller(Poller):
             raise self._fault
 
     async def _work(self) -> None:
+        limit = self._prefetch.count
         while not self._ended.is_set():
-            await self._grow()
-            if self._prefetch.count < self._limit:
+            if self._prefetch.count != limit:
                 await self._deliveries.wait()  # what is sent anew must not be on its way
-                self._limit = self._prefetch.count
-                await self._queue.begin(self._limit * self._queue.lanes)
-            batch = await self._gather()
+                limit = self._prefetch.count
+                await self._queue.begin(limit * self._queue.lanes)
+            batch = await self._gather(limit)
             if batch is None:
                 continue
             self._busy += 1
@@ -90,9 +86,10 @@ class MqPoller(Poller):
                 self._lane_free.clear()
                 await self._lane_free.wait()
 
-    async def _gather(self) -> MqBatch | None:
+    async def _gather(self, limit: int) -> MqBatch | None:
         """The next batch; None when the poller is to end: what was gathered goes back with the connection."""
-        batch = MqBatch(self._view.rules, self._queue.frame, self._limit)
+        batch = MqBatch(self._view.rules, self._queue.frame, limit)
+        seen = size = 0
         while not batch.full and (self._queue.ready or not batch.complete(time.monotonic())):
             message = await self._queue.receive(batch.wait_s(time.monotonic()))
             if self._ended.is_set():
@@ -100,29 +97,15 @@ class MqPoller(Poller):
             if message is None:
                 continue
             record = encoded(message.record)
-            if await self._wanted(message, record) and not batch.add(message, record, time.monotonic()):
-                self._queue.put_back(message)
+            if not await self._wanted(message, record):
                 continue
-            self._seen, self._seen_bytes = self._seen + 1, self._seen_bytes + message.size
-            if batch.full or self._seen >= self._limit:  # more may come now that the size of these is known
-                self._learn()
-                await self._grow()
-                batch.limit = self._limit
-        self._learn()
-        return batch
-
-    def _learn(self) -> None:
-        """Thinks over how many messages the broker may send, by those that came."""
-        seen, size = self._seen, self._seen_bytes
+            if not batch.add(message, record, time.monotonic()):
+                self._queue.put_back(message)
+            else:
+                seen, size = seen + 1, size + message.size
         if seen:
             self._prefetch = self._prefetch.seen(seen, size, self._share(self._prefetch.wanted_bytes(seen, size)))
-            self._seen = self._seen_bytes = 0
-
-    async def _grow(self) -> None:
-        """Has the broker send more, if it may."""
-        if self._prefetch.count > self._limit:
-            self._limit = self._prefetch.count
-            await self._queue.grow(self._limit * self._queue.lanes)
+        return batch
 
     def _share(self, wanted_bytes: int) -> int:
         """Bytes that the broker may send ahead of each lane: those of an account are shared by its mappings."""

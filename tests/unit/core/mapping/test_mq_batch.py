@@ -4,10 +4,9 @@ import json
 
 from kubelambda.core.mapping.mq_batch import (
     PREFETCH_BYTES,
-    PREFETCH_GROWTH,
+    PREFETCH_FIRST,
     MqBatch,
     MqMessage,
-    Prefetch,
     deliverable,
     first_prefetch,
 )
@@ -69,32 +68,18 @@ def test_a_batch_goes_on_without_some_of_its_messages() -> None:
     assert json.loads(rest.event())["messages"] == [{"number": 0}, {"number": 2}]
 
 
-def test_a_batch_goes_on_when_more_may_come_to_it() -> None:
-    """Once the size of those that came says so; one that a message did not fit into is complete."""
-    made = batch(BatchRules(3, 300.0), limit=1)
-    made.add(message(), b"{}", 0.0)
-    assert made.full
-    made.limit = 2
-    assert not made.complete(0.0)
-    assert not made.add(message(), b"x" * EVENT_MAX_BYTES, 0.0)
-    made.limit = 3
-    assert made.complete(0.0)
-
-
 def test_a_broker_sends_a_whole_batch_once_it_is_known_to_fit() -> None:
-    """Before that one message, and then a few times as many as came: what is small may be followed by what is not."""
-    prefetch, counts = first_prefetch(1000), [1]
-    while prefetch.count < 1000:
-        prefetch = prefetch.seen(prefetch.count, prefetch.count * 1000)
-        counts.append(prefetch.count)
-    assert counts == [1, PREFETCH_GROWTH, PREFETCH_GROWTH**2, PREFETCH_GROWTH**3, 1000]
-    assert first_prefetch(1).seen(1, 1000).count == 1
-    assert prefetch.seen(0, 0) == prefetch
+    """Before that no more than it may whatever its size."""
+    first = first_prefetch(10_000)
+    assert first.count == PREFETCH_FIRST
+    assert first.seen(100, 100 * 1000).count == 10_000
+    assert first_prefetch(10).seen(10, 10_000).count == 10
+    assert first.seen(0, 0) == first
 
 
 def test_a_broker_sends_no_more_than_memory_allows() -> None:
     """Of large messages few, and more again when they are smaller; small changes change nothing."""
-    large = Prefetch(10_000, 100).seen(5, 5 << 18)
+    large = first_prefetch(10_000).seen(5, 5 << 18)
     assert large.count == PREFETCH_BYTES >> 18
     assert large.seen(5, 5 * int(1.2 * (1 << 18))).count == large.count
     small = large
@@ -106,9 +91,9 @@ def test_a_broker_sends_no_more_than_memory_allows() -> None:
 
 def test_a_broker_sends_no_more_than_the_mapping_has_of_its_account() -> None:
     """Whose messages are small asks for little; whose are large gets what is left to it, one message at least."""
-    known = Prefetch(100, 100)
-    assert known.wanted_bytes(10, 10_000) == 100_000
-    assert known.wanted_bytes(10, 10 << 20) == PREFETCH_BYTES
-    assert known.wanted_bytes(1, 0) == 1
-    assert known.seen(10, 10 << 20, 4 << 20).count == 4
-    assert known.seen(10, 10 << 20, 1).count == 1
+    first = first_prefetch(100)
+    assert first.wanted_bytes(10, 10_000) == 100_000
+    assert first.wanted_bytes(10, 10 << 20) == PREFETCH_BYTES
+    assert first.wanted_bytes(1, 0) == 1
+    assert first.seen(10, 10 << 20, 4 << 20).count == 4
+    assert first.seen(10, 10 << 20, 1).count == 1

@@ -9,10 +9,8 @@ from typing import Any, Final
 from kubelambda.core.mapping.mq_record import EventFrame
 from kubelambda.core.mapping.sqs_batch import EVENT_MAX_BYTES, BatchRules
 
-PREFETCH_FIRST: Final = 1
-"""Messages of a batch that a broker may send before their size is known: each may have megabytes."""
-PREFETCH_GROWTH: Final = 8
-"""How many times as many it may send once so many have come: their size says little of that of the next."""
+PREFETCH_FIRST: Final = 100
+"""Messages that a broker may send before their size is known."""
 PREFETCH_BYTES: Final = 2 * EVENT_MAX_BYTES
 _SMOOTHING: Final = 0.5
 _WORTHWHILE: Final = 2.0
@@ -34,7 +32,7 @@ class MqMessage:
 
 @dataclass(slots=True)
 class MqBatch:
-    """A batch in the making. Times are monotonic seconds. No more than `limit` messages come to it, as it is now."""
+    """A batch in the making. Times are monotonic seconds. No more than `limit` messages come to it."""
 
     rules: BatchRules
     frame: EventFrame
@@ -44,25 +42,20 @@ class MqBatch:
     record_bytes: int = 0
     since: float = 0.0
     """When its first message came: the window begins with it."""
-    _closed: bool = False
-    """Whether a message came that does not fit."""
-
-    @property
-    def full(self) -> bool:
-        """Whether no further message can come to it."""
-        return self._closed or len(self.messages) >= min(self.rules.size, self.limit)
+    full: bool = False
 
     def add(self, message: MqMessage, record: bytes, at: float) -> bool:
         """Takes a message in. False when it does not fit any more: the batch is complete without it."""
         count, size = len(self.messages) + 1, self.record_bytes + len(record)
         if self.messages and self.frame.size(count, size) > EVENT_MAX_BYTES:
-            self._closed = True
+            self.full = True
             return False
         if not self.messages:
             self.since = at
         self.messages.append(message)
         self.records.append(record)
         self.record_bytes = size
+        self.full = self.full or count >= min(self.rules.size, self.limit)
         return True
 
     def complete(self, now: float) -> bool:
@@ -90,7 +83,7 @@ def deliverable(frame: EventFrame, record: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Prefetch:
-    """How many messages of a batch a broker may send: a whole one in the end, and no more than memory allows."""
+    """How many messages of a batch a broker may send: those of a whole one, and no more than memory allows."""
 
     size: int
     """Of a batch."""
@@ -98,17 +91,17 @@ class Prefetch:
     mean_bytes: float | None = None
 
     def wanted_bytes(self, messages: int, size: int) -> int:
-        """What a broker would send ahead of a whole batch, after `messages` with `size` bytes altogether."""
+        """What a broker would send ahead of a whole batch, after one of `messages` with `size` bytes altogether."""
         return max(1, min(PREFETCH_BYTES, self.size * size // max(1, messages)))
 
     def seen(self, messages: int, size: int, most_bytes: int = PREFETCH_BYTES) -> "Prefetch":
-        """After `messages` with bodies of `size` bytes altogether; a broker may send `most_bytes` ahead."""
+        """After a batch of `messages` with bodies of `size` bytes altogether; a broker may send `most_bytes` ahead."""
         if not messages:
             return self
         mean = size / messages
         if self.mean_bytes is not None:
             mean = _SMOOTHING * mean + (1 - _SMOOTHING) * self.mean_bytes
-        wanted = max(1, min(self.size, int(most_bytes / max(1.0, mean)), self.count * PREFETCH_GROWTH))
+        wanted = max(1, min(self.size, int(most_bytes / max(1.0, mean))))
         much = max(wanted, self.count) >= _WORTHWHILE * min(wanted, self.count)
         return Prefetch(self.size, wanted if much or wanted == self.size else self.count, mean)
 

@@ -42,24 +42,14 @@ class ActiveQueue(MqQueue):
         super().__init__(activemq_frame(arn))
         self._client = client
         self._destination = f"/queue/{place.queue}"
-        self._subscriptions: list[stompman.ManualAckSubscription] = []
-        self._limit = 0
+        self._subscription: stompman.ManualAckSubscription | None = None
 
     async def begin(self, limit: int) -> None:
-        """A limit is of a subscription. What the last ones have sent, and nobody took, goes back and comes again."""
+        """A limit is of a subscription. What the last one has sent, and nobody took, goes back and comes again."""
         await self.end()
         self._inbox.clear()
-        await self._subscribe(limit)
-        self._limit = limit
-
-    async def grow(self, limit: int) -> None:
-        """By one more subscription: the broker sends its messages in their order over the one connection."""
-        await self._subscribe(limit - self._limit)
-        self._limit = limit
-
-    async def _subscribe(self, limit: int) -> None:
         try:
-            made = await self._client.subscribe_with_manual_ack(
+            self._subscription = await self._client.subscribe_with_manual_ack(
                 self._destination,
                 self._delivered,
                 headers={"activemq.prefetchSize": str(limit)},
@@ -72,12 +62,12 @@ class ActiveQueue(MqQueue):
             raise broker_problem(ConnectionError(error.frame.headers.get("message", ""))) from error
         except (FailedAllConnectAttemptsError, FailedAllWriteAttemptsError) as error:
             raise SourceUnreachable("the connection ended") from error
-        self._subscriptions.append(made)
 
     async def end(self) -> None:
         """Nothing more is sent; what is not acknowledged goes back."""
-        while self._subscriptions:
-            await self._subscriptions.pop().unsubscribe()
+        if self._subscription is not None:
+            await self._subscription.unsubscribe()
+            self._subscription = None
 
     async def done(self, messages: Sequence[MqMessage]) -> None:
         """One acknowledgement each."""

@@ -36,13 +36,6 @@ class MqQueue(ABC):
         """
 
     @abstractmethod
-    async def grow(self, limit: int) -> None:
-        """Has the broker send more: up to `limit` messages, which is more than before. Raises `SourceUnreachable`.
-
-        What it has sent already stays ours, and is on its way to the function perhaps.
-        """
-
-    @abstractmethod
     async def done(self, messages: Sequence[MqMessage]) -> None:
         """Acknowledges messages: they are gone. Raises `SourceUnreachable`."""
 

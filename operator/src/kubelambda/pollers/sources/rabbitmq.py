@@ -78,10 +78,6 @@ class RabbitQueue(MqQueue):
             answer = await self._channel.basic_consume(self._queue, self._delivered, timeout=_ANSWER_S)
             self._consumer = str(answer.consumer_tag)
 
-    async def grow(self, limit: int) -> None:
-        """A queue may have one active consumer only: a second one beside it would be sent nothing."""
-        await self.begin(limit)
-
     async def done(self, messages: Sequence[MqMessage]) -> None:
         """One acknowledgement each: between them may be others' messages. The last has been sent when it returns."""
         self._check()
