@@ -108,6 +108,11 @@ class TelemetryJournal(Journal):
         """Records of a type."""
         return [each["record"] for each in self.telemetry if each["type"] == kind]
 
+    def records_once(self, kind: str) -> list[Any]:
+        """Records of a type, each event once: who was killed before its answer went out is given the batch again."""
+        found = {json.dumps(each): each["record"] for each in self.telemetry if each["type"] == kind}
+        return list(found.values())
+
     def kinds(self) -> list[str]:
         """Types of the platform's events, in their order."""
         return [each["type"] for each in self.telemetry if each["type"].startswith("platform.")]

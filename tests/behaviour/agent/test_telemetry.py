@@ -170,15 +170,15 @@ def test_how_an_invocation_failed_is_told_and_a_reset_loses_nothing(
     reports = [journal.await_record("platform.report", is_of(f"request-{number}")) for number in (1, 2)]
     assert [each["status"] for each in reports] == [status, "success"]
     assert reports[0].get("errorType") == error_type
-    assert [each for each in journal.records("function") if each.startswith("last words")]
+    assert [each for each in journal.records_once("function") if each.startswith("last words")]
     if status == "error":
-        assert "phase" not in json.dumps(journal.records("platform.initStart")[1:])
+        assert "phase" not in json.dumps(journal.records_once("platform.initStart")[1:])
         return
-    assert [each["phase"] for each in journal.records("platform.initStart")] == ["init", "invoke"]
-    states = [each["state"] for each in journal.records("platform.telemetrySubscription")]
+    assert [each["phase"] for each in journal.records_once("platform.initStart")] == ["init", "invoke"]
+    states = [each["state"] for each in journal.records_once("platform.telemetrySubscription")]
     assert states == ["Subscribed", "Already subscribed"]
-    assert journal.records("function").count("loading\n") == 2
-    assert len(journal.records("platform.report")) == 2
+    assert journal.records_once("function").count("loading\n") == 2
+    assert len(journal.records_once("platform.report")) == 2
 
 
 def test_a_subscriber_that_crashes_hears_of_it_in_its_next_life(claim: Callable[..., Any], journal: Any) -> None:
@@ -187,10 +187,10 @@ def test_a_subscriber_that_crashes_hears_of_it_in_its_next_life(claim: Callable[
     assert invoke(environment, {"sleep": 50}).json["errorType"] == "Extension.Crash"
     invoke(environment, {})
     journal.await_record("platform.report", is_of("request-2"))
-    reports = [(each["status"], each.get("errorType")) for each in journal.records("platform.report")]
+    reports = [(each["status"], each.get("errorType")) for each in journal.records_once("platform.report")]
     assert reports == [("failure", "Extension.Crash"), ("success", None)]
-    assert [each for each in journal.records("function") if each == "loading\n"] == ["loading\n"] * 2
-    phases = [(each["phase"], each["status"]) for each in journal.records("platform.initReport")]
+    assert [each for each in journal.records_once("function") if each == "loading\n"] == ["loading\n"] * 2
+    phases = [(each["phase"], each["status"]) for each in journal.records_once("platform.initReport")]
     assert phases == [("init", "success"), ("invoke", "success")]
 
 
