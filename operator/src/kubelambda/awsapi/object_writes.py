@@ -1,6 +1,8 @@
 """Writing objects: never over what somebody else changed meanwhile, or declares as theirs."""
 
+import asyncio
 import json
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -14,7 +16,10 @@ from kubelambda.kube.resources import Resource
 
 # An unknown field is an error, not a field that is silently dropped.
 WRITE: Final = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
-_ATTEMPTS: Final = 8
+_ATTEMPTS: Final = 16
+_PAUSE_S: Final = 0.01
+_PAUSE_MAX_S: Final = 0.5
+"""Each pause is at most twice the one before, and chance shares them out: of many writers one would lose each time."""
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 type Change = Callable[[Object], Mapping[str, Any]]
@@ -34,7 +39,7 @@ async def write_spec(
 
     Of two writers at once the second starts again from what the first left. Raises `ApiError`.
     """
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
         body = await read()
         patch = merge_patch(body["spec"], change(body))
         annotations = _changed_annotations(body, annotate(body))
@@ -49,7 +54,8 @@ async def write_spec(
         try:
             return await services.client.patch(resource, metadata["name"], document, metadata["namespace"], query=WRITE)
         except (Conflict, NotFound):
-            continue
+            most = min(_PAUSE_MAX_S, _PAUSE_S * 2.0**attempt)
+            await asyncio.sleep(random.uniform(0, most))  # noqa: S311 - no secret
         except KubeError as error:
             raise refusal(error) from error
     raise conflict(f"It changes faster than it can be updated: {arn}")
