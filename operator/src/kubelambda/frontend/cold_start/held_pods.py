@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from kubelambda.api import environment_protocol
@@ -13,12 +12,11 @@ from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.api.kinds.function_mounts import DeployedLayer
 from kubelambda.core.environment import tokens
 from kubelambda.core.pool import layers_ahead
+from kubelambda.core.pool.demand_ahead import DemandAhead, Pool
 from kubelambda.core.pool.layers_ahead import Digests
-from kubelambda.core.pool.pool_size import PoolDemand, PoolRange
 from kubelambda.frontend.cluster.views import PodView
 from kubelambda.frontend.cold_start.archive_cache import Archives
 from kubelambda.kube.fair_slots import FairSlots
-from kubelambda.kube.reflector import Name
 from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.client import connect, request_head
 
@@ -27,7 +25,6 @@ _RETRY_S = 30.0
 """For so long a pod that could not hold something is told nothing more."""
 _AT_ONCE = 8
 _AT_ONCE_PER_NAMESPACE = 4
-_RANGE = PoolRange(0, 1000)
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +51,7 @@ class HeldPods:
         self._archives = archives
         self._key = key
         self._idle = idle
-        self._demand: defaultdict[Name, dict[Digests, PoolDemand]] = defaultdict(dict)
-        self._layers: dict[Digests, list[DeployedLayer]] = {}
+        self._demand: DemandAhead[Digests, list[DeployedLayer]] = DemandAhead()
         self._held: dict[str, _Hold] = {}
         self._slots: FairSlots[str] = FairSlots(_AT_ONCE_PER_NAMESPACE, _AT_ONCE)
         self._tasks = BackgroundTasks()
@@ -64,8 +60,7 @@ class HeldPods:
         """A function wanted an environment out of a pool, whether or not there was one."""
         digests = layers_ahead.worth_holding(configuration.layers)
         if digests:
-            self._layers[digests] = configuration.layers
-            self._demand[namespace, pool_id].setdefault(digests, PoolDemand()).claimed(self._clock())
+            self._demand.claimed((namespace, pool_id), digests, configuration.layers, self._clock())
 
     def ranking(self, configuration: DeployedConfiguration) -> Callable[[str], int]:
         """How well pods suit a function, by their uid: 0 is the best, and higher is worse."""
@@ -86,23 +81,15 @@ class HeldPods:
     def look(self) -> None:
         """Tells idle pods what to hold, in the background: as many as were claimed while a pool is refilled."""
         now = self._clock()
-        for pool, demand in list(self._demand.items()):
-            wanted = {digests: each.wanted(_RANGE, now) for digests, each in demand.items()}
-            for digests in [digests for digests, count in wanted.items() if not count]:
-                del demand[digests]
-            if demand:
-                self._tell(pool, wanted, now)
-            else:
-                del self._demand[pool]
-        known = {digests for demand in self._demand.values() for digests in demand}
-        self._layers = {digests: layers for digests, layers in self._layers.items() if digests in known}
+        for pool, wanted in self._demand.wanted(now):
+            self._tell(pool, wanted, now)
 
-    def _tell(self, pool: Name, wanted: dict[Digests, int], now: float) -> None:
+    def _tell(self, pool: Pool, wanted: Mapping[Digests, int], now: float) -> None:
         pods = {pod.uid: pod for _, pod in self._idle(*pool) if self._willing(pod.uid, now)}
         idle = {uid: self._held[uid].digests if uid in self._held else () for uid in pods}
         for uid, digests in layers_ahead.to_hold(idle, wanted).items():
             hold = self._held[uid] = _Hold(digests)
-            self._tasks.start(self._hold(pool[0], pods[uid], hold, self._layers[digests]))
+            self._tasks.start(self._hold(pool[0], pods[uid], hold, self._demand.what(digests)))
 
     def _willing(self, uid: str, now: float) -> bool:
         found = self._held.get(uid)

@@ -2,24 +2,21 @@
 
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 
 from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.core.pool import networks_ahead
+from kubelambda.core.pool.demand_ahead import DemandAhead, Pool
 from kubelambda.core.pool.networks_ahead import CLOSED
-from kubelambda.core.pool.pool_size import PoolDemand, PoolRange
 from kubelambda.frontend.cluster.views import PodView
 from kubelambda.frontend.cold_start.held_pods import Idle
 from kubelambda.frontend.cold_start.pod_deletion import PodDeletions
 from kubelambda.kube.errors import KubeError
 from kubelambda.kube.kube_client import KubeClient
-from kubelambda.kube.reflector import Name
 from kubelambda.kube.resources import PODS
 from kubelambda.resources import environment_pod as rendering
 from kubelambda.wire.background_tasks import BackgroundTasks
 
-_RANGE = PoolRange(0, 1000)
 _REPLACING_S = 30.0
 """Until pods that go have been replaced, no more of their pool go."""
 
@@ -49,20 +46,19 @@ class OpenedPods:
         self._sets = sets
         self._opening_s = opening_s
         self._clock = clock
-        self._demand: defaultdict[Name, dict[str, PoolDemand]] = defaultdict(dict)
-        self._labels: dict[str, dict[str, str]] = {}
+        self._demand: DemandAhead[str, dict[str, str]] = DemandAhead()
         self._opening: dict[str, str] = {}
         """What pods are about to be open for: Kubernetes may have acknowledged that, and their views do not say so."""
         self._seen: dict[str, float] = {}
         """Since when pods are known to be open."""
-        self._replaced: dict[Name, float] = {}
+        self._replaced: dict[Pool, float] = {}
         self._tasks = BackgroundTasks()
 
     def claimed(self, namespace: str, pool_id: str, configuration: DeployedConfiguration) -> None:
         """A function wanted an environment out of a pool, whether or not there was one."""
         if (network := configuration.network) is not None:
-            self._labels[network.set] = rendering.network_labels(configuration)
-            self._demand[namespace, pool_id].setdefault(network.set, PoolDemand()).claimed(self._clock())
+            labels = rendering.network_labels(configuration)
+            self._demand.claimed((namespace, pool_id), network.set, labels, self._clock())
 
     def ranking(self, configuration: DeployedConfiguration) -> Callable[[PodView], int | None]:
         """How well pods suit a function: 0 is the best, higher is worse, and None is not at all."""
@@ -90,18 +86,10 @@ class OpenedPods:
     def look(self) -> None:
         """Opens idle pods, in the background."""
         now = self._clock()
-        for pool, demand in list(self._demand.items()):
-            wanted = {found: each.wanted(_RANGE, now) for found, each in demand.items()}
-            for found in [found for found, count in wanted.items() if not count]:
-                del demand[found]
-            if demand:
-                self._open(pool, wanted, now)
-            else:
-                del self._demand[pool]
-        known = {found for demand in self._demand.values() for found in demand}
-        self._labels = {found: labels for found, labels in self._labels.items() if found in known}
+        for pool, wanted in self._demand.wanted(now):
+            self._open(pool, wanted, now)
 
-    def _open(self, pool: Name, wanted: dict[str, int], now: float) -> None:
+    def _open(self, pool: Pool, wanted: Mapping[str, int], now: float) -> None:
         namespace = pool[0]
         pods = dict(self._idle(*pool))
         for pod in pods.values():
@@ -111,7 +99,7 @@ class OpenedPods:
         decided = networks_ahead.opening(idle, wanted, shared=len(self._sets(namespace) | set(wanted)) > 1)
         for name, found in decided.opened.items():
             self._opening[pods[name].uid] = found
-            self._tasks.start(self._opened(namespace, name, pods[name], self._labels[found]))
+            self._tasks.start(self._opened(namespace, name, pods[name], self._demand.what(found)))
         if decided.replaced and now - self._replaced.get(pool, -_REPLACING_S) >= _REPLACING_S:
             self._replaced[pool] = now
             for name in decided.replaced:
