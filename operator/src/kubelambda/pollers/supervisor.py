@@ -172,8 +172,9 @@ class MappingRunner:
 
     def _new_report(self, view: MappingView) -> MappingReport:
         """One that begins with what was told last: by us, though it may not have been written, or by another."""
-        ours = self._latest is not None and self._latest.uid == view.uid
-        self._latest = MappingReport(self._client, view, self._latest.told if self._latest and ours else self._told)
+        latest = self._latest
+        told = latest.told if latest is not None and latest.uid == view.uid else self._told
+        self._latest = MappingReport(self._client, view, told)
         return self._latest
 
     async def _say_paused(self) -> None:
