@@ -2,11 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import suppress
 
 import pytest
 from tests.integration.control_plane import ADMIN_TOKEN, ControlPlane
+from tests.integration.diagnostics import told
 from tests.integration.functions import Functions
 from tests.integration.preparation import start
 from tests.integration.processes import Installation
@@ -36,6 +37,19 @@ _WAITING = ("test_operator.py", "test_utilization_readers.py")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What waits long comes first: whoever runs files side by side would wait for it at the end."""
     items.sort(key=lambda item: item.path.name not in _WAITING)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Says of a failure what became of the test's objects, which are gone once it is torn down."""
+    report = yield
+    given = getattr(item, "funcargs", {})
+    if report.when == "call" and report.failed and "control_plane" in given:
+        namespaces = {given[name] for name in ("namespace", "other_namespace") if name in given}
+        stage = given.get("stage")
+        found = told(given["control_plane"], stage.found if stage is not None else None, namespaces)
+        report.sections.append(("objects and logs", found))
+    return report
 
 
 @pytest.fixture(scope="session")

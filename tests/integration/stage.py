@@ -18,7 +18,8 @@ class Stage:
         self._control_plane = control_plane
         self._folders = folders
         self._wanted: tuple[bool, bool, dict[str, Any]] | None = None
-        self._found: Installation | None = None
+        self.found: Installation | None = None
+        """What runs now."""
         self._address = ""
 
     def operated(self, *, fetcher: bool = False, **settings: Any) -> Installation:
@@ -31,17 +32,17 @@ class Stage:
 
     def clear(self) -> None:
         """Nothing of ours runs any more: for whoever starts something by itself."""
-        found, self._wanted, self._found = self._found, None, None
+        found, self._wanted, self.found = self.found, None, None
         if found is not None:
             found.stop()
 
     def _running(self, fetcher: bool, control_api: bool, settings: dict[str, Any]) -> Installation:
         wanted = fetcher, control_api, settings
-        if self._found is not None and self._wanted == wanted and self._found.whole:
-            return self._found
+        if self.found is not None and self._wanted == wanted and self.found.whole:
+            return self.found
         self.clear()
         found = Installation(self._folders.mktemp("installation"), self._control_plane, SYSTEM_NAMESPACE, **settings)
-        self._found, self._wanted = found, wanted
+        self.found, self._wanted = found, wanted
         found.code_store()
         if fetcher:
             found.code_fetcher()

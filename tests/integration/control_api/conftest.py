@@ -16,7 +16,7 @@ from kubelambda.kube.resources import NAMESPACES
 @pytest.fixture(scope="module")
 def serving(stage: Stage) -> tuple[Installation, str]:
     """An installation whose code store, code fetcher, operator and control API run, and the address of the last."""
-    return stage.serving(endpointDomain=DOMAIN, codeRetentionSeconds=2)
+    return stage.serving(endpointDomain=DOMAIN, codeRetentionSeconds=20)
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,25 @@ async def test_the_manifest_of_uploaded_code_can_be_applied_again(api: Api, func
     assert condition(await functions.ready("kept"), "Ready")["status"] == "True"
 
 
+async def test_code_that_was_lost_is_uploaded_again(
+    serving: tuple[Installation, str], api: Api, functions: Functions
+) -> None:
+    """The Function names it already, and does not change by that: it is looked for all the same."""
+    code = zipped("lost = 1")
+    api.active("lost", code=code)
+    spec = (await functions.get("lost"))["spec"]
+    assert api.function("DELETE", "lost").status == 204
+    blob = serving[0].blobs / hashlib.sha256(code).hexdigest()
+    blob.unlink(missing_ok=True)
+    functions.apply("lost", **spec)
+    found = api.until("lost", lambda body: body["State"] == "Failed")
+    assert "upload the code again" in found["StateReason"]
+    again = api.function("PUT", "lost", "/code", {"ZipFile": base64.b64encode(code).decode()})
+    assert again.status == 200, again
+    api.until("lost", lambda body: body["State"] == "Active")
+    assert blob.exists()
+
+
 async def test_code_that_no_function_came_to_name_is_collected(serving: tuple[Installation, str], api: Api) -> None:
     """An upload whose object was never written leaves nothing behind, and one that is named stays."""
     api.active("named", code=zipped("named = 1"))

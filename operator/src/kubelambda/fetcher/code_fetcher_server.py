@@ -100,8 +100,7 @@ class CodeFetcherServer:
                         file.seek(0)
                         await asyncio.to_thread(zip_of_tar, file, zipped)
                     digest, size = await asyncio.to_thread(_checked, found)
-                if await self._store.size(digest) is None:
-                    await self._store.put(digest, found)
+                await self._store.publish(digest, found)
             except InvalidArchive as error:
                 raise FetchFailed(FetchFailure.INVALID, str(error)) from error
             except CodeStoreUnavailable as error:

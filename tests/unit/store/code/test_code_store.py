@@ -67,6 +67,35 @@ async def test_what_is_deleted_is_gone(store: CodeStore) -> None:
     assert await store.digests() == []
 
 
+async def test_what_was_found_there_a_moment_ago_is_not_deleted(store: CodeStore, tmp_path: Path) -> None:
+    """Whoever publishes an archive that is there names it next: its time begins anew, as if it had just come."""
+    await store.put(DIGEST, DATA)
+    os.utime(tmp_path / DIGEST, (0, 0))
+    await store.publish(DIGEST, b"what is there already is not sent")
+    assert not await store.delete(DIGEST, unused_s=900)
+    assert await store.get(DIGEST) == DATA
+    os.utime(tmp_path / DIGEST, (time.time() - 901,) * 2)
+    assert await store.delete(DIGEST, unused_s=900)
+    assert await store.size(DIGEST) is None
+
+
+async def test_what_is_not_there_is_put_when_it_is_published(url: str, store: CodeStore) -> None:
+    """By those who upload only too."""
+    async with CodeStore.for_uploads(url, CODE_KEY) as uploads:
+        await uploads.publish(DIGEST, io.BytesIO(DATA))
+    assert await store.get(DIGEST) == DATA
+    assert not await store.delete(DIGEST, unused_s=900)
+
+
+async def test_only_who_uploads_says_that_an_archive_is_used(url: str, store: CodeStore, tmp_path: Path) -> None:
+    """A signed address reads, and keeps nothing."""
+    await store.put(DIGEST, DATA)
+    os.utime(tmp_path / DIGEST, (0, 0))
+    async with aiohttp.ClientSession() as session, session.put(f"{url}/blobs/{DIGEST}/used") as answer:
+        assert answer.status == 401
+    assert await store.delete(DIGEST, unused_s=900)
+
+
 async def test_who_takes_code_in_uploads_and_reads_and_nothing_else(url: str, store: CodeStore, tmp_path: Path) -> None:
     """With a key of its own it neither lists nor deletes; addresses and proofs of origin are those of everybody."""
     async with CodeStore.for_uploads(url, CODE_KEY) as uploads:

@@ -96,8 +96,7 @@ async def upload(services: Services, code: ReceivedCode) -> None:
     if code.file is None:
         return
     try:
-        if await services.store.size(code.sha256) is None:
-            await services.store.put(code.sha256, code.file)
+        await services.store.publish(code.sha256, code.file)
     except CodeStoreUnavailable as error:
         raise unavailable(f"The code could not be stored: {error}") from error
 

@@ -1,5 +1,6 @@
 """Keeps the code store equal to what is deployed: collects what nobody runs, publishes again what was lost."""
 
+import math
 import time
 from functools import partial
 
@@ -27,6 +28,7 @@ async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:  # 
     An archive that no function runs any more stays for a while: environments of the previous deployment may still
     fetch it, and a rollback finds it there.
     """
+    retention_s = context.settings.code_retention_seconds
     wanted = wanted_archives(context)
     stored = set(await code.store.digests())
     for digest in wanted.keys() - stored:
@@ -38,13 +40,14 @@ async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:  # 
         since = code.unreferenced.get(digest)
         if since is None:
             code.unreferenced[digest] = now
-        elif now - since > context.settings.code_retention_seconds:
+        elif now - since > retention_s:
             del code.unreferenced[digest]
             code.fetched.pop(digest, None)
             code.unzipped_sizes.pop(digest, None)
             code.contents.pop(digest, None)
-            await code.store.delete(digest)
-    return min(INTERVAL_S, context.settings.code_retention_seconds / 2 + 1)
+            # Who takes code in may have found it there a moment ago, and names it in the next.
+            await code.store.delete(digest, unused_s=math.ceil(retention_s))
+    return min(INTERVAL_S, retention_s / 2 + 1)
 
 
 def wanted_archives(context: Context) -> dict[str, Key]:

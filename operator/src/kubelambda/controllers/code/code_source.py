@@ -195,6 +195,5 @@ async def _checked(text: str, where: str) -> bytes:
 
 async def _published(state: CodeState, sha256: str, data: bytes) -> DeployedCode:
     state.unreferenced.pop(sha256, None)
-    if await state.store.size(sha256) is None:
-        await state.store.put(sha256, data)
+    await state.store.publish(sha256, data)
     return DeployedCode(sha256=sha256, size=len(data))

@@ -16,7 +16,7 @@ from kubelambda.controllers.machinery.cluster import Cluster
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.finalizers import hold
-from kubelambda.controllers.machinery.object_status import apply_status, read_status
+from kubelambda.controllers.machinery.object_status import read_status, report_status
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.core.file_system.mount_failure import MOUNTED
 from kubelambda.core.file_system.mounts import AccessPointFacts, FoundClaim, decide_access_point
@@ -63,8 +63,7 @@ async def reconcile(context: Context, key: Key) -> Outcome:
         stuck=held if free else (),
     )
     if status != before:
-        after = await apply_status(context, ACCESS_POINTS, body, status)
-        await changes.observe(context, WATCHED_ACCESS_POINTS, after, by=key)
+        await report_status(context, WATCHED_ACCESS_POINTS, body, status, by=key)
         await recorder.record_transition(context.client, ACCESS_POINTS, body, before.conditions, status.conditions)
     return _next_look(found)
 

@@ -21,7 +21,7 @@ from kubelambda.controllers.function.version_memory import VersionMemory
 from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
-from kubelambda.controllers.machinery.object_status import apply_status, read_status
+from kubelambda.controllers.machinery.object_status import read_status, report_status
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.core.account import identity
 from kubelambda.core.function.alias_routing import LATEST, OWN_CONDITIONS, AliasObservation, VersionState, decide_alias
@@ -118,8 +118,7 @@ def _versions(context: Context, namespace: str, function: str, known: FunctionFa
 async def _report(context: Context, key: Key, body: Object, before: AliasStatus, status: AliasStatus) -> None:
     own = [each for each in status.conditions if each.type in OWN_CONDITIONS]
     said = status.model_copy(update={"conditions": own})
-    after = await apply_status(context, ALIASES, body, said, exclude=_SCALERS)
-    await changes.observe(context, WATCHED_ALIASES, after, by=key)
+    await report_status(context, WATCHED_ALIASES, body, said, by=key, exclude=_SCALERS)
     await recorder.record_transition(context.client, ALIASES, body, before.conditions, status.conditions)
 
 

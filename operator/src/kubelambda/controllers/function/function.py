@@ -38,7 +38,7 @@ from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS, WAT
 from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
-from kubelambda.controllers.machinery.object_status import apply_status, read_status
+from kubelambda.controllers.machinery.object_status import read_status, report_status
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.controllers.network.enforcement_facts import (
     WATCHED_ENFORCEMENT,
@@ -109,11 +109,16 @@ def _next_look(observed: Observation) -> Outcome:
     match fault.reason if fault else None:
         case Reason.REFERENCE_MISSING | Reason.CODE_STORE_UNAVAILABLE:
             return BackOff(LOOK_AGAIN_MAX_S)
-        case Reason.CODE_UNAVAILABLE if _follows_config_map(observed):
+        case Reason.CODE_UNAVAILABLE if _is_stored(observed) or _follows_config_map(observed):
             return BackOff(LOOK_AGAIN_MAX_S)
         case None | Reason.INVALID_CODE | Reason.REFUSED if _follows_config_map(observed):
             return spread(CONFIG_MAP_CHECK_S)
     return None
+
+
+def _is_stored(observed: Observation) -> bool:
+    """Whether the code was uploaded: whoever uploads the same once more changes nothing of the Function."""
+    return isinstance(observed.spec, FunctionSpec) and observed.spec.code.stored is not None
 
 
 def _follows_config_map(observed: Observation) -> bool:
@@ -235,8 +240,7 @@ def _provisioned_by_function(context: Context, namespace: str) -> Counter[str]:
 
 
 async def _report(context: Context, key: Key, body: Object, before: FunctionStatus, status: FunctionStatus) -> None:
-    after = await apply_status(context, FUNCTIONS, body, status, exclude={"last_published"})
-    await changes.observe(context, WATCHED_FUNCTIONS, after, by=key)
+    await report_status(context, WATCHED_FUNCTIONS, body, status, by=key, exclude={"last_published"})
     await recorder.record_transition(context.client, FUNCTIONS, body, before.conditions, status.conditions)
     if status.state is not before.state:
         log.info("function %s/%s is %s", key.namespace, key.name, status.state)

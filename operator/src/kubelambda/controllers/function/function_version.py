@@ -30,7 +30,7 @@ from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.finalizers import hold
-from kubelambda.controllers.machinery.object_status import apply_status, read_status
+from kubelambda.controllers.machinery.object_status import read_status, report_status
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.controllers.network.enforcement_facts import (
     WATCHED_ENFORCEMENT,
@@ -209,9 +209,9 @@ async def _write(context: Context, key: Key, body: Object, decided: FunctionVers
     before = read_status(FunctionVersionStatus, body)
     if decided == before:
         return
-    after = await apply_status(context, FUNCTION_VERSIONS, body, decided)
-    published = before.version is None and decided.version is not None
-    await changes.observe(context, WATCHED_VERSIONS, after, by=None if published else key)
+    await report_status(context, WATCHED_VERSIONS, body, decided, by=key)
+    if before.version is None and decided.version is not None:
+        context.queues.add(key)
     await recorder.record_transition(context.client, FUNCTION_VERSIONS, body, before.conditions, decided.conditions)
 
 

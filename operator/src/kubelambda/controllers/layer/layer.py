@@ -167,11 +167,16 @@ def _next_look(observed: LayerObservation) -> Outcome:
     if isinstance(observed.content, Problem):
         if observed.content.reason is Reason.CODE_STORE_UNAVAILABLE:
             return BackOff(LOOK_AGAIN_MAX_S)
-        if observed.content.reason is Reason.CODE_UNAVAILABLE and _follows_config_map(observed):
+        looked_for = _is_stored(observed) or _follows_config_map(observed)
+        if observed.content.reason is Reason.CODE_UNAVAILABLE and looked_for:
             return BackOff(LOOK_AGAIN_MAX_S)
     if _follows_config_map(observed):
         return spread(CONFIG_MAP_CHECK_S)
     return None
+
+
+def _is_stored(observed: LayerObservation) -> bool:
+    return isinstance(observed.spec, LayerSpec) and observed.spec.content.stored is not None
 
 
 def _follows_config_map(observed: LayerObservation) -> bool:

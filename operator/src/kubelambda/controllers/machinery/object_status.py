@@ -1,11 +1,19 @@
 """The status of an object, as its controller reads and writes it."""
 
+from typing import Any, Final
+
 from pydantic import ValidationError
 
 from kubelambda.api.model import Model
+from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery.watched import Watch
+from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import Resource
+
+_OF_EVERY_WRITE: Final = {"resourceVersion", "managedFields"}
+"""Metadata that our own write changes as well."""
 
 
 def read_status[S: Model](kind: type[S], body: Object) -> S:
@@ -26,3 +34,26 @@ async def apply_status(
         "status": status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=exclude),
     }
     return await context.client.apply(resource, manifest, manager=FIELD_MANAGER, subresource="status")
+
+
+async def report_status(
+    context: Context, watch: Watch[Any], body: Object, status: Model, *, by: Key, exclude: set[str] | None = None
+) -> None:
+    """Writes our part of the status of the object that `by` is about, and takes in how it is after that.
+
+    What others changed since `body` was read comes with the answer, and their events come too late to tell of it: `by`
+    is looked at again. Raises `KubeError`.
+    """
+    after = await apply_status(context, watch.resource, body, status, exclude=exclude)
+    if changed_by_others(body, after):
+        context.queues.add(by)
+    await changes.observe(context, watch, after, by=by)
+
+
+def changed_by_others(before: Object, after: Object) -> bool:
+    """Whether an object that was `before` has been changed in more than its status."""
+    return _lasting(before) != _lasting(after)
+
+
+def _lasting(body: Object) -> dict[str, Any]:
+    return {name: value for name, value in body["metadata"].items() if name not in _OF_EVERY_WRITE}

@@ -15,7 +15,7 @@ from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, Fu
 from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
-from kubelambda.controllers.machinery.object_status import apply_status, read_status
+from kubelambda.controllers.machinery.object_status import read_status, report_status
 from kubelambda.controllers.machinery.watched import Name
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.controllers.network.invoke_endpoint_facts import (
@@ -157,8 +157,7 @@ async def _report(context: Context, key: Key, body: Object, status: InvokeEndpoi
     before = read_status(InvokeEndpointStatus, body)
     if status == before:
         return
-    after = await apply_status(context, INVOKE_ENDPOINTS, body, status)
-    await changes.observe(context, WATCHED_ENDPOINTS, after, by=key)
+    await report_status(context, WATCHED_ENDPOINTS, body, status, by=key)
     await recorder.record_transition(context.client, INVOKE_ENDPOINTS, body, before.conditions, status.conditions)
 
 

@@ -111,11 +111,24 @@ class CodeStore:
         if status not in (200, 201):
             raise CodeStoreUnavailable(f"the code store refused the archive: {status} {body[:200].decode('latin-1')}")
 
-    async def delete(self, sha256: str) -> None:
-        """Forgets an archive. Raises `CodeStoreUnavailable`."""
-        status, _, _ = await self._call("DELETE", f"/blobs/{sha256}")
-        if status != 204:
+    async def publish(self, sha256: str, data: bytes | IO[bytes]) -> None:
+        """Puts an archive unless it is there already. Either way it is nobody's to delete for a while.
+
+        Raises `CodeStoreUnavailable`.
+        """
+        status, _, _ = await self._call("PUT", f"/blobs/{sha256}/used")
+        if status != 204:  # 404; or a store of another release, which does not know the question
+            await self.put(sha256, data)
+
+    async def delete(self, sha256: str, *, unused_s: int = 0) -> bool:
+        """Forgets an archive, or leaves one that was published within the last `unused_s` seconds: whether it is gone.
+
+        Raises `CodeStoreUnavailable`.
+        """
+        status, _, _ = await self._call("DELETE", f"/blobs/{sha256}?unused={unused_s}")
+        if status not in (204, 409):
             raise CodeStoreUnavailable(f"the code store does not forget an archive: {status}")
+        return status == 204
 
     async def digests(self) -> list[str]:
         """Every archive. Raises `CodeStoreUnavailable`."""

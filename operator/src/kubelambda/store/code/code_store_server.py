@@ -5,6 +5,7 @@ import hmac
 import os
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qs, unquote
 
@@ -21,6 +22,8 @@ from kubelambda.wire.request import Request
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SECONDS = re.compile(r"[0-9]{1,12}")
 _FOLDER = "/blobs"
+_USED = "/used"
+"""Behind an archive's path: when somebody put it, or would have."""
 
 
 class Refused(Exception):
@@ -50,7 +53,7 @@ class CodeStoreServer:
     def _admit(self, request: Request) -> int | BodySink | None:
         """Archives are taken in as they come; nothing else has a body."""
         path, _ = _address(request)
-        if request.method != b"PUT" or not path.startswith(f"{_FOLDER}/"):
+        if request.method != b"PUT" or not path.startswith(f"{_FOLDER}/") or path.endswith(_USED):
             return 0
         try:
             self._require_token(request, self._full, self._uploads)
@@ -74,8 +77,10 @@ class CodeStoreServer:
                     await self._list(request)
                 case b"GET" | b"HEAD", str() if path.startswith(f"{_FOLDER}/"):
                     await self._get(request, _digest(path), query)
+                case b"PUT", str() if path.startswith(f"{_FOLDER}/"):
+                    self._renew(request, _digest(path.removesuffix(_USED)))
                 case b"DELETE", str() if path.startswith(f"{_FOLDER}/"):
-                    self._delete(request, path)
+                    self._delete(request, _digest(path), query)
                 case _:
                     raise Refused(404, f"there is no {request.method.decode()} {path}")
         except Refused as error:
@@ -103,9 +108,25 @@ class CodeStoreServer:
         with file:
             await ArchiveDownload(request, digest, file).run()
 
-    def _delete(self, request: Request, path: str) -> None:
+    def _renew(self, request: Request, digest: str) -> None:
+        """Whoever finds an archive here may name it soon: until then it is as if it had just come."""
+        self._require_token(request, self._full, self._uploads)
+        try:
+            os.utime(self._folder / digest)
+        except FileNotFoundError:
+            raise Refused(404, f"no archive {digest}") from None
+        request.respond(204)
+
+    def _delete(self, request: Request, digest: str, query: str) -> None:
         self._require_token(request, self._full)
-        (self._folder / _digest(path)).unlink(missing_ok=True)
+        given = parse_qs(query, errors="replace").get("unused", ["0"])[0]
+        if not _SECONDS.fullmatch(given):
+            raise Refused(400, "unused is a number of whole seconds")
+        path = self._folder / digest
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime < int(given):
+                raise Refused(409, f"somebody put or renewed {digest} less than {given} seconds ago")
+            path.unlink()
         request.respond(204)
 
     def _require_token(self, request: Request, *tokens: str) -> None:
