@@ -74,7 +74,7 @@ GRAPH = (
     Image("base", (), published=False),
     Image("package", ("base",), ("dist/kubelambda.whl",), published=False),
     Image("agent", ("base",), ("requirements-agent.txt",), published=False),
-    Image("platform", ("base", "package"), ("requirements-platform.txt",)),
+    Image("platform", ("base", "package"), ("requirements-platform.txt", "platform")),
     Image("pollers", ("base", "package"), ("requirements-pollers.txt",)),
     Image(
         "runtime-python3.13",
