@@ -73,20 +73,8 @@ class Account:
         return f"arn:aws:lambda:us-east-1:{self.account_id}:function:{name}"
 
     def invoke(self, name: str, event: Any = None, **more: Any) -> Any:
-        """Invokes with boto3 and decodes the payload into `["Payload"]`.
-
-        Whoever waited for the function to be active may have heard of it some milliseconds before the frontend.
-        """
-
-        def answered() -> Any:
-            try:
-                return self.client.invoke(FunctionName=self.arn(name), Payload=json.dumps(event), **more)
-            except self.client.exceptions.ResourceConflictException as error:
-                if str(error).endswith("state: Pending"):
-                    return None
-                raise
-
-        answer = eventually(answered, timeout=10)
+        """Invokes with boto3 and decodes the payload into `["Payload"]`."""
+        answer = self.client.invoke(FunctionName=self.arn(name), Payload=json.dumps(event), **more)
         body = answer["Payload"].read()
         answer["Payload"] = json.loads(body) if body else None
         return answer

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 from tests.eventually import eventually
+from tests.integration.frontend.late_caches import deafen, hear
 from tests.integration.frontend.publishing import SHOW, delete, point, publish, sample
 from tests.integration.loopback import Cluster
 
-from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.kube_client import KubeClient
-from kubelambda.kube.reflector import Reflector
 from kubelambda.kube.resources import ALIASES, FUNCTION_VERSIONS, FUNCTIONS, Resource
 
 ACCOUNT_PREFIX = "arn:aws:lambda:us-east-1:"
@@ -177,12 +176,6 @@ async def test_a_version_or_an_alias_that_is_deleted_is_gone(cluster: Cluster) -
     assert (await cluster.invoke("f")).status == 200
 
 
-def deafen(frontend: Frontend, *reflectors: Reflector[Any]) -> None:
-    """From now on nothing that is written reaches these caches."""
-    for reflector in reflectors:
-        reflector._observe = lambda body, *, deleted: ("", "")  # type: ignore[method-assign]
-
-
 async def test_who_publishes_and_calls_at_once_is_served(cluster: Cluster) -> None:
     """Though the caches have seen neither version nor alias: Kubernetes is asked before they are said to be absent."""
     await publish(cluster, "f", 1, code(1))
@@ -190,7 +183,7 @@ async def test_who_publishes_and_calls_at_once_is_served(cluster: Cluster) -> No
     frontend = await cluster.frontend()
     assert (await cluster.invoke("f:1")).status == 200
     assert (await cluster.invoke("f:live")).status == 404
-    deafen(frontend, frontend.caches.versions, frontend.caches.aliases)
+    deafen(frontend.caches.versions, frontend.caches.aliases)
     await publish(cluster, "f", 2, code(2))
     await point(cluster, "f", "next", "2")
     answers = await asyncio.gather(*cluster.calls("f:next", 2), *cluster.calls("f:2", 1))
@@ -204,13 +197,12 @@ async def test_what_was_found_ahead_of_the_caches_goes_when_they_say_so(cluster:
     await publish(cluster, "f", 1, code(1))
     await cluster.pool(1)
     frontend = await cluster.frontend()
-    deafen(frontend, frontend.caches.aliases)
+    deafen(frontend.caches.aliases)
     await point(cluster, "f", "live", "1")
     assert (await cluster.invoke("f:live")).status == 200
-    del frontend.caches.aliases._observe  # the class's own again
     body = await cluster.client.get(ALIASES, "f-live", cluster.namespace)
-    frontend.caches.aliases._observe(body, deleted=False)
-    frontend.caches.aliases._observe(body, deleted=True)
+    hear(frontend.caches.aliases, body)
+    hear(frontend.caches.aliases, body, deleted=True)
     await delete(cluster, ALIASES, "f-live")
     assert (await cluster.invoke("f:live")).status == 404
 

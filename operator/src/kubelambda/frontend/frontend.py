@@ -37,6 +37,7 @@ from kubelambda.frontend.endpoint.endpoint_door import EndpointDoor
 from kubelambda.frontend.endpoint.endpoint_gate import EndpointGate
 from kubelambda.frontend.endpoint.endpoint_listeners import EndpointListeners
 from kubelambda.frontend.front_door import FrontDoor
+from kubelambda.frontend.invoke.awaited_news import AwaitedNews
 from kubelambda.frontend.invoke.caller_gate import CallerGate
 from kubelambda.frontend.invoke.event_handover import EventHandover
 from kubelambda.frontend.invoke.reception import Reception
@@ -85,7 +86,7 @@ class Frontend:
             on_endpoints=self._endpoints_changed,
         )
         self.metrics.watch_unreadable(self.caches.reflectors())
-        self._unseen = UnseenFunctions(client)
+        self._unseen, self._news = UnseenFunctions(client), AwaitedNews()
         self._owners = Owners(address, port, self.caches.ready_members, self._owners_changed)
         self._pools = PoolScaling(client, self.caches, self._owners.owns, forecast=settings.pool_forecast)
         self._starter = Starter(
@@ -169,6 +170,7 @@ class Frontend:
             events=self._events,
             unseen=self._unseen,
             unseen_qualifiers=UnseenQualifiers(client, self.caches.published),
+            news=self._news,
             synced=lambda: self.synced,
         )
 
@@ -296,9 +298,11 @@ class Frontend:
             for archive in after.deployed.archives:
                 self._archives.prefetch(name[0], archive)
             self._variables.prefetch(name[0], after.deployed.revision, after.deployed.environment)
+        self._news.heard(name)
 
     def _published_changed(self, function: Name) -> None:
         self.owned.published_changed(function)
+        self._news.heard(function)
 
     def _pod_changed(self, name: Name, before: PodView | None, after: PodView | None) -> None:
         self.owned.pod_changed(name, before, after)

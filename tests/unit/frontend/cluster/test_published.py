@@ -132,3 +132,44 @@ def test_provisioned_concurrency_is_known_by_qualifier() -> None:
     assert found.provisioned(F) == {"1": 3, "live": 2}
     assert set(found.functions("team")) == {"f", "g"}
     assert found.provisioned(("team", "unknown")) == {}
+
+
+def test_a_look_finds_what_the_caches_know_an_earlier_state_of() -> None:
+    """A version without its number, an alias that led nowhere; and what comes late hides neither."""
+    found, _ = published()
+    bare, unrouted = version(""), alias("live", None)
+    found.version_changed(("team", "f-1"), None, bare)
+    found.alias_changed(("team", "f-live"), None, unrouted)
+    assert not found.resolvable(F, "live")
+    found.unseen("team", {"f-live": alias("live", "1"), "f-next": alias("next", "1")}, {"f-1": version("1")})
+    assert found.resolvable(F, "live")
+    assert found.resolvable(F, "next")
+    found.alias_changed(("team", "f-next"), None, alias("next", None))
+    assert found.route(F, "next") == AliasRoute("1")
+    found.alias_changed(("team", "f-live"), unrouted, alias("live", "2"))
+    assert found.route(F, "live") == AliasRoute("2")
+    found.version_changed(("team", "f-1"), bare, None)
+    assert found.version(F, "1") is None
+
+
+def test_a_look_takes_nothing_back_that_the_caches_know() -> None:
+    """It may be the older word of both."""
+    found, _ = published()
+    found.version_changed(("team", "f-1"), None, version("1"))
+    found.alias_changed(("team", "f-live"), None, alias("live", "1"))
+    found.unseen("team", {"f-live": alias("live", "2")}, {"f-1": version("")})
+    assert found.route(F, "live") == AliasRoute("1")
+    assert found.resolvable(F, "live")
+
+
+def test_an_alias_that_nobody_has_led_anywhere_is_told_from_none() -> None:
+    """By what the caches know, and by what a look found."""
+    found, _ = published()
+    assert not found.unrouted(F, "live")
+    found.unseen("team", {"f-next": alias("next", None)}, {})
+    assert found.unrouted(F, "next")
+    found.alias_changed(("team", "f-live"), None, alias("live", None))
+    assert found.unrouted(F, "live")
+    assert not found.unrouted(F, "1")
+    found.alias_changed(("team", "f-live"), alias("live", None), alias("live", "7"))
+    assert not found.unrouted(F, "live")

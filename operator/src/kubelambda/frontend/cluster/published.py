@@ -62,10 +62,17 @@ class Published:
         """Where an alias leads, or a number to itself; None when there is no such qualifier."""
         if is_alias(qualifier):
             found = self._by_alias.get(function, {}).get(qualifier)
-            if found is None and self._ahead:
-                found = self._newer(function[0]).alias(function, qualifier)
+            if (found is None or found.route is None) and self._ahead:
+                found = self._newer(function[0]).alias(function, qualifier) or found
             return found.route if found is not None else None
         return AliasRoute(qualifier) if self.version(function, qualifier) is not None else None
+
+    def unrouted(self, function: Name, qualifier: str) -> bool:
+        """Whether an alias is there that the operator has not led anywhere yet."""
+        if not is_alias(qualifier) or self.route(function, qualifier) is not None:
+            return False
+        known = qualifier in self._by_alias.get(function, {})
+        return known or self._newer(function[0]).alias(function, qualifier) is not None
 
     def resolvable(self, function: Name, qualifier: str) -> bool:
         """Whether a qualifier leads somewhere, and every version that it leads to is known."""
@@ -75,11 +82,8 @@ class Published:
         )
 
     def unseen(self, namespace: str, aliases: Mapping[str, AliasView], versions: Mapping[str, VersionView]) -> Ahead:
-        """Those of a namespace's objects that the caches do not have: until they do, callers find them here."""
-        ahead = Ahead(
-            {name: view for name, view in aliases.items() if name not in self._aliases[namespace, view.function]},
-            {name: view for name, view in versions.items() if name not in self._versions[namespace, view.function]},
-        )
+        """Those of a namespace's objects that the caches know less of: until they know more, callers find them here."""
+        ahead = Ahead(_better(namespace, aliases, self._aliases), _better(namespace, versions, self._versions))
         self._ahead[namespace] = ahead
         return ahead
 
@@ -121,7 +125,8 @@ class Published:
 
     def version_changed(self, name: Name, before: VersionView | None, after: VersionView | None) -> None:
         """A FunctionVersion appeared, changed or is gone."""
-        self._newer(name[0]).versions.pop(name[1], None)
+        if after is None or _leads(after):
+            self._newer(name[0]).versions.pop(name[1], None)
         for function in _replace(self._versions, name, before, after):
             numbered = [view for view in self._versions[function].values() if view.version]
             numbered.sort(key=_version_rank, reverse=True)
@@ -130,11 +135,27 @@ class Published:
 
     def alias_changed(self, name: Name, before: AliasView | None, after: AliasView | None) -> None:
         """An Alias appeared, changed or is gone."""
-        self._newer(name[0]).aliases.pop(name[1], None)
+        if after is None or _leads(after):
+            self._newer(name[0]).aliases.pop(name[1], None)
         for function in _replace(self._aliases, name, before, after):
             ranked = sorted(self._aliases[function].values(), key=_alias_rank, reverse=True)
             _store(self._by_alias, function, {view.name: view for view in ranked})
             self._on_change(function)
+
+
+def _leads(view: VersionView | AliasView) -> bool:
+    """Whether the operator has given a version its number, or led an alias somewhere."""
+    return bool(view.version) if isinstance(view, VersionView) else view.route is not None
+
+
+def _better[V: (VersionView, AliasView)](namespace: str, found: Mapping[str, V], known: Objects[V]) -> dict[str, V]:
+    """What is not known, and what leads somewhere now and does not by what is known of it."""
+    better = {}
+    for name, view in found.items():
+        seen = known[namespace, view.function].get(name)
+        if seen is None or (_leads(view) and not _leads(seen)):
+            better[name] = view
+    return better
 
 
 def _replace[V: (VersionView, AliasView)](

@@ -26,10 +26,11 @@ from kubelambda.frontend.dispatch.invocation import Invocation, refuse
 from kubelambda.frontend.dispatch.metrics import Metrics
 from kubelambda.frontend.dispatch.streamed_invocation import StreamedInvocation
 from kubelambda.frontend.invoke import invoke_request
+from kubelambda.frontend.invoke.awaited_news import AwaitedNews, NotYet
 from kubelambda.frontend.invoke.event_handover import EventHandover
 from kubelambda.frontend.invoke.invoke_request import InvokeCall
 from kubelambda.frontend.invoke.request_accounts import RequestAccounts
-from kubelambda.frontend.invoke.version_resolution import not_invocable, resolve
+from kubelambda.frontend.invoke.version_resolution import is_pending, not_invocable, resolve
 from kubelambda.kube.reflector import Name
 from kubelambda.wire.request import Request
 
@@ -60,6 +61,7 @@ class Reception:
         events: EventHandover,
         unseen: UnseenFunctions,
         unseen_qualifiers: UnseenQualifiers,
+        news: AwaitedNews,
         synced: Callable[[], bool],
     ) -> None:
         self._caches = caches
@@ -75,10 +77,11 @@ class Reception:
         self._events = events
         self._unseen = unseen
         self._unseen_qualifiers = unseen_qualifiers
+        self._news = news
         self._synced = synced
 
     def again(self, request: Request, request_id: str) -> None:
-        """Answers a request that was on its way to somebody else, or waited for a look at Kubernetes."""
+        """Answers a request that was on its way to somebody else, or waited for what Kubernetes says."""
         role = self._callers.role(request.headers.get(_CALLER))
         hop = hop_of(request) if role is CallerRole.FRONTEND else None
         self.answer(request_id, invoke_request.parse_call(request), hop, request)
@@ -87,6 +90,9 @@ class Reception:
         """Answers a request, or has somebody answer it. `hop`: how it came from another frontend."""
         try:
             self._invoke(request, request_id, call, hop)
+        except NotYet as not_yet:
+            if not self._news.wait(request, not_yet, partial(self.again, request, request_id)):
+                refuse(request, request_id, not_yet.error)
         except InvokeError as error:
             refuse(request, request_id, error)
         except Exception:
@@ -122,7 +128,7 @@ class Reception:
         if call.dry_run:
             request.respond(204, b"", f"x-amzn-RequestId: {request_id}\r\n".encode())
         elif version.deployed is None:
-            raise not_invocable(version)
+            raise self._not_invocable(function, version)
         elif call.event:
             self._hand_over(request, request_id, function, arn, call.qualifier)
         else:
@@ -177,9 +183,27 @@ class Reception:
             self._metrics.recursive_invocations_dropped.of(*function).value += 1
             raise
 
+    def _not_invocable(self, function: Name, view: FunctionView | VersionView) -> InvokeError | NotYet:
+        """Why nothing of it can run, or not yet."""
+        error = not_invocable(view)
+        if not isinstance(view, FunctionView) or not is_pending(view):
+            return error
+        function_name = view.function_name or function[1]
+        return NotYet(error, function, lambda: self._is_pending(function, function_name))
+
+    def _is_pending(self, function: Name, function_name: str) -> bool:
+        view = self._caches.functions.items.get(function) or self._just_found(function, function_name)[1]
+        return view is not None and is_pending(view)
+
     def _published(self, qualified: Qualified, view: FunctionView, arn: str) -> FunctionView | VersionView:
-        """What an alias or version means for one invocation. Raises `InvokeError` when there is none."""
-        return resolve(self._caches.published, *qualified, view=view, arn=arn, chance=random.random)
+        """What an alias or version means for one invocation. Raises `InvokeError` when there is none, or `NotYet`."""
+        published = self._caches.published
+        try:
+            return resolve(published, *qualified, view=view, arn=arn, chance=random.random)
+        except InvokeError as error:
+            if not published.unrouted(*qualified):
+                raise
+            raise NotYet(error, qualified[0], lambda: published.unrouted(*qualified)) from error
 
     def _is_unseen(self, qualified: Qualified) -> bool:
         """Whether the caches lack an alias or version that Kubernetes was not asked for a moment ago."""

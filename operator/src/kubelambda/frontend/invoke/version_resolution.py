@@ -35,6 +35,11 @@ def resolve(
     return found
 
 
+def is_pending(view: FunctionView) -> bool:
+    """Whether the function is being created."""
+    return view.deployed is None and view.state == "Pending"
+
+
 def not_invocable(view: FunctionView | VersionView) -> InvokeError:
     """Why nothing of the function or version can run."""
     if view.state == "Failed":
