@@ -29,25 +29,29 @@ async def reconcile(code: CodeState, context: Context, key: Key) -> Outcome:  # 
     fetch it, and a rollback finds it there.
     """
     retention_s = context.settings.code_retention_seconds
-    wanted = wanted_archives(context)
     stored = set(await code.store.digests())
+    wanted = wanted_archives(context)
     for digest in wanted.keys() - stored:
         context.queues.add(wanted[digest])
     now = time.monotonic()
     for digest in [digest for digest in code.unreferenced if digest in wanted or digest not in stored]:
         del code.unreferenced[digest]
-    for digest in stored - wanted.keys():
-        since = code.unreferenced.get(digest)
-        if since is None:
-            code.unreferenced[digest] = now
-        elif now - since > retention_s:
-            del code.unreferenced[digest]
-            code.fetched.pop(digest, None)
-            code.unzipped_sizes.pop(digest, None)
-            code.contents.pop(digest, None)
-            # Who takes code in may have found it there a moment ago, and names it in the next.
-            await code.store.delete(digest, unused_s=math.ceil(retention_s))
+    expired = [
+        digest for digest in stored - wanted.keys() if now - code.unreferenced.setdefault(digest, now) > retention_s
+    ]
+    for digest in expired:
+        # While others were collected somebody may have looked for it, or named it.
+        if code.unreferenced.pop(digest, None) is not None and digest not in wanted_archives(context):
+            await _collect(code, digest, retention_s)
     return min(INTERVAL_S, retention_s / 2 + 1)
+
+
+async def _collect(code: CodeState, digest: str, retention_s: float) -> None:
+    code.fetched.pop(digest, None)
+    code.unzipped_sizes.pop(digest, None)
+    code.contents.pop(digest, None)
+    # Who takes code in may have found it there a moment ago, and names it in the next.
+    await code.store.delete(digest, unused_s=math.ceil(retention_s))
 
 
 def wanted_archives(context: Context) -> dict[str, Key]:

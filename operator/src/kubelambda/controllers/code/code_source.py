@@ -52,7 +52,7 @@ async def resolve(
         wanted = wanted_archive(code)
         if wanted is not None and not isinstance(wanted.source, str):
             return await _arrived(state, context, key, wanted, deployed)
-        return await _resolved(state, context, key, code, inline_file_name)
+        return await _resolved(state, context, key, code, inline_file_name, deployed=deployed)
     except InvalidArchive as error:
         return Problem(Reason.INVALID_CODE, str(error), terminal=True)
     except SourceMissing as error:
@@ -64,7 +64,13 @@ async def resolve(
 
 
 async def _resolved(
-    state: CodeState, context: Context, key: Key, code: Code, inline_file_name: str | None
+    state: CodeState,
+    context: Context,
+    key: Key,
+    code: Code,
+    inline_file_name: str | None,
+    *,
+    deployed: DeployedCode | None,
 ) -> DeployedCode | Problem | None:
     digest, data = code.sha256 or "", b""
     if code.stored is not None:
@@ -74,7 +80,7 @@ async def _resolved(
         digest = hashlib.sha256(data).hexdigest()
     try:
         if code.stored is not None:
-            return await _uploaded(state, key, code.stored)
+            return await _uploaded(state, key, code.stored, deployed)
         if code.url is not None:
             return await _downloaded(state, context, key, code.url, digest)
         return await _published(state, digest, data)
@@ -137,12 +143,16 @@ def _awaited(state: CodeState, context: Context, key: Key, wanted: WantedArchive
     return None
 
 
-async def _uploaded(state: CodeState, key: Key, code: StoredCode) -> DeployedCode | Problem:
+async def _uploaded(
+    state: CodeState, key: Key, code: StoredCode, deployed: DeployedCode | None
+) -> DeployedCode | Problem:
     """What the control API brought is in the store already, and nowhere else."""
     if not hmac.compare_digest(code.signature, state.store.upload_signature(key.namespace, code.sha256)):
         text = f"code.stored names an archive that was not uploaded for namespace {key.namespace}: upload it here"
         return Problem(Reason.INVALID_CODE, text, terminal=True)
     state.unreferenced.pop(code.sha256, None)
+    if deployed is None or deployed.sha256 != code.sha256:  # nobody ran it: it may be about to be collected
+        await state.store.renew(code.sha256)
     size = await state.store.size(code.sha256)
     if size is None:
         return Problem(Reason.CODE_UNAVAILABLE, f"the code store has no archive {code.sha256}: upload the code again")

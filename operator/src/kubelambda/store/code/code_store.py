@@ -116,9 +116,16 @@ class CodeStore:
 
         Raises `CodeStoreUnavailable`.
         """
-        status, _, _ = await self._call("PUT", f"/blobs/{sha256}/used")
-        if status != 204:  # 404; or a store of another release, which does not know the question
+        if not await self.renew(sha256):
             await self.put(sha256, data)
+
+    async def renew(self, sha256: str) -> bool:
+        """Makes an archive nobody's to delete for a while, as if it had just come. Raises `CodeStoreUnavailable`.
+
+        False where it is not there, or in a store of another release, which does not know the question.
+        """
+        status, _, _ = await self._call("PUT", f"/blobs/{sha256}/used")
+        return status == 204
 
     async def delete(self, sha256: str, *, unused_s: int = 0) -> bool:
         """Forgets an archive, or leaves one that was published within the last `unused_s` seconds: whether it is gone.
