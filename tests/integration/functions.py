@@ -10,7 +10,7 @@ from tests.eventually import eventually as polled
 from tests.integration.control_plane import ControlPlane
 
 from kubelambda.kube.kube_client import KubeClient, Object
-from kubelambda.kube.resources import FUNCTIONS
+from kubelambda.kube.resources import FUNCTIONS, Resource
 
 
 class Functions:
@@ -70,6 +70,13 @@ class Functions:
 def condition(status: Object, kind: str) -> Object:
     """A condition of a status; empty when there is none of that type."""
     return next((each for each in status.get("conditions", []) if each["type"] == kind), {})
+
+
+async def listed(
+    client: KubeClient, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+) -> list[Object]:
+    """All objects as they are now. What `KubeClient.list` shows, a watch cache's, may be older than the last write."""
+    return [body async for body in client.each(resource, namespace, label_selector=label_selector)]
 
 
 async def eventually(holds: Callable[[], Any], seconds: float = 90) -> Any:

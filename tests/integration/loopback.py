@@ -22,6 +22,7 @@ from typing import Any
 import aiohttp
 from tests.answer import Answer
 from tests.eventually import eventually
+from tests.integration.functions import listed
 from tests.integration.processes import KEY
 from tests.ports import free_address, free_port
 
@@ -120,7 +121,7 @@ class Agents:
                 environment_protocol.ENV_LAUNCHER: str(self.launcher),
             }
         self.processes[name] = _agent(root / "agent.log", environment)
-        async with aiohttp.ClientSession() as session, asyncio.timeout(30):
+        async with aiohttp.ClientSession() as session, asyncio.timeout(90):
             while True:
                 with contextlib.suppress(aiohttp.ClientError):
                     async with session.get(f"http://{ip}:{environment_protocol.CONTROL_PORT}/healthz") as answer:
@@ -444,7 +445,7 @@ class Cluster:
 
     async def pods(self) -> list[Object]:
         """The pods of the namespace that nobody has deleted."""
-        found = (await self.client.list(PODS, self.namespace))["items"]
+        found = await listed(self.client, PODS, self.namespace)
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     async def pool_pods(self) -> list[str]:

@@ -192,7 +192,7 @@ class Installation:
 def http(url: str) -> tuple[int, str]:
     """Status and body of a GET."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

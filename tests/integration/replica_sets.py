@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 
+from tests.integration.functions import listed
 from tests.integration.loopback import Cluster
 
 from kubelambda.api import labels
@@ -30,7 +31,7 @@ class ReplicaSets:
 
     async def _look(self) -> None:
         client, namespace = self._cluster.client, self._cluster.namespace
-        found = (await client.list(DEPLOYMENTS, namespace, label_selector=self._kind))["items"]
+        found = await listed(client, DEPLOYMENTS, namespace, label_selector=self._kind)
         pods = [pod for pod in await self._cluster.pods() if self._kind in pod["metadata"]["labels"]]
         for deployment in found:
             selector = deployment["spec"]["selector"]["matchLabels"].items()

@@ -30,9 +30,13 @@ async def test_a_copied_account_id_stays_with_the_namespace_that_had_it(
 
     await eventually(given)
     await thief.until("thief", lambda status: own in status.get("functionArn", ""))
-    events = functions.control_plane.kubectl("get", "events", "--namespace", "default", "--output", "json").stdout
-    assert "AccountIdRefused" in events
-    assert f"this namespace is account {own}" in events
+
+    def told() -> bool:
+        """After the id is written."""
+        events = functions.control_plane.kubectl("get", "events", "--namespace", "default", "--output", "json").stdout
+        return "AccountIdRefused" in events and f"this namespace is account {own}" in events
+
+    await eventually(told)
     kept: Object = (await functions.client.get(NAMESPACES, functions.namespace))["metadata"]["annotations"]
     assert kept[labels.ACCOUNT_ID] == account
     assert (await functions.ready("victim"))["functionArn"] == arn

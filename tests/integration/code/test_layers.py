@@ -52,7 +52,7 @@ class Layers:
         applied = self.control_plane.apply([manifest])
         assert applied.returncode == 0, applied.stderr
 
-    async def until(self, name: str, holds: Callable[[Object], bool], seconds: float = 15) -> Object:
+    async def until(self, name: str, holds: Callable[[Object], bool], seconds: float = 90) -> Object:
         """Its status once that speaks of the current generation and `holds`."""
         deadline = time.monotonic() + seconds
         while True:
@@ -81,7 +81,7 @@ def layers(control_plane: ControlPlane, client: KubeClient, namespace: str) -> L
 @pytest.fixture(scope="module")
 def running(stage: Stage) -> Installation:
     """An installation that forgets archives quickly."""
-    return stage.operated(codeRetentionSeconds=1)
+    return stage.operated(codeRetentionSeconds=5)
 
 
 async def test_every_change_of_content_is_published_once(running: Installation, layers: Layers) -> None:

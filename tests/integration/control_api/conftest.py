@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 from tests.integration.control_api.control_api import DOMAIN, Api
-from tests.integration.functions import eventually
 from tests.integration.processes import Component, Installation
 from tests.integration.stage import Stage
 
@@ -41,5 +40,5 @@ async def guest(serving: tuple[Installation, str], client: KubeClient, other_nam
 async def _caller(address: str, client: KubeClient, namespace: str) -> Api:
     uid = (await client.get(NAMESPACES, namespace))["metadata"]["uid"]
     found = Api(address, namespace, account_id(uid))
-    await eventually(lambda: found.call("GET", "/2016-08-19/account-settings").status == 200)
+    found.known()
     return found

@@ -67,6 +67,13 @@ class Api:
         decoded = json.loads(content) if found.get("content-type") == "application/json" else content
         return Answered(response.status, found, decoded)
 
+    def known(self, seconds: float = 90) -> None:
+        """Returns once the control API has heard of the namespace."""
+        deadline = time.monotonic() + seconds
+        while (found := self.call("GET", "/2016-08-19/account-settings")).status != 200:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
+
     def create(self, name: str, code: bytes = HELLO, **more: Any) -> Answered:
         """CreateFunction of a function that differs from a good one by `more`; None takes a member away."""
         members = {

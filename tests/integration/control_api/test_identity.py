@@ -170,7 +170,7 @@ async def test_keys_are_rotated_and_taken_away_without_a_restart(
     began = time.monotonic()
     await client.delete(SECRETS, SECRET_NAME, namespace)
     eventually(lambda: call("list_functions", key="AKIDNEW", secret="newer"), lambda found: not good(found))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 async def test_temporary_and_limited_keys(strict: Serving, client: KubeClient, namespace: str) -> None:
@@ -298,11 +298,12 @@ async def test_a_bearer_token_has_the_rights_of_its_service_account(
         return api.call("GET", "/2015-03-31/functions", authorization=f"Bearer {token}")
 
     account = await account_of(client, namespace)
-    denied = listed()
+    refusal = f"User: arn:aws:iam::{account}:role/reader is not authorized to perform: lambda:ListF"
+    deadline = time.monotonic() + 90
+    while not (denied := listed()).text.startswith(refusal):  # it may not have heard of the namespace yet
+        assert time.monotonic() < deadline, denied
+        await asyncio.sleep(0.2)
     assert (denied.status, denied.error) == (403, "AccessDeniedException")
-    assert denied.text.startswith(
-        f"User: arn:aws:iam::{account}:role/reader is not authorized to perform: lambda:ListF"
-    )
     role = ["create", "role", "reader", "--verb=get,list", "--resource=functions.kubelambda.dev"]
     control_plane.kubectl(*role, "--namespace", namespace)
     binding = ["create", "rolebinding", "reader", "--role=reader", f"--serviceaccount={namespace}:reader"]

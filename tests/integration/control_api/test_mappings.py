@@ -10,6 +10,7 @@ import pytest
 from tests.integration.control_api.control_api import Answered, Api
 from tests.integration.control_api.test_writers import at_once
 from tests.integration.control_plane import ControlPlane
+from tests.integration.functions import listed
 
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS
@@ -74,8 +75,8 @@ async def test_a_mapping_from_create_to_delete(api: Api, client: KubeClient) -> 
     assert {member: shown[member] for member in change if member != "Enabled"} == {
         member: value for member, value in change.items() if member != "Enabled"
     }
-    objects = await client.list(EVENT_SOURCE_MAPPINGS, api.namespace)
-    spec = objects["items"][0]["spec"]
+    objects = await listed(client, EVENT_SOURCE_MAPPINGS, api.namespace)
+    spec = objects[0]["spec"]
     assert (spec["enabled"], spec["batchSize"], spec["scalingConfig"]) == (False, 50, {"maximumConcurrency": 7})
 
     assert api.call("PUT", f"{PATH}/{uuid}", {"FilterCriteria": {}, "ScalingConfig": {}}).status == 202
@@ -264,8 +265,8 @@ async def test_a_queue_of_a_broker_is_read_by_the_control_api_too(api: Api, clie
     assert (again.status, again.error) == (409, "ResourceConflictException")
     assert again.text.endswith(f"mapping with UUID {found.body['UUID']}")
     assert of_broker(Queues=["others"], SourceAccessConfigurations=access).status == 202
-    objects = await client.list(EVENT_SOURCE_MAPPINGS, api.namespace)
-    assert sorted(each["spec"]["queues"][0] for each in objects["items"]) == ["orders", "others"]
+    objects = await listed(client, EVENT_SOURCE_MAPPINGS, api.namespace)
+    assert sorted(each["spec"]["queues"][0] for each in objects) == ["orders", "others"]
     changed = api.call("PUT", f"{PATH}/{found.body['UUID']}", {"BatchSize": 7})
     assert (changed.status, changed.body["State"], changed.body["BatchSize"]) == (202, "Updating", 7)
 

@@ -31,6 +31,7 @@ def caller(serving: tuple[Installation, str], control_plane: ControlPlane) -> Ap
     """A caller in an account with what `matrix.yaml` speaks of."""
     created = control_plane.kubectl("create", "namespace", "matrix", "--output", "json")
     api = Api(serving[1], "matrix", account_id(json.loads(created.stdout)["metadata"]["uid"]))
+    api.known()
     api.active("hello")
     assert api.function("POST", "hello", "/versions", {}).status == 201
     assert api.function("POST", "hello", "/aliases", {"Name": "live", "FunctionVersion": "1"}).status == 201

@@ -31,6 +31,7 @@ def caller(serving: tuple[Installation, str], control_plane: ControlPlane, bucke
     created = control_plane.kubectl("create", "namespace", "recorded", "--output", "json")
     assert control_plane.apply([buckets.secret("recorded")]).returncode == 0
     found = Api(serving[1], "recorded", account_id(json.loads(created.stdout)["metadata"]["uid"]))
+    found.known()
     found.active("hello")
     content = {"Content": {"ZipFile": base64.b64encode(HELLO).decode()}}
     permission = {"StatementId": "s1", "Action": "lambda:GetLayerVersion", "Principal": "*"}

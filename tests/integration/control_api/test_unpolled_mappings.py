@@ -1,7 +1,7 @@
 """Mappings that no poller takes: what is on its way keeps other changes away, but never for ever (§7.1.2)."""
 
 from tests.integration.control_api.control_api import Api
-from tests.integration.functions import eventually
+from tests.integration.functions import eventually, listed
 
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS
@@ -16,7 +16,7 @@ async def test_a_mapping_that_nobody_polls_can_be_deleted_after_a_minute(api: Ap
     made = api.call("POST", PATH, {"EventSourceArn": QUEUE, "FunctionName": "hello"})
     assert (made.status, made.body["State"]) == (202, "Creating")
     path = f"{PATH}/{made.body['UUID']}"
-    [body] = (await client.list(EVENT_SOURCE_MAPPINGS, api.namespace))["items"]
+    [body] = await listed(client, EVENT_SOURCE_MAPPINGS, api.namespace)
     name = body["metadata"]["name"]
 
     async def reason() -> str:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.integration.control_plane import SYSTEM_NAMESPACE
-from tests.integration.functions import Functions, eventually
+from tests.integration.functions import Functions, eventually, listed
 from tests.integration.processes import KEY, Installation
 
 from kubelambda.api import labels
@@ -56,7 +56,7 @@ async def claimed_pod(functions: Functions, name: str, function: str) -> None:
 
 async def pods(functions: Functions) -> set[str]:
     """Names of the pods of the namespace."""
-    return {pod["metadata"]["name"] for pod in (await functions.client.list(PODS, functions.namespace))["items"]}
+    return {pod["metadata"]["name"] for pod in await listed(functions.client, PODS, functions.namespace)}
 
 
 async def test_a_claimed_pod_that_nobody_started_is_deleted(

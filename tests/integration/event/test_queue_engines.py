@@ -183,7 +183,10 @@ async def test_a_cluster_goes_on_accepting_when_a_server_is_killed(servers: Nats
 
 
 async def test_what_one_process_appends_another_hears_of(tmp_path: Path) -> None:
-    """At once; and after the server was away, nothing is missing and nothing comes twice."""
+    """At once; and after the server was away, nothing is missing and nothing comes twice.
+
+    What could not be promised then may be there all the same.
+    """
     servers = NatsServers(tmp_path)
     servers.start()
     try:
@@ -207,8 +210,8 @@ async def test_what_one_process_appends_another_hears_of(tmp_path: Path) -> None
             while len(sent) < 10:
                 with contextlib.suppress(QueueUnavailable):
                     sent.append(await other.append(event(len(sent))))
-            await eventually(lambda: len(heard) >= len(sent))
-            assert heard == sent
+            await eventually(lambda: set(sent) <= set(heard))
+            assert [number for number in heard if number in sent] == sent
             listening.cancel()
     finally:
         servers.stop()

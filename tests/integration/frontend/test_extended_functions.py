@@ -59,7 +59,7 @@ async def test_an_environment_counts_until_its_extensions_are_done(cluster: Clus
     labels = {"namespace": cluster.namespace, "function": "traced"}
     assert sample(frontend, "kubelambda_post_runtime_extensions_duration_seconds_count", **labels) == 2
     assert sample(frontend, "kubelambda_invocations_total", **labels) == 2
-    assert len(await cluster.claimed_pods()) == 1
+    assert len(await eventually(cluster.claimed_pods)) == 1
     assert len(journal.of("identifier")) == 1
 
 
@@ -127,4 +127,4 @@ async def test_an_environment_that_is_reset_is_used_again(cluster: Cluster, tmp_
         assert answer.status == 200
         await eventually(lambda: frontend.in_flight == 0)
     assert len(journal.of("identifier")) == 2
-    assert len(await cluster.claimed_pods()) == 1
+    assert len(await eventually(cluster.claimed_pods)) == 1

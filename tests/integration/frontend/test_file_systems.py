@@ -127,10 +127,11 @@ async def test_a_root_directory_that_cannot_be_made_is_said_at_once(mounting: Cl
     """In the words of the container that tried."""
     (call,) = mounting.calls("files", 1)
     pod = await own_pod(mounting)
-    await bind(mounting, pod)
     ended = {"exitCode": 1, "message": "user 1001 cannot make it: Permission denied\n"}
     maker = {"name": "root-directory-files-0", "image": "", "imageID": "", "ready": False, "restartCount": 0}
+    # Before the pod is bound: from then on there is a second for all of it.
     await status(mounting, pod, initContainerStatuses=[{**maker, "state": {"terminated": ended}}])
+    await bind(mounting, pod)
     answer = await call
     assert (answer.status, answer.headers["x-amzn-ErrorType"]) == (403, "EFSMountFailureException")
     assert "its root directory: user 1001 cannot make it: Permission denied" in answer.json["Message"]

@@ -90,7 +90,8 @@ async def external_metrics(
     manifests: list[Any] = [{"apiVersion": "v1", "kind": "Service", "metadata": service, "spec": leads_here}]
     try:
         await run(control_plane.apply, [*manifests, kind | {"spec": registered}])
-        await run(control_plane.kubectl, "wait", "--for=condition=Available", f"apiservice/{API_SERVICE}")
+        available = ("--for=condition=Available", f"apiservice/{API_SERVICE}", "--timeout=50s")
+        await run(control_plane.kubectl, "wait", *available)
         yield
     finally:
         await run(control_plane.kubectl, "delete", "apiservice", API_SERVICE)

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from tests.eventually import eventually
@@ -138,20 +139,23 @@ async def test_an_environment_whose_container_was_restarted_is_replaced(whole: C
     assert callers.kinds == {(200, "provisioned-concurrency")}, callers.seen
 
 
-async def test_environments_that_run_something_are_the_last_to_go(whole: Cluster, replica_sets: ReplicaSets) -> None:
+async def test_environments_that_run_something_are_the_last_to_go(
+    whole: Cluster, replica_sets: ReplicaSets, tmp_path: Path
+) -> None:
     """Fewer are asked for while all but one are busy: those that end were idle, and nobody's invocation was theirs."""
-    source = f"CODE = 1\n{SHOW}".replace(
-        "    names =", "    import time; time.sleep((event or {}).get('seconds', 0))\n    names ="
-    )
+    gate = tmp_path / "gate"
+    wait = "    import time\n    while event and not os.path.exists(event): time.sleep(0.02)\n"
+    source = f"CODE = 1\n{SHOW}".replace("    names =", f"{wait}    names =")
     await publish(whole, 1, source)
     await point(whole, 1, 3)
     frontend = await whole.frontend()
     await told(whole, 1, "READY")
-    busy = whole.calls("f:live", 2, {"seconds": 5})
+    busy = whole.calls("f:live", 2, str(gate))
     await eventually(lambda: frontend.in_flight == 2)
     await point(whole, 1, 1)
     await eventually(lambda: len(replica_sets.shrunk) == 1)
     assert not any(call.done() for call in busy), "the first one to go was to be the idle one, at once"
+    gate.touch()
     answers = [await call for call in busy]
     assert [(answer.status, answer.json["code"]) for answer in answers] == [(200, 1), (200, 1)]
     await eventually(lambda: len(replica_sets.shrunk) == 2)

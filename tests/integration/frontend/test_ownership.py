@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.eventually import eventually
+from tests.integration.frontend.test_leases import WAITING
 from tests.integration.loopback import Cluster, Relay
 
 from kubelambda.core.account import ownership
@@ -159,25 +160,29 @@ async def test_an_init_of_a_former_revision_goes_when_it_ends(
     await eventually(gone)
 
 
-async def test_what_still_runs_for_a_former_owner_counts_whatever_its_revision(cluster: Cluster) -> None:
+async def test_what_still_runs_for_a_former_owner_counts_whatever_its_revision(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     """The function was updated meanwhile, and may run one at a time."""
     owner, former = by_rank(cluster, *ADDRESSES[:2])
-    await cluster.function("one", SLOW, reserved=1)
+    gate = tmp_path / "gate"
+    await cluster.function("one", WAITING, reserved=1, timeout=60)
     await cluster.pool(2)
     leaving = await cluster.frontend(former, members=(former,))
     taking = await cluster.frontend(owner, members=(owner,))
-    running = cluster.calls("one", 1, 4, address=former)[0]
+    running = cluster.calls("one", 1, str(gate), address=former)[0]
     await eventually(lambda: claimed(cluster, 1))
     await asyncio.sleep(1)
-    await cluster.function("one", SLOW, reserved=1, revision="b" * 16)
+    await cluster.function("one", WAITING, reserved=1, timeout=60, revision="b" * 16)
     await eventually(lambda: seen(taking, cluster, "b" * 16))
     cluster.members(leaving, owner, former)
-    answer = await cluster.invoke("one", 0, address=former)
+    answer = await cluster.invoke("one", address=former)
     assert (answer.status, answer.json["Reason"]) == (429, "ReservedFunctionConcurrentInvocationLimitExceeded")
-    assert (await running).json == 4
+    gate.touch()
+    assert (await running).json == str(gate)
 
     async def free() -> bool:
-        return (await cluster.invoke("one", 0, address=former)).status == 200
+        return (await cluster.invoke("one", address=former)).status == 200
 
     await eventually(free)
 

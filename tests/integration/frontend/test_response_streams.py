@@ -184,7 +184,7 @@ async def test_boto3_reads_the_events_of_a_stream(cluster: Cluster, client: Kube
         assert (await stream({}, secret="wrong")).error == "InvalidSignatureException"
         assert (await stream({}, key=None)).error == "MissingAuthenticationTokenException"
         assert (await stream({}, name="nobody")).error == "ResourceNotFoundException"
-    assert len(await cluster.claimed_pods()) == 1
+    assert len(await eventually(cluster.claimed_pods)) == 1
 
 
 async def test_what_a_function_sends_is_there_before_it_goes_on(cluster: Cluster, tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ async def test_streams_run_on_leases(cluster: Cluster) -> None:
     assert sample(owning, "kubelambda_invocations_total", **labels) == forwarded + 1
     assert sample(owning, "kubelambda_billed_gb_seconds_total", **labels) > 0
     assert sample(holding, "kubelambda_billed_gb_seconds_total", **labels) > 0
-    assert len(await cluster.claimed_pods()) == 1
+    assert len(await eventually(cluster.claimed_pods)) == 1
 
 
 async def test_an_environment_that_ends_in_the_middle_is_told_of(cluster: Cluster, tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ async def test_an_environment_that_ends_in_the_middle_is_told_of(cluster: Cluste
     for address in await two(cluster):
         with closing(await called(cluster, {"pieces": ["first"], "gate": str(tmp_path / "never")}, address)) as call:
             await call.until(b"first")
-            (pod,) = await cluster.claimed_pods()
+            (pod,) = await eventually(cluster.claimed_pods)
             cluster.agents.end(pod)
             await call.rest()
             kind, complete = call.events[-1]
@@ -295,7 +295,7 @@ async def test_a_function_finishes_without_its_caller(cluster: Cluster, tmp_path
         with closing(await called(cluster, {"pieces": ["again"]}, address)) as again:
             await again.rest()
             assert again.events[0] == ("PayloadChunk", b"again")
-    assert len(await cluster.claimed_pods()) == 1
+    assert len(await eventually(cluster.claimed_pods)) == 1
 
 
 async def test_a_url_streams_http(cluster: Cluster, client: KubeClient, tmp_path: Path) -> None:

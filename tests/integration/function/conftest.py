@@ -10,7 +10,7 @@ from tests.integration.stage import Stage
 @pytest.fixture(scope="module")
 def running(stage: Stage) -> Installation:
     """An installation that forgets archives quickly."""
-    return stage.operated(codeRetentionSeconds=1)
+    return stage.operated(codeRetentionSeconds=5)
 
 
 @pytest.fixture

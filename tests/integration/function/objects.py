@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.integration.functions import Functions
+from tests.integration.functions import Functions, listed
 
 from kubelambda.api import labels
 from kubelambda.kube.kube_client import Object
@@ -68,17 +68,17 @@ class Objects:
 
     async def names(self, resource: Resource) -> set[str]:
         """Names of the objects of a kind."""
-        return {item["metadata"]["name"] for item in (await self.client.list(resource, self.namespace))["items"]}
+        return {item["metadata"]["name"] for item in await listed(self.client, resource, self.namespace)}
 
     async def deployments(self) -> dict[tuple[str, str], Object]:
         """The Deployments of provisioned environments, by qualifier and version."""
-        found = await self.client.list(DEPLOYMENTS, self.namespace, label_selector=labels.PROVISIONED)
+        found = await listed(self.client, DEPLOYMENTS, self.namespace, label_selector=labels.PROVISIONED)
         return {
             (
                 item["metadata"]["annotations"][labels.PROVISIONED],
                 item["metadata"]["labels"][labels.FUNCTION_VERSION],
             ): item
-            for item in found["items"]
+            for item in found
         }
 
     async def sizes(self) -> dict[tuple[str, str], int]:

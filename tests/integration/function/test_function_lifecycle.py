@@ -69,7 +69,7 @@ async def test_kubectl_waits_and_describes(running: Installation, functions: Fun
     functions.apply("shown")
     kubectl = functions.control_plane.kubectl
     scope = ("--namespace", functions.namespace)
-    waited = kubectl(*scope, "wait", "--for=condition=Ready", "function/shown", "--timeout=15s")
+    waited = kubectl(*scope, "wait", "--for=condition=Ready", "function/shown", "--timeout=50s")
     assert waited.returncode == 0, waited.stderr
     row = kubectl(*scope, "get", "fn", "shown").stdout.splitlines()[1].split()
     assert row[:5] == ["shown", "python3.13", "Active", "128", "3"]
@@ -134,7 +134,9 @@ async def test_missing_references_are_named_until_they_are_there(running: Instal
     source = {"name": "TOKEN", "secretKeyRef": {"name": "late", "key": "token"}}
     optional = {"name": "MODE", "configMapKeyRef": {"name": "nowhere", "key": "mode", "optional": True}}
     functions.apply("late", environment={"from": [source, optional]})
-    status = await functions.until("late", lambda status: condition(status, "Ready").get("status") == "False")
+    status = await functions.until(
+        "late", lambda status: "Secret late" in condition(status, "Ready").get("message", "")
+    )
     message = condition(status, "Ready")["message"]
     assert (status["state"], condition(status, "Ready")["reason"]) == ("Failed", "ReferenceMissing")
     assert "Secret late does not exist" in message

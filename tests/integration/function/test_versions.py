@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from tests.integration.function.objects import Objects
-from tests.integration.functions import Functions, condition, eventually
+from tests.integration.functions import Functions, condition, eventually, listed
 from tests.integration.processes import Installation
 
 from kubelambda.api import labels
@@ -211,19 +211,22 @@ async def test_two_hundred_idle_versions_cost_no_pods(
 
     await asyncio.gather(*[publish(f"idle-{index}") for index in range(10)])
     assert await objects.names(PODS) == set()
-    pools = await functions.client.list(DEPLOYMENTS, functions.namespace)
-    assert [labels.POOL in item["metadata"]["labels"] for item in pools["items"]] == [True]
+    pools = await listed(functions.client, DEPLOYMENTS, functions.namespace)
+    assert [labels.POOL in item["metadata"]["labels"] for item in pools] == [True]
 
 
 async def test_the_code_of_versions_stays_in_the_store(
     running: Installation, functions: Functions, objects: Objects
 ) -> None:
-    """Though the function went on to other code; it goes with the last version of it."""
+    """Though the function went on to other code, and what came and went since is collected; it goes with them."""
     functions.apply("keeps", publish=True, code={"inline": "first = 1"})
     first = (await objects.version("keeps-1"))["deployed"]["code"]["sha256"]
     functions.apply("keeps", publish=True, code={"inline": "second = 2"})
     await objects.version("keeps-2")
-    await asyncio.sleep(4)
+    functions.apply("goes", code={"inline": "third = 3"})
+    third = (await functions.ready("goes"))["deployed"]["code"]["sha256"]
+    await functions.client.delete(FUNCTIONS, "goes", functions.namespace)
+    await eventually(lambda: not (running.blobs / third).exists())
     assert (running.blobs / first).exists()
     await functions.client.delete(FUNCTION_VERSIONS, "keeps-1", functions.namespace)
     await eventually(lambda: not (running.blobs / first).exists())

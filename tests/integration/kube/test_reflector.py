@@ -31,7 +31,7 @@ async def running(reflector: Reflector[Any]) -> AsyncIterator[None]:
     """A reflector that has listed and goes on."""
     task = asyncio.create_task(reflector.run())
     try:
-        await asyncio.wait_for(reflector.synced.wait(), 20)
+        await asyncio.wait_for(reflector.synced.wait(), 60)
         yield
         assert not task.done()
     finally:

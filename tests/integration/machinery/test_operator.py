@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
-from tests.integration.functions import Functions, condition, eventually
+from tests.integration.functions import Functions, condition, eventually, listed
 from tests.integration.processes import Installation, http
 
+from kubelambda.api import labels
+from kubelambda.kube import lease
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import (
@@ -65,7 +67,7 @@ async def versions(functions: Functions) -> dict[str, str]:
         await client.get(DEPLOYMENTS, POOL, namespace),
         await client.get(NETWORK_POLICIES, "kubelambda-environments", namespace),
         await client.get(RUNTIMES, "python3.13"),
-        *(await client.list(FUNCTIONS, namespace))["items"],
+        *await listed(client, FUNCTIONS, namespace),
     ]
     return {body["metadata"]["uid"]: body["metadata"]["resourceVersion"] for body in objects}
 
@@ -78,6 +80,7 @@ async def test_a_second_run_changes_nothing(installation: Installation, function
     await functions.ready("good")
     await functions.until("bad", lambda status: status["state"] == "Failed")
     await eventually(lambda: counted(functions))
+    await eventually(lambda: named(functions))
     assert first.stop() == 0
     before = await versions(functions)
     _, port = installation.operator("operator-2")
@@ -101,6 +104,12 @@ async def counted(functions: Functions) -> bool:
     users = [body async for body in functions.client.each(FUNCTIONS) if body["spec"].get("runtime") == "python3.13"]
     status = (await functions.client.get(RUNTIMES, "python3.13")).get("status", {})
     return bool(status.get("functions") == len(users) and status.get("pools"))
+
+
+async def named(functions: Functions) -> bool:
+    """Whether the namespace has its policies, and its account id after them."""
+    metadata = (await functions.client.get(NAMESPACES, functions.namespace))["metadata"]
+    return labels.ACCOUNT_ID in (metadata.get("annotations") or {})
 
 
 def metric(port: int, name: str) -> float:
@@ -145,16 +154,21 @@ async def test_a_leader_that_cannot_renew_ends(installation: Installation, funct
 async def test_a_restarted_api_server_is_survived(
     installation: Installation, functions: Functions, control_plane: ControlPlane
 ) -> None:
-    """The same process goes on with what changes afterwards."""
+    """The same process goes on with what changes afterwards; where that was away for too long, the next one does."""
     operator, port = installation.operator("operator-1")
     functions.apply("before")
     await functions.ready("before")
+    began = time.monotonic()
     control_plane.crash_api_server()
     control_plane.start_api_server()
+    renewed = time.monotonic() - began < lease.RENEW_DEADLINE_S - 2 * lease.RETRY_S
+    if not renewed:  # a leader may end by then, and Kubernetes begins it anew
+        installation.operator("operator-2")
     functions.apply("after")
     await functions.ready("after")
-    assert operator.process.poll() is None
-    assert http(f"http://127.0.0.1:{port}/healthz") == (200, "ok")
+    if renewed:
+        assert operator.process.poll() is None
+        assert http(f"http://127.0.0.1:{port}/healthz") == (200, "ok")
 
 
 async def test_an_api_server_that_stays_away_ends_the_leader(
@@ -206,7 +220,7 @@ async def test_health_and_metrics_say_what_is(installation: Installation, functi
         await eventually(partial(ready, port))
     assert metric(first, "kubelambda_leader") == 1
     assert metric(second, "kubelambda_leader") == 0
-    assert metric(first, 'kubelambda_reconcile_duration_seconds_count{kind="Function"}') >= 1
+    await eventually(lambda: metric(first, 'kubelambda_reconcile_duration_seconds_count{kind="Function"}') >= 1)
     await eventually(
         lambda: metric(first, 'kubelambda_queue_depth{queue="quick"}') >= 1
     )  # the code store, every minute
@@ -280,9 +294,14 @@ async def test_an_object_of_a_later_release_stops_nobody(
 
         await eventually(stored)
         await eventually(lambda: metric(port, 'kubelambda_unreadable_objects{kind="Alias"}') == 1)
-        told = control_plane.kubectl("--namespace", functions.namespace, "describe", "alias", "later").stdout
-        assert "Unreadable" in told
-        assert "functionVersion" in told
+
+        def told() -> bool:
+            """It is counted a moment before."""
+            described = ("--namespace", functions.namespace, "describe", "alias", "later")
+            said = control_plane.kubectl(*described).stdout.partition("Events:")[2]
+            return "Unreadable" in said and "functionVersion" in said
+
+        await eventually(told)
         functions.apply("good", timeout=9)
         await functions.ready("good")
         patch = {"spec": {"functionVersion": "$LATEST"}}

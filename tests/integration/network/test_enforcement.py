@@ -20,7 +20,7 @@ from kubelambda.kube.resources import FUNCTION_VERSIONS, NETWORK_POLICIES, PODS
 from kubelambda.resources.enforcement_probe_objects import PROBE_LISTENER, PROBE_POLICY, PROBE_PROBERS
 
 VPC = {"subnetIds": ["a"], "securityGroupIds": ["app"]}
-TIMES = {"limitSeconds": 8, "retrySeconds": 3}
+TIMES = {"limitSeconds": 15, "retrySeconds": 3}
 """A try that a slow machine spoils is repeated within each test's patience."""
 RESTRICTED = "pod-security.kubernetes.io/enforce"
 
@@ -189,6 +189,6 @@ async def test_a_try_that_nobody_answers_ends_and_holds_nothing_up(
     status = await told(vpc, "inside", "ProbeTimedOut")
     found = condition(status, "NetworkEnforced")
     assert (found["status"], condition(status, "Ready")["status"]) == ("Unknown", "True")
-    assert found["message"].endswith("after 8 s its listener pod is Pending")
+    assert found["message"].endswith(f"after {TIMES['limitSeconds']} s its listener pod is Pending")
     await eventually(lambda: no_pods(client))
     assert kubelet.exit_code is None

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
-from tests.integration.functions import Functions, condition, eventually
+from tests.integration.functions import Functions, condition, eventually, listed
 from tests.integration.processes import Installation
 
 from kubelambda.api import labels
@@ -66,7 +66,7 @@ async def ready(client: KubeClient, namespace: str, name: str = "lambda") -> Obj
 
 async def policies(client: KubeClient, namespace: str) -> list[Object]:
     """Policies of the namespace's endpoints."""
-    found = (await client.list(NETWORK_POLICIES, SYSTEM_NAMESPACE, label_selector=labels.INVOKE_ENDPOINT))["items"]
+    found = await listed(client, NETWORK_POLICIES, SYSTEM_NAMESPACE, label_selector=labels.INVOKE_ENDPOINT)
     named = [each["metadata"]["annotations"][labels.INVOKE_ENDPOINT] for each in found]
     return [each for each, name in zip(found, named, strict=True) if name.startswith(f"{namespace}/")]
 
@@ -183,7 +183,7 @@ async def test_members_of_a_named_group_reach_the_endpoint(
 
     async def opened() -> list[int]:
         selector = f"{labels.NETWORK_POLICY},{labels.NETWORK_POLICY}!={labels.NETWORK_POLICY_BASE}"
-        found = (await client.list(NETWORK_POLICIES, served, label_selector=selector))["items"]
+        found = await listed(client, NETWORK_POLICIES, served, label_selector=selector)
         return [rule["ports"][0]["port"] for each in found for rule in each["spec"].get("egress") or []]
 
     async def opens(*ports: int) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.integration.control_plane import SYSTEM_NAMESPACE, ControlPlane
-from tests.integration.functions import Functions, condition, eventually
+from tests.integration.functions import Functions, condition, eventually, listed
 from tests.integration.processes import Installation
 
 from kubelambda.api import labels
@@ -37,8 +37,7 @@ def network(namespace: str, *, port: int = 5432) -> list[Object]:
 async def sets(client: KubeClient, namespace: str) -> list[Object]:
     """Policies of sets."""
     selector = f"{labels.NETWORK_POLICY},{labels.NETWORK_POLICY}!={labels.NETWORK_POLICY_BASE}"
-    found: list[Object] = (await client.list(NETWORK_POLICIES, namespace, label_selector=selector))["items"]
-    return found
+    return await listed(client, NETWORK_POLICIES, namespace, label_selector=selector)
 
 
 async def test_a_set_has_one_policy_from_its_first_function_to_its_last(
@@ -181,7 +180,7 @@ async def test_what_functions_use_is_held_until_they_name_it_no_more(
         await client.delete(resource, name, namespace)
         told = await eventually(partial(refused, resource, name))
         assert told["message"].startswith("in use by Function user: ")
-    (policy,) = await sets(client, namespace)
+    (policy,) = await eventually(lambda: sets(client, namespace))
     assert policy["spec"]["egress"][0]["ports"] == [{"protocol": "TCP", "port": 5432}]
     assert functions.control_plane.kubectl("delete", "function", "user", *space).returncode == 0
 

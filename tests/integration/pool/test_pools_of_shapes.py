@@ -1,6 +1,6 @@
 """Pools of shapes: one for all functions that need the same of their pods, from their first to their last."""
 
-from tests.integration.functions import Functions, eventually
+from tests.integration.functions import Functions, eventually, listed
 from tests.integration.network.test_networks import VPC, network
 from tests.integration.processes import Installation
 
@@ -11,7 +11,7 @@ from kubelambda.kube.resources import DEPLOYMENTS, FUNCTIONS
 
 async def pools(functions: Functions) -> dict[str, Object]:
     """The Deployments of pools, by the ids of these."""
-    found = (await functions.client.list(DEPLOYMENTS, functions.namespace, label_selector=labels.POOL))["items"]
+    found = await listed(functions.client, DEPLOYMENTS, functions.namespace, label_selector=labels.POOL)
     return {each["metadata"]["labels"][labels.POOL]: each for each in found}
 
 

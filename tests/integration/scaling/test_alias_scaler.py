@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prometheus_client import CollectorRegistry
+from tests.integration.functions import listed
 
 from kubelambda.autoscaler.alias_scaler import AliasScaler
 from kubelambda.autoscaler.scaling_metrics import ScalingMetrics
@@ -62,7 +63,7 @@ async def test_the_capacity_follows_the_utilization_and_says_why(client: KubeCli
     assert found["scaling"]["capacity"] == 8
     assert found["lastScalingActivity"]["cause"].startswith("from 4 to 8: utilization 1.00")
     assert [(c["type"], c["status"]) for c in found["conditions"]] == [("ScalingActive", "True")]
-    events = (await client.list(EVENTS, namespace))["items"]
+    events = await listed(client, EVENTS, namespace)
     assert [event["note"] for event in events if event["reason"] == "Scaled"] == [found["lastScalingActivity"]["cause"]]
     readings.utilization.clear()
     before = await client.get(ALIASES, "fn-live", namespace)
@@ -119,7 +120,7 @@ async def test_schedules_that_cannot_be_used_are_named_and_stop_nobody_else(clie
         assert (condition["status"], condition["reason"]) == ("False", "InvalidSchedule")
         assert condition["message"].startswith(text)
         assert found["scaling"]["capacity"] == 4
-    notes = [event["note"] for event in (await client.list(EVENTS, namespace))["items"] if event["type"] == "Warning"]
+    notes = [event["note"] for event in await listed(client, EVENTS, namespace) if event["type"] == "Warning"]
     assert len(notes) == 3
     assert (await status(client, namespace, "other"))["scaling"]["capacity"] == 8
 

@@ -139,7 +139,8 @@ async def test_prometheus_gives_averages_of_what_is_used_and_knows_what_is_idle(
         while True:
             exposition.invoke()
             found = await reader.read(time.time())
-            if BUSY in found and len(found[BUSY].samples) >= 3:
+            # A scrape that took too long ends what is known of now, until the next one.
+            if BUSY in found and len(found[BUSY].samples) >= 3 and found[BUSY].allocated:
                 break
             assert time.monotonic() < deadline, found
             await asyncio.sleep(0.2)
@@ -215,7 +216,7 @@ async def test_a_prometheus_whose_clock_is_off_is_not_believed(
     """What it calls now was ten minutes ago, or is still to come."""
     async with aiohttp.ClientSession() as session, shifted(session, prometheus, shift) as url:
         async with PrometheusReader(PrometheusSettings(url=url), ALARMS) as reader:
-            with pytest.raises(UtilizationUnavailable, match=f"clock is (599|600|601) s {word} the operator's"):
+            with pytest.raises(UtilizationUnavailable, match=f"clock is (59|60)[0-9] s {word} the operator's"):
                 await reader.read(time.time())
         async with PrometheusReader(PrometheusSettings(url=prometheus), ALARMS) as reader:
             await full(exposition, reader)
