@@ -55,6 +55,8 @@ class Reflector[V]:
         self._watch_seconds = watch_seconds
         self._quiet_seconds = quiet_seconds
         self._pause = _PAUSE_FIRST_S
+        self._version: str | None = None
+        """Of what was seen last, where the next watch goes on; None when everything is to be listed."""
         self.items: dict[Name, V] = {}
         self.unreadable: dict[Name, str] = {}
         """Why objects are skipped that this release cannot read."""
@@ -66,32 +68,34 @@ class Reflector[V]:
 
     async def run(self) -> None:
         """Keeps the cache current until cancelled, whatever the API server does or sends."""
-        version: str | None = None
         while True:
             try:
-                if version is None:
-                    version = await self._list()
+                if self._version is None:
+                    self._version = await self._list()
                 begun = monotonic()
-                version = await self._watch(version)
+                await self._watch(self._version)
                 if monotonic() - begun < _SHORT_WATCH_S:  # something on the way to the server ends them all
                     await self._wait(_PAUSE_MAX_S)
             except Gone:
-                version = None
+                self._version = None
                 await self._wait(_PAUSE_MAX_S)
             except KubeError as error:
                 log.info("%s: %s; again soon", self.resource.plural, error)
                 await self._wait(_PAUSE_MAX_S)
             except Exception:  # one object must never end the cache of all others
                 log.exception("%s: listing again", self.resource.plural)
-                version = None
+                self._version = None
                 await self._wait(_PAUSE_FAULT_MAX_S)
 
     async def _wait(self, most: float) -> None:
         await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
         self._pause = min(most, self._pause * 2)
 
-    async def _watch(self, version: str) -> str:
-        """Follows one watch to its end; the version that the next one goes on from."""
+    async def _watch(self, version: str) -> None:
+        """Follows one watch to its end, however that comes: the next one tells nothing a second time.
+
+        What it told would be shown once more as it was minutes ago, and only then as it is.
+        """
         self.watches += 1
         async for event in self._client.watch(
             self.resource,
@@ -104,9 +108,8 @@ class Reflector[V]:
         ):
             if event["type"] != "BOOKMARK":
                 self._observe(event["object"], deleted=event["type"] == "DELETED")
-            version = event["object"]["metadata"]["resourceVersion"]
+            self._version = event["object"]["metadata"]["resourceVersion"]
             self._pause = _PAUSE_FIRST_S
-        return version
 
     async def _list(self) -> str:
         self.lists += 1
