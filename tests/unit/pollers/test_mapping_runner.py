@@ -109,3 +109,31 @@ async def test_a_mapping_that_comes_back_is_spoken_of_again() -> None:
     runner.change(None)
     pollers.made[1].answered.set()
     await asyncio.wait_for(ended.wait(), 60)
+
+
+class Cancelled(LastBatches):
+    """The first one's client library cancels what it waits for."""
+
+    @override
+    @asynccontextmanager
+    async def open(
+        self, view: MappingView, report: MappingReport, timeout_s: Callable[[], int]
+    ) -> AsyncIterator[Poller]:
+        """One more."""
+        async with super().open(view, report, timeout_s) as poller:
+            if len(self.made) == 1:
+                elsewhere: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                elsewhere.cancel()
+                await elsewhere
+            yield poller
+
+
+async def test_a_poller_whose_library_cancels_what_it_waits_for_begins_again() -> None:
+    """Its task would end, and nobody would notice that the mapping is worked no more."""
+    client, pollers, ended = Statuses(), Cancelled(), asyncio.Event()
+    runner = MappingRunner(client, pollers, lambda _: 1)
+    runner.begin(watched_mapping(body()), None, ended.set)
+    await eventually(lambda: len(pollers.made) == 2)
+    runner.change(None)
+    pollers.made[1].answered.set()
+    await asyncio.wait_for(ended.wait(), 60)

@@ -19,6 +19,7 @@ from kubelambda.pollers.mapping_view import MappingView, WatchedMapping, timeout
 from kubelambda.pollers.poller import Poller, PollerMaker
 from kubelambda.pollers.shard_checkpoints import MappingTaken
 from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
+from kubelambda.wire.cancellation import is_of_this_task
 
 _PAUSE_FIRST_S = 1.0
 _PAUSE_MAX_S = 30.0
@@ -162,7 +163,10 @@ class MappingRunner:
             await report.trouble(Reason.CREDENTIALS_MISSING, str(error))
         except MappingTaken as taken:
             log.info("%s/%s: left to another poller: %s", view.namespace, view.name, taken)
-        except Exception as error:  # a fault in one mapping must not end the others
+        except (Exception, asyncio.CancelledError) as error:
+            if is_of_this_task(error):
+                raise
+            # A fault in one mapping must not end the others, nor this one for ever.
             log.exception("%s/%s: polling failed, and begins again", view.namespace, view.name)
             why = f"polling failed, and begins again: {type(error).__name__}"
             await report.trouble(Reason.SOURCE_UNAVAILABLE, why)

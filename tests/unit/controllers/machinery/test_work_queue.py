@@ -153,3 +153,20 @@ async def test_a_flood_is_slowed_down() -> None:
     await bench.run(reconcile, lambda: len(bench.done) >= 200)
     await asyncio.sleep(0)
     assert len(bench.done) < 1000
+
+
+async def test_what_a_key_waits_for_may_be_cancelled_and_the_worker_goes_on() -> None:
+    """It would end as cancelled, which no group of tasks complains about: nobody would work any more."""
+    bench = Bench()
+
+    async def reconcile(key: Key) -> None:
+        if key == BAD:
+            elsewhere: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            elsewhere.cancel()
+            await elsewhere
+
+    bench.queue.add(BAD)
+    bench.queue.add(GOOD, 0.01)
+    await bench.run(reconcile, lambda: bench.done.count(BAD) == 2, workers=1)
+    assert GOOD in bench.done
+    assert bench.observed[0] == ("Function", "error")

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from kubelambda.core.account.token_bucket import full
+from kubelambda.wire.cancellation import is_of_this_task
 
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 300.0
@@ -105,7 +106,10 @@ class WorkQueue:
             try:
                 outcome = await reconcile(key)
                 again = self._next(key, outcome)
-            except Exception as error:  # noqa: BLE001 - one bad object must never stop the others
+            except (Exception, asyncio.CancelledError) as error:
+                if is_of_this_task(error):
+                    raise
+                # One bad object must never stop the others.
                 label = "error"
                 again = self._next(key, BackOff())
                 log.warning("%s %s/%s: %s: %s", key.kind, key.namespace, key.name, type(error).__name__, error)
