@@ -8,6 +8,7 @@ from kubelambda.api.settings import Settings
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES
 from kubelambda.controllers.code.code_collection import wanted_archives
 from kubelambda.controllers.code.code_state import CodeState
+from kubelambda.controllers.file_system.access_point_facts import WATCHED_ACCESS_POINTS
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.context import Context
@@ -163,3 +164,56 @@ async def test_archives_name_a_function_that_runs_them(context: Context) -> None
     """Who can publish them again."""
     await seen(context, body(status={"deployed": {"code": {"sha256": "abc"}}}))
     assert wanted_archives(context) == {"abc": Key(*ONE)}
+
+
+def access_point(uid: str, version: int) -> dict[str, Any]:
+    """An AccessPoint of namespace `a`."""
+    metadata = {"name": "one", "namespace": "a", "uid": uid, "resourceVersion": str(version), "generation": 1}
+    return {"metadata": metadata, "spec": {"persistentVolumeClaim": "c"}}
+
+
+@pytest.mark.parametrize("ended_first", [True, False])
+async def test_an_object_made_anew_as_it_was_is_looked_at(context: Context, ended_first: bool) -> None:
+    """Its facts are those of the one before, whose end may be told of late or never: nobody has looked at this one."""
+    point = Key("AccessPoint", "a", "one")
+    await changes.observe(context, WATCHED_ACCESS_POINTS, access_point("former", 1))
+    if ended_first:
+        changes.forget(context, WATCHED_ACCESS_POINTS, "a", "one", uid="former", version=2)
+    queued(context)
+    await changes.observe(context, WATCHED_ACCESS_POINTS, access_point("present", 3))
+    assert (point.kind, "a", "one") in queued(context)
+
+
+async def test_users_of_what_was_made_anew_hear_that_the_former_went(context: Context) -> None:
+    """Who follows only what comes and goes: the namespace may have lost its first function."""
+    await seen(context, body())
+    assert NAMESPACE in await seen(context, body(version=5, metadata={"uid": "another"}))
+
+
+async def test_a_late_view_of_a_former_object_does_not_hide_its_successor(context: Context) -> None:
+    """A page of a long list, for instance; with the end of the former, the successor would be forgotten as well."""
+    await seen(context, body(version=1))
+    await seen(context, body(version=5, metadata={"uid": "another"}))
+    assert await seen(context, body(version=3)) == set()
+    changes.forget(context, WATCHED_FUNCTIONS, "a", "one", uid="uid-of-one", version=4)
+    facts = context.cluster[WATCHED_FUNCTIONS].get("a", "one")
+    assert facts is not None
+    assert facts.uid == "another"
+
+
+async def test_what_comes_back_as_the_same_object_is_known_again(context: Context) -> None:
+    """One whose label was taken away and given back: its watch tells first of an end, then of a beginning."""
+    await seen(context, body(version=1))
+    changes.forget(context, WATCHED_FUNCTIONS, "a", "one", uid="uid-of-one", version=2)
+    queued(context)
+    assert await seen(context, body(version=2)) == set()
+    assert ONE in await seen(context, body(version=3))
+
+
+async def test_an_end_that_is_told_late_is_none_for_what_came_back(context: Context) -> None:
+    """The answer to our own write gave it its label back."""
+    await seen(context, body(version=3))
+    queued(context)
+    changes.forget(context, WATCHED_FUNCTIONS, "a", "one", uid="uid-of-one", version=2)
+    assert queued(context) == set()
+    assert context.cluster[WATCHED_FUNCTIONS].names() == {("a", "one")}

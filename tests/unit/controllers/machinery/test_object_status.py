@@ -5,9 +5,11 @@ from typing import Any, cast
 
 import pytest
 
+from kubelambda.api.kinds.alias import AliasStatus
 from kubelambda.api.kinds.function import FunctionStatus
 from kubelambda.api.settings import Settings
 from kubelambda.controllers.code.code_state import CodeState
+from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.context import Context
@@ -62,3 +64,27 @@ async def test_what_changed_while_a_status_was_written_is_looked_at(after: dict[
 async def test_a_status_alone_is_no_reason_to_look_again() -> None:
     """Else every reconciliation would bring another."""
     assert not await written(body(1), body(3, managedFields=[{"manager": "kubelambda"}]))
+
+
+def alias(version: int, capacity: int) -> dict[str, Any]:
+    """An Alias that its scaler wants to have so many environments."""
+    about = {"name": "one", "namespace": "a", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z", "generation": 1}
+    scaled = {"targetTracking": {"minCapacity": 1, "maxCapacity": 9, "targetValue": 0.7}}
+    spec = {"functionName": "f", "name": "live", "functionVersion": "1", "provisionedConcurrency": scaled}
+    status = {"scaling": {"capacity": capacity}}
+    return {"metadata": about | {"resourceVersion": str(version)}, "spec": spec, "status": status}
+
+
+@pytest.mark.parametrize(("capacity", "due"), [(5, True), (1, False)])
+async def test_what_others_write_into_the_status_meanwhile_is_looked_at(capacity: int, due: bool) -> None:
+    """The scaler's word came between: the answer brought it, and its event is known by then."""
+    nobody = cast("Any", None)
+    found = controllers(CodeState(nobody, nobody))
+    client = cast("Any", Answering(alias(3, capacity)))
+    context = replace(Context(nobody, Settings(), b"", found, Queues(found)), client=client)
+    key, read = Key("Alias", "a", "one"), alias(1, 1)
+    await changes.observe(context, WATCHED_ALIASES, read, by=key)
+    excluded = {"scaling", "last_scaling_activity"}
+    await report_status(context, WATCHED_ALIASES, read, AliasStatus(), by=key, exclude=excluded)
+    await changes.observe(context, WATCHED_ALIASES, alias(2, capacity))
+    assert (key in context.queues.of(key.kind)._due) is due

@@ -1,6 +1,7 @@
 """What a change of one object means: its facts are remembered, and the keys of those who follow it become due."""
 
 import logging
+import math
 
 from kubelambda.controllers.machinery.cluster import Seen
 from kubelambda.controllers.machinery.context import Context
@@ -32,20 +33,35 @@ async def observe[F](
     metadata = body["metadata"]
     namespace, name = name_of(body)
     known = context.cluster[watch]
-    before = known.get(namespace, name)
+    former = known.seen(namespace, name)
+    before = None if former is None else former.facts
     if not known.replace((namespace, name), Seen(metadata["uid"], int(metadata["resourceVersion"]), facts)):
         return facts
-    if before != facts and (appeared or before is not None):
+    if former is not None and former.uid != metadata["uid"]:
+        # Equal facts must not hide that one went and another came: at that one nobody has looked.
+        _announce(context, watch, Change(namespace, name, before, None, context.cluster), by)
+        _announce(context, watch, Change(namespace, name, None, facts, context.cluster), by)
+    elif before != facts and (appeared or former is not None):
         _announce(context, watch, Change(namespace, name, before, facts, context.cluster), by)
     return facts
 
 
 def forget[F](
-    context: Context, watch: Watch[F], namespace: str, name: str, *, uid: str | None = None, by: Key | None = None
+    context: Context,
+    watch: Watch[F],
+    namespace: str,
+    name: str,
+    *,
+    uid: str | None = None,
+    version: float = math.inf,
+    by: Key | None = None,
 ) -> None:
-    """Takes in that an object is gone. `uid`: its own, where that is known; another object may have its name by now."""
+    """Takes in that an object is gone. `uid`: its own, where that is known; another object may have its name by now.
+
+    `version`: the resource version in which it went, where it may come back.
+    """
     context.watching.unreadable.pop((watch, (namespace, name)), None)
-    before = context.cluster[watch].remove((namespace, name), uid)
+    before = context.cluster[watch].remove((namespace, name), uid, version)
     if before is not None:
         _announce(context, watch, Change(namespace, name, before, None, context.cluster), by)
 

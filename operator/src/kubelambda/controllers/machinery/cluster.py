@@ -1,5 +1,6 @@
 """What the operator knows of the cluster: facts of each declared kind, kept current by events, replaced by a resync."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,8 +26,8 @@ class Known[F]:
 
     def __init__(self) -> None:
         self._seen: defaultdict[str, dict[str, Seen[F]]] = defaultdict(dict)
-        self._gone: dict[str, None] = {}
-        """Uids of what went last: whoever read such an object just before may still take it in after."""
+        self._gone: dict[str, float] = {}
+        """Uids of what went last, and in which version: who read it just before may still take it in after."""
 
     def get(self, namespace: str, name: str) -> F | None:
         """The facts of an object."""
@@ -36,6 +37,14 @@ class Known[F]:
     def within(self, namespace: str) -> Iterator[tuple[str, F]]:
         """Name and facts of the objects of a namespace."""
         return ((name, seen.facts) for name, seen in self._seen.get(namespace, {}).items())
+
+    def seen(self, namespace: str, name: str) -> Seen[F] | None:
+        """An object as it was last seen."""
+        return self._seen.get(namespace, {}).get(name)
+
+    def all_seen(self) -> dict[Name, Seen[F]]:
+        """Every object as it was last seen."""
+        return {(namespace, name): seen for namespace, found in self._seen.items() for name, seen in found.items()}
 
     def namespaces(self) -> set[str]:
         """Namespaces that have any."""
@@ -54,26 +63,39 @@ class Known[F]:
         """Takes an object in. False when a newer view of it is known already, or that it is gone."""
         namespace, plain = name
         known = self._seen.get(namespace, {}).get(plain)
-        if seen.uid in self._gone or (known is not None and known.uid == seen.uid and known.version > seen.version):
+        if seen.version <= self._gone.get(seen.uid, -1):
             return False
+        if known is not None and known.uid == seen.uid and known.version > seen.version:
+            return False
+        if known is not None and known.uid != seen.uid and known.version < seen.version:
+            self._bury(known.uid, math.inf)
         self._seen[namespace][plain] = seen
         return True
 
-    def remove(self, name: Name, uid: str | None = None) -> F | None:
-        """Takes in that an object is gone; its facts if it was known. With its `uid` it is never taken in again, and
-        another one of that name stays; without, whatever has the name is not known until it is seen again."""
+    def remove(self, name: Name, uid: str | None = None, version: float = math.inf) -> F | None:
+        """Takes in that an object is gone; its facts if it was known. With its `uid` it is not taken in again as it was
+        up to `version`, and another one of that name stays; without, whatever has the name is not known until it is
+        seen again.
+
+        What lost the label by which it is watched goes as well, and is another version when it has that again.
+        """
         namespace, plain = name
-        if uid is not None:
-            self._gone[uid] = None
-            if len(self._gone) > _REMEMBERED:
-                del self._gone[next(iter(self._gone))]
         known = self._seen.get(namespace, {}).get(plain)
-        if known is None or (uid is not None and known.uid != uid):
+        if uid is not None:
+            self._bury(uid, version)
+            if known is not None and (known.uid != uid or known.version > version):
+                return None
+        if known is None:
             return None
         del self._seen[namespace][plain]
         if not self._seen[namespace]:
             del self._seen[namespace]
         return known.facts
+
+    def _bury(self, uid: str, version: float) -> None:
+        self._gone[uid] = max(version, self._gone.get(uid, -1))
+        if len(self._gone) > _REMEMBERED:
+            del self._gone[next(iter(self._gone))]
 
 
 @dataclass(slots=True)

@@ -41,6 +41,7 @@ async def lead(
             for key in controller.first_keys:
                 context.queues.add(key)
         group.create_task(resync.run(context))
+        group.create_task(resync.mind(context))
         for run in context.queues.runs(reconcile):
             group.create_task(run)
         for work in beside:

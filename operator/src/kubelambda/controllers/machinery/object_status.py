@@ -39,13 +39,14 @@ async def apply_status(
 async def report_status(
     context: Context, watch: Watch[Any], body: Object, status: Model, *, by: Key, exclude: set[str] | None = None
 ) -> None:
-    """Writes our part of the status of the object that `by` is about, and takes in how it is after that.
+    """Writes our part of the status of the object that `by` is about, and takes in how it is after that: all but
+    `exclude`, which others write.
 
     What others changed since `body` was read comes with the answer, and their events come too late to tell of it: `by`
     is looked at again. Raises `KubeError`.
     """
     after = await apply_status(context, watch.resource, body, status, exclude=exclude)
-    if changed_by_others(body, after):
+    if changed_by_others(body, after) or _theirs(type(status), body, exclude) != _theirs(type(status), after, exclude):
         context.queues.add(by)
     await changes.observe(context, watch, after, by=by)
 
@@ -53,6 +54,11 @@ async def report_status(
 def changed_by_others(before: Object, after: Object) -> bool:
     """Whether an object that was `before` has been changed in more than its status."""
     return _lasting(before) != _lasting(after)
+
+
+def _theirs(kind: type[Model], body: Object, exclude: set[str] | None) -> dict[str, Any]:
+    """The part of an object's status that others write."""
+    return read_status(kind, body).model_dump(include=exclude or set())
 
 
 def _lasting(body: Object) -> dict[str, Any]:

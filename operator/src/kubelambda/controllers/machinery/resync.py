@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 
 from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.context import Context
@@ -11,6 +12,8 @@ from kubelambda.controllers.machinery.watched import Name, Watch, name_of
 from kubelambda.kube.errors import Forbidden, KubeError
 
 INTERVAL_S = 300.0
+LISTED_S = 5.0
+"""After what a watch lists when it begins: no more of that comes."""
 _EVENT_DELAY_S = 10.0
 """How long an event may come after the list that already shows its change."""
 
@@ -50,20 +53,45 @@ async def run(context: Context) -> None:
             log.log(level, "%d changes of %s came without an event", surprises[watch], watch.resource.plural)
 
 
+async def mind(context: Context) -> None:
+    """Looks for ever for what went while nobody watched.
+
+    A watch that begins, or begins anew because it was away for too long, lists what is there. Of what is not there any
+    more it says nothing, and objects that it held would wait for it until the next resync.
+    """
+    while True:
+        await asyncio.sleep(LISTED_S)
+        await catch_up(context)
+
+
+async def catch_up(context: Context) -> None:
+    """Compares what is known with what there is, for each watch that has listed everything a while ago."""
+    listed = context.watching.listed
+    for watch in [watch for watch, at in listed.items() if time.monotonic() - at >= LISTED_S]:
+        del listed[watch]
+        try:
+            await _load(context, watch, first=False)
+        except KubeError as error:
+            log.info("%s: %s; compared again soon", watch.resource.plural, error)
+            listed.setdefault(watch, time.monotonic())
+
+
 async def _load(context: Context, watch: Watch[object], *, first: bool) -> int:
     known = context.cluster[watch]
-    unseen = known.names()
+    unseen = known.all_seen()
     surprises = 0
     async for body in context.client.each(watch.resource, label_selector=watch.label):
         name = name_of(body)
-        unseen.discard(name)
+        unseen.pop(name, None)
         before = known.get(*name)
         after = await changes.observe(context, watch, body, appeared=not first)
         surprises += after is not None and before != after
-    for name in unseen:
+    for name, seen in unseen.items():
+        if known.seen(*name) is not seen:  # an event told of it meanwhile
+            continue
         surprises += 1
         if watch.listed_only or not await _is_there(context, watch, name):
-            changes.forget(context, watch, *name)
+            changes.forget(context, watch, *name, uid=seen.uid, version=seen.version)
     return surprises
 
 
@@ -74,7 +102,7 @@ async def _is_there(context: Context, watch: Watch[object], name: Name) -> bool:
         found = await context.client.find(watch.resource, plain, namespace or None)
     except Forbidden:  # what we only watch: an event tells if it is there
         return False
-    if found is None:
+    if found is None or not watch.selects(found["metadata"]):
         return False
     await changes.observe(context, watch, found)
     return True

@@ -18,6 +18,8 @@ class WatchState:
 
     last_event: defaultdict[Watch[Any], float] = field(default_factory=_now)
     """When a watch last delivered something, on the monotonic clock."""
+    listed: dict[Watch[Any], float] = field(default_factory=dict)
+    """When a watch that begins, maybe once more, last delivered something that was there already; see `resync.mind`."""
     deaf: set[str] = field(default_factory=set)
     """Kinds of which a list showed a change that no watch delivered."""
     loaded: bool = False

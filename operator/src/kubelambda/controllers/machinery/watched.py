@@ -1,7 +1,8 @@
 """What can be watched: a resource, and the facts of its objects that anybody asks for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import Resource
@@ -22,6 +23,10 @@ class Watch[F]:
     """A label that must be present."""
     listed_only: bool = False
     """Whether only a resync reads it: nobody waits for its changes."""
+
+    def selects(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether an object with that metadata is one of those that are followed."""
+        return not self.label or self.label in (metadata.get("labels") or {})
 
 
 def name_of(body: Object) -> Name:

@@ -55,20 +55,18 @@ def _selectors(context: Context) -> dict[tuple[str, str, str], str]:
 
 def _register(handlers: kopf.OperatorRegistry, context: Context, watch: Watch[object]) -> None:
     resource = watch.resource
-    selected: dict[str, Any] = {"labels": {watch.label: kopf.PRESENT}} if watch.label else {}
+    handler_id = f"{resource.plural}/{watch.label}"
 
-    @kopf.on.event(
-        resource.group,
-        resource.version,
-        resource.plural,
-        id=f"{resource.plural}/{watch.label}",
-        registry=handlers,
-        **selected,
-    )
+    # Without kopf's filter by labels: what loses its label is gone, and would be filtered out where a stream is shared.
+    @kopf.on.event(resource.group, resource.version, resource.plural, id=handler_id, registry=handlers)
     async def changed(namespace: str | None, name: str, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002
-        context.watching.last_event[watch] = time.monotonic()
-        if type == "DELETED":
-            changes.forget(context, watch, namespace or "", name, uid=body["metadata"]["uid"])
+        context.watching.last_event[watch] = now = time.monotonic()
+        if type is None:
+            context.watching.listed[watch] = now
+        metadata = body["metadata"]
+        if type == "DELETED" or not watch.selects(metadata):
+            version = int(metadata["resourceVersion"])
+            changes.forget(context, watch, namespace or "", name, uid=metadata["uid"], version=version)
         else:
             await changes.observe(context, watch, dict(body))
 
