@@ -4,6 +4,7 @@ import math
 import time
 from functools import partial
 
+from kubelambda.api.kinds.function_image import IMAGE_RUNTIME
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS
@@ -64,7 +65,7 @@ def wanted_archives(context: Context) -> dict[str, Key]:
         sha256: Key("FunctionVersion", namespace, name)
         for (namespace, name), facts in context.cluster[WATCHED_VERSIONS]
         for sha256 in (facts.sha256, *facts.layers)
-        if sha256
+        if sha256 and facts.runtime != IMAGE_RUNTIME
     }
     functions = {
         sha256: Key("Function", namespace, name)

@@ -58,6 +58,8 @@ class CodeState:
     """What the fetcher brought, by the key of the Function or Layer: its digest is known only then."""
     images: dict[Key, ImageLookup] = field(default_factory=dict)
     """By the key of the Function or FunctionVersion."""
+    image_askers: set[Key] = field(default_factory=set)
+    """Functions and versions that asked while a registry was being asked already, maybe for another image."""
     unzipped_sizes: dict[str, int] = field(default_factory=dict)
     """Bytes of an archive's files, by its digest."""
     contents: dict[str, SignedContent] = field(default_factory=dict)
@@ -76,6 +78,7 @@ class CodeState:
         if self.signature_errors is not None and key.kind == "Function":
             with contextlib.suppress(KeyError):
                 self.signature_errors.remove(key.namespace, key.name)
+        self.image_askers.discard(key)
         for known in (self.failed_downloads, self.arrivals, self.images):
             known.pop(key, None)
 

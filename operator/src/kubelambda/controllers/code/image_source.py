@@ -79,7 +79,9 @@ def _known(state: CodeState, context: Context, key: Key, kind: str, uri: str) ->
     if known is not None and known.uri == uri:
         return known.outcome
     lookup = Key(kind, key.namespace, key.name)
-    if not context.queues.of(kind).is_running(lookup):
+    if context.queues.of(kind).is_running(lookup):
+        state.image_askers.add(key)  # its end queues us; asked for again now, it would ask the registry twice
+    else:
         context.queues.add(lookup)
     return None
 
@@ -95,7 +97,7 @@ async def reconcile(state: CodeState, context: Context, key: Key) -> Outcome:
     except (NotFound, ValidationError):
         uri = None
     if uri is None:
-        state.images.pop(asker, None)
+        _forget(state, context, asker)
         return None
     return await _ask(state, context, asker, uri, _pinned(body, uri))
 
@@ -108,7 +110,7 @@ async def reconcile_version(state: CodeState, context: Context, key: Key) -> Out
     body = await context.client.find(FUNCTION_VERSIONS, key.name, key.namespace) or {}
     image = ((body.get("status") or {}).get("deployed") or {}).get("image")
     if image is None:
-        state.images.pop(asker, None)
+        _forget(state, context, asker)
         return None
     pinned = DeployedImage.model_validate(image, extra="ignore")
     return await _ask(state, context, asker, pinned.uri, pinned)
@@ -117,13 +119,27 @@ async def reconcile_version(state: CodeState, context: Context, key: Key) -> Out
 async def _ask(state: CodeState, context: Context, asker: Key, uri: str, pinned: DeployedImage | None) -> Outcome:
     outcome = await _looked_up(context, uri, pinned)
     before, after = state.images.get(asker), ImageLookup(uri, outcome)
+    state.images[asker] = after
     if after != before:
-        state.images[asker] = after
         context.queues.add(asker)
+    _answer(state, context, asker)
     if isinstance(outcome, Problem):
         log.info("%s %s/%s: %s", asker.kind, asker.namespace, asker.name, outcome.message)
         return None if outcome.terminal else BackOff()
     return spread(context.settings.images.recheck_seconds)
+
+
+def _forget(state: CodeState, context: Context, asker: Key) -> None:
+    """There is no image to ask for."""
+    state.images.pop(asker, None)
+    _answer(state, context, asker)
+
+
+def _answer(state: CodeState, context: Context, asker: Key) -> None:
+    """Who asked meanwhile may have meant another image: nothing else makes it ask for that one."""
+    if asker in state.image_askers:
+        state.image_askers.discard(asker)
+        context.queues.add(asker)
 
 
 def _pinned(body: Object, uri: str) -> DeployedImage | None:

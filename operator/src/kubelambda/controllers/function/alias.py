@@ -110,7 +110,7 @@ def _versions(context: Context, namespace: str, function: str, known: FunctionFa
         for _, facts in context.cluster[WATCHED_VERSIONS].within(namespace)
         if facts.function == function and facts.number is not None and facts.sha256 is not None
     }
-    if known is not None and known.sha256 is not None:
+    if known is not None and known.deployed:
         found[LATEST] = VersionState()
     return found
 

@@ -261,8 +261,9 @@ def _refused(change: Change[FunctionFacts]) -> Iterable[Key]:
 
 
 def _of_runtime(change: Change[RuntimeFacts]) -> Iterable[Key]:
+    """Its users. Those that run an image name no runtime: one that was not deployed yet is in no pool either."""
     for (namespace, name), facts in change.cluster[WATCHED_FUNCTIONS]:
-        if facts.runtime == change.name or any(pool.runtime == change.name for pool in facts.pools):
+        if (facts.runtime or IMAGE_RUNTIME) == change.name or any(pool.runtime == change.name for pool in facts.pools):
             yield Key(KIND, namespace, name)
 
 

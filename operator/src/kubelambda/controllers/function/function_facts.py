@@ -29,8 +29,10 @@ class FunctionFacts:
     """Reserved concurrency that it asks for."""
     granted: int | None
     """Reserved concurrency that its status says it has."""
+    deployed: bool
+    """Whether anything is."""
     sha256: str | None
-    """The archive that is deployed."""
+    """The archive that is deployed; None for a container image."""
     stored: str | None
     """Digest of an archive that came by the control API: nothing but the store has it."""
     networks: tuple[NetworkSet, ...]
@@ -86,6 +88,7 @@ def function_facts(body: Object) -> FunctionFacts:
         pools=_pools(spec, deployed),
         requested=spec.get("reservedConcurrentExecutions"),
         granted=status.get("reservedConcurrentExecutions"),
+        deployed=bool(deployed),
         sha256=None if "image" in deployed else code.get("sha256"),
         stored=((spec.get("code") or {}).get("stored") or {}).get("sha256"),
         networks=_networks(spec, status),

@@ -13,7 +13,7 @@ from kubelambda.api.kinds.function_version import FunctionVersionSpec, FunctionV
 from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyStatus
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.reasons import Reason
-from kubelambda.controllers.account.namespace_facts import account_of
+from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, account_of
 from kubelambda.controllers.code import image_source
 from kubelambda.controllers.function import provisioned_environments as provisioned
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
@@ -31,7 +31,7 @@ from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.finalizers import hold
 from kubelambda.controllers.machinery.object_status import read_status, report_status
-from kubelambda.controllers.machinery.work_queue import Key, Outcome
+from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.controllers.network.enforcement_facts import (
     WATCHED_ENFORCEMENT,
     EnforcementFacts,
@@ -55,6 +55,8 @@ from kubelambda.kube.resources import FUNCTION_VERSIONS, FUNCTIONS
 from kubelambda.store.code.code_store import CodeStoreUnavailable
 
 KIND = "FunctionVersion"
+LOOK_AGAIN_MAX_S = 30.0
+"""The longest pause before an archive that the store has lost is looked for again."""
 PUBLISHER = "kubelambda-publisher"
 """Field manager of the last published version: the Function's own reconciler writes all else of its status."""
 
@@ -98,6 +100,8 @@ async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcom
         )
     observed.holders = holders
     await _write(context, key, body, decide_version(observed, now))
+    if observed.code_lost is ARCHIVE_LOST:  # who brings it back, for a Function or a Layer, tells nobody
+        return BackOff(min(LOOK_AGAIN_MAX_S, look_again_s or LOOK_AGAIN_MAX_S))
     return look_again_s
 
 
@@ -253,6 +257,11 @@ def _provisioning(change: Change[VersionFacts]) -> Iterable[Key]:
                 yield Key(KIND, change.namespace, name)
 
 
+def _of_namespace(change: Change[NamespaceFacts]) -> Iterable[Key]:
+    """Quota and account id are annotations."""
+    return (Key(KIND, change.name, name) for name, _ in change.cluster[WATCHED_VERSIONS].within(change.name))
+
+
 def _of_function(change: Change[FunctionFacts]) -> Iterable[Key]:
     """Those that wait for it, and those whose share of its concurrency may be another."""
     for name, facts in change.cluster[WATCHED_VERSIONS].within(change.namespace):
@@ -296,6 +305,7 @@ def controller(memory: VersionMemory) -> Controller[Context]:
         KIND,
         partial(reconcile, memory),
         follows=(
+            Follow(WATCHED_NAMESPACES, _of_namespace),
             Follow(WATCHED_RUNTIMES, _of_runtime),
             Follow(WATCHED_FUNCTIONS, _of_function),
             Follow(WATCHED_VERSIONS, _itself, resync=True, settled=lambda facts: facts.settled),

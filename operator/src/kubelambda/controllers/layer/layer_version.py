@@ -84,8 +84,9 @@ def _of_namespace(change: Change[NamespaceFacts]) -> Iterable[Key]:
 
 
 def _held(change: Change[FunctionFacts] | Change[VersionFacts]) -> Iterable[Key]:
-    """Those that somebody wants gone, when a function used layers before."""
-    if change.before is None or not change.before.layers:
+    """Those that somebody wants gone, when a function used layers before, or named some."""
+    named = change.before.layer_versions if isinstance(change.before, FunctionFacts) else ()
+    if change.before is None or not (change.before.layers or named):
         return
     versions = change.cluster[WATCHED_LAYER_VERSIONS]
     for name, facts in versions.within(change.namespace):

@@ -78,6 +78,9 @@ async def reconcile(ports: GivenPorts, context: Context, key: Key) -> Outcome:
         if body is None:
             ports.forget(key)
             changes.forget(context, WATCHED_ENDPOINTS, key.namespace, key.name, by=key)
+            for (namespace, name), other in context.cluster[WATCHED_ENDPOINTS]:
+                if other.port is None:  # there may have been no port left for it
+                    context.queues.add(Key(KIND, namespace, name))
         return None
     facts = await changes.observe(context, WATCHED_ENDPOINTS, body, by=key)
     if facts is None:

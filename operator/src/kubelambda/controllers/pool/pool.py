@@ -103,6 +103,8 @@ def _of_runtime(change: Change[RuntimeFacts]) -> Iterable[Key]:
 def _of_namespace(change: Change[NamespaceFacts]) -> Iterable[Key]:
     """Annotations set the sizes."""
     used = {pool for _, facts in change.cluster[WATCHED_FUNCTIONS].within(change.name) for pool in facts.pools}
+    versions = (facts.pool for _, facts in change.cluster[WATCHED_VERSIONS].within(change.name))
+    used |= {pool for pool in versions if pool is not None and not pool.shape.generic}
     return (Key(KIND, change.name, pool.id) for pool in used)
 
 
