@@ -37,6 +37,26 @@ from kubelambda.pollers.sqs_poller import SqsPoller
 KEY = b"k" * 32
 VISIBILITY_S = 8
 """Longer than a batch takes on a busy machine: whose batch outlasts it is sent the whole of it again."""
+MOTO = """
+import threading, time
+from moto.server import main
+from moto.sqs.models import SQSBackend
+
+receiving, receive = threading.Lock(), SQSBackend.receive_message
+
+def received_by_one(self, queue_name, count, wait_seconds_timeout, visibility_timeout, *more, **named):
+    end = time.monotonic() + wait_seconds_timeout
+    while True:
+        with receiving:
+            found = receive(self, queue_name, count, 0, visibility_timeout, *more, **named)
+        if found or time.monotonic() >= end:
+            return found
+        time.sleep(0.05)
+
+SQSBackend.receive_message = received_by_one
+main()
+"""
+"""moto's server, in which two receives at once do not get the same message: nobody but a test of that expects it."""
 type Answer = tuple[int, bool, Any]
 """Status, whether the function failed, and what it returned."""
 
@@ -44,8 +64,7 @@ type Answer = tuple[int, bool, Any]
 @pytest.fixture(scope="session")
 def aws_url() -> Iterator[str]:
     """A server that speaks the protocols of AWS's services, at a port that it chooses itself."""
-    program = "from moto.server import main; main()"
-    command = [sys.executable, "-u", "-c", program, "--host", "127.0.0.1", "--port", "0"]
+    command = [sys.executable, "-u", "-c", MOTO, "--host", "127.0.0.1", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         lines = []

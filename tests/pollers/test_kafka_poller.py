@@ -114,7 +114,7 @@ async def test_records_may_be_compressed(topic: TopicOfTests) -> None:
 
 async def test_a_window_gathers_records_for_one_invocation(topic: TopicOfTests) -> None:
     """One event for what comes within it, and none before it is over."""
-    topic.poll(batchSize=100, maximumBatchingWindowInSeconds=2)
+    topic.poll(batchSize=100, maximumBatchingWindowInSeconds=8)
     await topic.put(0)
     await topic.put(1)
     await comes_true(lambda: len(topic.records) == 2)

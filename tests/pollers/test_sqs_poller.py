@@ -102,7 +102,7 @@ async def test_a_window_gathers_what_several_receives_bring(source: Source) -> N
     source.poll(rules=BatchRules(25, 20), maximum_concurrency=2)
     await source.send(*[str(number) for number in range(25, 50)])
     await source.until_empty(60)
-    # Two receives at once may bring the same message: a standard queue promises no more, and moto has no lock.
+    # A standard queue may bring a message twice.
     assert {int(record["body"]) for record in source.function.records} == set(range(50))
     assert max(len(event["Records"]) for event in source.function.events) > 10
 

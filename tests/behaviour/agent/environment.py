@@ -120,7 +120,7 @@ class Environment:
             "runtime": "python3.13",
             "handler": "index.handler",
             "memory_size": 128,
-            "timeout": 3,
+            "timeout": 30,
             "log_group": "/aws/lambda/hello",
             "region": "us-east-1",
             "code": ArchiveReference(sha256 or hashlib.sha256(archive).hexdigest(), len(archive)),

@@ -117,6 +117,11 @@ class TelemetryJournal(Journal):
         """Types of the platform's events, in their order."""
         return [each["type"] for each in self.telemetry if each["type"].startswith("platform.")]
 
+    def kinds_once(self) -> list[str]:
+        """The same, each event once."""
+        once = {json.dumps(each): each["type"] for each in self.telemetry}
+        return [kind for kind in once.values() if kind.startswith("platform.")]
+
     def await_record(self, kind: str, fits: Callable[[Any], bool] = lambda _: True) -> Any:
         """The first record of a type that fits, once there is one."""
         deadline = time.monotonic() + 90

@@ -151,7 +151,7 @@ serve() {{
 setsid bash -c "$(declare -f serve); api=$api serve {tmp_path}/daemon-$$" &
 sleep 600
 """
-    provided.specialize({"bootstrap": bootstrap}, runtime="provided.al2023", timeout=2)
+    provided.specialize({"bootstrap": bootstrap}, runtime="provided.al2023", timeout=6)
     before = provided.invoke("go").json
     assert provided.invoke("stop").json["errorType"] == "Sandbox.Timedout"
     for _ in range(3):

@@ -213,9 +213,9 @@ def handler(event, context):
     assert answer.json["status"] == "init-timeout"
     assert invoke(unclaimed, {}).json == "done"
     journal.await_record("platform.report", is_of(ID))
-    done = [(each["phase"], each["status"]) for each in journal.records("platform.initRuntimeDone")]
+    done = [(each["phase"], each["status"]) for each in journal.records_once("platform.initRuntimeDone")]
     assert done == [("init", "failure"), ("invoke", "success")]
-    reports = [(each["phase"], each.get("errorType")) for each in journal.records("platform.initReport")]
+    reports = [(each["phase"], each.get("errorType")) for each in journal.records_once("platform.initReport")]
     assert reports == [("init", "Runtime.ExitError"), ("invoke", None)]
 
 
@@ -283,7 +283,7 @@ def test_the_logs_api_has_its_own_words(claim: Callable[..., Any], journal: Any)
     invoke(environment, {"exit": 1})
     invoke(environment, {})
     journal.await_record("platform.report", is_of("request-2"))
-    assert journal.kinds() == [
+    assert journal.kinds_once() == [
         "platform.logsSubscription",
         "platform.extension",
         "platform.start",
@@ -299,11 +299,11 @@ def test_the_logs_api_has_its_own_words(claim: Callable[..., Any], journal: Any)
         "platform.report",
     ]
     text = f"RequestId: {ID} Error: Runtime exited with error: exit status 1\nRuntime.ExitError\n"
-    assert journal.records("platform.fault") == [text]
-    done = journal.records("platform.runtimeDone")
+    assert journal.records_once("platform.fault") == [text]
+    done = journal.records_once("platform.runtimeDone")
     assert done == [{"requestId": ID, "status": "failure"}, {"requestId": "request-2", "status": "success"}]
-    assert journal.records("platform.end") == [{"requestId": ID}, {"requestId": "request-2"}]
-    (report, _) = journal.records("platform.report")
+    assert journal.records_once("platform.end") == [{"requestId": ID}, {"requestId": "request-2"}]
+    (report, _) = journal.records_once("platform.report")
     assert sorted(report) == ["metrics", "requestId"]
     assert {each["request"] for each in journal.notes if "batch" in each} == {"PUT /"}
 

@@ -45,7 +45,7 @@ def test_a_function_that_fills_it_ends_and_is_told_why(start: Callable[..., Any]
         "the environment ends",
     }
     assert answer.headers["X-Kubelambda-Retire"] == "1"
-    assert found.process.wait(20) == 0
+    assert found.process.wait(90) == 0
 
 
 def test_a_function_that_fills_it_in_init_cannot_be_used(start: Callable[..., Any]) -> None:
