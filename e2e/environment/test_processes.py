@@ -46,7 +46,7 @@ def handler(event, context):
 @pytest.fixture(scope="module")
 def crowd(account: Account) -> str:
     """A function that starts processes."""
-    account.function("crowd", CODE, memorySize=512, timeout=4)
+    account.function("crowd", CODE, memorySize=512, timeout=8)
     return "crowd"
 
 
@@ -74,7 +74,7 @@ def test_a_reset_leaves_no_process(account: Account, crowd: str) -> None:
 
 def test_more_processes_and_threads_than_lambda_allows_end_with_their_environment(account: Account, crowd: str) -> None:
     """742 are as many as there may be (§3.4.2), and the kernel counts them for each container; the next has its own."""
-    found = account.invoke(crowd, {"threads": 800, "sleep": 3})["Payload"]
+    found = account.invoke(crowd, {"threads": 800, "sleep": 7})["Payload"]
     assert found["errorType"] == "Runtime.ExitError", found
     assert found["errorMessage"].endswith("more than 742 processes and threads: the environment ends")
     assert account.invoke(crowd, {})["Payload"]["own"]

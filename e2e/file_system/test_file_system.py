@@ -179,7 +179,14 @@ def test_a_missing_claim_is_said(account: Account) -> None:
     """On the access point, on the function, and to whoever invokes it."""
     mounted = access_point(account, "nowhere", "no-such-claim")
     account.function("nowhere", FILES, ready=False, fileSystemConfigs=mounted)
-    kubectl("--namespace", account.namespace, "wait", "--for=jsonpath={.status.state}=Failed", "function/nowhere")
+    kubectl(
+        "--namespace",
+        account.namespace,
+        "wait",
+        "--for=jsonpath={.status.state}=Failed",
+        "function/nowhere",
+        "--timeout=110s",
+    )
     status = account.get("function", "nowhere")["status"]
     assert "PersistentVolumeClaim no-such-claim does not exist" in status["stateReason"]
     assert status["stateReasonCode"] == "EFSMountFailure"

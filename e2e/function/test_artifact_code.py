@@ -54,4 +54,4 @@ def test_an_artifact_is_fetched_with_its_pull_secret_and_pinned(account: Account
     assert account.invoke("artifact")["Payload"] == 1
     code["oci"]["reference"] = f"{ADDRESS}/teams/app@sha256:{moved}"
     account.function("artifact", code=code, timeout=9)
-    assert account.invoke("artifact")["Payload"] == 2
+    eventually(lambda: account.invoke("artifact")["Payload"] == 2)

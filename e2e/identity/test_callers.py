@@ -232,7 +232,7 @@ def test_events_run_and_everything_is_in_the_audit_log(owner: Account) -> None:
         found = set()
         for component in ("frontend", "awsapi"):
             for pod in platform_pods(component):
-                lines = kubectl("--namespace", SYSTEM_NAMESPACE, "logs", pod, "--since=5m").splitlines()
+                lines = kubectl("--namespace", SYSTEM_NAMESPACE, "logs", pod, "--since=30m").splitlines()
                 audit = [
                     json.loads(line) for line in lines if '"kubelambda.audit"' in line and owner.account_id in line
                 ]

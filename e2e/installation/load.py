@@ -99,6 +99,7 @@ class Load:
         for _ in range(self.connects - 1):
             with suppress(ConnectTimeoutError, EndpointConnectionError):
                 return account.invoke(self.function, event)
+            time.sleep(0.1)
         return account.invoke(self.function, event)
 
     @property

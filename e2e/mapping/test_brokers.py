@@ -20,7 +20,9 @@ def apply(account: Account, example: str) -> None:
 def printed(account: Account, function: str) -> str:
     """What the environments of a function have written."""
     selector = f"kubelambda.dev/function={function}"
-    return kubectl("--namespace", account.namespace, "logs", "--selector", selector, "--tail=-1")
+    # kubectl refuses as long as one of them is only about to start.
+    logs = ("--namespace", account.namespace, "logs", "--selector", selector, "--tail=-1")
+    return eventually(lambda: [kubectl(*logs)])[0]
 
 
 def test_a_queue_of_rabbitmq_invokes_a_function(account: Account) -> None:

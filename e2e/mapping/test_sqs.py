@@ -30,7 +30,8 @@ def handler(event, context):
 """
 )
 """Tells a queue what it is given; its records may ask it to fail the first time."""
-VISIBILITY_S = 6
+VISIBILITY_S = 10
+"""More than the batching window and the function's timeout: then a queue's own holds (§7.3.2)."""
 
 
 @dataclass
@@ -120,6 +121,11 @@ def bodies(event: Any) -> list[Any]:
     return [json.loads(record["body"]) for record in event["Records"]]
 
 
+def once(found: list[Any]) -> list[Any]:
+    """What was found, each once: a standard queue may bring a message twice."""
+    return [each for number, each in enumerate(found) if each not in found[:number]]
+
+
 def test_a_message_invokes_the_function_and_is_gone(queues: Queues) -> None:
     """With Lambda's record, and a mapping that says it is in force."""
     url, name = queues.mapped()
@@ -159,7 +165,7 @@ def test_what_no_filter_lets_through_is_deleted(queues: Queues) -> None:
     """And the function never sees it (§7.3.8)."""
     url, _ = queues.mapped(filterCriteria={"filters": [{"pattern": '{"body": {"kind": ["order"]}}'}]})
     queues.send(url, {"kind": "other"}, {"kind": "order"}, {"kind": "other"})
-    assert [bodies(event) for event in collected(queues, url)] == [[{"kind": "order"}]]
+    assert once([bodies(event) for event in collected(queues, url)]) == [[{"kind": "order"}]]
 
 
 def test_a_mapping_that_is_disabled_leaves_messages_where_they_are(queues: Queues) -> None:
@@ -172,4 +178,4 @@ def test_a_mapping_that_is_disabled_leaves_messages_where_they_are(queues: Queue
     time.sleep(3)
     assert not queues.empty(url)
     kubectl(*scope, "patch", "esm", name, "--type=merge", "--patch", '{"spec": {"enabled": true}}')
-    assert [bodies(event) for event in collected(queues, url)] == [[{"number": 6}]]
+    assert once([bodies(event) for event in collected(queues, url)]) == [[{"number": 6}]]

@@ -53,4 +53,4 @@ def test_a_stream_is_read_to_its_end(account: Account) -> None:
             return json.loads(account.get("lease", lease)["metadata"]["annotations"]["kubelambda.dev/positions"])
 
         eventually(lambda: [sequence for sequence, _ in positions().values()] == ["40"])
-        assert account.get("eventsourcemapping", "clicks")["status"]["lastProcessingResult"] == "OK"
+        eventually(lambda: account.get("eventsourcemapping", "clicks")["status"]["lastProcessingResult"] == "OK")

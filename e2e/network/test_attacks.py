@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,19 +22,19 @@ USER = {"app": "attacked"}
 def pod_address(component: str) -> str:
     """Address of one of our own pods."""
     selector = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component={component}"
-    pods = staying(kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "pods", "--selector", selector)["items"])
-    found: str = next(pod["status"]["podIP"] for pod in pods if pod["status"].get("podIP"))
-    return found
+    return an_address(kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "pods", "--selector", selector)["items"])
+
+
+def an_address(pods: list[Any]) -> str:
+    """Of one of these pods that stay."""
+    found: list[str] = [pod["status"]["podIP"] for pod in staying(pods) if pod["status"].get("podIP")]
+    assert found, "no pod has an address at the moment"
+    return found[0]
 
 
 def idle_pool_pod(account: Account) -> str:
     """Address of a pod that no function has."""
-    found: str = next(
-        pod["status"]["podIP"]
-        for pod in staying(account.pods("kubelambda.dev/pool=python3.13"))
-        if pod["status"].get("podIP")
-    )
-    return found
+    return an_address(account.pods("kubelambda.dev/pool=python3.13"))
 
 
 def found_addresses(account: Account, other: Account) -> dict[str, str]:
@@ -93,6 +94,7 @@ def test_user_code_gets_what_the_document_says(attackers: Account, other_account
 
     def attack(name: str) -> dict[str, str]:
         answers = attackers.invoke(name, targets(found_addresses(attackers, other_account)))["Payload"]
+        assert isinstance(answers, list), answers
         return dict(zip((each.name for each in ATTACKS), answers, strict=True))
 
     def as_told() -> bool:

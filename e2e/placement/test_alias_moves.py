@@ -6,7 +6,7 @@ from installation.account import Account
 from installation.kubectl import eventually, kubectl, kubectl_json
 from installation.load import Load
 from installation.published import alias, provisioned, publish, status
-from installation.release import RELEASE, SYSTEM_NAMESPACE, rolled_out
+from installation.release import RELEASE, SYSTEM_NAMESPACE, platform_pods, rolled_out
 
 MOVES = 20
 
@@ -63,9 +63,15 @@ def test_twenty_moves_under_load_are_made_before_they_break(account: Account, mo
 
 def kill_the_leader() -> None:
     """Ends the operator that leads, without a word to anybody."""
-    lease = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "lease", f"{RELEASE}-operator")
-    pod = lease["spec"]["holderIdentity"].rpartition("_")[0]
-    kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", pod, "--grace-period=0", "--force")
+
+    def leader() -> str | None:
+        lease = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "lease", f"{RELEASE}-operator")
+        pod = lease["spec"].get("holderIdentity", "").rpartition("_")[0]
+        return pod if pod in platform_pods("operator") else None
+
+    holder = eventually(leader)
+    assert holder is not None
+    kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", holder, "--grace-period=0", "--force")
 
 
 @pytest.mark.exclusive

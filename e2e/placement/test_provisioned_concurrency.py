@@ -1,6 +1,7 @@
 """Versions, aliases and provisioned environments, with everything that makes them: operator, Deployments, frontends."""
 
 import time
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -55,10 +56,13 @@ def test_provisioned_environments_are_there_before_anybody_calls(account: Accoun
     publish(account, "ready", 1, slow_init)
     alias(account, "ready", 1, provisioned=2)
     eventually(lambda: provisioned(account, "ready").get("status") == "READY", timeout=180)
-    (deployment,) = kubectl_json(
-        "--namespace", account.namespace, "get", "deployments", "--selector", "kubelambda.dev/function=ready"
-    )["items"]
-    assert deployment["status"]["availableReplicas"] == 2
+
+    def available() -> bool:
+        of_the_function = ("get", "deployments", "--selector", "kubelambda.dev/function=ready")
+        (deployment,) = kubectl_json("--namespace", account.namespace, *of_the_function)["items"]
+        return bool(deployment["status"]["availableReplicas"] == 2)
+
+    eventually(available)
     begun = time.monotonic()
     answers = [account.invoke("ready:live")["Payload"] for _ in range(5)]
     assert {answer["kind"] for answer in answers} == {"provisioned-concurrency"}
@@ -70,8 +74,12 @@ def test_an_init_that_fails_is_the_aliass_status(account: Account) -> None:
     """In Lambda's words, and one pod after the other tries, not all of them again and again."""
     publish(account, "failing", 1, "raise RuntimeError('no luck')")
     alias(account, "failing", 1, provisioned=1)
-    eventually(lambda: provisioned(account, "failing").get("status") == "FAILED", timeout=180)
-    assert provisioned(account, "failing")["statusReason"] == "FUNCTION_ERROR_INIT_FAILURE"
+
+    def failed() -> Any:
+        found = provisioned(account, "failing")
+        return found if found.get("status") == "FAILED" else None
+
+    assert eventually(failed, timeout=180)["statusReason"] == "FUNCTION_ERROR_INIT_FAILURE"
 
 
 def test_a_lost_provisioned_environment_is_replaced(account: Account) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,14 @@ from installation.kubectl import eventually, kubectl, kubectl_json
 from installation.load import COUNT, Load, Outcome
 from installation.release import RELEASE, SYSTEM_NAMESPACE, platform_pods, restart_of_the_cluster, rolled_out
 
+HANGS_S = 50
+"""What takes so long ends with the function's timeout only; starts take some seconds where much is killed at once."""
+
 
 @pytest.fixture(scope="module")
 def counted(account: Account) -> str:
     """A function that notices when it gets an event twice."""
-    account.function("counted", COUNT, timeout=10)
+    account.function("counted", COUNT, timeout=60)
     account.invoke("counted", {"number": -1})
     return "counted"
 
@@ -45,7 +49,7 @@ def test_environments_killed_under_load_cost_only_their_own_invocations(account:
     assert len(load.outcomes) > 100
     assert all(outcome.function_error == "Unhandled" for outcome in load.failed), load.summary()
     assert len(load.failed) <= kills, load.summary()
-    assert max(outcome.seconds for outcome in load.outcomes) < 15, load.summary()
+    assert max(outcome.seconds for outcome in load.outcomes) < HANGS_S, load.summary()
     assert load.nothing_duplicated
 
 
@@ -69,22 +73,24 @@ def test_environments_deleted_gracefully_lose_nothing(account: Account, counted:
     assert load.nothing_duplicated
 
 
-def connection_only(outcomes: list[Outcome]) -> bool:
-    """Whether every failure is a connection that died with the frontend that held it."""
-    return all(outcome.error and "Connection" in outcome.error for outcome in outcomes)
+def died_with_a_frontend(outcome: Outcome) -> bool:
+    """Whether a request was lost with the frontend that had it, its caller's own or the one that ran it for that."""
+    error = outcome.error or ""
+    return "Connect" in error or "the frontend that ran the request ended" in error or bool(outcome.function_error)
 
 
 @pytest.mark.exclusive
 def test_a_frontend_killed_under_load_costs_only_its_connections(account: Account, counted: str) -> None:
     """Callers see their own connection break, at most one request each; the other frontend goes on."""
-    with Load(account, counted, callers=4) as load:
+    # The cluster may send new connections there for a moment: nothing of a request was sent then.
+    with Load(account, counted, callers=4, connects=60) as load:
         time.sleep(1)
         victim = platform_pods("frontend")[0]
         kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", victim, "--grace-period=0", "--force", "--wait=false")
         time.sleep(6)
     rolled_out("deployment", "frontend")
     assert len(load.failed) <= 8, load.summary()
-    assert connection_only(load.failed) or all(outcome.function_error for outcome in load.failed), load.summary()
+    assert all(died_with_a_frontend(outcome) for outcome in load.failed), load.summary()
     assert load.nothing_duplicated
 
 
@@ -214,10 +220,13 @@ def test_agents_killed_under_load_cost_only_their_own_invocations(account: Accou
         pytest.skip("the pods do not run on this machine, so their processes cannot be killed from here")
     kills = 0
     with Load(account, counted, callers=4) as load:
-        for _ in range(5):
+        until = time.monotonic() + 60
+        while kills < 8 and time.monotonic() < until:
             time.sleep(1)
-            for pod in account.environments(counted)[:2]:
-                for agent in processes(pod["metadata"]["uid"])[:1]:
+            # Of those that run: an environment whose agent is gone stays for a moment.
+            agents = [processes(pod["metadata"]["uid"])[:1] for pod in account.environments(counted)]
+            for (agent,) in [found for found in agents if found][:2]:
+                with suppress(ProcessLookupError):
                     os.kill(agent, signal.SIGKILL)
                     kills += 1
         time.sleep(2)
@@ -226,7 +235,7 @@ def test_agents_killed_under_load_cost_only_their_own_invocations(account: Accou
     assert len(load.failed) <= kills, load.summary()
     assert all(outcome.function_error == "Unhandled" for outcome in load.failed), load.summary()
     assert {outcome.payload["errorType"] for outcome in load.failed} <= {"Sandbox.Failure"}, load.summary()
-    assert max(outcome.seconds for outcome in load.outcomes) < 15, load.summary()
+    assert max(outcome.seconds for outcome in load.outcomes) < HANGS_S, load.summary()
     assert load.nothing_duplicated
 
 
@@ -244,7 +253,7 @@ def test_an_agent_that_says_nothing_any_more_is_given_up(account: Account) -> No
     assert answer["FunctionError"] == "Unhandled"
     assert answer["Payload"]["errorType"] == "Sandbox.Failure"
     assert "did not answer in time" in answer["Payload"]["errorMessage"]
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 30
     assert account.invoke("frozen", {})["Payload"] == "alive"
     eventually(lambda: pod["metadata"]["name"] not in {each["metadata"]["name"] for each in account.pods()})
 

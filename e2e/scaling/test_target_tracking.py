@@ -50,11 +50,10 @@ def scaled_out_and_in(account: Account, name: str) -> None:
     with Load(account, f"{name}:live", callers=3) as load:
         eventually(lambda: capacity(account, name) >= 3)
         eventually(lambda: status(account, name)["provisionedConcurrency"]["status"] == "READY", timeout=120)
-        assert kubectl_json("--namespace", account.namespace, "get", "alias", f"{name}-live")["status"]["scaling"]
+        found = status(account, name)
     assert not load.failed, load.summary()
-    activity = status(account, name)["lastScalingActivity"]
-    assert "is above the target of 0.5" in activity["cause"]
-    high = capacity(account, name)
+    assert "is above the target of 0.5" in found["lastScalingActivity"]["cause"]
+    high = int(found["scaling"]["capacity"])
     with Load(account, f"{name}:live", callers=1, pause=1.5) as load:
         eventually(lambda: capacity(account, name) < high)
     assert not load.failed, load.summary()

@@ -23,6 +23,8 @@ from installation.kubectl import KubectlError, kubectl
 from installation.release import SYSTEM_NAMESPACE, platform_pods, rolled_out
 
 REPORT_S = 30
+LONGER_S = 120
+"""A run goes on for so long at most until each fault was there once: a busy machine is slow to break, too."""
 PAUSE_S = (4.0, 9.0)
 """Between two faults, from and to."""
 PYTHON = """
@@ -187,9 +189,12 @@ def run(soak: Soak, minutes: float) -> bool:
     for thread in (faults, *callers):
         thread.start()
     deadline = time.monotonic() + minutes * 60
+    last = deadline + LONGER_S
     while (left := deadline - time.monotonic()) > 0:
         time.sleep(min(REPORT_S, left))
         print(soak.report(), flush=True)
+    while not set(soak.faults) >= set(FAULTS) and time.monotonic() < last:
+        time.sleep(0.5)
     soak.stop.set()
     for thread in (faults, *callers):
         thread.join(timeout=180)

@@ -8,6 +8,7 @@ SECONDS = 14
 
 
 @pytest.mark.exclusive
+@pytest.mark.timeout(900)
 def test_nothing_that_was_taken_is_lost_while_everything_is_killed() -> None:
     """Event queue, frontend, all pollers, environment and operator, each once; the figures are printed.
 

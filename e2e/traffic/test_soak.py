@@ -10,6 +10,7 @@ MINUTES = 0.6
 
 
 @pytest.mark.exclusive
+@pytest.mark.timeout(600)
 def test_no_request_is_lost_while_everything_is_replaced_once(account: Account) -> None:
     """Frontends, operator, code store and environments, and functions that change; the figures are printed."""
     soak = Soak(account, pause=(0.5, 1.5))

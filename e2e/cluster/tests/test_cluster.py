@@ -67,11 +67,11 @@ def test_ingress_policies_are_enforced(namespaces: tuple[Namespace, Namespace]) 
     spec = {"podSelector": {"matchLabels": {"app": "server"}}, "ingress": rules}
     ours.apply("NetworkPolicy", "server", spec, api="networking.k8s.io/v1")
     assert eventually(lambda: not ours.reaches("stranger", service))
-    assert ours.reaches("client", service)
+    assert eventually(lambda: ours.reaches("client", service))
     assert not ours.reaches("client", f"{direct}:8081")
     assert not theirs.reaches("client", service)
-    assert theirs.reaches("client", f"{direct}:8081")
-    assert ours.reaches("server", f"{direct}:8081")
+    assert eventually(lambda: theirs.reaches("client", f"{direct}:8081"))
+    assert eventually(lambda: ours.reaches("server", f"{direct}:8081"))
     ours.kubectl("delete", "networkpolicy", "server")
     assert eventually(lambda: ours.reaches("stranger", service))
 
@@ -88,9 +88,9 @@ def test_egress_policies_are_enforced(namespaces: tuple[Namespace, Namespace]) -
     ours.apply("NetworkPolicy", "client", spec, api="networking.k8s.io/v1")
     elsewhere = f"http://{theirs.address('client')}:8080"
     assert eventually(lambda: not ours.reaches("client", elsewhere))
-    assert ours.reaches("client", f"http://server.{ours.name}")
-    assert ours.reaches("stranger", elsewhere)
-    assert theirs.reaches("client", f"http://{ours.address('client')}:8080")
+    assert eventually(lambda: ours.reaches("client", f"http://server.{ours.name}"))
+    assert eventually(lambda: ours.reaches("stranger", elsewhere))
+    assert eventually(lambda: theirs.reaches("client", f"http://{ours.address('client')}:8080"))
     ours.kubectl("delete", "networkpolicy", "client")
     assert eventually(lambda: ours.reaches("client", elsewhere))
 
