@@ -237,3 +237,13 @@ async def test_a_version_that_got_its_number_a_moment_ago_is_found(cluster: Clus
         hear(reflector, {**body, "status": {}})
     answers = await asyncio.gather(*cluster.calls("f:1", 1), *cluster.calls("f:live", 1))
     assert [answer.headers["X-Amz-Executed-Version"] for answer in answers] == ["1", "1"]
+
+
+async def test_a_call_ahead_of_the_cache_is_held_to_what_the_function_may_use(cluster: Cluster) -> None:
+    """Its reserved concurrency, which the cache has not heard of either: none runs."""
+    await cluster.pool(1)
+    frontend = await cluster.frontend()
+    deafen(frontend.caches.functions)
+    await cluster.function("f", ECHO, reserved=0)
+    answer = await cluster.invoke("f")
+    assert (answer.status, answer.json["Reason"]) == (429, "ReservedFunctionConcurrentInvocationLimitExceeded")

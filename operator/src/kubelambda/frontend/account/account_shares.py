@@ -20,12 +20,10 @@ class AccountShares:
         self._accounts: dict[str, Account] = {}
         self._shares: dict[Name, FunctionShare] = {}
 
-    def share(self, namespace: str, function: str) -> FunctionShare:
-        """The share of a function in its account's ledger."""
+    def share(self, namespace: str, function: str, reserved: int | None) -> FunctionShare:
+        """The share of a function in its account's ledger. Whoever needs one first may know more than the cache."""
         found = self._shares.get((namespace, function))
         if found is None:
-            view = self._caches.functions.items.get((namespace, function))
-            reserved = view.reserved if view else None
             now = time.monotonic()
             found = function_share(self._account(namespace), function, reserved, now)
             found.provision(self._caches.published.provisioned((namespace, function)), now)

@@ -84,10 +84,10 @@ class OwnedFunctions:
         """Invocations that are not answered yet."""
         return sum(dispatcher.in_flight - dispatcher.environments.settling for dispatcher in self)
 
-    def dispatcher(self, target: Target) -> Dispatcher:
-        """The dispatcher of a version of a function."""
+    def dispatcher(self, target: Target, reserved: int | None) -> Dispatcher:
+        """The dispatcher of a version of a function, which has so much reserved concurrency."""
         found = self._dispatchers[target.namespace, target.name].get(target.configuration.version)
-        return found if found is not None else self._make(target)
+        return found if found is not None else self._make(target, reserved)
 
     def known(self, namespace: str, name: str, version: str) -> Dispatcher | None:
         """The dispatcher of a version, made if need be; None when another frontend owns it or nothing is deployed."""
@@ -98,7 +98,8 @@ class OwnedFunctions:
         deployed = self._deployed((namespace, name), function, version)
         if deployed is None:
             return None
-        return self.dispatcher(Target(namespace, name, function.uid, found.account_id, deployed))
+        target = Target(namespace, name, function.uid, found.account_id, deployed)
+        return self.dispatcher(target, function.reserved)
 
     def _deployed(self, name: Name, function: FunctionView, version: str) -> DeployedConfiguration | None:
         """What a version runs."""
@@ -266,11 +267,11 @@ class OwnedFunctions:
         if self._shares.namespace_changed(namespace, after):
             self._recall_leases([name for name in self._dispatchers if name[0] == namespace])
 
-    def _make(self, target: Target) -> Dispatcher:
+    def _make(self, target: Target, reserved: int | None) -> Dispatcher:
         name = (target.namespace, target.name)
         dispatcher = Dispatcher(
             target,
-            share=self._shares.share(*name),
+            share=self._shares.share(*name, reserved),
             starter=self._starter,
             metrics=self.metrics_of(name),
             surroundings=self._surroundings,

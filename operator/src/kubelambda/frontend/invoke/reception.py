@@ -139,9 +139,9 @@ class Reception:
             invocation = (self._streamed if call.streamed else Invocation)(
                 request, request_id, invoked, now, qualifier, number
             )
-            self._run(target, invocation, hop)
+            self._run(target, invocation, hop, view.reserved)
 
-    def _run(self, target: Target, invocation: Invocation, hop: Hop | None) -> None:
+    def _run(self, target: Target, invocation: Invocation, hop: Hop | None, reserved: int | None) -> None:
         """Runs an invocation here, or has the owner of its account run it."""
         if hop is not None:
             for away in hop.without:
@@ -152,7 +152,7 @@ class Reception:
             return
         if hop is not None:
             invocation.holder = self._leasing.holder(invocation.request)
-        self._owned.dispatcher(target).invoke(invocation)
+        self._owned.dispatcher(target, reserved).invoke(invocation)
 
     def _just_found(self, function: Name, function_name: str) -> tuple[Name, FunctionView | None]:
         """A function that Kubernetes has and the caches have not."""
