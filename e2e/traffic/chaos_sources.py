@@ -8,7 +8,7 @@ import json
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ _KAFKA_CLIENT = """
 import asyncio, sys
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
 
 LOGIN = dict(bootstrap_servers="kafka:9092", security_protocol="SASL_PLAINTEXT", sasl_mechanism="SCRAM-SHA-512",
              sasl_plain_username="tests", sasl_plain_password="tests")
@@ -42,7 +43,10 @@ async def main():
         print("ready", flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
             number = int(line)
-            await producer.send_and_wait("numbers", str(number).encode(), partition=number % 2)
+            try:
+                await producer.send_and_wait("numbers", str(number).encode(), partition=number % 2)
+            except KafkaError as error:
+                number = f"not taken: {error!r}"
             print(number, flush=True)
 
 asyncio.run(main())
@@ -235,9 +239,12 @@ def _producer(account: Account) -> Iterator[Callable[[int], None]]:
             with lock:
                 writes.write(f"{number}\n")
                 writes.flush()
-                assert reads.readline().strip() == str(number), "Kafka has not taken it"
+                said = reads.readline().strip()
+            assert said == str(number), f"Kafka has not taken {number}: {said}"
 
         try:
             yield send
         finally:
             process.terminate()
+            with suppress(BrokenPipeError):  # it may have ended by itself, with a number on its way
+                writes.close()
