@@ -1,13 +1,12 @@
 """What makes a key due when the reason goes away for which its object is not ready: each of them, without a resync."""
 
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from tests.unit.controllers.clusters import NOBODY, body_of, context_of
 
 from kubelambda.api import labels
 from kubelambda.api.kinds.function_image import IMAGE_RUNTIME
-from kubelambda.api.settings import Settings
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES
 from kubelambda.controllers.code.code_collection import wanted_archives
 from kubelambda.controllers.code.code_state import CodeState
@@ -19,31 +18,14 @@ from kubelambda.controllers.function.version_memory import VersionMemory
 from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS
 from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.context import Context
-from kubelambda.controllers.machinery.queues import Queues
 from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.controllers.machinery.work_queue import BackOff, Key
 from kubelambda.controllers.mapping.mapping_facts import WATCHED_MAPPINGS
 from kubelambda.controllers.network import invoke_endpoint
 from kubelambda.controllers.network.invoke_endpoint_facts import WATCHED_ENDPOINTS
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES
-from kubelambda.controllers.registry import controllers
 from kubelambda.core.code.layer_reference import layer_version_name
 from kubelambda.kube.resources import Resource
-
-NOBODY = cast("Any", None)
-
-
-def body(name: str, spec: dict[str, Any], version: int = 1, **more: Any) -> dict[str, Any]:
-    """An object of namespace `a`."""
-    metadata = {
-        "name": name,
-        "namespace": "a",
-        "uid": f"uid-of-{name}",
-        "resourceVersion": str(version),
-        "generation": 1,
-        "creationTimestamp": "2026-01-01T00:00:00Z",
-    }
-    return {"metadata": metadata | more.pop("metadata", {}), "spec": spec, **more}
 
 
 class Objects:
@@ -73,13 +55,6 @@ class LosesAll:
         """There is no archive."""
 
 
-def context_of(*found: dict[str, Any]) -> Context:
-    """A context of all controllers, with objects that they may read."""
-    all_of_them = controllers(CodeState(NOBODY, NOBODY))
-    context = Context(NOBODY, Settings(), b"", all_of_them, Queues(all_of_them))
-    return replace(context, client=cast("Any", Objects(*found)))
-
-
 def queued(context: Context) -> set[Key]:
     """Keys that wait; forgets them."""
     found = {key for queue in context.queues.by_name.values() for key in queue._due}
@@ -90,10 +65,10 @@ def queued(context: Context) -> set[Key]:
 
 async def test_the_runtime_of_images_is_waited_for_by_functions_that_name_none() -> None:
     """One that was not deployed yet is in no pool either."""
-    context = context_of()
+    context = context_of(Objects())
     image = {"packageType": "Image", "code": {"imageUri": "registry/f:1"}}
-    await changes.observe(context, WATCHED_FUNCTIONS, body("image", image))
-    await changes.observe(context, WATCHED_FUNCTIONS, body("zip", {"runtime": "python3.13"}))
+    await changes.observe(context, WATCHED_FUNCTIONS, body_of("image", image))
+    await changes.observe(context, WATCHED_FUNCTIONS, body_of("zip", {"runtime": "python3.13"}))
     queued(context)
     runtime = {"metadata": {"name": IMAGE_RUNTIME, "uid": "r", "resourceVersion": "1"}, "spec": {"image": "i"}}
     await changes.observe(context, WATCHED_RUNTIMES, runtime)
@@ -102,13 +77,13 @@ async def test_the_runtime_of_images_is_waited_for_by_functions_that_name_none()
 
 async def test_a_layer_version_goes_once_no_function_names_it() -> None:
     """Also one that was never deployed with it: it was held for that all the same."""
-    context = context_of()
+    context = context_of(Objects())
     name = layer_version_name("l", 1)
     content = {"sha256": "d", "size": 1, "unzippedSize": 1, "signature": "s"}
     spec = {"layerName": "l", "version": 1, "content": content}
     terminating = {"deletionTimestamp": "2026-01-01T00:00:01Z"}
-    await changes.observe(context, WATCHED_LAYER_VERSIONS, body(name, spec, metadata=terminating))
-    await changes.observe(context, WATCHED_FUNCTIONS, body("f", {"runtime": "python3.13", "layers": ["l:1"]}))
+    await changes.observe(context, WATCHED_LAYER_VERSIONS, body_of(name, spec, metadata=terminating))
+    await changes.observe(context, WATCHED_FUNCTIONS, body_of("f", {"runtime": "python3.13", "layers": ["l:1"]}))
     facts = context.cluster[WATCHED_FUNCTIONS].get("a", "f")
     assert facts is not None
     assert facts.layer_versions == (name,)
@@ -130,8 +105,8 @@ async def test_what_speaks_of_its_account_hears_when_that_is_another(
     watch: Watch[object], spec: dict[str, Any]
 ) -> None:
     """By an ARN, or by the quota that its provisioned environments are granted by."""
-    context = context_of()
-    await changes.observe(context, watch, body("one", spec))
+    context = context_of(Objects())
+    await changes.observe(context, watch, body_of("one", spec))
     namespace: dict[str, Any] = {"metadata": {"name": "a", "uid": "n", "resourceVersion": "1"}}
     await changes.observe(context, WATCHED_NAMESPACES, namespace)
     queued(context)
@@ -142,14 +117,14 @@ async def test_what_speaks_of_its_account_hears_when_that_is_another(
 
 async def test_a_pool_that_only_versions_use_follows_the_annotations_of_its_namespace() -> None:
     """Its size may be one of them."""
-    context = context_of()
+    context = context_of(Objects())
     deployed = {
         "runtime": "python3.13",
         "code": {"sha256": "d", "size": 1},
         "ephemeralStorage": 4096,
         "architectures": ["arm64"],
     }
-    version = body("f-1", {"functionName": "f"}, status={"version": "1", "deployed": deployed})
+    version = body_of("f-1", {"functionName": "f"}, status={"version": "1", "deployed": deployed})
     await changes.observe(context, WATCHED_VERSIONS, version)
     facts = context.cluster[WATCHED_VERSIONS].get("a", "f-1")
     assert facts is not None
@@ -162,9 +137,9 @@ async def test_a_pool_that_only_versions_use_follows_the_annotations_of_its_name
 
 async def test_the_port_of_an_endpoint_that_went_is_offered_to_one_that_has_none() -> None:
     """There may have been none left."""
-    context = context_of()
+    context = context_of(Objects())
     for name, status in (("served", {"frontendPort": 20_000}), ("waits", {})):
-        await changes.observe(context, WATCHED_ENDPOINTS, body(name, {}, status=status))
+        await changes.observe(context, WATCHED_ENDPOINTS, body_of(name, {}, status=status))
     changes.forget(context, WATCHED_ENDPOINTS, "a", "went")
     queued(context)
     await invoke_endpoint.reconcile(invoke_endpoint.GivenPorts(), context, Key("InvokeEndpoint", "a", "went"))
@@ -185,8 +160,8 @@ async def test_an_archive_that_a_version_has_lost_is_looked_for_again() -> None:
     }
     held = {"finalizers": [labels.VERSION_FINALIZER]}
     published = {"version": "1", "deployed": deployed}
-    version = body("f-1", {"functionName": "f"}, metadata=held, status=published)
-    context = context_of(version)
+    version = body_of("f-1", {"functionName": "f"}, metadata=held, status=published)
+    context = context_of(Objects(version))
     memory = VersionMemory(CodeState(cast("Any", LosesAll()), NOBODY))
     outcome = await function_version.reconcile(memory, context, Key("FunctionVersion", "a", "f-1"))
     assert outcome == BackOff(function_version.LOOK_AGAIN_MAX_S)
@@ -199,9 +174,9 @@ async def test_an_alias_of_what_an_image_is_deployed_from_leads_there() -> None:
     """It has no archive, and is deployed all the same."""
     owned = {"ownerReferences": [{"uid": "uid-of-f"}], "labels": {labels.FUNCTION: "f"}}
     spec = {"functionName": "f", "name": "live", "functionVersion": "$LATEST"}
-    context = context_of(body("f-live", spec, metadata=owned))
+    context = context_of(Objects(body_of("f-live", spec, metadata=owned)))
     image = {"packageType": "Image", "code": {"imageUri": "u"}}
-    await changes.observe(context, WATCHED_FUNCTIONS, body("f", image, status={"deployed": IMAGE}))
+    await changes.observe(context, WATCHED_FUNCTIONS, body_of("f", image, status={"deployed": IMAGE}))
     await alias.reconcile(VersionMemory(CodeState(NOBODY, NOBODY)), context, Key("Alias", "a", "f-live"))
     [status] = cast("Any", context.client).statuses
     assert status["routedVersion"] == "$LATEST"
@@ -209,7 +184,7 @@ async def test_an_alias_of_what_an_image_is_deployed_from_leads_there() -> None:
 
 async def test_nobody_is_asked_for_the_archive_of_an_image() -> None:
     """The store never has it: its version would be looked at every minute."""
-    context = context_of()
-    version = body("f-1", {"functionName": "f"}, status={"version": "1", "deployed": IMAGE})
+    context = context_of(Objects())
+    version = body_of("f-1", {"functionName": "f"}, status={"version": "1", "deployed": IMAGE})
     await changes.observe(context, WATCHED_VERSIONS, version)
     assert not wanted_archives(context)

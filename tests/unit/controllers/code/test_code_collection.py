@@ -5,18 +5,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import pytest
+from tests.unit.controllers.clusters import context_of
 
 from kubelambda.api.kinds.deployed_configuration import DeployedCode
 from kubelambda.api.kinds.function_code import Code
-from kubelambda.api.settings import Settings
 from kubelambda.controllers.code import code_collection, code_source
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.context import Context
-from kubelambda.controllers.machinery.queues import Queues
 from kubelambda.controllers.machinery.work_queue import Key
-from kubelambda.controllers.registry import controllers
 from kubelambda.core.function.observation import Problem
 
 FIRST, SECOND, SIGNATURE = "1" * 64, "2" * 64, "f" * 64
@@ -77,8 +75,7 @@ def prepared(store: Store) -> tuple[CodeState, Context]:
     """What the collection works with; nobody has named what is in the store for a long time."""
     nobody = cast("Any", None)
     code = CodeState(cast("Any", store), nobody)
-    found = controllers(code)
-    context = Context(nobody, Settings(), b"", found, Queues(found))
+    context = context_of(code=code)
     long_ago = time.monotonic() - 10_000
     code.unreferenced.update(dict.fromkeys(store.archives, long_ago))
     return code, context

@@ -1,21 +1,17 @@
 """Looking an image up while its function goes on: whoever asks meanwhile is told once that is over."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 from tests.eventually import eventually
+from tests.unit.controllers.clusters import context_of
 
 from kubelambda.api.kinds.function import FunctionSpec
 from kubelambda.api.reasons import Reason
-from kubelambda.api.settings import Settings
 from kubelambda.controllers.code import image_source
 from kubelambda.controllers.code.code_state import CodeState, ImageLookup
-from kubelambda.controllers.machinery.context import Context
-from kubelambda.controllers.machinery.queues import Queues
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
-from kubelambda.controllers.registry import controllers
 from kubelambda.core.function.observation import Problem
 
 FUNCTION, LOOKUP = Key("Function", "a", "f"), Key("ImageLookup", "a", "f")
@@ -40,8 +36,7 @@ async def test_who_asks_for_another_image_during_a_look_up_is_told_of_its_end(
     monkeypatch: pytest.MonkeyPatch, asked: bool
 ) -> None:
     """Of the former image the registry says what it said before: that alone is no news, and would wake nobody."""
-    found = controllers(CodeState(NOBODY, NOBODY))
-    context = replace(Context(NOBODY, Settings(), b"", found, Queues(found)), client=cast("Any", OneFunction()))
+    context = context_of(OneFunction())
     state = CodeState(NOBODY, NOBODY)
     refused = Problem(Reason.IMAGE_DELETED, "gone")
     state.images[FUNCTION] = ImageLookup("registry.test/f:former", refused)

@@ -1,35 +1,23 @@
 """What the operator remembers of the cluster, and what a change of one object means for others: every controller."""
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from tests.unit.controllers.clusters import body_of, context_of
 
-from kubelambda.api.settings import Settings
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES
 from kubelambda.controllers.code.code_collection import wanted_archives
-from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.file_system.access_point_facts import WATCHED_ACCESS_POINTS
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.context import Context
-from kubelambda.controllers.machinery.queues import Queues
 from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES
-from kubelambda.controllers.registry import controllers
 
 
 def body(name: str = "one", version: int = 1, **more: Any) -> dict[str, Any]:
     """A Function object of namespace `a`."""
-    metadata = {
-        "name": name,
-        "namespace": "a",
-        "uid": f"uid-of-{name}",
-        "resourceVersion": str(version),
-        "generation": 1,
-        "creationTimestamp": "2026-01-01T00:00:00Z",
-    }
-    spec = {"runtime": "python3.13", **more.pop("spec", {})}
-    return {"metadata": metadata | more.pop("metadata", {}), "spec": spec, **more}
+    return body_of(name, {"runtime": "python3.13", **more.pop("spec", {})}, version, **more)
 
 
 def account(**annotations: str) -> dict[str, Any]:
@@ -41,9 +29,7 @@ def account(**annotations: str) -> dict[str, Any]:
 @pytest.fixture
 async def context() -> Context:
     """A context of all controllers, whose clients nobody calls."""
-    nobody = cast("Any", None)
-    found = controllers(CodeState(nobody, nobody))
-    return Context(nobody, Settings(), b"", found, Queues(found))
+    return context_of()
 
 
 def queued(context: Context) -> set[tuple[str, str, str]]:

@@ -1,22 +1,17 @@
 """What a write of a status brings to light: changes of others that no later event will tell of."""
 
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from tests.unit.controllers.clusters import context_of
 
 from kubelambda.api.kinds.alias import AliasStatus
 from kubelambda.api.kinds.function import FunctionStatus
-from kubelambda.api.settings import Settings
-from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.machinery import changes
-from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.object_status import report_status
-from kubelambda.controllers.machinery.queues import Queues
 from kubelambda.controllers.machinery.work_queue import Key
-from kubelambda.controllers.registry import controllers
 
 KEY = Key("Function", "a", "one")
 
@@ -44,9 +39,7 @@ class Answering:
 
 async def written(read: dict[str, Any], after: dict[str, Any]) -> bool:
     """Whether the key that wrote a status is due again, once the event of what it had read late has come too."""
-    nobody = cast("Any", None)
-    found = controllers(CodeState(nobody, nobody))
-    context = replace(Context(nobody, Settings(), b"", found, Queues(found)), client=cast("Any", Answering(after)))
+    context = context_of(Answering(after))
     await changes.observe(context, WATCHED_FUNCTIONS, read, by=KEY)
     await report_status(context, WATCHED_FUNCTIONS, read, FunctionStatus(), by=KEY)
     await changes.observe(context, WATCHED_FUNCTIONS, body(2, after["metadata"]["generation"]))
@@ -78,10 +71,7 @@ def alias(version: int, capacity: int) -> dict[str, Any]:
 @pytest.mark.parametrize(("capacity", "due"), [(5, True), (1, False)])
 async def test_what_others_write_into_the_status_meanwhile_is_looked_at(capacity: int, due: bool) -> None:
     """The scaler's word came between: the answer brought it, and its event is known by then."""
-    nobody = cast("Any", None)
-    found = controllers(CodeState(nobody, nobody))
-    client = cast("Any", Answering(alias(3, capacity)))
-    context = replace(Context(nobody, Settings(), b"", found, Queues(found)), client=client)
+    context = context_of(Answering(alias(3, capacity)))
     key, read = Key("Alias", "a", "one"), alias(1, 1)
     await changes.observe(context, WATCHED_ALIASES, read, by=key)
     excluded = {"scaling", "last_scaling_activity"}

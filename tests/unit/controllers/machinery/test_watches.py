@@ -1,22 +1,18 @@
 """What the handlers of watches make of events, and what is compared once a watch has begun."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from tests.unit.controllers.clusters import context_of
 
 from kubelambda.api import labels
-from kubelambda.api.settings import Settings
 from kubelambda.controllers.account.policy_facts import WATCHED_POLICIES
-from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.machinery import changes, resync, watches
 from kubelambda.controllers.machinery.context import Context
-from kubelambda.controllers.machinery.queues import Queues
 from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.controllers.machinery.work_queue import Key
-from kubelambda.controllers.registry import controllers
 from kubelambda.kube.errors import Unreachable
 from kubelambda.kube.resources import Resource
 
@@ -44,8 +40,7 @@ class Listing:
 @pytest.fixture
 def context() -> Context:
     """A context of all controllers, of an empty cluster."""
-    found = controllers(CodeState(NOBODY, NOBODY))
-    return replace(Context(NOBODY, Settings(), b"", found, Queues(found)), client=cast("Any", Listing()))
+    return context_of(Listing())
 
 
 async def told(context: Context, watch: Watch[Any], type_: str | None, body: dict[str, Any]) -> None:

@@ -46,20 +46,12 @@ async def report_status(
     is looked at again. Raises `KubeError`.
     """
     after = await apply_status(context, watch.resource, body, status, exclude=exclude)
-    if changed_by_others(body, after) or _theirs(type(status), body, exclude) != _theirs(type(status), after, exclude):
+    if _of_others(type(status), body, exclude) != _of_others(type(status), after, exclude):
         context.queues.add(by)
     await changes.observe(context, watch, after, by=by)
 
 
-def changed_by_others(before: Object, after: Object) -> bool:
-    """Whether an object that was `before` has been changed in more than its status."""
-    return _lasting(before) != _lasting(after)
-
-
-def _theirs(kind: type[Model], body: Object, exclude: set[str] | None) -> dict[str, Any]:
-    """The part of an object's status that others write."""
-    return read_status(kind, body).model_dump(include=exclude or set())
-
-
-def _lasting(body: Object) -> dict[str, Any]:
-    return {name: value for name, value in body["metadata"].items() if name not in _OF_EVERY_WRITE}
+def _of_others(kind: type[Model], body: Object, exclude: set[str] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What others change of an object: its metadata, which tells of its spec too, and their part of the status."""
+    metadata = {name: value for name, value in body["metadata"].items() if name not in _OF_EVERY_WRITE}
+    return metadata, read_status(kind, body).model_dump(include=exclude or set())
