@@ -91,12 +91,12 @@ GRAPH = (
     _java("25"),
     Image("runtime-ruby3.3", ("agent", "package"), ("runtime-ruby3.3", "lambda-entrypoint.sh"), on_demand=True),
     Image("aws", ("base",), ("aws",), folder=TEST_IMAGES),
-    Image("activemq", ("base",), ("activemq",), folder=TEST_IMAGES),
-    Image("rabbitmq", ("base",), ("rabbitmq",), folder=TEST_IMAGES),
+    Image("activemq", ("base",), ("activemq", "restarting.sh"), folder=TEST_IMAGES),
+    Image("rabbitmq", ("base",), ("rabbitmq", "restarting.sh"), folder=TEST_IMAGES),
     Image("prometheus", ("base",), folder=TEST_IMAGES),
     Image("nats", ("base",), folder=TEST_IMAGES),
     Image("runtime-python3.11", ("base", "runtime-provided.al2023"), ("runtime-python3.11",), folder=EXAMPLES),
-    Image("kafka", ("base",), ("kafka",), folder=TEST_IMAGES),
+    Image("kafka", ("base",), ("kafka", "restarting.sh"), folder=TEST_IMAGES),
 )
 """Every image after those that it is made from."""
 

@@ -1,8 +1,8 @@
 """`make chaos-events`: numbered events and records while what carries them is killed at random; whether one is lost.
 
 The function keeps nothing itself: it tells a ledger, a pod of its own that is never killed, what it was given.
-Frontends, the event queue, pollers, environments and operators are killed without notice, one after the other. At the
-end, `kubelambda events redrive` has what waits for a retry tried at once.
+Frontends, the event queue, pollers, environments, operators and brokers are killed without notice, one after the other.
+At the end, `kubelambda events redrive` has what waits for a retry tried at once.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from installation.account import Account, drop_namespace, make_account
 from installation.kubectl import kubectl
 from installation.release import RELEASE, SYSTEM_NAMESPACE, platform_pods, rolled_out
 from traffic.chaos_ledger import Told, start_ledger, told
-from traffic.chaos_sources import FAULTS, NAMES, ChaosSource, ChaosSources
+from traffic.chaos_sources import FAULTS, NAMES, ChaosSource, ChaosSources, kill_broker
 from traffic.jetstream import NAMESPACE, events_in_jetstream, nats_pods
 
 PYTHON = Path(__file__).parent.parent.parent / ".venv" / "bin" / "python"
@@ -56,12 +56,14 @@ class Load:
             time.sleep(max(0.0, 1 / per_second - took))
 
 
-def victims(account: Account, engine: str) -> dict[str, list[tuple[str, str]]]:
+def victims(account: Account, engine: str, brokers: Sequence[str] = ()) -> dict[str, list[tuple[str, str]]]:
     """Pods that may be killed, by what they are: namespace and name."""
     found = {name: [(SYSTEM_NAMESPACE, pod) for pod in platform_pods(name)] for name in VICTIMS}
     found["environment"] = [(account.namespace, pod["metadata"]["name"]) for pod in account.environments("teller")]
     if engine == "jetstream":
         found["nats server"] = [(NAMESPACE, pod) for pod in nats_pods()]
+    if brokers:
+        found["broker"] = [(account.namespace, name) for name in brokers]
     return found
 
 
@@ -72,6 +74,7 @@ def kill_at_random(
     killed: Counter[str],
     *,
     engine: str,
+    brokers: Sequence[str] = (),
     together: Sequence[str] = (),
 ) -> None:
     """One pod after the other, each kind in turn in a random order, with a `pause` before it and one to come back in.
@@ -83,12 +86,21 @@ def kill_at_random(
     last = deadline + 60
     time.sleep(pause)
     while time.monotonic() < deadline or (not killed.keys() >= set(VICTIMS) and time.monotonic() < last):
-        found = victims(account, engine)
+        found = victims(account, engine, brokers)
         kinds = kinds or random.sample(list(found), len(found))
         kind = kinds.pop()
-        if found[kind]:
+        if kind == "broker":
+            kill_broker(account, random.choice(brokers))
+            killed[kind] += 1
+        elif found[kind]:
             kill(found[kind] if kind in together else [random.choice(found[kind])])
             killed[kind] += 1
+        if killed.total() % 10 == 0:
+            print(
+                f"  {killed.total()} deaths, {max(0, round(deadline - time.monotonic()))} s to go",
+                file=sys.stderr,
+                flush=True,
+            )
         time.sleep(min(pause, max(0.5, deadline - time.monotonic())))
 
 
@@ -122,11 +134,12 @@ def run(
         start_ledger(account)
         opening = ChaosSources(account, stack)
         opened = [opening.open(name) for name in sources]
+        brokers = [source.name for source in opened if source.broker]
         load, killed = Load(), Counter[str]()
         with ThreadPoolExecutor(len(opened)) as pool:
             sending = [pool.submit(load.send, source, per_second) for source in opened]
             try:
-                kill_at_random(account, seconds, pause, killed, engine=engine, together=together)
+                kill_at_random(account, seconds, pause, killed, engine=engine, brokers=brokers, together=together)
             finally:
                 load.stopping.set()
         for each in sending:

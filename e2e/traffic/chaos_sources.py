@@ -1,7 +1,7 @@
 """What a chaos run sends numbers to: events, and every kind of source of a mapping, each on a real server or moto's.
 
-The servers themselves live on: what they keep in memory would go with them. That pollers outlast their deaths is tested
-with brokers that keep what they have (`make pollers`).
+Brokers of Kafka and MQ may be killed (`kill_broker`): they come back to what they had written. moto has everything in
+its memory, so it lives on.
 """
 
 import json
@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,39 +19,14 @@ from installation.account import Account, lambda_client
 from installation.kubectl import kubectl
 from installation.release import platform_image
 from mapping.aws_services import aws, endpoint_url
-from mapping.brokers import RabbitPages, broker, send_by_stomp, until_polled
+from mapping.brokers import broker, until_polled
 
 FAULTS = (ClientError, BotoCoreError, OSError, AssertionError, ValueError)
 """What sending may raise: whether the number was taken is not known then."""
 UNITS = ("a", "b")
 _OF_ACCOUNT = "us-east-1:123456789012"
 _LOGIN = [{"type": "BASIC_AUTH", "uri": "login"}]
-_KAFKA_CLIENT = """
-import asyncio, sys
-from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError
-
-LOGIN = dict(bootstrap_servers="kafka:9092", security_protocol="SASL_PLAINTEXT", sasl_mechanism="SCRAM-SHA-512",
-             sasl_plain_username="tests", sasl_plain_password="tests")
-
-async def main():
-    admin = AIOKafkaAdminClient(**LOGIN)
-    await admin.start()
-    await admin.create_topics([NewTopic("numbers", 2, 1)])
-    await admin.close()
-    async with AIOKafkaProducer(acks="all", **LOGIN) as producer:
-        print("ready", flush=True)
-        while line := await asyncio.to_thread(sys.stdin.readline):
-            number = int(line)
-            try:
-                await producer.send_and_wait("numbers", str(number).encode(), partition=number % 2)
-            except KafkaError as error:
-                number = f"not taken: {error!r}"
-            print(number, flush=True)
-
-asyncio.run(main())
-"""
+_PRODUCER = (Path(__file__).parent / "chaos_producer.py").read_text()
 
 
 @dataclass
@@ -61,6 +37,8 @@ class ChaosSource:
     send: Callable[[int], object]
     ordered: bool = False
     """Whether numbers of one unit must come in order."""
+    broker: bool = False
+    """Whether its server is a pod of its name that may be killed (`kill_broker`)."""
     promised: set[int] = field(default_factory=set)
     refused: int = 0
 
@@ -163,10 +141,15 @@ class ChaosSources:
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}}
         self._account.apply({**secret, "stringData": {"username": "tests", "password": "tests"}})
 
-    def _kafka(self) -> ChaosSource:
+    def _broker(self, name: str, port: int) -> Callable[[int], None]:
+        """A broker that can be killed; what sends to it."""
         self._login()
-        self._stack.enter_context(broker(self._account, "kafka", 9092, 9092))
-        producer = self._stack.enter_context(_producer(self._account))
+        self._stack.enter_context(broker(self._account, name, port, port))
+        start_producer_pod(self._account)
+        return self._stack.enter_context(_producer(self._account, name))
+
+    def _kafka(self) -> ChaosSource:
+        send = self._broker("kafka", 9092)
         servers = [f"kafka.{self._account.namespace}.svc:9092"]
         self._map(
             "kafka",
@@ -176,12 +159,10 @@ class ChaosSources:
             connection={"tls": False},
             startingPosition="TRIM_HORIZON",
         )
-        return ChaosSource("kafka", producer, ordered=True)
+        return ChaosSource("kafka", send, ordered=True, broker=True)
 
     def _rabbitmq(self) -> ChaosSource:
-        self._login()
-        pages = RabbitPages(self._stack.enter_context(broker(self._account, "rabbitmq", 5672, 15672)))
-        pages.make("numbers")
+        send = self._broker("rabbitmq", 5672)
         self._map(
             "rabbitmq",
             eventSourceArn=f"arn:aws:mq:{_OF_ACCOUNT}:broker:shop:b-1",
@@ -189,11 +170,10 @@ class ChaosSources:
             queues=["numbers"],
             sourceAccessConfigurations=[*_LOGIN, {"type": "VIRTUAL_HOST", "uri": "/"}],
         )
-        return ChaosSource("rabbitmq", lambda number: pages.send("numbers", str(number)))
+        return ChaosSource("rabbitmq", send, broker=True)
 
     def _activemq(self) -> ChaosSource:
-        self._login()
-        address = self._stack.enter_context(broker(self._account, "activemq", 61613, 61613))
+        send = self._broker("activemq", 61613)
         self._map(
             "activemq",
             eventSourceArn=f"arn:aws:mq:{_OF_ACCOUNT}:broker:shop:b-2",
@@ -201,16 +181,20 @@ class ChaosSources:
             queues=["numbers"],
             sourceAccessConfigurations=_LOGIN,
         )
-        return ChaosSource("activemq", lambda number: send_by_stomp(address, "numbers", str(number)))
+        return ChaosSource("activemq", send, broker=True)
 
 
 NAMES = ("events", "sqs", "sqs fifo", "kinesis", "dynamodb", "kafka", "rabbitmq", "activemq")
 """Every source."""
 
 
-@contextmanager
-def _producer(account: Account) -> Iterator[Callable[[int], None]]:
-    """Writes numbers to a topic from within the cluster, one after the other."""
+def kill_broker(account: Account, name: str) -> None:
+    """Ends all processes of a broker without notice; it comes back in its pod (`e2e/images/restarting.sh`)."""
+    kubectl("--namespace", account.namespace, "exec", name, "--", "/bin/sh", "-c", "kill -9 -1")
+
+
+def start_producer_pod(account: Account) -> None:
+    """What can reach brokers and has clients of all of them, if it is not there yet."""
     container = {
         "name": "producer",
         "image": platform_image().replace("/platform:", "/pollers:"),
@@ -227,20 +211,25 @@ def _producer(account: Account) -> Iterator[Callable[[int], None]]:
     }
     kubectl("--namespace", account.namespace, "apply", "--filename", "-", stdin=json.dumps(pod))
     kubectl("--namespace", account.namespace, "wait", "--for=condition=Ready", "pod/producer", "--timeout=90s")
+
+
+@contextmanager
+def _producer(account: Account, name: str) -> Iterator[Callable[[int], None]]:
+    """Writes numbers to a broker from within the cluster, one after the other."""
     command = ["kubectl", "--namespace", account.namespace, "exec", "--stdin", "producer", "--"]
-    command += ["/usr/bin/python3", "-c", _KAFKA_CLIENT]
+    command += ["/usr/bin/python3", "-c", _PRODUCER, name]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         writes, reads, lock = process.stdin, process.stdout, threading.Lock()
-        assert reads.readline().strip() == "ready", "the topic cannot be written to"
+        assert reads.readline().strip() == "ready", f"{name} cannot be written to"
 
         def send(number: int) -> None:
             with lock:
                 writes.write(f"{number}\n")
                 writes.flush()
                 said = reads.readline().strip()
-            assert said == str(number), f"Kafka has not taken {number}: {said}"
+            assert said == str(number), f"{name} has not taken {number}: {said}"
 
         try:
             yield send
