@@ -6,6 +6,8 @@ import binascii
 import hashlib
 import hmac
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from kubelambda.api import limits
 from kubelambda.api.kinds.deployed_configuration import DeployedCode
@@ -50,54 +52,52 @@ async def resolve(
     """
     try:
         wanted = wanted_archive(code)
-        if wanted is not None and not isinstance(wanted.source, str):
-            return await _arrived(state, context, key, wanted, deployed)
-        return await _resolved(state, context, key, code, inline_file_name, deployed=deployed)
-    except InvalidArchive as error:
-        return Problem(Reason.INVALID_CODE, str(error), terminal=True)
-    except SourceMissing as error:
-        return Problem(Reason.CODE_UNAVAILABLE, str(error))
-    except StoreAway as away:
-        if deployed is not None and deployed.sha256 == away.sha256:
-            return deployed
-        return Problem(Reason.CODE_STORE_UNAVAILABLE, str(away))
-
-
-async def _resolved(
-    state: CodeState,
-    context: Context,
-    key: Key,
-    code: Code,
-    inline_file_name: str | None,
-    *,
-    deployed: DeployedCode | None,
-) -> DeployedCode | Problem | None:
-    digest, data = code.sha256 or "", b""
-    if code.stored is not None:
-        digest = code.stored.sha256
-    elif code.url is None:
-        data = await _data(context, key, code, inline_file_name)
-        digest = hashlib.sha256(data).hexdigest()
-    try:
         if code.stored is not None:
             return await _uploaded(state, key, code.stored, deployed)
-        if code.url is not None:
-            return await _downloaded(state, context, key, code.url, digest)
-        return await _published(state, digest, data)
+        if wanted is None:
+            return await _published(state, await _data(context, key, code, inline_file_name))
+        if isinstance(wanted.source, str) and wanted.sha256 is not None:
+            return await _downloaded(state, context, key, wanted, wanted.sha256)
+        return await _arrived(state, context, key, wanted, deployed)
+    except (InvalidArchive, SourceMissing, StoreAway) as error:
+        return _instead(error, deployed)
+
+
+def _instead(
+    error: InvalidArchive | SourceMissing | StoreAway, deployed: DeployedCode | None
+) -> DeployedCode | Problem:
+    """What is deployed, where that is just what the store could not be asked for; else the problem."""
+    match error:
+        case InvalidArchive():
+            return Problem(Reason.INVALID_CODE, str(error), terminal=True)
+        case SourceMissing():
+            return Problem(Reason.CODE_UNAVAILABLE, str(error))
+        case StoreAway() if deployed is not None and deployed.sha256 == error.sha256:
+            return deployed
+        case StoreAway():
+            return Problem(Reason.CODE_STORE_UNAVAILABLE, str(error))
+
+
+@contextmanager
+def _asked_for(sha256: str) -> Iterator[None]:
+    """Says which archive is wanted of a code store that does not answer."""
+    try:
+        yield
     except CodeStoreUnavailable as error:
-        raise StoreAway(digest, str(error)) from error
+        raise StoreAway(sha256, str(error)) from error
 
 
 async def _downloaded(
-    state: CodeState, context: Context, key: Key, url: str, sha256: str
+    state: CodeState, context: Context, key: Key, wanted: WantedArchive, sha256: str
 ) -> DeployedCode | Problem | None:
     """Downloading is done elsewhere; here we only look how it went."""
     state.unreferenced.pop(sha256, None)
-    size = await state.store.size(sha256)
+    with _asked_for(sha256):
+        size = await state.store.size(sha256)
     if size is not None and may_have(state, context, key, sha256):
         state.failed_downloads.pop(key, None)
         return DeployedCode(sha256=sha256, size=size)
-    return _awaited(state, context, key, WantedArchive(url, sha256))
+    return _awaited(state, context, key, wanted)
 
 
 async def _arrived(
@@ -111,11 +111,9 @@ async def _arrived(
         if found is None:
             continue
         state.unreferenced.pop(found.sha256, None)
-        try:
+        with _asked_for(found.sha256):
             if await state.store.size(found.sha256) is None:
                 continue
-        except CodeStoreUnavailable as error:
-            raise StoreAway(found.sha256, str(error)) from error
         if pinned is not None and pinned.sha256 != found.sha256:
             del state.arrivals[key]
             text = (
@@ -151,9 +149,10 @@ async def _uploaded(
         text = f"code.stored names an archive that was not uploaded for namespace {key.namespace}: upload it here"
         return Problem(Reason.INVALID_CODE, text, terminal=True)
     state.unreferenced.pop(code.sha256, None)
-    if deployed is None or deployed.sha256 != code.sha256:  # nobody ran it: it may be about to be collected
-        await state.store.renew(code.sha256)
-    size = await state.store.size(code.sha256)
+    with _asked_for(code.sha256):
+        if deployed is None or deployed.sha256 != code.sha256:  # nobody ran it: it may be about to be collected
+            await state.store.renew(code.sha256)
+        size = await state.store.size(code.sha256)
     if size is None:
         return Problem(Reason.CODE_UNAVAILABLE, f"the code store has no archive {code.sha256}: upload the code again")
     return DeployedCode(sha256=code.sha256, size=size)
@@ -203,7 +202,9 @@ async def _checked(text: str, where: str) -> bytes:
     return data
 
 
-async def _published(state: CodeState, sha256: str, data: bytes) -> DeployedCode:
+async def _published(state: CodeState, data: bytes) -> DeployedCode:
+    sha256 = hashlib.sha256(data).hexdigest()
     state.unreferenced.pop(sha256, None)
-    await state.store.publish(sha256, data)
+    with _asked_for(sha256):
+        await state.store.publish(sha256, data)
     return DeployedCode(sha256=sha256, size=len(data))
