@@ -1,9 +1,9 @@
 """Exact concurrency: one invocation in an environment, reserved and account limits across both frontends (§5)."""
 
-import concurrent.futures
 import json
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,52 +11,70 @@ import pytest
 from botocore.exceptions import ClientError
 
 from installation.account import Account, lambda_client
+from installation.held import HELD_S, HOLD, Held
 from installation.kubectl import KubectlError, eventually, kubectl
 from installation.release import RELEASE, SYSTEM_NAMESPACE, forwarded, platform_pods, rolled_out
 
-OCCUPY = """
-import time, threading
+OCCUPY = (
+    HOLD
+    + """
 inside = 0
 
 def handler(event, context):
     global inside
     inside += 1
     seen = inside
-    time.sleep(event.get("seconds", 0))
+    if "hold" in event:
+        hold(event["hold"])
     inside -= 1
     return {"inside": seen, "stream": context.log_stream_name}
 """
+)
 
 
-def parallel(account: Account, name: str, count: int, event: dict[str, Any]) -> list[Any]:
-    """`count` invocations at once; answers and client errors alike."""
+def refused(answers: list[Any]) -> list[ClientError]:
+    """Those of the answers that are errors of the client's."""
+    return [answer for answer in answers if isinstance(answer, ClientError)]
 
-    def call(_: int) -> Any:
+
+def admitted(account: Account, name: str) -> Any:
+    """An answer. Frontends hear one after the other that what ran before is over, or that a limit is another one."""
+
+    def asked() -> Any:
         try:
-            return account.invoke(name, event)
-        except ClientError as error:
-            return error
+            return account.invoke(name, {})
+        except account.client.exceptions.TooManyRequestsException as error:
+            raise AssertionError(str(error)) from error
 
-    with concurrent.futures.ThreadPoolExecutor(count) as callers:
-        return list(callers.map(call, range(count)))
+    return eventually(asked)
 
 
+@pytest.mark.timeout(900)
 def test_parallel_requests_get_an_environment_each(account: Account) -> None:
-    """Six at once run in six environments, never two in one; for longer than a full node needs to start them."""
-    account.function("parallel", OCCUPY, timeout=60)
-    answers = parallel(account, "parallel", 6, {"seconds": 10})
-    assert [answer["Payload"]["inside"] for answer in answers] == [1] * 6
-    assert len({answer["Payload"]["stream"] for answer in answers}) == 6
+    """Six at once run in six environments, never two in one: none of them ends before all six have begun."""
+    account.function("parallel", OCCUPY, timeout=HELD_S)
+    with Held(account, "six") as held:
+        held.invoke("parallel", 6)
+
+        def all_inside() -> bool:
+            assert not held.ended
+            return held.inside() == 6
+
+        eventually(all_inside, timeout=HELD_S - 60)
+    assert [answer["Payload"]["inside"] for answer in held.answers] == [1] * 6
+    assert len({answer["Payload"]["stream"] for answer in held.answers}) == 6
 
 
 def test_two_parallel_invokes_at_reserved_one_throttle_one(account: Account) -> None:
     """One runs, the other is a 429 with Lambda's reason and Retry-After."""
-    account.function("single", OCCUPY, timeout=30, reservedConcurrentExecutions=1)
+    account.function("single", OCCUPY, timeout=HELD_S, reservedConcurrentExecutions=1)
     account.invoke("single", {})
-    for _ in range(3):
-        answers = parallel(account, "single", 2, {"seconds": 4})
-        throttled = [answer for answer in answers if isinstance(answer, ClientError)]
-        assert len(throttled) == 1, answers
+    for number in range(3):
+        with Held(account, f"round-{number}") as held:
+            held.invoke("single", 2)
+            eventually(lambda held=held: held.ended)  # type: ignore[misc]
+        throttled = refused(held.answers)
+        assert len(throttled) == 1, held.answers
         response = throttled[0].response
         assert response["ResponseMetadata"]["HTTPStatusCode"] == 429
         assert response["Error"]["Code"] == "TooManyRequestsException"
@@ -66,51 +84,58 @@ def test_two_parallel_invokes_at_reserved_one_throttle_one(account: Account) -> 
 
 def test_reserved_one_means_one_across_both_frontends(account: Account) -> None:
     """Asked of each frontend directly, as a balancer would."""
-    account.function("across", OCCUPY, timeout=30, reservedConcurrentExecutions=1)
+    account.function("across", OCCUPY, timeout=HELD_S, reservedConcurrentExecutions=1)
     account.invoke("across", {})
     names = platform_pods("frontend")
     assert len(names) == 2
 
-    def call(frontend: str) -> int:
+    def call(frontend: str, event: dict[str, str]) -> int:
         url = f"{frontend}/2015-03-31/functions/{account.arn('across')}/invocations"
-        request = urllib.request.Request(url, data=json.dumps({"seconds": 6}).encode(), method="POST")
+        request = urllib.request.Request(url, data=json.dumps(event).encode(), method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=HELD_S) as response:
                 return int(response.status)
         except urllib.error.HTTPError as error:
             return error.code
 
-    with ExitStack() as forwardings, concurrent.futures.ThreadPoolExecutor(8) as callers:
-        frontends = [forwardings.enter_context(forwarded(name, 8080)) for name in names]
-        statuses = sorted(callers.map(call, frontends * 4))
-    assert statuses == [200] + [429] * 7
+    with ExitStack() as blocks:
+        frontends = [blocks.enter_context(forwarded(name, 8080)) for name in names]
+        held = blocks.enter_context(Held(account, "across"))
+        for frontend in frontends * 4:
+            held.submit("across", call, frontend, held.event)
+        eventually(lambda: len(held.ended) == 7)
+    assert sorted(held.answers) == [200] + [429] * 7
+
+
+def refusal(account: Account, name: str) -> int:
+    """Status of a request that must not run now. Each has a connection of its own, to any frontend that there is."""
+    try:
+        answer = lambda_client().invoke(FunctionName=account.arn(name))
+    except ClientError as error:
+        return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+    raise AssertionError(f"two at once: {answer['Payload'].read()!r}")
 
 
 @pytest.mark.exclusive
 def test_reserved_one_means_one_while_its_frontends_are_replaced(account: Account) -> None:
     """The frontend that takes over counts what still runs for the one before, and goes on in the same environment."""
-    account.function("handed-over", OCCUPY, timeout=60, reservedConcurrentExecutions=1)
+    account.function("handed-over", OCCUPY, timeout=HELD_S, reservedConcurrentExecutions=1)
     stream = account.invoke("handed-over", {})["Payload"]["stream"]
-    with concurrent.futures.ThreadPoolExecutor(1) as callers:
-        long = callers.submit(account.invoke, "handed-over", {"seconds": 20})
-        time.sleep(2)
+    with Held(account, "long") as held, ThreadPoolExecutor(1) as watching:
+        held.invoke("handed-over")
+        eventually(lambda: held.inside() == 1)
         kubectl("--namespace", SYSTEM_NAMESPACE, "rollout", "restart", f"deployment/{RELEASE}-frontend")
-        refused: list[int] = []
-        while not long.done():
-            # One request for each connection: it reaches the old frontends and the new ones.
-            try:
-                answer = lambda_client().invoke(FunctionName=account.arn("handed-over"))
-            except ClientError as error:
-                refused.append(error.response["ResponseMetadata"]["HTTPStatusCode"])
-            else:  # its caller may hear of it a moment before the other one does; the environment can tell
-                told = json.loads(answer["Payload"].read())
-                assert (told["stream"], told["inside"]) == (stream, 1), f"two at once: {told}"
+        rolled = watching.submit(rolled_out, "deployment", "frontend")
+        statuses: list[int] = []
+        by_new_ones = 0
+        while by_new_ones < 20:
+            by_new_ones += rolled.done()
+            statuses.append(refusal(account, "handed-over"))
             time.sleep(0.05)
-    assert len(refused) > 20
-    assert set(refused) == {429}
-    rolled_out("deployment", "frontend")
-    assert long.result()["Payload"]["inside"] == 1
-    assert account.invoke("handed-over", {})["Payload"]["stream"] == stream
+        rolled.result()
+    assert set(statuses) == {429}
+    assert held.answers[0]["Payload"] == {"inside": 1, "stream": stream}
+    assert admitted(account, "handed-over")["Payload"]["stream"] == stream
     assert len(account.environments("handed-over")) == 1
 
 
@@ -127,29 +152,38 @@ def test_raising_the_reservation_takes_effect(account: Account) -> None:
     """From stopped to running without a new deployment of the code."""
     account.function("raised", OCCUPY, reservedConcurrentExecutions=0)
     account.function("raised", OCCUPY, reservedConcurrentExecutions=2)
+    assert admitted(account, "raised")["StatusCode"] == 200
 
-    def runs() -> bool:
-        try:
-            return bool(account.invoke("raised", {})["StatusCode"] == 200)
-        except ClientError as error:
-            raise AssertionError(str(error)) from error
 
-    eventually(runs)
+def reason(account: Account, name: str) -> str:
+    """Why a request is throttled; empty when it is not."""
+    try:
+        account.invoke(name, {})
+    except account.client.exceptions.TooManyRequestsException as error:
+        return str(error.response["Reason"])
+    return ""
 
 
 def test_the_account_quota_is_shared_by_its_functions(other_account: Account) -> None:
     """A namespace with a quota of 3 runs three invocations at once, of whichever functions."""
-    namespace = other_account.namespace
+    namespace, names = other_account.namespace, ("first", "second")
     kubectl("annotate", "namespace", namespace, "kubelambda.dev/concurrent-executions=3", "--overwrite")
-    for name in ("first", "second"):
-        other_account.function(name, OCCUPY, timeout=30)
+    for name in names:
+        other_account.function(name, OCCUPY, timeout=HELD_S)
         other_account.invoke(name, {})
-    time.sleep(1)
-    with concurrent.futures.ThreadPoolExecutor(2) as callers:
-        parts = callers.map(lambda name: parallel(other_account, name, 3, {"seconds": 3}), ("first", "second"))
-        answers = [answer for part in parts for answer in part]
-    throttled = [answer for answer in answers if isinstance(answer, ClientError)]
-    assert len(throttled) == 3, answers
+    with Held(other_account, "full") as held:
+        held.invoke("first", 2)
+        held.invoke("second")
+        eventually(lambda: held.inside() == 3, timeout=240)
+        for name in names:  # the frontend may hear of the quota later than of the functions
+            eventually(lambda name=name: reason(other_account, name) == "ConcurrentInvocationLimitExceeded")  # type: ignore[misc]
+    assert not refused(held.answers), held.answers
+    with Held(other_account, "race") as held:
+        for name in names:
+            held.invoke(name, 3)
+        eventually(lambda: len(held.ended) >= 3)
+    throttled = refused(held.answers)
+    assert len(throttled) == 3, held.answers
     assert {error.response["Reason"] for error in throttled} == {"ConcurrentInvocationLimitExceeded"}
 
 
