@@ -39,7 +39,7 @@ def apply_and_wait() -> None:
     """Makes the Function afresh, so that the first invocation is a cold start."""
     run("kubectl", "delete", "function", "hello", "--ignore-not-found", "--wait")
     print(run("kubectl", "apply", "-f", str(EXAMPLES / "hello.yaml")), end="")
-    print(run("kubectl", "wait", "--for=condition=Ready", "function/hello", "--timeout=60s"), end="")
+    print(run("kubectl", "wait", "--for=condition=Ready", "function/hello", "--timeout=180s"), end="")
     print(run("kubectl", "get", "functions,runtimes"), end="")
 
 
@@ -83,8 +83,8 @@ def cold_start() -> None:
     run("kubectl", "apply", "-f", str(EXAMPLES / "fast.yaml"))
     run("kubectl", "delete", "function", "hello", "--wait")
     run("kubectl", "apply", "-f", str(EXAMPLES / "hello.yaml"))
-    run("kubectl", "wait", "--for=condition=Ready", "function/hello", "--timeout=60s")
-    run("kubectl", "wait", "--for=condition=Available", f"deployment/{POOL}", "--timeout=60s")
+    run("kubectl", "wait", "--for=condition=Ready", "function/hello", "--timeout=180s")
+    run("kubectl", "wait", "--for=condition=Available", f"deployment/{POOL}", "--timeout=180s")
     client = boto3.client("lambda", endpoint_url=ENDPOINT, config=Config(retries={"max_attempts": 0}))
     client.invoke(FunctionName="hello", InvocationType="DryRun")
     started = time.perf_counter()
@@ -101,7 +101,7 @@ def send_an_event() -> None:
     answer = client.invoke(FunctionName="hello", InvocationType="Event", Payload=b'{"name": "an event"}')
     request_id = answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-requestid"]
     print(f"accepted with {answer['StatusCode']}, request id {request_id}")
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     logs = ["kubectl", "logs", "--selector", "kubelambda.dev/function=hello", "--tail=50", "--prefix=false"]
     while True:
         printed = subprocess.run(logs, check=False, text=True, capture_output=True).stdout
@@ -129,9 +129,9 @@ def send_a_message() -> None:
         )
         url = queues.create_queue(QueueName="orders", Attributes={"VisibilityTimeout": "30"})["QueueUrl"]
         print(run("kubectl", "apply", "-f", str(EXAMPLES / "sqs.yaml")), end="")
-        print(run("kubectl", "wait", "--for=condition=Polling", "eventsourcemapping/orders", "--timeout=60s"), end="")
+        print(run("kubectl", "wait", "--for=condition=Polling", "eventsourcemapping/orders", "--timeout=180s"), end="")
         queues.send_message(QueueUrl=url, MessageBody='{"kind": "order", "total": 5}')
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
             left = queues.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
@@ -152,7 +152,7 @@ def layer_and_files() -> None:
     for example in ("layer.yaml", "files.yaml"):
         run("kubectl", "apply", "-f", str(EXAMPLES / example))
     functions = [f"function/{name}" for name in ("hello-layer", "write-file", "read-file")]
-    run("kubectl", "wait", "--for=condition=Ready", *functions, "--timeout=60s")
+    run("kubectl", "wait", "--for=condition=Ready", *functions, "--timeout=180s")
     client = boto3.client("lambda", endpoint_url=ENDPOINT, config=Config(retries={"max_attempts": 0}))
     for name, event in (("hello-layer", {"name": "layer"}), ("write-file", {"text": "shared"}), ("read-file", {})):
         answer = client.invoke(FunctionName=name, Payload=json.dumps(event))
@@ -164,7 +164,7 @@ def follow_the_load() -> None:
     begun = time.monotonic()
     print(run("kubectl", "apply", "-f", str(EXAMPLES / "versions.yaml")), end="")
     waiting = ("kubectl", "wait", "--for=condition=ProvisionedConcurrencyReady", "alias/greeter-live")
-    print(run(*waiting, "--timeout=120s"), end="")
+    print(run(*waiting, "--timeout=240s"), end="")
     print(run("kubectl", "get", "functionversions,aliases"), end="")
     client = boto3.client("lambda", endpoint_url=ENDPOINT, config=Config(retries={"max_attempts": 0}))
     answer = client.invoke(FunctionName="greeter:live", Payload=b"{}")
@@ -180,7 +180,7 @@ def follow_the_load() -> None:
     for caller in callers:
         caller.start()
     try:
-        print(scaled(deadline=time.monotonic() + 60))
+        print(scaled(deadline=time.monotonic() + 180))
         print(f"from the manifest to the added environment: {time.monotonic() - begun:.0f} s")
     finally:
         stop.set()

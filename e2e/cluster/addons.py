@@ -23,7 +23,7 @@ def apply_addons() -> None:
 def wait_for_addons() -> None:
     """Waits until cluster names resolve and new pods find their service account."""
     kubectl("--namespace", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
-    kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=60s")
+    kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=180s")
 
 
 def _metadata(name: str) -> dict[str, object]:

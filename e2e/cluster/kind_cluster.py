@@ -140,7 +140,7 @@ def endpoint(namespace: str, service: str) -> str:
     _kubectl("apply", "--filename", "-", stdin=json.dumps(endpoints.published(original, NODE_PORT)))
     address = run("docker", "port", NODE, f"{NODE_PORT}/tcp").split()[0]
     url = f"http://{address}"
-    if not until(lambda: endpoints.answers(url), 30):
+    if not until(lambda: endpoints.answers(url), 120):
         raise ClusterError(f"no frontend answers at {url}")
     return url
 
@@ -157,7 +157,7 @@ def _repaired(kind: str) -> bool:
         succeeds(BINARIES / "kubectl", "--kubeconfig", KUBECONFIG, *arguments)
         for arguments in (
             ("get", "storageclass", "standard"),  # what kind makes last
-            ("wait", "--for=condition=Ready", f"node/{NODE}", "--timeout=60s"),
+            ("wait", "--for=condition=Ready", f"node/{NODE}", "--timeout=180s"),
         )
     )
 

@@ -32,7 +32,7 @@ class Process:
     command: tuple[str, ...]
     files: tuple[Path, ...] = ()
     ready: Callable[[], bool] | None = None
-    ready_seconds: float = 60
+    ready_seconds: float = 180
 
     @property
     def log(self) -> Path:

@@ -47,8 +47,8 @@ def add(images: list[Path]) -> None:
         runtime.load_images(images, SECOND)
         runtime.make_cgroup(SECOND)
         processes.ensure(node.kubelet(SECOND))
-        kubectl("wait", "--for=create", f"node/{SECOND.name}", "--timeout=60s")
-        kubectl("wait", "--for=condition=Ready", f"node/{SECOND.name}", "--timeout=60s")
+        kubectl("wait", "--for=create", f"node/{SECOND.name}", "--timeout=180s")
+        kubectl("wait", "--for=condition=Ready", f"node/{SECOND.name}", "--timeout=180s")
         for each in NODES:
             kubectl("label", "node", each.name, f"{ZONE}={each.zone}", "--overwrite")
     say(f"node {SECOND.name} is in {SECOND.zone}, {FIRST.name} in {FIRST.zone}")

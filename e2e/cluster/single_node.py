@@ -65,7 +65,7 @@ def up() -> None:
         for name in equipment.PROGRAMS:
             processes.ensure(equipment.process(name))
         with step("node and DNS are ready"):
-            kubectl("wait", "--for=condition=Ready", f"node/{CLUSTER}", "--timeout=60s")
+            kubectl("wait", "--for=condition=Ready", f"node/{CLUSTER}", "--timeout=180s")
             addons.wait_for_addons()
     second_node.remove()  # a test that was killed left it, and what its images are not on would wait there for ever
     say(f"cluster is up: KUBECONFIG={KUBECONFIG}")
@@ -171,5 +171,5 @@ def _load_own_images() -> None:
 
 def _wait_for_registration() -> None:
     command = (BINARIES / "kubectl", "--kubeconfig", KUBECONFIG, "get", "node", CLUSTER)
-    if not processes.until(lambda: succeeds(*command), 60, 0.2):
+    if not processes.until(lambda: succeeds(*command), 180, 0.2):
         raise ClusterError(f"the kubelet did not register the node; see {STATE / 'logs' / 'kubelet.log'}")

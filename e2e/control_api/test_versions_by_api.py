@@ -76,7 +76,7 @@ def test_provisioned_concurrency_becomes_ready(account: Account, arn: str) -> No
         found = client.get_provisioned_concurrency_config(FunctionName=arn, Qualifier="kept")
         return bool(found["Status"] == "READY" and found["AvailableProvisionedConcurrentExecutions"] == 1)
 
-    eventually(ready)
+    eventually(ready, timeout=180)
     client.delete_provisioned_concurrency_config(FunctionName=arn, Qualifier="kept")
 
 

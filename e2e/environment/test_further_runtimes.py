@@ -94,7 +94,7 @@ LAYERS = {
     "python": {"python/lib/python3.11/site-packages/greeting.py": "text = 'hello from a layer'"},
 }
 SOURCES = {"node": NODE, "ruby": RUBY, "python": PYTHON}
-TIMEOUT_S = 10
+TIMEOUT_S = 20
 MEMORY_MB = 512
 
 

@@ -89,10 +89,10 @@ def test_a_static_program_runs(account: Account, go_image: str) -> None:
 
 def test_the_official_client_runs_behind_its_entry_point(account: Account, python_image: str) -> None:
     """In the image's folder; after an exit and a timeout it starts anew, and /tmp is kept."""
-    image(account, "client", python_image, timeout=3)
+    image(account, "client", python_image, timeout=10)
     first = account.invoke("client", {})["Payload"]
     assert (first["cwd"], first["handler"], first["files"]) == ("/var/task", "app.handler", [])
-    for event, kind in (({"exit": 1}, "Runtime.ExitError"), ({"sleep": 9}, "Sandbox.Timedout")):
+    for event, kind in (({"exit": 1}, "Runtime.ExitError"), ({"sleep": 60}, "Sandbox.Timedout")):
         answer = account.invoke("client", event)
         assert answer["Payload"]["errorType"] == kind, answer
         assert account.invoke("client", {})["Payload"]["files"] == ["kept"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from installation.account import Account
-from installation.kubectl import eventually
+from installation.kubectl import eventually, kubectl
 from mapping.aws_services import endpoint_url, sqs
 
 FAILS = "def handler(event, context):\n    raise ValueError('as asked')"
@@ -77,7 +77,12 @@ def test_an_event_is_not_lost_while_its_destination_is_not_there(account: Accoun
     config = {**NO_RETRY, "destinationConfig": {"onFailure": {"destination": arn}}}
     account.function("late", FAILS, eventInvokeConfig=config)
     account.client.invoke(FunctionName=account.arn("late"), InvocationType="Event", Payload=b"{}")
-    eventually(lambda: account.environments("late"))
+
+    def ran() -> bool:
+        pods = [pod["metadata"]["name"] for pod in account.environments("late")]
+        return any("REPORT RequestId: " in kubectl("--namespace", account.namespace, "logs", pod) for pod in pods)
+
+    eventually(ran)
     url, _ = new_queue(queues, "late")
     record = json.loads(received(queues, url)["Body"])
     assert record["requestContext"]["approximateInvokeCount"] == 1

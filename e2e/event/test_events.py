@@ -8,12 +8,16 @@ import pytest
 from botocore.exceptions import ClientError
 
 from installation.account import Account
+from installation.held import HELD_S, HOLD, Held
 from installation.kubectl import eventually
 
-KEEPER = """
-import os, json, pathlib
+KEEPER = (
+    HOLD
+    + """
 SEEN = []
 def handler(event, context):
+    if event and event.get("hold"):
+        return hold(event["hold"])
     if event and event.get("ask"):
         return SEEN
     SEEN.append({"event": event, "id": context.aws_request_id})
@@ -21,6 +25,7 @@ def handler(event, context):
         raise RuntimeError("as asked")
     return {"kept": len(SEEN)}
 """
+)
 """Keeps what it is given in one environment (reserved concurrency 1), and tells when asked."""
 
 
@@ -106,10 +111,14 @@ def test_a_destination_is_told_how_an_event_ended(account: Account, keeper: str)
 
 def test_events_wait_for_a_function_that_is_throttled(account: Account) -> None:
     """Reserved concurrency of one, held by a slow call: events are late, none is lost, callers never see a 429."""
-    account.function("narrow", KEEPER + "    \n", reservedConcurrentExecutions=1)
+    account.function("narrow", KEEPER, timeout=HELD_S, reservedConcurrentExecutions=1)
     numbers = list(range(8))
-    for number in numbers:
-        assert send(account, "narrow", {"number": number})["StatusCode"] == 202
+    with Held(account, "slow") as held:
+        held.invoke("narrow")
+        eventually(lambda: held.inside() == 1)
+        for number in numbers:
+            assert send(account, "narrow", {"number": number})["StatusCode"] == 202
+        assert not held.ended
 
     def all_there() -> bool:
         try:
@@ -118,7 +127,7 @@ def test_events_wait_for_a_function_that_is_throttled(account: Account) -> None:
             return False
         return sorted(each["event"]["number"] for each in found) == numbers
 
-    eventually(all_there, interval=1)
+    eventually(all_there, timeout=240, interval=1)
 
 
 def test_the_log_tail_is_not_offered(account: Account, keeper: str) -> None:

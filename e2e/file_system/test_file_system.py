@@ -86,7 +86,8 @@ def test_the_example_shares_a_file(account: Account) -> None:
 def test_two_environments_write_one_file_with_locks(account: Account, claim: str) -> None:
     """Two at once, each counting under a lock: nothing is lost, and both see the same."""
     mounted = access_point(account, "locked", claim, rootDirectory="/locked")
-    account.function("counting", FILES, timeout=60, fileSystemConfigs=mounted)
+    # Whoever is first waits for the other one's pod, inside.
+    account.function("counting", FILES, timeout=180, fileSystemConfigs=mounted)
     answers: list[dict[str, object]] = []
 
     def count() -> None:
@@ -163,7 +164,7 @@ def test_a_claim_that_a_function_mounts_stays(account: Account) -> None:
     kubectl("--namespace", account.namespace, "delete", "persistentvolumeclaim", "kept", "--wait=false")
     eventually(lambda: finalizers() == ["kubelambda.dev/access-point-claim"])
     kubectl("--namespace", account.namespace, "delete", "function", "keeps")
-    kubectl("--namespace", account.namespace, "wait", "--for=delete", "persistentvolumeclaim/kept", "--timeout=60s")
+    kubectl("--namespace", account.namespace, "wait", "--for=delete", "persistentvolumeclaim/kept", "--timeout=110s")
 
 
 def test_nothing_is_written_through_a_read_only_access_point(account: Account, claim: str) -> None:

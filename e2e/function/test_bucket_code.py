@@ -48,6 +48,6 @@ def test_the_example_runs_and_the_control_api_takes_what_is_there_now(account: A
         assert account.invoke("by-api")["Payload"] == 42
         s3.put_object(Bucket="builds", Key=key, Body=zipped("index.py", HANDLER.format(3)))
         account.client.update_function_code(FunctionName=account.arn("by-api"), S3Bucket="builds", S3Key=key)
-        eventually(lambda: account.invoke("by-api")["Payload"] == 43, timeout=60)
+        eventually(lambda: account.invoke("by-api")["Payload"] == 43)
         with pytest.raises(account.client.exceptions.InvalidParameterValueException, match="S3 Error Code: NoSuchKey"):
             account.client.update_function_code(FunctionName=account.arn("by-api"), S3Bucket="builds", S3Key="absent")

@@ -34,7 +34,7 @@ def test_kubectl_shows_what_people_look_for(account: Account) -> None:
     assert "Active" in table
     described = kubectl("--namespace", account.namespace, "describe", "fn", "shown")
     assert "Ready" in described
-    kubectl("--namespace", account.namespace, "wait", "--for=condition=Ready", "function/shown", "--timeout=10s")
+    kubectl("--namespace", account.namespace, "wait", "--for=condition=Ready", "function/shown", "--timeout=60s")
 
 
 def test_status_says_what_lambda_says(account: Account) -> None:
@@ -228,7 +228,7 @@ def test_ephemeral_storage_beyond_the_pools_gets_a_pod_of_its_own(account: Accou
     """The size of /tmp is that of the Function, and a little for what no agent sees."""
     account.function("roomy", RETURN.format(value=1), ephemeralStorage={"size": 1024})
     assert account.invoke("roomy")["StatusCode"] == 200
-    volumes = account.environments("roomy")[0]["spec"]["volumes"]
+    volumes = account.environment("roomy")["spec"]["volumes"]
     (size,) = (v["emptyDir"]["sizeLimit"] for v in volumes if v["name"] == "tmp")
     assert 1024 < int(size.removesuffix("Mi")) <= 1024 + 128, size
 
@@ -285,7 +285,7 @@ def test_deleting_functions_leaves_nothing(other_account: Account) -> None:
     """Environments, pools and policies go with the last Function."""
     other_account.function("gone", RETURN.format(value=1))
     other_account.invoke("gone")
-    assert other_account.environments("gone")
+    assert other_account.environment("gone")
     kubectl("--namespace", other_account.namespace, "delete", "function", "--all", "--wait")
 
     def nothing() -> bool:

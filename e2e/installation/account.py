@@ -30,6 +30,7 @@ class Account:
         spec.setdefault("runtime", "python3.13")
         spec.setdefault("handler", "index.handler")
         spec.setdefault("memorySize", 256)
+        spec.setdefault("timeout", 30)  # three seconds, the default, are short where many share few processors
         if source:
             spec.setdefault("code", {"inline": source})
         self.apply({"kind": "Function", "metadata": {"name": name}, "spec": spec})
@@ -42,12 +43,13 @@ class Account:
         manifest = {"apiVersion": "kubelambda.dev/v1alpha1", **manifest}
         kubectl("--namespace", self.namespace, "apply", "--filename", "-", stdin=json.dumps(manifest))
 
-    def wait_ready(self, name: str, timeout: int = 120) -> None:
+    def wait_ready(self, name: str, timeout: int = 180) -> None:
         """Waits as GitOps tools do: for the Ready condition of the current generation."""
 
         def current() -> bool:
-            status = self.get("function", name).get("status", {})
-            observed = status.get("observedGeneration") == self.get("function", name)["metadata"]["generation"]
+            found = self.get("function", name)
+            status = found.get("status", {})
+            observed = status.get("observedGeneration") == found["metadata"]["generation"]
             ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", []))
             if not (observed and ready):
                 raise AssertionError(f"{name} is not Ready: {json.dumps(status)}")
@@ -68,6 +70,15 @@ class Account:
         """Environments of a function that are not on their way out."""
         return staying(self.pods(f"kubelambda.dev/function={name}"))
 
+    def environment(self, name: str) -> Any:
+        """The environment of a function that has one. Kubernetes may hear of it after the first answer has come."""
+
+        def only() -> Any:
+            (found,) = self.environments(name)
+            return found
+
+        return eventually(only)
+
     def arn(self, name: str) -> str:
         """ARN of a function here."""
         return f"arn:aws:lambda:us-east-1:{self.account_id}:function:{name}"
@@ -82,7 +93,7 @@ class Account:
 
 def lambda_client(**config: Any) -> Any:
     """A boto3 client that never retries by itself, so that tests see every answer."""
-    settings = Config(**{"retries": {"max_attempts": 0}, "read_timeout": 120, "max_pool_connections": 64, **config})
+    settings = Config(**{"retries": {"max_attempts": 0}, "read_timeout": 240, "max_pool_connections": 64, **config})
     return boto3.client("lambda", endpoint_url=os.environ["ENDPOINT"], config=settings)
 
 

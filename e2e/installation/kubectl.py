@@ -45,7 +45,7 @@ def eventually[T](attempt: Callable[[], T], *, timeout: float = 120, interval: f
             if result:
                 return result
             failure: Exception = AssertionError(f"{attempt} stayed {result!r} for {timeout} s")
-        except (AssertionError, KeyError, IndexError) as error:
+        except (AssertionError, LookupError, ValueError) as error:  # of what is not there yet, or not alone
             failure = error
         if time.monotonic() > deadline:
             raise failure

@@ -74,4 +74,4 @@ def pod_manifest(name: str, labels: dict[str, str], program: str) -> dict[str, A
 def _pod(account: Account, name: str, labels: dict[str, str], program: str) -> None:
     account.apply(pod_manifest(name, labels, program))
     space = ("--namespace", account.namespace)
-    kubectl(*space, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+    kubectl(*space, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=150s", timeout=180)

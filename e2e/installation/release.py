@@ -34,13 +34,13 @@ def install(*more: str, program: str = "helm") -> None:
 def restart_of_the_cluster(component: str) -> None:
     """Restarts a component of the cluster itself, such as `apiserver`, for an exclusive test."""
     need_to_be_alone(f"a restart of {component}")
-    subprocess.run([sys.executable, str(_CLUSTER), "restart", component], check=True, env=os.environ, timeout=120)
+    subprocess.run([sys.executable, str(_CLUSTER), "restart", component], check=True, env=os.environ, timeout=240)
 
 
 def second_node(action: str, *images: str) -> None:
     """Adds a node in another zone to the cluster, loses it, or removes it, for an exclusive test."""
     need_to_be_alone(f"a second node: {action}")
-    subprocess.run([sys.executable, str(_CLUSTER), "node", action, *images], check=True, env=os.environ, timeout=240)
+    subprocess.run([sys.executable, str(_CLUSTER), "node", action, *images], check=True, env=os.environ, timeout=420)
 
 
 def platform_pods(component: str) -> list[str]:
@@ -53,7 +53,7 @@ def platform_pods(component: str) -> list[str]:
 def rolled_out(kind: str, component: str) -> None:
     """Waits until a component is whole again."""
     name = f"{kind}/{RELEASE}-{component}"
-    kubectl("--namespace", SYSTEM_NAMESPACE, "rollout", "status", name, "--timeout=120s", timeout=150)
+    kubectl("--namespace", SYSTEM_NAMESPACE, "rollout", "status", name, "--timeout=240s", timeout=270)
 
 
 @contextmanager

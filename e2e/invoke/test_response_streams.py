@@ -58,7 +58,7 @@ def test_the_example_is_read_as_it_is_written(account: Account) -> None:
         assert (words, status, content_type) == ("Once\nupon\na\ntime", "200", "text/plain"), answer
         return float(last) - float(first) > 0.1
 
-    eventually(in_pieces, timeout=30)
+    eventually(in_pieces)
 
 
 def test_status_and_errors_of_a_stream(account: Account) -> None:

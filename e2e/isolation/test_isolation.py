@@ -49,7 +49,7 @@ def warm(account: Account) -> str:
 
 def test_only_frontends_reach_an_agent(account: Account, warm: str) -> None:
     """A pod of the same namespace is kept out by the network policy."""
-    address = account.environments(warm)[0]["status"]["podIP"]
+    address = account.environment(warm)["status"]["podIP"]
     assert connect_from(account, address, 9010) == "blocked"
 
 

@@ -52,7 +52,7 @@ def aws(account: Account) -> Iterator[Callable[[str], Any]]:
     subprocess.run([sys.executable, program, "images", "--for-tests", "aws"], check=True, timeout=600)
     for manifest in _manifests():
         kubectl("--namespace", account.namespace, "apply", "--filename", "-", stdin=json.dumps(manifest))
-    kubectl("--namespace", account.namespace, "wait", "--for=condition=Ready", "pod/aws", "--timeout=90s")
+    kubectl("--namespace", account.namespace, "wait", "--for=condition=Ready", "pod/aws", "--timeout=180s", timeout=210)
     with forwarded("aws", PORT, account.namespace) as url:
         config = Config(retries={"max_attempts": 3}, read_timeout=30)
         yield partial(boto3.client, endpoint_url=url, region_name="us-east-1", config=config)

@@ -26,7 +26,9 @@ def broker(account: Account, name: str, port: int, entrance: int) -> Iterator[st
     subprocess.run([sys.executable, program, "images", "--for-tests", name], check=True, timeout=900)
     for manifest in server_manifests(name, {port, entrance}, entrance=entrance):
         kubectl("--namespace", account.namespace, "apply", "--filename", "-", stdin=json.dumps(manifest))
-    kubectl("--namespace", account.namespace, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=180s")
+    kubectl(
+        "--namespace", account.namespace, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=180s", timeout=210
+    )
     with forwarded(name, entrance, account.namespace) as url:
         yield url.removeprefix("http://")
 

@@ -37,14 +37,14 @@ def test_a_queue_of_rabbitmq_invokes_a_function(account: Account) -> None:
         eventually(
             lambda: all(f"orders::/ {body}" in printed(account, "rabbit-orders") for body in ORDERS), timeout=120
         )
-        eventually(lambda: pages.left("orders") == [], timeout=60)
+        eventually(lambda: pages.left("orders") == [])
         assert "other" not in printed(account, "rabbit-orders")
 
         def result() -> bool:
             status = account.get("eventsourcemapping", "rabbit-orders")["status"]
             return (status["state"], status.get("lastProcessingResult")) == ("Enabled", "OK")
 
-        eventually(result, timeout=60)
+        eventually(result)
 
 
 def test_a_queue_of_activemq_invokes_a_function(account: Account) -> None:

@@ -64,7 +64,7 @@ def client(account: Account, what: str) -> str:
     }
     kubectl("--namespace", account.namespace, "apply", "--filename", "-", stdin=json.dumps(pod))
     done = "--for=jsonpath={.status.phase}=Succeeded"
-    kubectl("--namespace", account.namespace, "wait", done, f"pod/{name}", "--timeout=120s")
+    kubectl("--namespace", account.namespace, "wait", done, f"pod/{name}", "--timeout=180s", timeout=210)
     return kubectl("--namespace", account.namespace, "logs", name)
 
 
@@ -84,5 +84,5 @@ def test_a_topic_of_kafka_invokes_a_function(account: Account) -> None:
             lines = kubectl("--namespace", account.namespace, "logs", "--selector", selector, "--tail=-1").splitlines()
             return {line.rpartition(": ")[2] for line in lines if "orders-0" in line}
 
-        eventually(lambda: printed() == {f"{number}}}" for number in range(ORDERS)}, timeout=60)
-        eventually(lambda: account.get("eventsourcemapping", "orders")["status"].get("lag") == 0, timeout=90)
+        eventually(lambda: printed() == {f"{number}}}" for number in range(ORDERS)})
+        eventually(lambda: account.get("eventsourcemapping", "orders")["status"].get("lag") == 0)

@@ -25,7 +25,7 @@ def test_a_stream_is_read_to_its_end(account: Account) -> None:
         results = queues.create_queue(QueueName="results")["QueueUrl"]
         streams.create_stream(StreamName="clicks", ShardCount=1)
         variables = {"RESULTS": results, "ENDPOINT": endpoint_url(account)}
-        account.function("recorder", RECORDER, environment={"variables": variables}, timeout=5)
+        account.function("recorder", RECORDER, environment={"variables": variables})
         spec = {
             "functionName": "recorder",
             "eventSourceArn": "arn:aws:kinesis:us-east-1:123456789012:stream/clicks",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from installation.account import Account
-from installation.kubectl import kubectl, kubectl_json, staying
+from installation.kubectl import kubectl, kubectl_json
 from installation.peers import pod_manifest
 from installation.release import RELEASE, SYSTEM_NAMESPACE
 from network.flow_table import FUNCTIONS, PODS, Flow, groups, subnet
@@ -168,8 +168,7 @@ def start_functions(account: Account) -> dict[str, str]:
     kubectl(*space, "wait", "--for=condition=Ready", "functions", "--all", "--timeout=150s", timeout=180)
     with ThreadPoolExecutor(len(FUNCTIONS)) as pool:
         list(pool.map(lambda name: account.invoke(name, {"flows": [["tcp", "127.0.0.1", 7000]]}), FUNCTIONS))
-    pods = staying(account.pods("kubelambda.dev/function"))
-    return {pod["metadata"]["labels"]["kubelambda.dev/function"]: pod["status"]["podIP"] for pod in pods}
+    return {name: account.environment(name)["status"]["podIP"] for name in FUNCTIONS}
 
 
 def _function(name: str) -> dict[str, Any]:

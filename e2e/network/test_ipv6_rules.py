@@ -61,7 +61,7 @@ def group(account: Account, **rules: list[dict[str, Any]]) -> None:
 
 def enforced(account: Account, between: Hosts) -> None:
     """The policies as the operator has made them, on the pod as the frontend has claimed it."""
-    (pod,) = account.environments("inside")
+    pod = account.environment("inside")
     policies = kubectl_json("--namespace", account.namespace, "get", "networkpolicies")["items"]
     between.enforce(pod, kubectl_json("get", "namespace", account.namespace), policies)
 

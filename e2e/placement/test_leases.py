@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import re
+import time
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 
@@ -22,6 +23,7 @@ def handler(event, context):
     return {"inside": seen, "kind": kind, "stream": context.log_stream_name}
 """
 CALLS = 80
+PATIENCE_S = 120.0
 
 
 def ran_at_each(account: Account, name: str) -> list[float]:
@@ -54,16 +56,31 @@ def called_at_each(account: Account, name: str) -> list[dict[str, object]]:
         return [answer for answers in callers.map(calls, frontends) for answer in answers]
 
 
+def mostly_direct(account: Account, name: str, function: str) -> list[dict[str, object]]:
+    """Answers to the calls at each frontend, until each has run most of its own, in an environment for each caller.
+
+    A frontend lends what is called often. On a machine that stands still for a moment calls are rare, and are made once
+    more.
+    """
+    answers: list[dict[str, object]] = []
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        before = ran_at_each(account, function)
+        latest = called_at_each(account, name)
+        assert len(latest) == 2 * CALLS
+        answers += latest
+        ran = [now - then for now, then in zip(ran_at_each(account, function), before, strict=True)]
+        if min(ran) >= CALLS / 2 and len({answer["stream"] for answer in latest}) <= 3:
+            return answers
+        assert time.monotonic() < deadline, f"the frontend that does not own the account passed most calls on: {ran}"
+
+
 def test_callers_at_every_frontend_reach_environments_directly(account: Account) -> None:
     """One environment for each of the two callers, one invocation in it at a time, and hardly a second hop."""
     account.function("leased", WHO, publish=True)
-    answers = called_at_each(account, "leased")
-    assert len(answers) == 2 * CALLS
+    answers = mostly_direct(account, "leased", "leased")
     assert {answer["inside"] for answer in answers} == {1}
-    assert len({answer["stream"] for answer in answers}) <= 3
-    ran = ran_at_each(account, "leased")
-    assert sum(ran) == 2 * CALLS
-    assert min(ran) >= CALLS / 2, "the frontend that does not own the account passed most calls on"
+    assert sum(ran_at_each(account, "leased")) == len(answers)
 
 
 def test_an_alias_with_provisioned_concurrency_is_leased_too(account: Account) -> None:
@@ -72,9 +89,8 @@ def test_an_alias_with_provisioned_concurrency_is_leased_too(account: Account) -
     spec = {"functionName": "provided", "name": "live", "functionVersion": "1"}
     spec["provisionedConcurrency"] = {"provisionedConcurrentExecutions": 2}  # type: ignore[assignment]
     account.apply({"kind": "Alias", "metadata": {"name": "provided-live"}, "spec": spec})
-    ready = ("wait", "--for=condition=ProvisionedConcurrencyReady", "alias/provided-live", "--timeout=120s")
-    kubectl("--namespace", account.namespace, *ready, timeout=150)
-    answers = called_at_each(account, "provided:live")
+    ready = ("wait", "--for=condition=ProvisionedConcurrencyReady", "alias/provided-live", "--timeout=180s")
+    kubectl("--namespace", account.namespace, *ready, timeout=210)
+    answers = mostly_direct(account, "provided:live", "provided")
     assert {answer["kind"] for answer in answers} == {"provisioned-concurrency"}
     assert {answer["inside"] for answer in answers} == {1}
-    assert min(ran_at_each(account, "provided")) >= CALLS / 2

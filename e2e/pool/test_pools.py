@@ -2,17 +2,27 @@
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from installation.account import Account
+from installation.held import HELD_S, HOLD, Held
 from installation.kubectl import eventually, kubectl, kubectl_json
 from installation.release import platform_image
 
-SLEEP = "import time\ndef handler(event, context):\n    time.sleep(event)\n    return 1"
+BUSY = (
+    HOLD
+    + """
+def handler(event, context):
+    if event:
+        hold(event["hold"])
+    return 1
+"""
+)
 POOL = "kubelambda-pool-python3-13"
+PATIENCE_S = 420
+"""Longer than the pause before a pod that found no place is tried once more."""
 
 
 def replicas(account: Account) -> int:
@@ -24,11 +34,11 @@ def test_a_pool_grows_with_the_claims_up_to_its_maximum(other_account: Account) 
     """And an annotation that fixes its size takes the growth back."""
     annotation = "pool-size.kubelambda.dev/python3.13"
     kubectl("annotate", "namespace", other_account.namespace, f"{annotation}=1-4", "--overwrite")
-    other_account.function("busy", SLEEP, timeout=60)
+    other_account.function("busy", BUSY, timeout=HELD_S)
     eventually(lambda: replicas(other_account) == 1)
-    with ThreadPoolExecutor(8) as callers:
-        list(callers.map(lambda _: other_account.invoke("busy", 3), range(8)))
-    eventually(lambda: replicas(other_account) == 4)
+    with Held(other_account, "claims") as held:
+        held.invoke("busy", 8)
+        eventually(lambda: replicas(other_account) == 4)
     kubectl("annotate", "namespace", other_account.namespace, f"{annotation}=1", "--overwrite")
     eventually(lambda: replicas(other_account) == 1)
     kubectl("--namespace", other_account.namespace, "delete", "function", "busy", "--wait")
@@ -91,24 +101,31 @@ def full_node(account: Account) -> Iterator[str]:
 
 
 @pytest.mark.exclusive
+@pytest.mark.timeout(1200)
 def test_a_pod_that_its_node_cannot_resize_serves_until_another_takes_its_place(
     account: Account, request: pytest.FixtureRequest
 ) -> None:
     """Its limits are the function's at once; the scheduler finds the new pod a place when there is room."""
     annotation = "pool-size.kubelambda.dev/python3.13=1"
     kubectl("annotate", "namespace", account.namespace, annotation, "--overwrite")
-    account.function("misplaced", SLEEP, memorySize=1769, timeout=60)
+    account.function("misplaced", BUSY, memorySize=1769, timeout=60)
     eventually(lambda: account.get("deployment", POOL)["status"].get("readyReplicas") == 1)
     filler = request.getfixturevalue("full_node")
     assert account.invoke("misplaced", 0)["Payload"] == 1
-    (first,) = (pod["metadata"]["name"] for pod in account.environments("misplaced") if pod["status"].get("podIP"))
+
+    def running() -> str:
+        """The one that answered; another may wait for a place already."""
+        (found,) = (pod["metadata"]["name"] for pod in account.environments("misplaced") if pod["status"].get("podIP"))
+        return str(found)
+
+    first = eventually(running)
 
     def limited() -> bool:
         resources = account.get("pod", first)["status"]["containerStatuses"][0]["resources"]
         return milli(resources["limits"]["cpu"]) == 1000 and milli(resources["requests"]["cpu"]) == 10
 
     eventually(limited)
-    eventually(lambda: len(account.environments("misplaced")) == 2)
+    eventually(lambda: len(account.environments("misplaced")) == 2, timeout=PATIENCE_S)
     assert account.invoke("misplaced", 0)["Payload"] == 1
     kubectl("--namespace", account.namespace, "delete", "pod", filler, "--wait")
 
@@ -117,7 +134,7 @@ def test_a_pod_that_its_node_cannot_resize_serves_until_another_takes_its_place(
         pods = account.environments("misplaced")
         return [pod["metadata"]["name"] for pod in pods] != [first] and len(pods) == 1
 
-    eventually(replaced)
+    eventually(replaced, timeout=PATIENCE_S)
     (pod,) = account.environments("misplaced")
     assert milli(pod["status"]["containerStatuses"][0]["resources"]["requests"]["cpu"]) > 10
     assert account.invoke("misplaced", 0)["Payload"] == 1

@@ -45,8 +45,7 @@ def test_environments_killed_under_load_cost_only_their_own_invocations(account:
                     "--ignore-not-found",
                 )
                 kills += 1
-        time.sleep(1)
-    assert len(load.outcomes) > 100
+        eventually(lambda: len(load.outcomes) > 100)
     assert all(outcome.function_error == "Unhandled" for outcome in load.failed), load.summary()
     assert len(load.failed) <= kills, load.summary()
     assert max(outcome.seconds for outcome in load.outcomes) < HANGS_S, load.summary()
@@ -83,12 +82,13 @@ def died_with_a_frontend(outcome: Outcome) -> bool:
 def test_a_frontend_killed_under_load_costs_only_its_connections(account: Account, counted: str) -> None:
     """Callers see their own connection break, at most one request each; the other frontend goes on."""
     # The cluster may send new connections there for a moment: nothing of a request was sent then.
-    with Load(account, counted, callers=4, connects=60) as load:
-        time.sleep(1)
-        victim = platform_pods("frontend")[0]
-        kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", victim, "--grace-period=0", "--force", "--wait=false")
-        time.sleep(6)
-    rolled_out("deployment", "frontend")
+    with Load(account, counted, callers=4, connects=600) as load:
+        eventually(lambda: len(load.outcomes) > 20)
+        there = platform_pods("frontend")
+        now = ("--grace-period=0", "--force", "--wait=false")
+        kubectl("--namespace", SYSTEM_NAMESPACE, "delete", "pod", there[0], *now)
+        eventually(lambda: set(platform_pods("frontend")) - set(there))
+        rolled_out("deployment", "frontend")
     assert len(load.failed) <= 8, load.summary()
     assert all(died_with_a_frontend(outcome) for outcome in load.failed), load.summary()
     assert load.nothing_duplicated
@@ -216,11 +216,13 @@ def processes(pod_uid: str) -> list[int]:
 
 def test_agents_killed_under_load_cost_only_their_own_invocations(account: Account, counted: str) -> None:
     """Process 1 dies without a word: the request in flight there gets a Lambda error, and no event is sent twice."""
-    if not processes(account.environments(counted)[0]["metadata"]["uid"]):
+    account.invoke(counted, {"number": -2})
+    there = eventually(lambda: account.environments(counted))
+    if not any(processes(pod["metadata"]["uid"]) for pod in there):
         pytest.skip("the pods do not run on this machine, so their processes cannot be killed from here")
     kills = 0
     with Load(account, counted, callers=4) as load:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while kills < 8 and time.monotonic() < until:
             time.sleep(1)
             # Of those that run: an environment whose agent is gone stays for a moment.
@@ -229,9 +231,9 @@ def test_agents_killed_under_load_cost_only_their_own_invocations(account: Accou
                 with suppress(ProcessLookupError):
                     os.kill(agent, signal.SIGKILL)
                     kills += 1
-        time.sleep(2)
+        eventually(lambda: len(load.outcomes) > 100)
+        time.sleep(1)
     assert kills >= 5
-    assert len(load.outcomes) > 100
     assert len(load.failed) <= kills, load.summary()
     assert all(outcome.function_error == "Unhandled" for outcome in load.failed), load.summary()
     assert {outcome.payload["errorType"] for outcome in load.failed} <= {"Sandbox.Failure"}, load.summary()
@@ -241,9 +243,9 @@ def test_agents_killed_under_load_cost_only_their_own_invocations(account: Accou
 
 def test_an_agent_that_says_nothing_any_more_is_given_up(account: Account) -> None:
     """A frozen process 1: five seconds after the function's timeout the platform answers in its place."""
-    account.function("frozen", "def handler(event, context):\n    return 'alive'", timeout=1)
+    account.function("frozen", "def handler(event, context):\n    return 'alive'", timeout=3)
     account.invoke("frozen", {})
-    (pod,) = account.environments("frozen")
+    pod = account.environment("frozen")
     found = processes(pod["metadata"]["uid"])
     if not found:
         pytest.skip("the pods do not run on this machine, so their processes cannot be stopped from here")
@@ -253,7 +255,7 @@ def test_an_agent_that_says_nothing_any_more_is_given_up(account: Account) -> No
     assert answer["FunctionError"] == "Unhandled"
     assert answer["Payload"]["errorType"] == "Sandbox.Failure"
     assert "did not answer in time" in answer["Payload"]["errorMessage"]
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 60
     assert account.invoke("frozen", {})["Payload"] == "alive"
     eventually(lambda: pod["metadata"]["name"] not in {each["metadata"]["name"] for each in account.pods()})
 

@@ -26,7 +26,7 @@ def aliased(account: Account, name: str) -> None:
     provisioned = {"provisionedConcurrentExecutions": 1, "targetTracking": TRACKING}
     spec = {"functionName": name, "name": "live", "functionVersion": "1", "provisionedConcurrency": provisioned}
     account.apply({"kind": "Alias", "metadata": {"name": f"{name}-live"}, "spec": spec})
-    eventually(lambda: status(account, name)["provisionedConcurrency"]["status"] == "READY", timeout=120)
+    eventually(lambda: status(account, name)["provisionedConcurrency"]["status"] == "READY", timeout=180)
 
 
 def status(account: Account, name: str) -> Any:
@@ -49,7 +49,7 @@ def scaled_out_and_in(account: Account, name: str) -> None:
     """Three callers on one environment add some; one that pauses much takes some away; nobody gets an error."""
     with Load(account, f"{name}:live", callers=3) as load:
         eventually(lambda: capacity(account, name) >= 3)
-        eventually(lambda: status(account, name)["provisionedConcurrency"]["status"] == "READY", timeout=120)
+        eventually(lambda: status(account, name)["provisionedConcurrency"]["status"] == "READY", timeout=180)
         found = status(account, name)
     assert not load.failed, load.summary()
     assert "is above the target of 0.5" in found["lastScalingActivity"]["cause"]
@@ -63,7 +63,7 @@ def test_capacity_follows_utilization_without_a_prometheus(account: Account) -> 
     """The operator reads the frontends by itself."""
     aliased(account, "embedded")
     scaled_out_and_in(account, "embedded")
-    assert active(account, "embedded")[0] == "True"
+    eventually(lambda: active(account, "embedded")[0] == "True")
 
 
 def read_by_the_operator(url: str) -> None:
@@ -89,7 +89,7 @@ def prometheus() -> Iterator[str]:
     manifests = manifests.replace("kubelambda-system", SYSTEM_NAMESPACE).replace("$IMAGE", image)
     kubectl("apply", "--filename", "-", stdin=manifests)
     where = ("--namespace", "kubelambda-monitoring")
-    kubectl(*where, "rollout", "status", "deployment/prometheus", "--timeout=120s", timeout=150)
+    kubectl(*where, "rollout", "status", "deployment/prometheus", "--timeout=240s", timeout=270)
     read_by_the_operator("http://prometheus.kubelambda-monitoring.svc:9090")
     yield "deployment/prometheus"
     read_by_the_operator("")
@@ -101,7 +101,7 @@ def test_capacity_follows_a_real_prometheus_and_freezes_without_it(account: Acco
     """Killed in the middle: the capacity stays, the condition says so, and goes on when it is back."""
     aliased(account, "tracked")
     scaled_out_and_in(account, "tracked")
-    assert active(account, "tracked")[0] == "True"
+    eventually(lambda: active(account, "tracked")[0] == "True")
     where = ("--namespace", "kubelambda-monitoring")
     with Load(account, "tracked:live", callers=3) as load:
         eventually(lambda: capacity(account, "tracked") >= 3)

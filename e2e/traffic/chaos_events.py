@@ -79,11 +79,11 @@ def kill_at_random(
 ) -> None:
     """One pod after the other, each kind in turn in a random order, with a `pause` before it and one to come back in.
 
-    All pods of the kinds in `together` die at once: any of them may be the one at work. Goes on beyond `seconds`, for a
-    minute at most, until each kind of the release has been killed: a busy machine is slow to kill, too.
+    All pods of the kinds in `together` die at once: any of them may be the one at work. Goes on beyond `seconds`, for
+    three minutes at most, until each kind of the release has been killed: a busy machine is slow to kill, too.
     """
     deadline, kinds = time.monotonic() + seconds, []
-    last = deadline + 60
+    last = deadline + 180
     time.sleep(pause)
     while time.monotonic() < deadline or (not killed.keys() >= set(VICTIMS) and time.monotonic() < last):
         found = victims(account, engine, brokers)
@@ -115,7 +115,7 @@ def redrive(account: Account) -> None:
     """Has what waits for a retry tried now."""
     command = [str(PYTHON), "-m", "kubelambda.cli", "events", "--system-namespace", SYSTEM_NAMESPACE]
     command += ["--release", RELEASE, "redrive", "--namespace", account.namespace]
-    subprocess.run(command, check=False, timeout=60)
+    subprocess.run(command, check=False, timeout=180)
 
 
 def run(

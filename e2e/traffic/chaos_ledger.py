@@ -117,7 +117,7 @@ def start_ledger(account: Account) -> None:
     }
     for manifest in (pod, service):
         kubectl("--namespace", account.namespace, "apply", "--filename", "-", stdin=json.dumps(manifest))
-    kubectl("--namespace", account.namespace, "wait", "--for=condition=Ready", "pod/ledger", "--timeout=60s")
+    kubectl("--namespace", account.namespace, "wait", "--for=condition=Ready", "pod/ledger", "--timeout=110s")
     variables = {"LEDGER": f"http://ledger.{account.namespace}.svc:8000"}
     # On a machine with too much to do a function may fail three times: what is given up by the rules is not lost.
     account.function("undertaker", TELLER, environment={"variables": variables}, timeout=60)

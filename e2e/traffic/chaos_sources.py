@@ -210,7 +210,7 @@ def start_producer_pod(account: Account) -> None:
         "spec": {"terminationGracePeriodSeconds": 1, "containers": [container], "securityContext": user},
     }
     kubectl("--namespace", account.namespace, "apply", "--filename", "-", stdin=json.dumps(pod))
-    kubectl("--namespace", account.namespace, "wait", "--for=condition=Ready", "pod/producer", "--timeout=90s")
+    kubectl("--namespace", account.namespace, "wait", "--for=condition=Ready", "pod/producer", "--timeout=110s")
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from installation.kubectl import KubectlError, kubectl
 from installation.release import SYSTEM_NAMESPACE, platform_pods, rolled_out
 
 REPORT_S = 30
-LONGER_S = 120
+LONGER_S = 240
 """A run goes on for so long at most until each fault was there once: a busy machine is slow to break, too."""
 PAUSE_S = (4.0, 9.0)
 """Between two faults, from and to."""

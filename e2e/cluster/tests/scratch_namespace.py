@@ -55,7 +55,7 @@ class Namespace:
         return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 60) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 120) -> bool:
     """Whether a condition comes true in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -47,7 +47,7 @@ def namespaces(make_namespace: Callable[..., Namespace]) -> tuple[Namespace, Nam
     theirs.server("client", 8080)
     ours.apply("Service", "server", {"selector": {"app": "server"}, "ports": [{"port": 80, "targetPort": "web"}]})
     for namespace in (ours, theirs):
-        namespace.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
+        namespace.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=110s")
     assert eventually(lambda: ours.reaches("client", f"http://server.{ours.name}"))
     return ours, theirs
 
@@ -138,7 +138,7 @@ def test_the_bandwidth_of_a_pod_is_what_its_annotations_say(
     }
     spec = {"automountServiceAccountToken": False, "terminationGracePeriodSeconds": 0, "containers": [container]}
     namespace.apply("Pod", "limited", spec, annotations=limits)
-    namespace.kubectl("wait", "--for=condition=Ready", "pod/limited", "--timeout=60s")
+    namespace.kubectl("wait", "--for=condition=Ready", "pod/limited", "--timeout=110s")
     for way in ("in", "out"):
         arguments = (namespace.address("limited"), way, str(burst_mb + more_mb))
         took = float(namespace.kubectl("exec", "client", "--", "python3", "-c", ASK, *arguments))
@@ -162,7 +162,7 @@ def test_claims_get_volumes_that_go_away_with_them(make_namespace: Callable[...,
     volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
     spec = {"restartPolicy": "Never", "securityContext": security, "containers": [container], "volumes": volumes}
     namespace.apply("Pod", "writer", spec)
-    namespace.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/writer", "--timeout=60s")
+    namespace.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/writer", "--timeout=110s")
     volume = namespace.kubectl("get", "pvc", "data", "--output", "jsonpath={.spec.volumeName}")
     namespace.kubectl("delete", "pod/writer", "pvc/data")
     assert eventually(lambda: volume not in namespace.kubectl("get", "pv", "--output", "name"))

@@ -66,7 +66,7 @@ def test_it_is_a_node_until_it_is_lost_and_leaves_nothing_behind(namespace: Name
     for node in NODES:
         pod = f"on-{node.zone}"
         namespace.server(pod, 8080, nodeSelector={"topology.kubernetes.io/zone": node.zone})
-    namespace.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
+    namespace.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=110s")
     here, there = (f"on-{node.zone}" for node in NODES)
     address = namespace.address(there)
     assert eventually(lambda: said(namespace, here, address) == "reached")
