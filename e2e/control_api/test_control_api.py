@@ -127,9 +127,13 @@ def test_the_paginator_lists_functions_of_the_callers_account() -> None:
                 Handler="index.handler",
                 Code={"ZipFile": answering(name)},
             )
-        pages = default.client.get_paginator("list_functions").paginate(PaginationConfig={"PageSize": 2})
-        found = [each["FunctionName"] for page in pages for each in page["Functions"]]
-        assert set(names) <= set(found)
+
+        def listed() -> bool:
+            """Lists wait two seconds for what was just created, and not for longer."""
+            pages = default.client.get_paginator("list_functions").paginate(PaginationConfig={"PageSize": 2})
+            return set(names) <= {each["FunctionName"] for page in pages for each in page["Functions"]}
+
+        eventually(listed)
     finally:
         kubectl("--namespace", "default", "delete", "function", *names, "--ignore-not-found")
 
