@@ -136,4 +136,4 @@ class BotoCaller:
 
     def close(self) -> None:
         """Ends the process."""
-        self._process.communicate(timeout=20)
+        self._process.communicate(timeout=90)

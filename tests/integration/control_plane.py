@@ -125,7 +125,7 @@ class ControlPlane:
     def kubectl(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Runs kubectl as admin; the caller looks at the return code."""
         command = [str(BINARIES / "kubectl"), f"--kubeconfig={self.kubeconfig(ADMIN_TOKEN)}", *arguments]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=180)
 
     def apply(self, manifests: Iterable[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
         """`kubectl apply` of some manifests."""
@@ -137,7 +137,7 @@ class ControlPlane:
         """`kubelambda crds apply`, as the chart does before an upgrade."""
         command = [sys.executable, "-P", "-m", "kubelambda.cli", "crds", "apply", "--kubeconfig"]
         command.append(str(self.kubeconfig(ADMIN_TOKEN)))
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
 
     def _run(self, name: str, command: list[str]) -> None:
         # There is memory enough to collect garbage half as often.

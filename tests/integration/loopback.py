@@ -400,11 +400,20 @@ class Cluster:
         await self.client.patch(FUNCTIONS, name, {"status": status}, self.namespace, subresource="status")
 
     async def pool(
-        self, size: int, shape: Shape = GENERIC, *, closure: ClosureCheck = CLOSED, runtime: str = RUNTIME_NAME
+        self,
+        size: int,
+        shape: Shape = GENERIC,
+        *,
+        closure: ClosureCheck = CLOSED,
+        runtime: str = RUNTIME_NAME,
+        seen_by: Frontend | None = None,
     ) -> list[str]:
         """Idle environments, ready unless they have to find themselves closed first; nobody replaces them."""
         names = [await self._pool_pod(PoolIdentity(runtime, shape), closure) for _ in range(size)]
         await eventually(lambda: self._ready(names))
+        if seen_by is not None:
+            pods = seen_by.caches.pods.items
+            await eventually(lambda: all((pod := pods.get((self.namespace, name))) and pod.ready for name in names))
         return names
 
     async def _pool_pod(self, pool: PoolIdentity, closure: ClosureCheck) -> str:

@@ -38,7 +38,7 @@ def start(control_plane: ControlPlane) -> None:
         "eventsourcemappings",
         "eventtargets",
     ):
-        control_plane.kubectl("wait", "--for=condition=Established", f"crd/{kind}.kubelambda.dev", "--timeout=50s")
+        control_plane.kubectl("wait", "--for=condition=Established", f"crd/{kind}.kubelambda.dev", "--timeout=90s")
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}}
     applied = control_plane.apply([namespace, RUNTIME, *access_manifests()])
     assert applied.returncode == 0, applied.stderr

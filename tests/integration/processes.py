@@ -69,7 +69,7 @@ class Component:
         """Ends it as Kubernetes does; returns its exit code."""
         self.process.terminate()
         try:
-            return self.process.wait(20)
+            return self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.kill()
             raise

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.pollers.server_process import ServerProcess
+from tests.pollers.server_process import ServerProcess, listens
 from tests.ports import free_port
 
 USER, PASSWORD = "poller", "p:ss %wörd"
@@ -53,6 +53,10 @@ class Broker(ServerProcess):
         self.tls_port = free_port()
         self.certificate = _certificate(folder)
         """Signed by itself, PEM."""
+
+    def _answers(self) -> bool:
+        """Its ports open one after the other."""
+        return super()._answers() and listens(self.tls_port)
 
 
 class RabbitMq(Broker):

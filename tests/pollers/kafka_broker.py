@@ -1,5 +1,6 @@
 """A broker of Kafka as a process of its own: killed and started again with what it keeps, by every way to log in."""
 
+import asyncio
 import json
 import socket
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -131,6 +133,10 @@ class KafkaBroker:
         try:
             answer = await admin.create_topics([NewTopic(name, partitions, 1)])
             assert all(error[1] == 0 for error in answer.topic_errors), answer
+            deadline = time.monotonic() + _START_S
+            while not _led(await admin.describe_topics([name]), partitions):
+                assert time.monotonic() < deadline, await admin.describe_topics([name])
+                await asyncio.sleep(0.05)
         finally:
             await admin.close()
 
@@ -178,6 +184,13 @@ class KafkaBroker:
     def _java(self) -> list[str]:
         options = ["-Xmx320m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{_JARS}/*"]
         return ["java", f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={self._token_keys}", *options]
+
+
+def _led(topics: list[Any], partitions: int) -> bool:
+    """Whether every partition of a topic has a leader, which is what comes after the answer that it is made."""
+    (topic,) = topics
+    leaders = [each["leader"] for each in topic["partitions"] if each["error_code"] == 0]
+    return topic["error_code"] == 0 and len(leaders) == partitions and min(leaders) >= 0
 
 
 def _make_certificates(folder: Path) -> None:

@@ -148,7 +148,7 @@ def number(record: Any) -> int:
     return int(record["dynamodb"]["NewImage"]["n"]["N"])
 
 
-async def settled(holds: Callable[[], bool], seconds: float = 30) -> None:
+async def settled(holds: Callable[[], bool], seconds: float = 60) -> None:
     """Returns once `holds`, and still does a moment later."""
     await eventually(holds, seconds)
     end = time.monotonic() + 0.6

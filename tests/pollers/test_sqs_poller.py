@@ -60,8 +60,9 @@ async def test_a_batch_that_failed_comes_back(source: Source) -> None:
     assert counts(source) == ["1", "2"]
 
 
-async def test_a_throttled_batch_is_tried_again_by_the_poller(source: Source) -> None:
+async def test_a_throttled_batch_is_tried_again_by_the_poller(make_source: Callable[..., Any]) -> None:
     """As long as its messages are ours: they are received once."""
+    source: Source = await make_source(VisibilityTimeout="90")
     answers: list[Answer] = [(429, False, {}), (503, False, {}), (200, False, None)]
     source.function.answer = lambda _: answers.pop(0)
     source.poll()
@@ -110,7 +111,10 @@ async def test_a_window_gathers_what_several_receives_bring(source: Source) -> N
 async def test_no_more_batches_run_at_once_than_the_mapping_allows(source: Source) -> None:
     """However much waits."""
     await source.send(*[str(number) for number in range(30)])
+    source.function.pause.clear()
     source.poll(rules=BatchRules(1, 0), maximum_concurrency=2)
+    await eventually(lambda: source.function.running == 2)
+    source.function.pause.set()
     await source.until_empty()
     assert source.function.most == 2
 
@@ -168,8 +172,9 @@ async def test_a_server_that_is_restarted_in_the_middle_of_a_batch_loses_nothing
 
 
 @at_both_servers
-async def test_a_poller_that_is_asked_to_end_finishes_what_it_has_begun(source: Source) -> None:
+async def test_a_poller_that_is_asked_to_end_finishes_what_it_has_begun(make_source: Callable[..., Any]) -> None:
     """The message is deleted, and nothing new is begun."""
+    source: Source = await make_source(VisibilityTimeout="90")
     source.function.pause.clear()
     task = source.poll()
     await source.send("hello")

@@ -52,7 +52,7 @@ class Namespace:
         """Whether a request from a pod is answered."""
         request = f"import urllib.request as r; r.urlopen('{url}', timeout=1)"
         command = ["kubectl", "--namespace", self.name, "exec", pod, "--", "python3", "-c", request]
-        return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+        return subprocess.run(command, capture_output=True, timeout=120, check=False).returncode == 0
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 120) -> bool:

@@ -179,7 +179,7 @@ class Environment:
         return f"request-{self._requests}"
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:
+def eventually(holds: Callable[[], bool], seconds: float = 90) -> bool:
     """Whether a condition holds in the end."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -15,7 +15,7 @@ class Runtime:
 
     def __init__(self, environment: Any) -> None:
         self._environment = environment
-        self._socket = socket.create_connection(("127.0.0.1", environment.api_port), timeout=30)
+        self._socket = socket.create_connection(("127.0.0.1", environment.api_port), timeout=90)
         self._waiting: threading.Thread | None = None
         self.answer: Any = None
 
@@ -71,7 +71,7 @@ def initialized(provided: Any, **function: Any) -> Iterator[Runtime]:
         answers: list[Any] = []
         started = provided.root / "started"
         bootstrap = {"bootstrap": f"#!/bin/sh\ntouch {started}\nexec sleep 1000\n"}
-        named = {"runtime": "provided.al2023", "timeout": 20} | function
+        named = {"runtime": "provided.al2023", "timeout": 50} | function
         specializing = threading.Thread(target=lambda: answers.append(provided.specialize(bootstrap, **named)))
         specializing.start()
         deadline = time.monotonic() + 90

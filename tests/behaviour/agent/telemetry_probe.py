@@ -122,6 +122,13 @@ class TelemetryJournal(Journal):
         once = {json.dumps(each): each["type"] for each in self.telemetry}
         return [kind for kind in once.values() if kind.startswith("platform.")]
 
+    def await_all(self, kind: str, wanted: list[Any]) -> None:
+        """Returns once the records of a type are just these, each event once."""
+        deadline = time.monotonic() + 90
+        while (found := self.records_once(kind)) != wanted:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.02)
+
     def await_record(self, kind: str, fits: Callable[[Any], bool] = lambda _: True) -> Any:
         """The first record of a type that fits, once there is one."""
         deadline = time.monotonic() + 90

@@ -41,7 +41,7 @@ def resident_kb(pid: int) -> int:
 
 def answered(port: int, request: bytes) -> bytes:
     """All that comes until the connection ends."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as found:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as found:
         found.sendall(request)
         received = b""
         while data := found.recv(65_536):
@@ -55,7 +55,7 @@ def test_an_upgrade_offer_is_ignored_and_the_event_arrives(unclaimed: Any) -> No
     event = json.dumps({"name": "x" * 1000}).encode()
     head = f"POST /invoke HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {environment.TOKEN}\r\n".encode()
     head += b"X-Amzn-RequestId: request-1\r\nContent-Length: %d\r\n" % len(event) + UPGRADE
-    with socket.create_connection(("127.0.0.1", unclaimed.port), timeout=20) as found:
+    with socket.create_connection(("127.0.0.1", unclaimed.port), timeout=60) as found:
         found.sendall(head + b"\r\n" + event)
         received = b""
         while not received.endswith(event):
@@ -65,7 +65,7 @@ def test_an_upgrade_offer_is_ignored_and_the_event_arrives(unclaimed: Any) -> No
     assert received.startswith(b"HTTP/1.1 200 ")
     body = b'{"errorMessage": "no"}'
     request = b"POST /2018-06-01/runtime/invocation/other/response HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n"
-    with socket.create_connection(("127.0.0.1", unclaimed.api_port), timeout=20) as found:
+    with socket.create_connection(("127.0.0.1", unclaimed.api_port), timeout=60) as found:
         found.sendall(request % len(body) + UPGRADE + b"\r\n" + body)
         assert b"403" in found.recv(65_536).split(b"\r\n")[0]
         found.sendall(b"GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -81,7 +81,7 @@ def test_bodies_of_strangers_are_never_kept(unclaimed: Any, path: str) -> None:
     )
     connections = []
     for _ in range(3):
-        found = socket.create_connection(("127.0.0.1", unclaimed.port), timeout=20)
+        found = socket.create_connection(("127.0.0.1", unclaimed.port), timeout=60)
         connections.append(found)
         found.sendall(request)
         assert found.recv(65_536).split(b" ")[1] in (b"401", b"409")
@@ -99,15 +99,20 @@ def test_an_environment_keeps_no_timer_for_idle_connections(unclaimed: Any) -> N
     """An environment that nobody calls sleeps: its frontend's connection lasts, and costs no look at it."""
     unclaimed.specialize({"index.py": CODE})
     head = f"GET /state HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {environment.TOKEN}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", unclaimed.port), timeout=20) as found:
+    with socket.create_connection(("127.0.0.1", unclaimed.port), timeout=60) as found:
         found.sendall(head)
         assert found.recv(65_536).startswith(b"HTTP/1.1 200 ")
         time.sleep(2.5)
-        before = switches(unclaimed.process.pid)
-        time.sleep(3)
-        assert switches(unclaimed.process.pid) - before <= 1
+        assert any(woke_up(unclaimed.process.pid, 3) <= 1 for _ in range(5)), "a timer wakes it in each of them"
         found.sendall(head)
         assert found.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
+def woke_up(pid: int, seconds: float) -> int:
+    """How often a process woke up within some seconds."""
+    before = switches(pid)
+    time.sleep(seconds)
+    return switches(pid) - before
 
 
 def switches(pid: int) -> int:

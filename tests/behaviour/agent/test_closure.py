@@ -48,10 +48,10 @@ def test_it_is_not_closed_before_the_policy_holds(loop: EventLoop, allowed: sock
         time.sleep(0.01)
     time.sleep(0.5)
     assert closure.why == f"no NetworkPolicy holds for it: it reaches {address(late)}"
-    late.close()
     held = time.monotonic()
+    late.close()
     while closure.why:
-        assert time.monotonic() < held + 30
+        assert time.monotonic() < held + 90
         time.sleep(0.01)
     assert time.monotonic() - held >= 0.29
 

@@ -1,13 +1,17 @@
 """A collector of logs that is slow or dead holds nothing up but what prints too much."""
 
+import array
 import contextlib
+import fcntl
 import os
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.behaviour.agent.environment import eventually
 
 CODE = """
 import os
@@ -40,7 +44,7 @@ def test_a_slow_collector_loses_nothing_and_holds_up_no_probe(claimed: Any, coll
     answers: list[Any] = []
     invoking = threading.Thread(target=lambda: answers.append(claimed.invoke({"lines": 2000})))
     invoking.start()
-    time.sleep(1)
+    assert eventually(lambda: unread(collector[0]) > 60_000)  # the pipe is full; in five seconds it is a dead one's
     assert claimed.call("GET", "/healthz").status == 200
     assert claimed.state()["busy"]
     collected = b""
@@ -50,6 +54,13 @@ def test_a_slow_collector_loses_nothing_and_holds_up_no_probe(claimed: Any, coll
     numbers = [int(line[:7]) for line in collected.splitlines() if line[:7].isdigit()]
     assert numbers == list(range(2000))
     assert claimed.state()["lostLogBytes"] == 0
+
+
+def unread(end: int) -> int:
+    """Bytes in a pipe."""
+    found = array.array("i", [0])
+    fcntl.ioctl(end, termios.FIONREAD, found)
+    return found[0]
 
 
 def test_a_timeout_holds_while_nobody_collects(start: Callable[..., Any], collector: tuple[int, int]) -> None:

@@ -125,8 +125,9 @@ def test_the_end_of_processes_is_no_work_of_the_function(unclaimed: Any, tmp_pat
     state = unclaimed.call("GET", "/state", headers=headers).json
     assert not state["busy"]
     assert time.monotonic() - began > 2  # §4.1.7, and the timeout has passed by then
-    assert state["lastBilledMs"] - int(answer.headers["X-Kubelambda-Billed-Ms"]) <= 100
-    assert state["lastExtensionsMs"] < 1000
+    # Each would be two seconds more.
+    assert state["lastBilledMs"] - int(answer.headers["X-Kubelambda-Billed-Ms"]) < 1500
+    assert state["lastExtensionsMs"] < 1500
     assert unclaimed.logged("REPORT RequestId: request-1")
     assert "timed out" not in unclaimed.log_file.read_text()
     assert "Status: timeout" not in unclaimed.log_file.read_text()

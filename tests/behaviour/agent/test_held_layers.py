@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,8 @@ def test_a_claim_waits_for_its_layers_that_are_on_their_way(
     calls[0].start()
     _fetching(store, 1)
     calls[1].start()
-    threading.Timer(0.3, store.open.set).start()
+    _claimed(unclaimed)
+    store.open.set()
     for call in calls:
         call.join(90)
     assert [answer.status for answer in answers] == [200, 200]
@@ -172,7 +174,8 @@ def test_a_claim_does_not_wait_for_layers_of_others(unclaimed: Any, store: Store
         target=lambda: claimed.append(unclaimed.specialize({"index.py": CODE}, layers=[small], variables=variables))
     )
     claim.start()
-    threading.Timer(0.3, store.open.set).start()
+    _claimed(unclaimed)
+    store.open.set()
     claim.join(90)
     holding.join(90)
     assert (claimed[0].json["status"], told[0].status) == ("ready", 400)
@@ -198,6 +201,15 @@ def test_strangers_and_the_late_are_refused(unclaimed: Any, store: Store, zipped
     assert unclaimed.specialize({"index.py": "handler = print"}).json["status"] == "ready"
     assert hold(unclaimed, layer).status == 409
     assert store.fetched == []
+
+
+def _claimed(agent: Any) -> None:
+    """Until the environment knows that it is a function's."""
+    own = {"Authorization": "Bearer environment-token"}
+    deadline = time.monotonic() + 90
+    while agent.call("GET", "/state", headers=own).status != 200:
+        assert time.monotonic() < deadline, "nobody claims it"
+        time.sleep(0.01)
 
 
 def _fetching(store: Store, count: int) -> None:

@@ -26,7 +26,7 @@ def test_an_environment_tells_the_truth_while_it_initializes(unclaimed: Any, tmp
     gate = tmp_path / "gate"
     code = {"index.py": SLOW_INIT.format(gate=str(gate))}
     answers: list[Any] = []
-    specializing = threading.Thread(target=lambda: answers.append(unclaimed.specialize(code)))
+    specializing = threading.Thread(target=lambda: answers.append(unclaimed.specialize(code, init_timeout=60.0)))
     specializing.start()
     deadline = time.monotonic() + 90
     while unclaimed.call("GET", "/state", headers=OWN).status != 200:

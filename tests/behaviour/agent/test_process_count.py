@@ -10,13 +10,13 @@ from typing import Any
 CODE = """
 import subprocess, threading, time
 
-FORKS = "sleep %s; for each in $(seq %d); do sleep 600.{mark} & printf . >> %s; done; wait"
+FORKS = "until [ -e %s ]; do sleep 0.1; done; for each in $(seq %d); do sleep 600.{mark} & printf . >> %s; done; wait"
 
 def handler(event, context):
     for _ in range(event.get("threads", 0)):
         threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
     if "forks" in event:
-        script = FORKS % (event.get("later", 0), event["forks"], event["progress"])
+        script = FORKS % (event.get("gate", "/"), event["forks"], event["progress"])
         subprocess.Popen(["sh", "-c", script], start_new_session=True)
     time.sleep(event.get("sleep", 0))
     return "fine"
@@ -79,7 +79,8 @@ def test_it_is_found_out_while_nothing_is_invoked(start: Callable[..., Any], tmp
     """What a function leaves behind runs on between invocations; the next one has new processes."""
     mark = f"{os.getpid()}1"
     found = specialized(start, mark)
-    assert found.invoke({"forks": 1000, "progress": str(tmp_path / "progress"), "later": 1}).json == "fine"
-    progress = tmp_path / "progress"
+    gate, progress = tmp_path / "gate", tmp_path / "progress"
+    assert found.invoke({"forks": 1000, "progress": str(progress), "gate": str(gate)}).json == "fine"
+    gate.touch()
     until(lambda: progress.exists() and progress.stat().st_size > 600 and sleepers(mark) == 0)
     assert found.invoke({}).json == "fine"

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(
 def claimed(start: Callable[..., Any]) -> Any:
     """An environment of a function whose agent is process 1."""
     found = start(within=WITHIN)
-    assert found.specialize({"index.py": CODE}, timeout=3).json["status"] == "ready"
+    assert found.specialize({"index.py": CODE}, timeout=6).json["status"] == "ready"
     return found
 
 

@@ -40,7 +40,7 @@ def handler(event, context):
 @pytest.fixture
 def claimed(unclaimed: Any) -> Any:
     """An environment of a function."""
-    assert unclaimed.specialize({"index.py": CODE}, timeout=4).json["status"] == "ready"
+    assert unclaimed.specialize({"index.py": CODE}).json["status"] == "ready"
     return unclaimed
 
 
@@ -62,13 +62,14 @@ def _gone(pid: int) -> bool:
     return True
 
 
-def test_a_daemon_does_not_outlive_a_timeout(claimed: Any, tmp_path: Path) -> None:
+def test_a_daemon_does_not_outlive_a_timeout(unclaimed: Any, tmp_path: Path) -> None:
     """A session of its own, no parent: it could answer later invocations, or hold the memory of the next ones."""
+    assert unclaimed.specialize({"index.py": CODE}, timeout=6).json["status"] == "ready"
     file = tmp_path / "pid"
-    answer = claimed.invoke({"detach": str(file), "live": 600, "sleep": 60})
+    answer = unclaimed.invoke({"detach": str(file), "live": 600, "sleep": 60})
     assert answer.json["errorType"] == "Sandbox.Timedout"
     assert _gone(_pid(file))
-    assert claimed.invoke({}).status == 200
+    assert unclaimed.invoke({}).status == 200
 
 
 def test_a_daemon_lives_on_between_invocations(claimed: Any, tmp_path: Path) -> None:

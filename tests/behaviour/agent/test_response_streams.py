@@ -208,14 +208,14 @@ def test_after_its_burst_a_stream_goes_no_quicker_than_it_may(runtime: Runtime, 
 
 def test_a_timeout_in_the_middle_is_told_at_the_end(provided: Any, call: Callable[..., Caller]) -> None:
     """The caller keeps what it has."""
-    with initialized(provided, timeout=3) as runtime:
+    with initialized(provided, timeout=6) as runtime:
         caller = call()
         begin(runtime)
         runtime.send(chunk(b"first"))
         caller.fields()
         assert caller.rest() == b"first"
         assert caller.error["errorType"] == "Sandbox.Timedout"
-        assert caller.error["errorMessage"].endswith("Task timed out after 3.00 seconds")
+        assert caller.error["errorMessage"].endswith("Task timed out after 6.00 seconds")
 
 
 def test_a_stream_that_breaks_off_is_an_error(runtime: Runtime, call: Callable[..., Caller]) -> None:

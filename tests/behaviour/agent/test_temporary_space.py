@@ -14,7 +14,7 @@ def write(megabytes, name):
             file.flush()
 if {at_init}:
     write({at_init}, "early")
-    time.sleep(5)
+    time.sleep(50)
 def handler(event, context):
     write(event["megabytes"], event["name"])
     time.sleep(event.get("sleep", 0))
@@ -51,6 +51,8 @@ def test_a_function_that_fills_it_ends_and_is_told_why(start: Callable[..., Any]
 def test_a_function_that_fills_it_in_init_cannot_be_used(start: Callable[..., Any]) -> None:
     """And says so when it is started."""
     found = start(tmp_mb=16)
-    answer = found.specialize({"index.py": FILL.format(folder=str(found.root / "tmp"), at_init=24)}, timeout=60)
+    answer = found.specialize(
+        {"index.py": FILL.format(folder=str(found.root / "tmp"), at_init=24)}, timeout=60, init_timeout=60.0
+    )
     assert answer.json["status"] == "init-error"
     assert "/tmp holds more than its 16 MB" in answer.json["error"]["errorMessage"]

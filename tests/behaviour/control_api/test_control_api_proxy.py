@@ -116,7 +116,7 @@ async def parts() -> AsyncIterator[Parts]:
 
 async def eventually(holds: Callable[[], bool], pause: float = 0.02) -> None:
     """Returns once it `holds`."""
-    for _ in range(int(15 / pause)):
+    for _ in range(int(90 / pause)):
         if holds():
             return
         await asyncio.sleep(pause)

@@ -21,7 +21,8 @@ async def application(scope, receive, send):
 
 async def main():
     port = int(sys.argv[1])
-    config = uvicorn.Config(application, port=port, http="httptools", ws="none", lifespan="off", access_log=False)
+    options = {"http": "httptools", "ws": "none", "lifespan": "off", "access_log": False, "timeout_keep_alive": 600}
+    config = uvicorn.Config(application, port=port, **options)
     await DrainingServer(config, float(sys.argv[2])).serve()
     print("the last word")
 

@@ -108,7 +108,7 @@ class RunningQueue:
         return [found.number async for found in self.queue.waiting()]
 
 
-async def until(holds: Callable[[], Any], seconds: float = 30) -> None:
+async def until(holds: Callable[[], Any], seconds: float = 90) -> None:
     """Returns once `holds`."""
     deadline = time.monotonic() + seconds
     while True:

@@ -96,7 +96,14 @@ class Api:
         """Creates a function and waits until it is active."""
         created = self.create(name, code, **more)
         assert created.status == 201, created
-        self.settled(name)
+        self.deployed(name)
+
+    def deployed(self, name: str) -> None:
+        """Returns once the last change runs.
+
+        It may have failed before: the operator need not have seen yet what kubectl made just before the function.
+        """
+        self.until(name, lambda found: (found["State"], found.get("LastUpdateStatus")) == ("Active", "Successful"))
 
     def settled(self, name: str, seconds: float = 90) -> dict[str, Any]:
         """The configuration once no change of it is under way."""

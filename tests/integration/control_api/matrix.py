@@ -14,6 +14,7 @@ MODEL: Final = ServiceModel.load("lambda")
 FUNCTION: Final = "{function}"
 GOOD: Final = "ok"
 PENDING: Final = "state Pending"
+STALE_REVISION: Final = "stale RevisionId"
 ACCOUNT: Final = "999999999999"
 REGION: Final = "eu-west-1"
 STALE: Final = "00000000-0000-0000-0000-000000000000"
@@ -145,4 +146,4 @@ def _of_revision(operation: Operation, good: Case) -> Case:
         body = {**body, "StatementId": "another"}
     text = "The Revision Id provided does not match the latest Revision Id. Call the "
     text += f"{_STALE.get(operation.name, 'GetFunction/GetAlias')} API to retrieve the latest Revision Id"
-    return Case(operation.name, "stale RevisionId", request, body, 412, "PreconditionFailedException", text)
+    return Case(operation.name, STALE_REVISION, request, body, 412, "PreconditionFailedException", text)

@@ -52,7 +52,7 @@ async def active(api: Api, name: str) -> None:
         found = api.call("GET", f"{FUNCTIONS}/{name}/configuration").body
         return (found["State"], found.get("LastUpdateStatus")) == ("Active", "Successful")
 
-    await eventually(done, 60)
+    await eventually(done)
 
 
 async def test_a_function_is_made_and_changed_by_what_is_in_a_bucket(keyed: Api, buckets: Buckets) -> None:

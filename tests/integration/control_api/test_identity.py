@@ -170,7 +170,7 @@ async def test_keys_are_rotated_and_taken_away_without_a_restart(
     began = time.monotonic()
     await client.delete(SECRETS, SECRET_NAME, namespace)
     eventually(lambda: call("list_functions", key="AKIDNEW", secret="newer"), lambda found: not good(found))
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60
 
 
 async def test_temporary_and_limited_keys(strict: Serving, client: KubeClient, namespace: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.integration.control_api.control_api import HELLO, Api
-from tests.integration.control_api.matrix import GOOD, MODEL, PENDING, Case, cases
+from tests.integration.control_api.matrix import GOOD, MODEL, PENDING, STALE_REVISION, Case, cases
 from tests.integration.control_api.recorded import filled
 from tests.integration.control_plane import ControlPlane
 from tests.integration.processes import Component, Installation
@@ -92,7 +92,7 @@ def settled(api: Api, uuid: str) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_answer_is_lambdas(caller: Api, mapping: str, silent: str, control_plane: ControlPlane, case: Case) -> None:
     """Status, type and text of errors; of a success the status, and members that fit the service model."""
-    if case.column == GOOD:
+    if case.column in (GOOD, STALE_REVISION):  # a change that is under way is refused before a revision is looked at
         settled(caller, mapping)
     if case.column == PENDING:
         make_pending(control_plane, silent)

@@ -10,8 +10,8 @@ from tests.integration.processes import Installation
 
 @pytest.fixture
 def limited(tmp_path_factory: pytest.TempPathFactory, control_plane: ControlPlane) -> Iterator[str]:
-    """The address of a control API that takes a call every hundred seconds, after the first two."""
-    rates = {"others": 2, "getFunction": 3, "getPolicy": 0.01}
+    """The address of a control API that takes a call of each kind every hundred seconds, and GetFunction more often."""
+    rates = {"others": 0.01, "getFunction": 3, "getPolicy": 0.01}
     folder = tmp_path_factory.mktemp("limited")
     found = Installation(folder, control_plane, SYSTEM_NAMESPACE, endpointDomain=DOMAIN, controlApiRates=rates)
     _, address = found.control_api()

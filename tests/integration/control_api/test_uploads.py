@@ -39,7 +39,7 @@ def test_almost_fifty_megabytes_pass_in_bounded_memory(api: Api, serving: tuple[
     """One byte less than the limit is deployed, and the component never held it as a whole."""
     code = archive_of(LIMIT - 1)
     assert api.create("large", code).status == 201
-    found = api.settled("large", 60)
+    found = api.settled("large")
     assert found["CodeSize"] == LIMIT - 1
     assert found["CodeSha256"] == base64.b64encode(hashlib.sha256(code).digest()).decode()
     component = next(each for each in serving[0].components if each.name.startswith("awsapi"))

@@ -41,7 +41,7 @@ async def test_each_qualifier_has_its_own_policy_and_none_inherits(
     policies = FunctionPolicies(client)
     running = asyncio.create_task(policies.run())
     try:
-        await asyncio.wait_for(policies.synced(), 30)
+        await asyncio.wait_for(policies.synced(), 90)
         found = [await policies.of(functions.namespace, "qualified", qualifier) for qualifier in ("", "live", "plain")]
     finally:
         running.cancel()
@@ -81,7 +81,7 @@ async def test_of_two_objects_of_an_alias_the_first_one_says_how_its_events_are_
         await eventually(there)
 
     try:
-        await asyncio.wait_for(policies.synced(), 60)
+        await asyncio.wait_for(policies.synced(), 90)
         await make("first", "live", 0, routed=True)
         await make("a-second", "live", 1, routed=False)
         await seen("one")

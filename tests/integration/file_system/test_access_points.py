@@ -98,7 +98,7 @@ async def test_an_access_point_goes_when_nobody_mounts_it_any_more(
     where = functions.namespace
     control_plane.apply([claim(where, "data"), access_point(where, "shared"), access_point(where, "unused")])
     functions.apply("files", fileSystemConfigs=[{"arn": "shared", "localMountPath": "/mnt/data"}])
-    await functions.ready("files", 60)
+    await functions.ready("files")
 
     async def found(name: str) -> Object:
         return await client.find(ACCESS_POINTS, name, where) or {}
@@ -120,7 +120,7 @@ async def test_an_access_point_goes_when_nobody_mounts_it_any_more(
         "in use by Function files: it goes when they mount it no more",
     )
     functions.apply("files", timeout=9)
-    assert (await functions.ready("files", 60))["deployed"]["timeout"] == 9
+    assert (await functions.ready("files"))["deployed"]["timeout"] == 9
 
     async def gone() -> bool:
         return await found("shared") == {}
@@ -156,13 +156,13 @@ async def test_a_claim_in_use_stays_when_it_is_deleted(
 
     async def told() -> bool:
         found = await client.get(ACCESS_POINTS, "shared", where)
-        ready = condition(found["status"], "Ready")
-        return "it stays until it is not used any more by Function files" in ready["message"]
+        message = condition(found["status"], "Ready").get("message", "")
+        return "it stays until it is not used any more by Function files" in message
 
     await eventually(told)
     assert await held()
     status = await functions.until(
-        "files", lambda status: "is being deleted" in condition(status, "FileSystemReady")["message"]
+        "files", lambda status: "is being deleted" in condition(status, "FileSystemReady").get("message", "")
     )
     assert (status["state"], status["lastUpdateStatus"]) == ("Active", "Successful")
     await client.delete(FUNCTIONS, "files", where)
@@ -237,10 +237,16 @@ async def test_what_became_of_a_mount_is_told_at_the_functions(
 
     await functions.until("files", failing)
     report.mounted(where, "shared")
-    status = await functions.until("files", lambda status: condition(status, "FileSystemMounted")["status"] == "True")
+    status = await functions.until(
+        "files", lambda status: condition(status, "FileSystemMounted").get("status") == "True"
+    )
     assert condition(status, "Ready")["status"] == "True"
-    point = await client.get(ACCESS_POINTS, "shared", where)
-    assert condition(point["status"], "Ready")["status"] == "True"
+
+    async def ready() -> bool:
+        point = await client.get(ACCESS_POINTS, "shared", where)
+        return bool(condition(point["status"], "Ready").get("status") == "True")
+
+    await eventually(ready)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ async def apply(cluster: Cluster, resource: Resource, name: str, spec: Object) -
 
 async def publish(cluster: Cluster, number: int, source: str, runtime: str = RUNTIME_NAME) -> None:
     """Another version of the function."""
-    spec = {"runtime": runtime, "handler": "index.handler", "code": {"inline": source}, "publish": True, "timeout": 20}
+    spec = {"runtime": runtime, "handler": "index.handler", "code": {"inline": source}, "publish": True, "timeout": 60}
     await apply(cluster, FUNCTIONS, "f", spec)
 
     async def there() -> bool:

@@ -174,7 +174,7 @@ async def test_who_does_not_get_the_agent_opens_nothing(
     (pod,) = await cluster.pool(1, CLOSED)
     frontend = await cluster.frontend()
     async with prepared(cluster, frontend, "first", pod):
-        (other,) = await cluster.pool(1, CLOSED)
+        (other,) = await cluster.pool(1, CLOSED, seen_by=frontend)
         rank = {frontend.caches.pods.items[cluster.namespace, pod].uid: 0}
         monkeypatch.setattr(type(frontend._starter.held), "ranking", lambda *_: lambda uid: rank.get(uid, 1))
         written: list[str] = []

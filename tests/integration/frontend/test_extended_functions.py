@@ -103,7 +103,7 @@ async def test_a_drain_hands_over_environments_that_have_answered(
     owner, owning, other, staying = await two(cluster)
     first = await cluster.invoke("traced", address=owner)
     assert (first.status, owning.in_flight, owning.unanswered) == (200, 1, 0)
-    await asyncio.wait_for(frontend_app._drain(owning, cast("Any", Listening()), cast("Any", [])), 30)
+    await asyncio.wait_for(frontend_app._drain(owning, cast("Any", Listening()), cast("Any", [])), 90)
     await cluster.crash(owner)
     cluster.members(staying, other)
     for _ in range(3):

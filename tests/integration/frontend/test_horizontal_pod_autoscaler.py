@@ -90,7 +90,7 @@ async def external_metrics(
     manifests: list[Any] = [{"apiVersion": "v1", "kind": "Service", "metadata": service, "spec": leads_here}]
     try:
         await run(control_plane.apply, [*manifests, kind | {"spec": registered}])
-        available = ("--for=condition=Available", f"apiservice/{API_SERVICE}", "--timeout=50s")
+        available = ("--for=condition=Available", f"apiservice/{API_SERVICE}", "--timeout=90s")
         await run(control_plane.kubectl, "wait", *available)
         yield
     finally:

@@ -3,9 +3,11 @@
 import hashlib
 import io
 import zipfile
+from pathlib import Path
 from typing import Any
 
 from tests.eventually import eventually
+from tests.integration.frontend.gated import answered, in_flight
 from tests.integration.loopback import Cluster
 
 SOURCE = """
@@ -48,10 +50,13 @@ LARGE = f"data = '{'x' * 1_500_000}'"
 READS = """
 import os, sys
 sys.path[:0] = [os.environ["PATH"].rpartition(":")[2].removesuffix("/bin") + "/python"]
-import large, time
+import large, os, time
 
 def handler(event, context):
-    time.sleep(event or 0)
+    if event:
+        open(f"{event}/{context.aws_request_id}", "w").close()
+        while not os.path.exists(f"{event}/go"):
+            time.sleep(0.02)
     return large.name if hasattr(large, "name") else len(large.data)
 """
 
@@ -62,10 +67,10 @@ def holds(cluster: Cluster, pod: str, text: str = "data") -> bool:
     return module.exists() and module.stat().st_size > 1_000_000 and module.read_text().startswith(text)
 
 
-async def test_the_next_environment_has_its_layers_already(cluster: Cluster) -> None:
+async def test_the_next_environment_has_its_layers_already(cluster: Cluster, tmp_path: Path) -> None:
     """Once a function with large layers was started, an idle environment unpacks them, and is taken for the next."""
     layers = [await layer(cluster, "large", large=LARGE)]
-    await cluster.function("layered", READS, layers=layers)
+    await cluster.function("layered", READS, layers=layers, timeout=60)
     await cluster.function("plain", "def handler(event, context):\n    return 'plain'", revision="b" * 16)
     pods = await cluster.pool(3)
     await cluster.frontend()
@@ -78,8 +83,8 @@ async def test_the_next_environment_has_its_layers_already(cluster: Cluster) -> 
 
     ahead = await eventually(held)
     assert (await cluster.invoke("plain")).json == "plain"  # leaves it alone
-    first = cluster.calls("layered", 2, 1.0)
-    assert [(await call).json for call in first] == [1_500_000] * 2
+    first = await in_flight(cluster, "layered", 2, tmp_path / "calls")
+    assert [answer.json for answer in await answered(first, tmp_path / "calls")] == [1_500_000] * 2
 
     async def claimed() -> bool:
         return sorted(await cluster.claimed_pods()) == sorted(pods)

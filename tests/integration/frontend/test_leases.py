@@ -1,12 +1,15 @@
 """Leases between real frontends: fewer hops, and every limit as exact as without them."""
 
 import asyncio
+import itertools
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.answer import Answer
 from tests.eventually import eventually
+from tests.integration.frontend.gated import WAITING, begun
 from tests.integration.loopback import Cluster
 from tests.integration.processes import KEY
 
@@ -20,15 +23,6 @@ from kubelambda.wire.client import connect
 
 ADDRESSES = ("127.0.1.1", "127.0.1.2", "127.0.1.3")
 ECHO = "def handler(event, context): return event"
-SLOW = "import time\ndef handler(event, context):\n  time.sleep(event)\n  return event"
-WAITING = """
-import os, time
-def handler(event, context):
-    while event and not os.path.exists(event):
-        time.sleep(0.02)
-    return event
-"""
-"""Until the file is there that the event names."""
 RECORDING = """
 import json, os, time
 def handler(event, context):
@@ -71,6 +65,22 @@ async def lease(cluster: Cluster, name: str, event: object, other: str, holding:
     await eventually(direct)
 
 
+async def runs_on_a_lease(
+    cluster: Cluster, name: str, folder: Path, other: str, holding: Frontend
+) -> "tuple[asyncio.Task[Answer], Path]":
+    """A call of `WAITING` that runs on a lease of the other frontend, and the file that it waits for."""
+    for number in itertools.count():
+        await lease(cluster, name, None, other, holding)
+        gate, before = folder / f"gate-{number}", forwards(holding)
+        call = cluster.calls(name, 1, str(gate), address=other)[0]
+        await eventually(partial(begun, gate))
+        if forwards(holding) == before:
+            return call, gate
+        gate.touch()  # the lease had lapsed by then
+        assert (await call).status == 200
+    raise AssertionError
+
+
 async def test_who_keeps_forwarding_gets_leases_and_forwards_no_more(cluster: Cluster) -> None:
     """And every invocation is counted once, by whoever ran it."""
     await cluster.function("echo", ECHO)
@@ -89,20 +99,20 @@ async def test_who_keeps_forwarding_gets_leases_and_forwards_no_more(cluster: Cl
     await eventually(lambda: owning.in_flight == 0)
 
 
-async def test_a_lease_is_in_flight_where_it_is_used(cluster: Cluster) -> None:
+async def test_a_lease_is_in_flight_where_it_is_used(cluster: Cluster, tmp_path: Path) -> None:
     """An idle one nowhere: ConcurrentExecutions are invocations."""
-    await cluster.function("slow", SLOW)
+    await cluster.function("slow", WAITING, timeout=60)
     await cluster.pool(1)
     _, owning, other, holding = await two(cluster)
-    await lease(cluster, "slow", 0, other, holding)
-    call = cluster.calls("slow", 1, 4, address=other)[0]
+    call, gate = await runs_on_a_lease(cluster, "slow", tmp_path, other, holding)
     labels = {"namespace": cluster.namespace, "function": "slow"}
     await eventually(lambda: sample(holding, "kubelambda_concurrent_executions", **labels) == 1)
     account = {"namespace": cluster.namespace}
     assert sample(holding, "kubelambda_unreserved_concurrent_executions", **account) == 1
     await eventually(lambda: sample(owning, "kubelambda_concurrent_executions", **labels) == 0)
     assert sample(owning, "kubelambda_unreserved_concurrent_executions", **account) == 0
-    assert (await call).json == 4
+    gate.touch()
+    assert (await call).json == str(gate)
     await eventually(lambda: sample(holding, "kubelambda_concurrent_executions", **labels) == 0)
 
 
@@ -120,21 +130,17 @@ async def test_an_idle_lease_keeps_nobody_from_the_last_unit(cluster: Cluster) -
 
 async def test_a_lease_in_use_is_a_unit_in_flight(cluster: Cluster, tmp_path: Path) -> None:
     """Whoever asks gets the 429 that is due, and once it is over its unit is free before its caller knows."""
-    gate = tmp_path / "gate"
     await cluster.function("one", WAITING, reserved=1, timeout=60)
     await cluster.pool(1)
     owner, _, other, holding = await two(cluster)
-    await lease(cluster, "one", None, other, holding)
-    await asyncio.sleep(0.1)
+    running, gate = await runs_on_a_lease(cluster, "one", tmp_path, other, holding)
     before = forwards(holding)
-    running = cluster.calls("one", 1, str(gate), address=other)[0]
-    await eventually(lambda: holding.in_flight == 1)
     for address in (owner, other):
         answer = await cluster.invoke("one", address=address)
         assert (answer.status, answer.json["Reason"]) == (429, "ReservedFunctionConcurrentInvocationLimitExceeded")
     gate.touch()
     assert (await running).json == str(gate)
-    assert forwards(holding) == before + 1, "it did not run on a lease"
+    assert forwards(holding) == before + 1, "who asked there was to be passed on, and nobody else"
     assert (await cluster.invoke("one", address=owner)).status == 200
 
 
@@ -226,16 +232,13 @@ async def test_an_environment_that_an_heir_has_taken_over_is_not_taken_from_it(
 
 async def test_leases_of_an_owner_that_is_gone_end_where_another_takes_over(cluster: Cluster, tmp_path: Path) -> None:
     """Its environments are adopted, and who holds a lease of one is refused there, and served all the same."""
-    gate = tmp_path / "gate"
     await cluster.function("slow", WAITING, reserved=2, timeout=60)
     await cluster.pool(2)
     first, second, third = ownership.ranked(cluster.namespace, ADDRESSES)
     await cluster.frontend(first, members=ADDRESSES)
     heir = await cluster.frontend(second, members=ADDRESSES)
     holding = await cluster.frontend(third, members=ADDRESSES)
-    await lease(cluster, "slow", None, third, holding)
-    running = cluster.calls("slow", 1, str(gate), address=third)[0]
-    await eventually(lambda: holding.in_flight == 1)
+    running, gate = await runs_on_a_lease(cluster, "slow", tmp_path, third, holding)
     await eventually(lambda: claimed(cluster))
     await cluster.crash(first)
     cluster.members(heir, second, third)

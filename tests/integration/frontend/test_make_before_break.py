@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.eventually import eventually
 from tests.integration.frontend.moving_alias import Callers, point, publish, told
-from tests.integration.frontend.publishing import SHOW
+from tests.integration.frontend.publishing import GATED, SHOW
 from tests.integration.loopback import Cluster
 from tests.integration.processes import Installation
 from tests.integration.replica_sets import ReplicaSets, cost, is_ready
@@ -144,14 +144,12 @@ async def test_environments_that_run_something_are_the_last_to_go(
 ) -> None:
     """Fewer are asked for while all but one are busy: those that end were idle, and nobody's invocation was theirs."""
     gate = tmp_path / "gate"
-    wait = "    import time\n    while event and not os.path.exists(event): time.sleep(0.02)\n"
-    source = f"CODE = 1\n{SHOW}".replace("    names =", f"{wait}    names =")
-    await publish(whole, 1, source)
+    await publish(whole, 1, f"CODE = 1\n{GATED}")
     await point(whole, 1, 3)
-    frontend = await whole.frontend()
+    await whole.frontend()
     await told(whole, 1, "READY")
     busy = whole.calls("f:live", 2, str(gate))
-    await eventually(lambda: frontend.in_flight == 2)
+    await eventually(lambda: len(list(tmp_path.glob("gate.*"))) == 2)
     await point(whole, 1, 1)
     await eventually(lambda: len(replica_sets.shrunk) == 1)
     assert not any(call.done() for call in busy), "the first one to go was to be the idle one, at once"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.eventually import eventually
-from tests.integration.frontend.test_leases import WAITING
+from tests.integration.frontend.gated import GATHERING, WAITING, begun, in_use_once_each
 from tests.integration.loopback import Cluster, Relay
 
 from kubelambda.core.account import ownership
@@ -20,7 +20,6 @@ from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import NAMESPACES
 
 ECHO = "def handler(event, context): return event"
-SLOW = "import time\ndef handler(event, context):\n  time.sleep(event)\n  return event"
 SLOW_INIT = "import time\ntime.sleep(3)\ndef handler(event, context): return event"
 ADDRESSES = ("127.0.1.1", "127.0.1.2", "127.0.1.3")
 
@@ -49,7 +48,7 @@ async def test_who_does_not_own_a_function_passes_its_calls_on_and_keeps_nothing
     assert list(passing.owned) == []
     assert len(list(owning.owned)) == 1
     await asyncio.sleep(3)  # longer than the idle timeout of who passed them on
-    assert len(await cluster.claimed_pods()) == 1
+    await eventually(lambda: claimed(cluster, 1))
 
 
 async def test_views_that_disagree_for_long_end_in_an_error_and_not_in_a_circle(cluster: Cluster) -> None:
@@ -110,7 +109,7 @@ async def test_an_owner_that_says_nothing_any_more_costs_a_bounded_time(cluster:
     await cluster.function("echo", ECHO, timeout=1)
     await cluster.frontend(stays, members=(silent, stays), start_timeout_seconds=1)
     async with listening(cluster, silent):
-        answer = await asyncio.wait_for(cluster.invoke("echo", address=stays), 40)
+        answer = await asyncio.wait_for(cluster.invoke("echo", address=stays), 90)
     assert answer.status == 500
 
 
@@ -138,7 +137,7 @@ async def test_an_init_of_a_former_revision_goes_when_it_ends(
     owner, former = by_rank(cluster, *ADDRESSES[:2])
     gate = tmp_path / "gate"
     wait = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.05)\n"
-    await cluster.function("slow", wait + ECHO)
+    await cluster.function("slow", wait + ECHO, timeout=60)
     await cluster.pool(2)
     leaving = await cluster.frontend(former, members=(former,), client=relayed)
     taking = await cluster.frontend(owner, members=(owner,))
@@ -147,7 +146,7 @@ async def test_an_init_of_a_former_revision_goes_when_it_ends(
     (old,) = await cluster.claimed_pods()
     await eventually(lambda: taking.caches.pods.items[cluster.namespace, old].function)
     relay.cut()  # the former owner hears of no update, and so starts, changes and ends nothing
-    await cluster.function("slow", "def handler(event, context): return ['new', event]", revision="b" * 16)
+    await cluster.function("slow", "def handler(event, context): return ['new', event]", revision="b" * 16, timeout=60)
     await eventually(lambda: seen(taking, cluster, "b" * 16))
     cluster.members(leaving, owner, former)
     assert (await call).json == ["new", 3]
@@ -172,7 +171,7 @@ async def test_what_still_runs_for_a_former_owner_counts_whatever_its_revision(
     taking = await cluster.frontend(owner, members=(owner,))
     running = cluster.calls("one", 1, str(gate), address=former)[0]
     await eventually(lambda: claimed(cluster, 1))
-    await asyncio.sleep(1)
+    await eventually(lambda: begun(gate))
     await cluster.function("one", WAITING, reserved=1, timeout=60, revision="b" * 16)
     await eventually(lambda: seen(taking, cluster, "b" * 16))
     cluster.members(leaving, owner, former)
@@ -221,16 +220,17 @@ async def test_a_former_owner_says_nothing_of_how_a_function_is_now(cluster: Clu
     cluster.members(leaving, owner, former)
     await cluster.invoke("echo", address=former)
     await eventually(lambda: environments(taking, cluster) == 1)
+    await eventually(lambda: environments(leaving, cluster) is None)
     await asyncio.sleep(1.5)
     assert environments(leaving, cluster) is None
 
 
-async def test_nodes_that_are_gone_without_a_word_cost_no_caller_the_timeout(cluster: Cluster) -> None:
+async def test_nodes_that_are_gone_without_a_word_cost_no_caller_the_timeout(cluster: Cluster, tmp_path: Path) -> None:
     """Kubernetes says not ready; the environments there are asked, and those that say nothing get no calls."""
-    await cluster.function("slow", SLOW)
+    await cluster.function("slow", GATHERING, timeout=200)
     pods = await cluster.pool(3)
     await cluster.frontend()
-    await asyncio.gather(*cluster.calls("slow", 3, 0.5))
+    await in_use_once_each(cluster, "slow", 3, tmp_path / "calls")
     await eventually(lambda: claimed(cluster, 3))
     for pod in pods:
         cluster.agents.freeze(pod)
@@ -241,15 +241,17 @@ async def test_nodes_that_are_gone_without_a_word_cost_no_caller_the_timeout(clu
 
     await eventually(gone)
     await cluster.pool(1)
-    assert (await asyncio.wait_for(cluster.invoke("slow", 0), 45)).json == 0
+    assert (await asyncio.wait_for(cluster.invoke("slow", 0), 90)).json == 0
 
 
-async def test_a_call_that_comes_while_a_node_is_doubted_does_not_find_out_for_the_others(cluster: Cluster) -> None:
+async def test_a_call_that_comes_while_a_node_is_doubted_does_not_find_out_for_the_others(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     """It is given to an environment that is there, not to the one that ran last and may be gone."""
-    await cluster.function("slow", SLOW)
+    await cluster.function("slow", GATHERING, timeout=200)
     (first, second) = await cluster.pool(2)
     frontend = await cluster.frontend()
-    await asyncio.gather(*cluster.calls("slow", 2, 0.5))
+    await in_use_once_each(cluster, "slow", 2, tmp_path / "calls")
     await eventually(lambda: claimed(cluster, 2))
     (dispatcher,) = frontend.owned
     await eventually(lambda: len(dispatcher.placement.idle) == 2)
@@ -263,7 +265,7 @@ async def test_a_call_that_comes_while_a_node_is_doubted_does_not_find_out_for_t
         return number in dispatcher.environments and len(dispatcher.placement.idle) == 1
 
     await eventually(doubted)
-    assert (await asyncio.wait_for(cluster.invoke("slow", 0), 45)).json == 0
+    assert (await asyncio.wait_for(cluster.invoke("slow", 0), 90)).json == 0
 
     async def known() -> bool:
         return await cluster.claimed_pods() == [first if last == second else second]

@@ -4,7 +4,9 @@ import asyncio
 from pathlib import Path
 
 from tests.eventually import eventually
+from tests.integration.frontend.gated import WAITING
 from tests.integration.frontend.publishing import (
+    GATED,
     SHOW,
     delete,
     init_failures,
@@ -62,14 +64,18 @@ async def test_the_first_caller_finds_a_provisioned_environment(cluster: Cluster
     assert value(cluster, frontend, SPILLOVERS) == 0
 
 
-async def test_it_is_for_the_callers_of_its_alias_alone(cluster: Cluster) -> None:
+async def test_it_is_for_the_callers_of_its_alias_alone(cluster: Cluster, tmp_path: Path) -> None:
     """Who names the version gets an environment on demand, and so does who comes beyond the provisioned number."""
-    frontend = await live(cluster, f"import time\n{CODE.replace('return', 'time.sleep(1); return')}")
+    gate = tmp_path / "gate"
+    frontend = await live(cluster, f"CODE = 1\n{GATED}", timeout=60)
     await cluster.pool(2)
     by_number = await cluster.invoke("f:1")
     assert by_number.json["AWS_LAMBDA_INITIALIZATION_TYPE"] == "on-demand"
     assert value(cluster, frontend, SPILLOVERS) in (None, 0)
-    answers = await asyncio.gather(*cluster.calls("f:live", 2))
+    calls = cluster.calls("f:live", 2, str(gate))
+    await eventually(lambda: len(list(tmp_path.glob("gate.*"))) == 2)
+    gate.touch()
+    answers = await asyncio.gather(*calls)
     kinds = {answer.json["AWS_LAMBDA_INITIALIZATION_TYPE"] for answer in answers}
     assert kinds == {"provisioned-concurrency", "on-demand"}
     assert value(cluster, frontend, INVOCATIONS) == 1
@@ -188,17 +194,19 @@ async def test_a_lost_provisioned_environment_is_replaced_by_kubernetes_alone(cl
     assert (await cluster.invoke("f:live")).json["AWS_LAMBDA_INITIALIZATION_TYPE"] == "provisioned-concurrency"
 
 
-async def test_accounts_say_what_is_claimed(cluster: Cluster) -> None:
+async def test_accounts_say_what_is_claimed(cluster: Cluster, tmp_path: Path) -> None:
     """Reserved, provisioned, and in flight of all others."""
     frontend = await live(cluster, units=2)
     await publish(cluster, "g", 1, SLOW, reserved=5)
     registry, labels = frontend.metrics.registry, {"namespace": cluster.namespace}
     await eventually(lambda: sample(registry, "kubelambda_claimed_account_concurrency", labels) == 7)
     await cluster.pool(1)
-    await publish(cluster, "h", 1, SLOW.replace("1", "3"))
-    call = cluster.calls("h", 1)[0]
+    gate = tmp_path / "gate"
+    await publish(cluster, "h", 1, WAITING, timeout=60)
+    call = cluster.calls("h", 1, str(gate))[0]
     await eventually(lambda: sample(registry, "kubelambda_claimed_account_concurrency", labels) == 8)
     assert sample(registry, "kubelambda_unreserved_concurrent_executions", labels) == 1
+    gate.touch()
     await call
 
 

@@ -239,7 +239,7 @@ async def test_streams_run_on_leases(cluster: Cluster) -> None:
     labels = {"namespace": cluster.namespace, "function": "streamer"}
     with closing(await called(cluster, {"pieces": ["one"], "error": {"errorType": "X"}}, owner)) as call:
         await call.rest()
-    assert sample(owning, "kubelambda_errors_total", **labels) == 1
+    await eventually(lambda: sample(owning, "kubelambda_errors_total", **labels) == 1)
     assert sample(holding, "kubelambda_invocations_total", **labels) == 60 - forwarded
     assert sample(owning, "kubelambda_invocations_total", **labels) == forwarded + 1
     assert sample(owning, "kubelambda_billed_gb_seconds_total", **labels) > 0
@@ -249,7 +249,7 @@ async def test_streams_run_on_leases(cluster: Cluster) -> None:
 
 async def test_an_environment_that_ends_in_the_middle_is_told_of(cluster: Cluster, tmp_path: Path) -> None:
     """Never does an answer end as if it were whole."""
-    await cluster.function("streamer", STREAMER)
+    await cluster.function("streamer", STREAMER, timeout=60)
     await cluster.pool(2)
     for address in await two(cluster):
         with closing(await called(cluster, {"pieces": ["first"], "gate": str(tmp_path / "never")}, address)) as call:
@@ -269,7 +269,7 @@ async def test_an_environment_that_ends_in_the_middle_is_told_of(cluster: Cluste
 
 async def test_a_frontend_that_ends_in_the_middle_is_told_of(cluster: Cluster, tmp_path: Path) -> None:
     """By the one that passes its answer on."""
-    await cluster.function("streamer", STREAMER)
+    await cluster.function("streamer", STREAMER, timeout=60)
     await cluster.pool(1)
     owner, other = await two(cluster)
     with closing(await called(cluster, {"pieces": ["first"], "gate": str(tmp_path / "never")}, other)) as call:
@@ -282,7 +282,7 @@ async def test_a_frontend_that_ends_in_the_middle_is_told_of(cluster: Cluster, t
 
 async def test_a_function_finishes_without_its_caller(cluster: Cluster, tmp_path: Path) -> None:
     """What it still sends is lost, and its environment takes the next invocation."""
-    await cluster.function("streamer", STREAMER)
+    await cluster.function("streamer", STREAMER, timeout=60)
     await cluster.pool(1)
     for number, address in enumerate(await two(cluster)):
         gate, done = tmp_path / f"gate-{number}", tmp_path / f"done-{number}"

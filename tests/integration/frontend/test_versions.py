@@ -3,10 +3,12 @@
 import asyncio
 import base64
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.eventually import eventually
+from tests.integration.frontend.gated import WAITING, begun
 from tests.integration.frontend.late_caches import deafen, hear
 from tests.integration.frontend.publishing import SHOW, delete, point, publish, sample
 from tests.integration.loopback import Cluster
@@ -138,16 +140,17 @@ async def test_an_alias_that_moves_under_load_loses_nothing(cluster: Cluster) ->
     assert statuses.keys() == {200}
 
 
-async def test_versions_share_their_functions_reservation(cluster: Cluster) -> None:
+async def test_versions_share_their_functions_reservation(cluster: Cluster, tmp_path: Path) -> None:
     """A ceiling over all of them, with Lambda's reason beyond it."""
-    slow = "import time\ndef handler(event, context): time.sleep(2)"
-    await publish(cluster, "f", 1, slow, reserved=1)
-    await publish(cluster, "f", 2, slow, reserved=1)
+    gate = tmp_path / "gate"
+    await publish(cluster, "f", 1, WAITING, reserved=1, timeout=60)
+    await publish(cluster, "f", 2, WAITING, reserved=1, timeout=60)
     await cluster.pool(2)
-    frontend = await cluster.frontend()
-    first = cluster.calls("f:1", 1)[0]
-    await eventually(lambda: frontend.in_flight == 1)
+    await cluster.frontend()
+    first = cluster.calls("f:1", 1, str(gate))[0]
+    await eventually(lambda: begun(gate))
     throttled = await cluster.invoke("f:2")
+    gate.touch()
     assert throttled.status == 429
     assert throttled.json["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
     assert (await first).status == 200

@@ -143,8 +143,8 @@ async def test_a_new_operator_finds_everything_as_it_is(
     await objects.routed("settled-live", "2")
     await functions.until("settled", lambda status: status["lastPublished"]["version"] == 2)
     names = [(FUNCTIONS, "settled"), (FUNCTION_VERSIONS, "settled-1"), (ALIASES, "settled-live")]
-    before = [(await functions.client.get(kind, name, functions.namespace))["metadata"] for kind, name in names]
     next(each for each in running.components if each.name.startswith("operator")).stop()
+    before = [(await functions.client.get(kind, name, functions.namespace))["metadata"] for kind, name in names]
     running.operator(operator)
     functions.apply("probe", publish=True)
     await objects.version("probe-1")

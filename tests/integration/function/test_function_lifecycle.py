@@ -69,7 +69,7 @@ async def test_kubectl_waits_and_describes(running: Installation, functions: Fun
     functions.apply("shown")
     kubectl = functions.control_plane.kubectl
     scope = ("--namespace", functions.namespace)
-    waited = kubectl(*scope, "wait", "--for=condition=Ready", "function/shown", "--timeout=50s")
+    waited = kubectl(*scope, "wait", "--for=condition=Ready", "function/shown", "--timeout=90s")
     assert waited.returncode == 0, waited.stderr
     row = kubectl(*scope, "get", "fn", "shown").stdout.splitlines()[1].split()
     assert row[:5] == ["shown", "python3.13", "Active", "128", "3"]
@@ -164,7 +164,7 @@ async def test_an_unknown_runtime_is_named_and_may_come_later(running: Installat
     await functions.ready("early")
     await eventually(lambda: has(functions, "kubelambda-pool-cobol85"))
     functions.control_plane.kubectl("delete", "runtime", "cobol85")
-    status = await functions.until("early", lambda status: condition(status, "RuntimeReady")["status"] == "False")
+    status = await functions.until("early", lambda status: condition(status, "RuntimeReady").get("status") == "False")
     assert (status["state"], status["lastUpdateStatus"]) == ("Active", "Successful")
     await eventually(lambda: gone(functions.client, DEPLOYMENTS, "kubelambda-pool-cobol85", functions.namespace))
 
@@ -188,8 +188,8 @@ async def test_a_new_image_of_the_runtime_reaches_pools_and_revisions(
     await functions.until("moved", lambda status: status["deployed"]["revision"] != revision)
 
     async def rolled() -> bool:
-        pool = await functions.client.get(DEPLOYMENTS, "kubelambda-pool-moving", functions.namespace)
-        return bool(pool["spec"]["template"]["spec"]["containers"][0]["image"] == "localhost/python:2")
+        pool = await functions.client.find(DEPLOYMENTS, "kubelambda-pool-moving", functions.namespace)
+        return pool is not None and pool["spec"]["template"]["spec"]["containers"][0]["image"] == "localhost/python:2"
 
     await eventually(rolled)
     functions.control_plane.kubectl("delete", "runtime", "moving")
@@ -202,12 +202,9 @@ async def test_an_annotation_sets_the_size_of_a_pool(running: Installation, func
     kubectl = functions.control_plane.kubectl
     kubectl("annotate", "namespace", functions.namespace, "pool-size.kubelambda.dev/python3.13=5")
 
-    async def replicas() -> int:
-        found: int = (await functions.client.get(DEPLOYMENTS, POOL, functions.namespace))["spec"]["replicas"]
-        return found
-
     async def five() -> bool:
-        return await replicas() == 5
+        pool = await functions.client.find(DEPLOYMENTS, POOL, functions.namespace)
+        return pool is not None and pool["spec"]["replicas"] == 5
 
     await eventually(five)
     kubectl("--namespace", functions.namespace, "scale", f"deployment/{POOL}", "--replicas=1")
@@ -270,6 +267,7 @@ async def test_deleting_the_last_function_leaves_nothing(running: Installation, 
     functions.apply("two")
     await functions.ready("one")
     await functions.ready("two")
+    await eventually(lambda: has(functions, POOL))
     await functions.client.delete(FUNCTIONS, "one", functions.namespace)
     functions.apply("two", timeout=5)
     await functions.ready("two")

@@ -1,6 +1,7 @@
 """States of a mapping with a poller as a process: each change is on the way until that has confirmed it (§7.1.2)."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -67,15 +68,21 @@ def in_state(state: str) -> Callable[[Object], bool]:
 async def test_a_state_is_what_the_poller_confirms(
     hello: None, poller: Component, functions: Functions, mappings: Mappings, states: list[str]
 ) -> None:
-    """That it works the mapping by this generation of its spec, or that it has left it alone."""
-    changes: list[tuple[dict[str, Any], str]] = [
-        ({}, "Enabled"),
-        ({"enabled": False}, "Disabled"),
-        ({}, "Enabled"),
-        ({"batchSize": 5}, "Enabled"),
+    """That it works the mapping by this generation of its spec, or that it has left it alone.
+
+    It stands still until the operator has said what it waits for: else it may be the first to speak.
+    """
+    changes: list[tuple[dict[str, Any], str, str]] = [
+        ({}, "Creating", "Enabled"),
+        ({"enabled": False}, "Disabling", "Disabled"),
+        ({}, "Enabling", "Enabled"),
+        ({"batchSize": 5}, "Updating", "Enabled"),
     ]
-    for changed, state in changes:
+    for changed, on_the_way, state in changes:
+        poller.process.send_signal(signal.SIGSTOP)
         mappings.apply("orders", **changed)
+        await mappings.until("orders", in_state(on_the_way))
+        poller.process.send_signal(signal.SIGCONT)
         status = await mappings.until("orders", in_state(state))
         body = await functions.client.get(EVENT_SOURCE_MAPPINGS, "orders", functions.namespace)
         assert condition(status, "Ready")["reason"] == ("Paused" if state == "Disabled" else "Mapped")

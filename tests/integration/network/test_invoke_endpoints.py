@@ -46,7 +46,7 @@ async def served(running: Installation, functions: Functions, client: KubeClient
     """A namespace with a function, and one frontend that is ready."""
     assert functions.control_plane.apply([frontends("10.1.0.1")]).returncode == 0
     functions.apply("hello")
-    await functions.ready("hello", 60)
+    await functions.ready("hello")
     yield functions.namespace
     await client.delete(ENDPOINT_SLICES, FRONTENDS, SYSTEM_NAMESPACE)
 
@@ -156,7 +156,11 @@ async def test_an_endpoint_says_what_it_waits_for(
     await client.delete(ENDPOINT_SLICES, FRONTENDS, SYSTEM_NAMESPACE)
     await client.delete(FUNCTIONS, "hello", namespace)
     await eventually(lambda: waits_for("NoFunctions"))
-    assert not await policies(client, namespace)
+
+    async def none() -> bool:
+        return not await policies(client, namespace)
+
+    await eventually(none)
 
 
 async def test_members_of_a_named_group_reach_the_endpoint(
@@ -175,9 +179,9 @@ async def test_members_of_a_named_group_reach_the_endpoint(
     ]
     assert control_plane.apply([*made, endpoint(served, securityGroupIds=["app"])]).returncode == 0
     functions.apply("inside", vpcConfig={"subnetIds": ["a"], "securityGroupIds": ["app"]})
-    await functions.ready("inside", 60)
+    await functions.ready("inside")
     port = (await ready(client, served))["frontendPort"]
-    (policy,) = await policies(client, served)
+    (policy,) = await eventually(lambda: policies(client, served))
     member = policy["spec"]["ingress"][0]["from"][0]["podSelector"]["matchLabels"]
     assert member == {"security-group.kubelambda.dev/app": ""}
 

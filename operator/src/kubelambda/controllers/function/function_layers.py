@@ -30,7 +30,7 @@ from kubelambda.core.code.layer_versions import (
     too_large_together,
 )
 from kubelambda.core.function.observation import Problem
-from kubelambda.kube.resources import LAYERS
+from kubelambda.kube.resources import LAYER_VERSIONS, LAYERS
 from kubelambda.store.code.code_store import CodeStoreUnavailable
 
 _FUNCTION = "Function"
@@ -73,6 +73,9 @@ async def _chosen(
     scope: LayerScope,
     before: DeployedConfiguration | None,
 ) -> tuple[ChosenLayer, ...] | Problem:
+    for reference in filter(None, map(parse_layer, spec.layers)):
+        if reference.account in (None, scope.account):
+            await _version(context, namespace, reference)
     known = dict(context.cluster[WATCHED_LAYER_VERSIONS].within(namespace))
     shared = await _shared(state, context, namespace, spec, scope=scope, before=before)
     chosen = chosen_layers(spec.layers, known, scope, shared)
@@ -80,6 +83,15 @@ async def _chosen(
         return chosen
     own = [each.version for each in chosen if each.arn not in shared]
     return _forged(state, namespace, own) or chosen
+
+
+async def _version(context: Context, owner: str, reference: LayerReference) -> LayerVersionFacts | None:
+    """A version; asked for when no event showed it yet: it may have been published just before the function."""
+    known = context.cluster[WATCHED_LAYER_VERSIONS].get(owner, reference.object_name)
+    if known is not None:
+        return known
+    body = await context.client.find(LAYER_VERSIONS, reference.object_name, owner)
+    return None if body is None else await changes.observe(context, WATCHED_LAYER_VERSIONS, body)
 
 
 def _forged(state: CodeState, namespace: str, versions: Iterable[LayerVersionFacts]) -> Problem | None:
@@ -133,7 +145,7 @@ async def _offered(
     owner = namespace_of_account(cluster, reference.account or "")
     if owner is None or namespace_of_account(cluster, account) != namespace:
         return None
-    version = cluster[WATCHED_LAYER_VERSIONS].get(owner, reference.object_name)
+    version = await _version(context, owner, reference)
     if version is None or (version.layer, version.number) != (reference.layer, reference.number):
         return None
     if version.terminating or not _is_published(state, owner, version):

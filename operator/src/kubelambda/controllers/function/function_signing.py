@@ -13,6 +13,7 @@ from kubelambda.controllers.code.archive_facts import content_of
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.code.signing_facts import WATCHED_SIGNING_CONFIGS, known_profiles
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
+from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change
 from kubelambda.controllers.machinery.work_queue import Key
@@ -23,7 +24,7 @@ from kubelambda.core.code.signing_objects import SigningConfigFacts, chosen_conf
 from kubelambda.core.function.observation import Problem
 from kubelambda.kube.event_recorder import record_event
 from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import FUNCTIONS
+from kubelambda.kube.resources import CODE_SIGNING_CONFIGS, FUNCTIONS
 from kubelambda.store.code.code_store import CodeStoreUnavailable
 
 
@@ -42,8 +43,7 @@ async def signing_of(
     reference = spec.code_signing_config_arn
     if reference is None:
         return None
-    configs = context.cluster[WATCHED_SIGNING_CONFIGS].within(key.namespace)
-    config = chosen_config(reference, configs, context.settings.region, account)
+    config = await _config(context, key.namespace, reference, account)
     if config is None:
         return Problem(Reason.SIGNING_CONFIG_NOT_FOUND, not_found_text(reference))
     if not isinstance(code, DeployedCode) or isinstance(layers, Problem):
@@ -66,6 +66,17 @@ async def signing_of(
         before=before.signing if before is not None else None,
         now=datetime.now(UTC),
     )
+
+
+async def _config(context: Context, namespace: str, reference: str, account: str) -> SigningConfigFacts | None:
+    """A configuration; asked for when no event showed it yet: it may have been made just before the function."""
+    known, region = context.cluster[WATCHED_SIGNING_CONFIGS], context.settings.region
+    found = chosen_config(reference, known.within(namespace), region, account)
+    if found is not None:
+        return found
+    async for body in context.client.each(CODE_SIGNING_CONFIGS, namespace):
+        await changes.observe(context, WATCHED_SIGNING_CONFIGS, body)
+    return chosen_config(reference, known.within(namespace), region, account)
 
 
 def _archives(code: DeployedCode, layers: Sequence[DeployedLayer]) -> DeployedArchives:
