@@ -1,15 +1,18 @@
-"""Runs in a pod beside the brokers: `chaos_producer.py BROKER` puts each number that it reads into `numbers` there.
+"""Runs in a pod of the cluster: `chaos_producer.py SOURCE` puts each number that it reads into `numbers` there.
 
-It answers each line: with the number once the broker keeps it, or with why nobody knows whether it does. What connects
-to a broker is in the pod's image, so it is imported where it is needed.
+It answers each line: with the number once the source keeps it, or with why nobody knows whether it does. What connects
+to a source is in the pod's image, so it is imported where it is needed.
 """
 
 import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 USER = PASSWORD = "tests"
+UNITS = ("a", "b")
+"""Groups, partition keys and items: what keeps the order of its numbers."""
 PATIENCE_S = 60
 type Send = Callable[[int], Awaitable[object]]
 
@@ -83,13 +86,80 @@ def stomp_frames(number: int) -> tuple[bytes, bytes]:
     return connect.encode(), send.encode()
 
 
-TO = {"kafka": to_kafka, "rabbitmq": to_rabbitmq, "activemq": to_activemq}
+def service(name: str) -> Any:
+    """A client of one of AWS's services, for the pod that has them."""
+    import boto3
+
+    return boto3.client(
+        name,
+        endpoint_url="http://127.0.0.1:5000",
+        region_name="us-east-1",
+        aws_access_key_id=USER,
+        aws_secret_access_key=PASSWORD,
+    )
 
 
-async def main(broker: str) -> None:
+async def to_sqs() -> Send:
+    """Into a standard queue."""
+    queues = service("sqs")
+    url = queues.get_queue_url(QueueName="numbers")["QueueUrl"]
+    return lambda number: asyncio.to_thread(queues.send_message, QueueUrl=url, MessageBody=str(number))
+
+
+async def to_fifo() -> Send:
+    """Into a FIFO queue, by turns in two groups."""
+    queues = service("sqs")
+    url = queues.get_queue_url(QueueName="numbers.fifo")["QueueUrl"]
+
+    def send(number: int) -> Awaitable[object]:
+        message = {"MessageBody": str(number), "MessageGroupId": unit(number), "MessageDeduplicationId": str(number)}
+        return asyncio.to_thread(queues.send_message, QueueUrl=url, **message)
+
+    return send
+
+
+async def to_kinesis() -> Send:
+    """Into a stream, by turns with two keys."""
+    streams = service("kinesis")
+
+    def send(number: int) -> Awaitable[object]:
+        record = {"Data": str(number).encode(), "PartitionKey": unit(number)}
+        return asyncio.to_thread(streams.put_record, StreamName="numbers", **record)
+
+    return send
+
+
+async def to_dynamodb() -> Send:
+    """Into two items of a table, by turns."""
+    tables = service("dynamodb")
+
+    def send(number: int) -> Awaitable[object]:
+        item = {"id": {"S": unit(number)}, "n": {"N": str(number)}}
+        return asyncio.to_thread(tables.put_item, TableName="numbers", Item=item)
+
+    return send
+
+
+def unit(number: int) -> str:
+    """What keeps the order of a number."""
+    return UNITS[number % len(UNITS)]
+
+
+TO = {
+    "sqs": to_sqs,
+    "sqs fifo": to_fifo,
+    "kinesis": to_kinesis,
+    "dynamodb": to_dynamodb,
+    "kafka": to_kafka,
+    "rabbitmq": to_rabbitmq,
+    "activemq": to_activemq,
+}
+
+
+async def main(source: str) -> None:
     """Reads numbers until there are no more."""
     logging.disable()  # that a broker is away is told number by number
-    send = await TO[broker]()
+    send = await TO[source]()
     print("ready", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         said = line.strip()

@@ -23,7 +23,6 @@ from mapping.brokers import broker, until_polled
 
 FAULTS = (ClientError, BotoCoreError, OSError, AssertionError, ValueError)
 """What sending may raise: whether the number was taken is not known then."""
-UNITS = ("a", "b")
 _OF_ACCOUNT = "us-east-1:123456789012"
 _LOGIN = [{"type": "BASIC_AUTH", "uri": "login"}]
 _PRODUCER = (Path(__file__).parent / "chaos_producer.py").read_text()
@@ -88,40 +87,23 @@ class ChaosSources:
         return ChaosSource("events", send)
 
     def _sqs(self) -> ChaosSource:
-        queues = self._aws("sqs")
-        attributes = {"VisibilityTimeout": "10"}
-        url = queues.create_queue(QueueName="numbers", Attributes=attributes)["QueueUrl"]
+        self._aws("sqs").create_queue(QueueName="numbers", Attributes={"VisibilityTimeout": "10"})
         self._map_service("sqs", f"sqs:{_OF_ACCOUNT}:numbers")
-        return ChaosSource("sqs", lambda number: queues.send_message(QueueUrl=url, MessageBody=str(number)))
+        return ChaosSource("sqs", self._to_service("sqs"))
 
     def _fifo(self) -> ChaosSource:
-        queues = self._aws("sqs")
         attributes = {"VisibilityTimeout": "10", "FifoQueue": "true"}
-        url = queues.create_queue(QueueName="numbers.fifo", Attributes=attributes)["QueueUrl"]
+        self._aws("sqs").create_queue(QueueName="numbers.fifo", Attributes=attributes)
         self._map_service("fifo", f"sqs:{_OF_ACCOUNT}:numbers.fifo")
-
-        def send(number: int) -> None:
-            group = UNITS[number % len(UNITS)]
-            queues.send_message(
-                QueueUrl=url, MessageBody=str(number), MessageGroupId=group, MessageDeduplicationId=str(number)
-            )
-
-        return ChaosSource("sqs fifo", send, ordered=True)
+        return ChaosSource("sqs fifo", self._to_service("sqs fifo"), ordered=True)
 
     def _kinesis(self) -> ChaosSource:
-        streams = self._aws("kinesis")
-        streams.create_stream(StreamName="numbers", ShardCount=2)
+        self._aws("kinesis").create_stream(StreamName="numbers", ShardCount=2)
         self._map_service("kinesis", f"kinesis:{_OF_ACCOUNT}:stream/numbers", startingPosition="TRIM_HORIZON")
-
-        def send(number: int) -> None:
-            key = UNITS[number % len(UNITS)]
-            streams.put_record(StreamName="numbers", Data=str(number).encode(), PartitionKey=key)
-
-        return ChaosSource("kinesis", send, ordered=True)
+        return ChaosSource("kinesis", self._to_service("kinesis"), ordered=True)
 
     def _dynamodb(self) -> ChaosSource:
-        tables = self._aws("dynamodb")
-        made = tables.create_table(
+        made = self._aws("dynamodb").create_table(
             TableName="numbers",
             AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
@@ -130,12 +112,11 @@ class ChaosSources:
         )
         arn = made["TableDescription"]["LatestStreamArn"]
         self._map_service("dynamodb", arn.removeprefix("arn:aws:"), startingPosition="TRIM_HORIZON")
+        return ChaosSource("dynamodb", self._to_service("dynamodb"), ordered=True)
 
-        def send(number: int) -> None:
-            key = UNITS[number % len(UNITS)]
-            tables.put_item(TableName="numbers", Item={"id": {"S": key}, "n": {"N": str(number)}})
-
-        return ChaosSource("dynamodb", send, ordered=True)
+    def _to_service(self, name: str) -> Callable[[int], None]:
+        """Sends from the services' own pod: a forwarded port answers some two thousand connections and no more."""
+        return self._stack.enter_context(_producer(self._account, "aws", name))
 
     def _login(self) -> None:
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}}
@@ -146,7 +127,7 @@ class ChaosSources:
         self._login()
         self._stack.enter_context(broker(self._account, name, port, port))
         start_producer_pod(self._account)
-        return self._stack.enter_context(_producer(self._account, name))
+        return self._stack.enter_context(_producer(self._account, "producer", name))
 
     def _kafka(self) -> ChaosSource:
         send = self._broker("kafka", 9092)
@@ -214,9 +195,9 @@ def start_producer_pod(account: Account) -> None:
 
 
 @contextmanager
-def _producer(account: Account, name: str) -> Iterator[Callable[[int], None]]:
-    """Writes numbers to a broker from within the cluster, one after the other."""
-    command = ["kubectl", "--namespace", account.namespace, "exec", "--stdin", "producer", "--"]
+def _producer(account: Account, pod: str, name: str) -> Iterator[Callable[[int], None]]:
+    """Writes numbers to a source from a pod of the cluster, one after the other."""
+    command = ["kubectl", "--namespace", account.namespace, "exec", "--stdin", pod, "--"]
     command += ["/usr/bin/python3", "-c", _PRODUCER, name]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
