@@ -15,6 +15,7 @@ from kubelambda.controllers.function.provisioned_facts import (
     WATCHED_PROVISIONED_DEPLOYMENTS,
     WATCHED_PROVISIONED_PODS,
     Provisioned,
+    ProvisionedDeploymentFacts,
 )
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
 from kubelambda.controllers.function.version_memory import VersionMemory
@@ -157,6 +158,19 @@ def _of_environment(change: Change[Provisioned]) -> Iterable[Key]:
             yield Key(KIND, change.namespace, name)
 
 
+def _unfinished(change: Change[ProvisionedDeploymentFacts]) -> Iterable[Key]:
+    """An alias with environments of a version that it has left, or of another number than its status says.
+
+    An operator that dies after it told of a route, and before it removed what that left, leaves a status that shows
+    nothing of it.
+    """
+    found = change.either[0]
+    for name, facts in change.cluster[WATCHED_ALIASES].within(change.namespace):
+        alone = facts.provisions == {found.version} and found.replicas == facts.allocated
+        if (facts.function, facts.name) == (found.function, found.qualifier) and not alone:
+            yield Key(KIND, change.namespace, name)
+
+
 def _of_namespace(change: Change[NamespaceFacts]) -> Iterable[Key]:
     """Quota and account id are annotations."""
     return (Key(KIND, change.name, name) for name, _ in change.cluster[WATCHED_ALIASES].within(change.name))
@@ -174,6 +188,7 @@ def controller(memory: VersionMemory) -> Controller[Context]:
             Follow(WATCHED_ALIASES, _itself, resync=True, settled=lambda facts: facts.settled),
             Follow(WATCHED_ALIASES, _rivals),
             Follow(WATCHED_PROVISIONED_DEPLOYMENTS, _of_environment),
+            Follow(WATCHED_PROVISIONED_DEPLOYMENTS, _unfinished, resync=True),
             Follow(WATCHED_PROVISIONED_PODS, _of_environment),
         ),
     )

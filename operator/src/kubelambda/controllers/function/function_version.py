@@ -23,6 +23,7 @@ from kubelambda.controllers.function.provisioned_facts import (
     WATCHED_PROVISIONED_DEPLOYMENTS,
     WATCHED_PROVISIONED_PODS,
     Provisioned,
+    ProvisionedDeploymentFacts,
 )
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
 from kubelambda.controllers.function.version_memory import VersionMemory
@@ -291,6 +292,15 @@ def _of_environment(change: Change[Provisioned]) -> Iterable[Key]:
             yield Key(KIND, change.namespace, name)
 
 
+def _unfinished(change: Change[ProvisionedDeploymentFacts]) -> Iterable[Key]:
+    """A version with more or fewer environments than its status says: an operator died before it saw to them."""
+    found = change.either[0]
+    for name, facts in change.cluster[WATCHED_VERSIONS].within(change.namespace):
+        own = facts.function == found.function and str(facts.number) == found.qualifier
+        if own and found.replicas != facts.allocated:
+            yield Key(KIND, change.namespace, name)
+
+
 def _enforced(change: Change[EnforcementFacts]) -> Iterable[Key]:
     """Those with a vpcConfig."""
     if is_new_verdict(change):
@@ -312,6 +322,7 @@ def controller(memory: VersionMemory) -> Controller[Context]:
             Follow(WATCHED_VERSIONS, _provisioning),
             Follow(WATCHED_ALIASES, _of_alias),
             Follow(WATCHED_PROVISIONED_DEPLOYMENTS, _of_environment),
+            Follow(WATCHED_PROVISIONED_DEPLOYMENTS, _unfinished, resync=True),
             Follow(WATCHED_PROVISIONED_PODS, _of_environment),
             Follow(WATCHED_ENFORCEMENT, _enforced),
         ),
