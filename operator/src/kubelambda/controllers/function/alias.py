@@ -165,10 +165,10 @@ def _unfinished(change: Change[ProvisionedDeploymentFacts]) -> Iterable[Key]:
     nothing of it.
     """
     found = change.either[0]
-    for name, facts in change.cluster[WATCHED_ALIASES].within(change.namespace):
-        alone = facts.provisions == {found.version} and found.replicas == facts.allocated
-        if (facts.function, facts.name) == (found.function, found.qualifier) and not alone:
-            yield Key(KIND, change.namespace, name)
+    for key in _of_environment(change):
+        facts = change.cluster[WATCHED_ALIASES].get(key.namespace, key.name)
+        if facts is not None and (facts.provisions != {found.version} or found.replicas != facts.allocated):
+            yield key
 
 
 def _of_namespace(change: Change[NamespaceFacts]) -> Iterable[Key]:
