@@ -16,11 +16,10 @@ ECHO = "def handler(event, context): return event"
 FILES = {"accessPoint": "shared", "claim": "data", "mountPath": "/mnt/data"}
 
 
-@pytest.fixture
-async def mounting(cluster: Cluster) -> Cluster:
-    """A function whose pods find no place by themselves, and a frontend that waits a second for their mounts."""
+async def function_with_files(cluster: Cluster, mount_timeout_seconds: float) -> Cluster:
+    """A function whose pods find no place by themselves, and a frontend that waits so long for their mounts."""
     cluster.agents.schedules = lambda _: False
-    cluster.settings = {"file_systems": FileSystemSettings(mount_timeout_seconds=1)}
+    cluster.settings = {"file_systems": FileSystemSettings(mount_timeout_seconds=mount_timeout_seconds)}
     point = {"metadata": {"name": "shared"}, "spec": {"persistentVolumeClaim": "data"}}
     await cluster.client.create(
         ACCESS_POINTS, {"apiVersion": "kubelambda.dev/v1alpha1", "kind": "AccessPoint", **point}, cluster.namespace
@@ -28,6 +27,18 @@ async def mounting(cluster: Cluster) -> Cluster:
     await cluster.function("files", ECHO, fileSystems=[FILES])
     await cluster.frontend()
     return cluster
+
+
+@pytest.fixture
+async def mounting(cluster: Cluster) -> Cluster:
+    """With a frontend that waits a second."""
+    return await function_with_files(cluster, 1)
+
+
+@pytest.fixture
+async def patient(cluster: Cluster) -> Cluster:
+    """With a frontend that waits longer than any test."""
+    return await function_with_files(cluster, 600)
 
 
 async def own_pod(cluster: Cluster) -> Object:
@@ -123,15 +134,14 @@ async def test_a_claim_that_gets_no_volume_is_said(mounting: Cluster) -> None:
     assert answer.json["Message"].endswith(message)
 
 
-async def test_a_root_directory_that_cannot_be_made_is_said_at_once(mounting: Cluster) -> None:
+async def test_a_root_directory_that_cannot_be_made_is_said_at_once(patient: Cluster) -> None:
     """In the words of the container that tried."""
-    (call,) = mounting.calls("files", 1)
-    pod = await own_pod(mounting)
+    (call,) = patient.calls("files", 1)
+    pod = await own_pod(patient)
+    await bind(patient, pod)
     ended = {"exitCode": 1, "message": "user 1001 cannot make it: Permission denied\n"}
     maker = {"name": "root-directory-files-0", "image": "", "imageID": "", "ready": False, "restartCount": 0}
-    # Before the pod is bound: from then on there is a second for all of it.
-    await status(mounting, pod, initContainerStatuses=[{**maker, "state": {"terminated": ended}}])
-    await bind(mounting, pod)
+    await status(patient, pod, initContainerStatuses=[{**maker, "state": {"terminated": ended}}])
     answer = await call
     assert (answer.status, answer.headers["x-amzn-ErrorType"]) == (403, "EFSMountFailureException")
     assert "its root directory: user 1001 cannot make it: Permission denied" in answer.json["Message"]
