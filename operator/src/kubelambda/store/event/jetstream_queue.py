@@ -3,6 +3,9 @@
 Two streams. In one is every event as it was accepted, by its sequence number; in the other, by subject, how far those
 are that were tried. An event that is finished is deleted from both. Any number of processes append; one, the leader,
 reads, postpones and finishes, and hears of what the others append.
+
+Each server has a stream by itself: one that follows may tell of an event before the one that leads can read it, and one
+that begins to lead has to catch up first. And what a server sends by a connection that breaks is sent once only.
 """
 
 import asyncio
@@ -17,7 +20,15 @@ from typing import Any, Self
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, StorageType, StreamConfig
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    RawStreamMsg,
+    StorageType,
+    StreamConfig,
+)
 from nats.js.errors import APIError, NotFoundError
 
 from kubelambda.core.event.delivery import EventProgress
@@ -28,11 +39,15 @@ EVENTS, PROGRESS = "KUBELAMBDA_EVENTS", "KUBELAMBDA_EVENT_PROGRESS"
 _EVENT_SUBJECT, _PROGRESS_SUBJECT = "kubelambda.events", "kubelambda.event-progress"
 _HEADER = "Kubelambda-Event"
 _CALL_S = 3.0
+_LAGS_S = (0.02, 0.1, 0.5)
+"""Pauses for a server that leads and does not have yet what another has told of."""
 _APPEND_ATTEMPTS = 3
 """Within the time that a frontend waits. A repeated append is recognized by its id: it never counts twice."""
 _PAGE = 500
 _LOOK_S = 5.0
 _AT_ONCE = 64
+_READ_ATTEMPTS = 20
+"""In a row without anything new, to read a stream to its end."""
 _FIRST_ATTEMPTS = 5
 """To connect at the start; what was connected once connects again for ever."""
 _OTHER_CONFIGURATION = 10058
@@ -65,9 +80,10 @@ class JetStreamQueue:
         self._password = password
         self._client = Client()
         self._streams: JetStreamContext
-        self._tried: set[int] = set()
-        """Numbers that have progress of their own."""
+        self._tried: dict[int, int] = {}
+        """Numbers that have progress of their own, and the number that it has in its stream."""
         self._last = 0
+        """The last event that `waiting` or `arrivals` gave."""
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def __aenter__(self) -> Self:
@@ -119,21 +135,20 @@ class JetStreamQueue:
         """As `EventQueue.postpone`."""
         subject = f"{_PROGRESS_SUBJECT}.{number}"
         try:
-            await self._publish(subject, _progress(progress, ending), {})
+            kept = await self._publish(subject, _progress(progress, ending), {})
         except QueueUnavailable:
             if ending is None or ending.last is None or len(ending.last.payload) < LARGEST_EVENT:
                 raise
             # Larger than a message may be: the record goes without what the function returned, rather than never.
             short = replace(ending, last=replace(ending.last, payload=b""))
-            await self._publish(subject, _progress(progress, short), {})
-        self._tried.add(number)
+            kept = await self._publish(subject, _progress(progress, short), {})
+        self._tried[number] = kept
 
     async def finish(self, number: int) -> None:
         """As `EventQueue.finish`."""
         await self._delete(number)
         if number in self._tried:
-            await self._call(self._streams._jsm.purge_stream(PROGRESS, subject=f"{_PROGRESS_SUBJECT}.{number}"))  # noqa: SLF001
-            self._tried.discard(number)
+            await self._forget_progress(number)
 
     async def read(self, numbers: Sequence[int]) -> dict[int, QueuedEvent]:
         """As `EventQueue.read`."""
@@ -143,18 +158,19 @@ class JetStreamQueue:
     async def waiting(self) -> AsyncIterator[WaitingEvent]:
         """As `EventQueue.waiting`. From then on `arrivals` has what comes after them."""
         due: dict[int, float] = {}
-        async for message in self._each(PROGRESS, 1, headers_only=False):
-            due[int(message.subject.rpartition(".")[2])] = json.loads(message.data)["progress"]["due_at"]
-        seen = set()
-        async for message in self._each(EVENTS, 1, headers_only=True):
+        async for message in self._each(PROGRESS, f"{_PROGRESS_SUBJECT}.*", headers_only=False):
+            number = int(message.subject.rpartition(".")[2])
+            due[number] = json.loads(message.data)["progress"]["due_at"]
+            self._tried[number] = message.metadata.sequence.stream
+        come_to, seen = (await self._call(self._streams.stream_info(EVENTS))).state.last_seq, set()
+        async for message in self._each(EVENTS, _EVENT_SUBJECT, headers_only=True):
             event = _waiting(message)
             seen.add(event.number)
             self._last = event.number
-            if event.number in due:
-                self._tried.add(event.number)
             yield event._replace(due_at=due.get(event.number, event.due_at))
-        for number in due.keys() - seen:  # a crash between the two deletions
-            await self._call(self._streams._jsm.purge_stream(PROGRESS, subject=f"{_PROGRESS_SUBJECT}.{number}"))  # noqa: SLF001
+        for number in due.keys() - seen:
+            if number <= come_to:  # a crash between the two deletions; later ones the leader may not have yet
+                await self._forget_progress(number)
 
     async def arrivals(self) -> AsyncIterator[WaitingEvent]:
         """Every event that is appended after those that `waiting` gave, by whomever; never ends."""
@@ -162,7 +178,8 @@ class JetStreamQueue:
             try:
                 consumer = await self._consumer(EVENTS, self._last + 1, headers_only=True)
                 try:
-                    async for event in self._followed(consumer):
+                    async for message in self._followed(consumer):
+                        event = _waiting(message)
                         self._last = event.number
                         yield event
                 finally:
@@ -172,8 +189,9 @@ class JetStreamQueue:
                 log.info("following the events again from %d: %s", self._last, error or type(error).__name__)
                 await asyncio.sleep(0.5)
 
-    async def _followed(self, consumer: JetStreamContext.PullSubscription) -> AsyncIterator[WaitingEvent]:
+    async def _followed(self, consumer: JetStreamContext.PullSubscription) -> AsyncIterator[Any]:
         """What a consumer brings; ends when it seems to have lost something, which the next one finds."""
+        brought = 0
         while True:
             try:
                 messages = await consumer.fetch(1, timeout=_LOOK_S)
@@ -184,24 +202,51 @@ class JetStreamQueue:
             if (more := messages[0].metadata.num_pending or 0) > 0:
                 with suppress(TimeoutError):
                     messages += await consumer.fetch(min(more, _PAGE), timeout=1)
-            for message in messages:
-                yield _waiting(message)
+            unbroken = _unbroken(messages, brought)
+            for message in unbroken:
+                yield message
+            if len(unbroken) < len(messages):
+                return
+            brought += len(messages)
 
-    async def _each(self, stream: str, start: int, *, headers_only: bool) -> AsyncIterator[Any]:
-        """Every message that a stream has now. Raises `QueueUnavailable`."""
-        info = await self._call(self._streams.stream_info(stream))
-        if not info.state.messages:
-            return
-        consumer = await self._call(self._consumer(stream, start, headers_only=headers_only))
-        try:
-            left = True
-            while left:
-                for message in await self._call(consumer.fetch(_PAGE, timeout=_CALL_S)):
-                    left = bool(message.metadata.num_pending)
+    async def _each(self, stream: str, subject: str, *, headers_only: bool) -> AsyncIterator[Any]:
+        """Every message that a stream has now, to the last one that its leader has. Raises `QueueUnavailable`."""
+        end = (await self._call(self._streams.stream_info(stream))).state.last_seq
+        last = attempts = 0
+        while last < end and await self._is_more(stream, subject, last + 1):
+            if attempts == _READ_ATTEMPTS:
+                raise QueueUnavailable(f"JetStream does not bring all of {stream}: what is after {last} is missing")
+            attempts += 1
+            consumer = await self._call(self._consumer(stream, last + 1, headers_only=headers_only))
+            try:
+                async for message in self._pages(consumer):
+                    last, attempts = message.metadata.sequence.stream, 0
                     yield message
-        finally:
-            with suppress(NatsError, OSError, TimeoutError):
-                await consumer.unsubscribe()
+            finally:
+                with suppress(NatsError, OSError, TimeoutError):
+                    await consumer.unsubscribe()
+
+    async def _pages(self, consumer: JetStreamContext.PullSubscription) -> AsyncIterator[Any]:
+        """What a consumer brings of what its server has now; ends before what it has lost."""
+        brought, left = 0, True
+        while left:
+            try:
+                messages = await self._call(consumer.fetch(_PAGE, timeout=_CALL_S))
+            except _Silent:
+                return
+            unbroken = _unbroken(messages, brought)
+            for message in unbroken:
+                yield message
+            brought += len(messages)
+            left = len(unbroken) == len(messages) and bool(messages[-1].metadata.num_pending)
+
+    async def _is_more(self, stream: str, subject: str, start: int) -> bool:
+        """Whether the leader of a stream has anything from `start` on."""
+        try:
+            await self._stored(stream, start, subject=subject, next=True)
+        except _Absent:
+            return False
+        return True
 
     async def _consumer(self, stream: str, start: int, *, headers_only: bool) -> JetStreamContext.PullSubscription:
         config = ConsumerConfig(
@@ -251,21 +296,49 @@ class JetStreamQueue:
         raise QueueUnavailable(f"JetStream keeps nothing now: {why or type(why).__name__}") from why
 
     async def _read(self, number: int) -> QueuedEvent | None:
-        """From the leader of the stream: what another server does not have yet would pass for purged."""
-        try:
-            async with self._slots:
-                found = await self._call(self._streams.get_msg(EVENTS, number))
-                progress = await self._read_progress(number) if number in self._tried else None
-        except _Absent:
+        found = await self._message(number)
+        if found is None:
             return None
         event = _event(found.headers or {}, found.data or b"")
-        return event if progress is None else replace(event, progress=progress[0], ending=progress[1])
+        if number not in self._tried:
+            return event
+        progress, ending = await self._read_progress(number)
+        return replace(event, progress=progress, ending=ending)
+
+    async def _message(self, number: int) -> RawStreamMsg | None:
+        """From the leader of the stream; None once that has come as far, and has it no more."""
+        for pause in _LAGS_S:
+            with suppress(_Absent):
+                return await self._stored(EVENTS, number)
+            if await self._has_come_to(number):
+                with suppress(_Absent):  # it came between the two answers
+                    return await self._stored(EVENTS, number)
+                return None
+            await asyncio.sleep(pause)
+        raise QueueUnavailable(f"JetStream's leader does not have event {number} yet")
+
+    async def _has_come_to(self, number: int) -> bool:
+        """Whether the leader of the stream has kept an event, and maybe deleted it. Nobody waits for one unheard of."""
+        return number > self._last or number <= (await self._call(self._streams.stream_info(EVENTS))).state.last_seq
+
+    async def _stored(self, stream: str, number: int | None = None, **more: Any) -> RawStreamMsg:
+        async with self._slots:
+            found: RawStreamMsg = await self._call(self._streams.get_msg(stream, number, **more))
+            return found
 
     async def _read_progress(self, number: int) -> tuple[EventProgress, EventEnding | None]:
-        found = await self._call(self._streams.get_last_msg(PROGRESS, f"{_PROGRESS_SUBJECT}.{number}"))
+        """What was kept last: a leader that is behind may have an earlier one, or none. Raises `QueueUnavailable`."""
+        kept = self._tried[number]
+        found = await self._stored(PROGRESS, subject=f"{_PROGRESS_SUBJECT}.{number}")
+        if (found.seq or 0) < kept:
+            raise QueueUnavailable(f"JetStream's leader does not have the progress of event {number} yet")
         said = json.loads(found.data or b"")
         ending = said.get("ending")
         return EventProgress(**said["progress"]), decoded(ending) if ending else None
+
+    async def _forget_progress(self, number: int) -> None:
+        await self._call(self._streams._jsm.purge_stream(PROGRESS, subject=f"{_PROGRESS_SUBJECT}.{number}"))  # noqa: SLF001
+        self._tried.pop(number, None)
 
     async def _delete(self, number: int) -> None:
         request = json.dumps({"seq": number, "no_erase": True}).encode()
@@ -279,8 +352,12 @@ class JetStreamQueue:
         try:
             return await call
         except NotFoundError as error:
-            raise _Absent("it is not there") from error
-        except (NatsError, OSError, TimeoutError) as error:
+            if error.err_code == _NO_MESSAGE:
+                raise _Absent("it is not there") from error
+            raise QueueUnavailable(f"JetStream does not have it: {error.description}") from error
+        except TimeoutError as error:
+            raise _Silent("JetStream does not answer in time") from error
+        except (NatsError, OSError) as error:
             raise QueueUnavailable(f"JetStream does not answer: {error or type(error).__name__}") from error
 
 
@@ -288,8 +365,20 @@ class _Absent(QueueUnavailable):
     """There is no such message."""
 
 
+class _Silent(QueueUnavailable):
+    """No server has answered in time."""
+
+
 async def _log(error: Exception) -> None:
     log.info("NATS: %s", error or type(error).__name__)
+
+
+def _unbroken(messages: Sequence[Any], brought: int) -> Sequence[Any]:
+    """Those before the first that is not the next one of its consumer, which had `brought` as many before them."""
+    for index, message in enumerate(messages):
+        if message.metadata.sequence.consumer != brought + index + 1:
+            return messages[:index]
+    return messages
 
 
 def _progress(progress: EventProgress, ending: EventEnding | None) -> bytes:
