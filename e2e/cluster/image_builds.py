@@ -94,7 +94,7 @@ GRAPH = (
     Image("activemq", ("base",), ("activemq", "restarting.sh"), folder=TEST_IMAGES),
     Image("rabbitmq", ("base",), ("rabbitmq", "restarting.sh"), folder=TEST_IMAGES),
     Image("prometheus", ("base",), folder=TEST_IMAGES),
-    Image("nats", ("base",), folder=TEST_IMAGES),
+    Image("nats", ("base",), ("nats", "restarting.sh"), folder=TEST_IMAGES),
     Image("runtime-python3.11", ("base", "runtime-provided.al2023"), ("runtime-python3.11",), folder=EXAMPLES),
     Image("kafka", ("base",), ("kafka", "restarting.sh"), folder=TEST_IMAGES),
 )

@@ -19,9 +19,8 @@ from mapping.server_pod import server_manifests
 USER = PASSWORD = "tests"
 
 
-@contextmanager
-def broker(account: Account, name: str, port: int, entrance: int) -> Iterator[str]:
-    """The broker `name`, whose pollers' port is `port`; host and port that lead to its port `entrance` from here."""
+def start_broker(account: Account, name: str, port: int, entrance: int) -> None:
+    """The broker `name`, whose pollers' port is `port`; it is ready once its port `entrance` takes connections."""
     program = str(Path(__file__).parent.parent / "cluster")
     subprocess.run([sys.executable, program, "images", "--for-tests", name], check=True, timeout=900)
     for manifest in server_manifests(name, {port, entrance}, entrance=entrance):
@@ -29,6 +28,12 @@ def broker(account: Account, name: str, port: int, entrance: int) -> Iterator[st
     kubectl(
         "--namespace", account.namespace, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=180s", timeout=210
     )
+
+
+@contextmanager
+def broker(account: Account, name: str, port: int, entrance: int) -> Iterator[str]:
+    """Starts a broker; host and port that lead to its port `entrance` from here."""
+    start_broker(account, name, port, entrance)
     with forwarded(name, entrance, account.namespace) as url:
         yield url.removeprefix("http://")
 

@@ -24,11 +24,14 @@ from installation.account import Account, drop_namespace, make_account
 from installation.kubectl import kubectl
 from installation.release import RELEASE, SYSTEM_NAMESPACE, platform_pods, rolled_out
 from traffic.chaos_ledger import Told, start_ledger, told
-from traffic.chaos_sources import FAULTS, NAMES, ChaosSource, ChaosSources, kill_broker
+from traffic.chaos_sources import FAULTS, NAMES, ChaosSource, ChaosSources
 from traffic.jetstream import NAMESPACE, events_in_jetstream, nats_pods
 
 PYTHON = Path(__file__).parent.parent.parent / ".venv" / "bin" / "python"
 VICTIMS = ("events", "frontend", "pollers", "operator")
+RESTARTING = ("broker", "nats server")
+"""Kinds that die in their pods, and come back there to what they have written (`e2e/images/restarting.sh`): a deleted
+pod's successor may run on the same volume before its predecessor has ended, which no server of this kind bears."""
 ENGINES = ("sqlite", "jetstream")
 
 
@@ -89,11 +92,9 @@ def kill_at_random(
         found = victims(account, engine, brokers)
         kinds = kinds or random.sample(list(found), len(found))
         kind = kinds.pop()
-        if kind == "broker":
-            kill_broker(account, random.choice(brokers))
-            killed[kind] += 1
-        elif found[kind]:
-            kill(found[kind] if kind in together else [random.choice(found[kind])])
+        if found[kind]:
+            end = kill_inside if kind in RESTARTING else delete
+            end(found[kind] if kind in together else [random.choice(found[kind])])
             killed[kind] += 1
         if killed.total() % 10 == 0:
             print(
@@ -104,7 +105,13 @@ def kill_at_random(
         time.sleep(min(pause, max(0.5, deadline - time.monotonic())))
 
 
-def kill(pods: Sequence[tuple[str, str]]) -> None:
+def kill_inside(pods: Sequence[tuple[str, str]]) -> None:
+    """Ends all processes of some pods but the one that starts them again."""
+    for namespace, name in pods:
+        kubectl("--namespace", namespace, "exec", name, "--", "/bin/sh", "-c", "kill -9 -1")
+
+
+def delete(pods: Sequence[tuple[str, str]]) -> None:
     """Ends some pods of one namespace without notice."""
     names = [name for _, name in pods]
     now = ("--grace-period=0", "--force", "--wait=false", "--ignore-not-found")

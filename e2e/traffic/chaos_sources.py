@@ -1,7 +1,7 @@
 """What a chaos run sends numbers to: events, and every kind of source of a mapping, each on a real server or moto's.
 
-Brokers of Kafka and MQ may be killed (`kill_broker`): they come back to what they had written. moto has everything in
-its memory, so it lives on.
+Brokers of Kafka and MQ may be killed: they come back to what they had written. moto has everything in its memory, so it
+lives on.
 """
 
 import json
@@ -19,7 +19,7 @@ from installation.account import Account, lambda_client
 from installation.kubectl import kubectl
 from installation.release import platform_image
 from mapping.aws_services import aws, endpoint_url
-from mapping.brokers import broker, until_polled
+from mapping.brokers import start_broker, until_polled
 
 FAULTS = (ClientError, BotoCoreError, OSError, AssertionError, ValueError)
 """What sending may raise: whether the number was taken is not known then."""
@@ -37,7 +37,7 @@ class ChaosSource:
     ordered: bool = False
     """Whether numbers of one unit must come in order."""
     broker: bool = False
-    """Whether its server is a pod of its name that may be killed (`kill_broker`)."""
+    """Whether its server is a pod of its name that may be killed."""
     promised: set[int] = field(default_factory=set)
     refused: int = 0
 
@@ -125,7 +125,7 @@ class ChaosSources:
     def _broker(self, name: str, port: int) -> Callable[[int], None]:
         """A broker that can be killed; what sends to it."""
         self._login()
-        self._stack.enter_context(broker(self._account, name, port, port))
+        start_broker(self._account, name, port, port)
         start_producer_pod(self._account)
         return self._stack.enter_context(_producer(self._account, "producer", name))
 
@@ -167,11 +167,6 @@ class ChaosSources:
 
 NAMES = ("events", "sqs", "sqs fifo", "kinesis", "dynamodb", "kafka", "rabbitmq", "activemq")
 """Every source."""
-
-
-def kill_broker(account: Account, name: str) -> None:
-    """Ends all processes of a broker without notice; it comes back in its pod (`e2e/images/restarting.sh`)."""
-    kubectl("--namespace", account.namespace, "exec", name, "--", "/bin/sh", "-c", "kill -9 -1")
 
 
 def start_producer_pod(account: Account) -> None:
