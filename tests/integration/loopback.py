@@ -103,7 +103,7 @@ class Agents:
         name, ip = pod["metadata"]["name"], free_address()
         root = self.folder / name
         for folder in ("var/task", "opt", "var/runtime", "tmp"):
-            (root / folder).mkdir(parents=True)
+            (root / folder).mkdir(parents=True, exist_ok=True)
         # The agent of a container image is a sidecar.
         container = (pod["spec"].get("initContainers") or pod["spec"]["containers"])[0]
         found = {each["name"]: each.get("value", "") for each in container.get("env", [])}
@@ -146,8 +146,8 @@ class Agents:
             for name, url in list(self._unready.items()):
                 with contextlib.suppress(aiohttp.ClientError):
                     async with session.get(url) as answer:
-                        if answer.status == 200:
-                            del self._unready[name]
+                        # A test may have ended it meanwhile.
+                        if answer.status == 200 and self._unready.pop(name, None) is not None:
                             await self.report(name, ready=True)
 
     async def report(self, name: str, *, ready: bool, ip: str | None = None, unpulled: str = "") -> None:
@@ -334,12 +334,15 @@ class Cluster:
 
         end = self._ends[address] = await self._cleanup.enter_async_context(contextlib.AsyncExitStack())
         end.push_async_callback(close)
+        # Before it has seen anything else: whoever knows no members owns every account, and begins to act on that.
+        self.members(found, *members)
+        found.caches.members.synced.set()
         for reflector in found.caches.reflectors():
-            self._task(reflector.run(), end)
+            if not reflector.synced.is_set():
+                self._task(reflector.run(), end)
         for work in (*found.background(), found.serve_endpoints(connections)):
             self._task(work, end)
         await eventually(lambda: found.ready)
-        self.members(found, *members)
         return found
 
     def members(self, frontend: Frontend, *addresses: str) -> None:
@@ -451,6 +454,15 @@ class Cluster:
         watcher = Watcher(begin=lambda: True, lost=lambda _: None, claim_lost=lambda: None, misplaced=lambda: None)
         started = await specializer.specialize(target, await specializer.prepare(target), address, watcher)
         started.connection.close()
+
+    async def heard(self, frontend: Frontend, claims: int) -> None:
+        """Waits until a frontend has heard of so many claims: Kubernetes hears of one later than its caller does."""
+
+        def known() -> bool:
+            pods = frontend.caches.pods.items.items()
+            return sum(where == self.namespace and bool(pod.function) for (where, _), pod in pods) == claims
+
+        await eventually(known)
 
     async def pods(self) -> list[Object]:
         """The pods of the namespace that nobody has deleted."""

@@ -12,6 +12,7 @@ from kubelambda.api import labels
 from kubelambda.api.kinds.deployed_configuration import DeployedConfiguration
 from kubelambda.api.settings import EnvironmentSettings
 from kubelambda.core.environment import tokens
+from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.errors import Conflict, KubeError
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import ALIASES, FUNCTION_VERSIONS, FUNCTIONS, PODS, Resource
@@ -101,6 +102,12 @@ async def initialized(cluster: Cluster, names: list[str]) -> bool:
         if condition["type"] == "Ready" and condition["status"] == "True"
     ]
     return set(names) <= set(ready)
+
+
+def available(frontend: Frontend, qualifier: str, version: str = "1") -> int:
+    """Provisioned environments that a frontend has for callers: it may know of one later than Kubernetes."""
+    found = [each for each in frontend.owned if each.target.configuration.version == version]
+    return sum(dispatcher.placement.available(qualifier) for dispatcher in found)
 
 
 async def delete(cluster: Cluster, resource: Resource, name: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from tests.behaviour.agent.extension_probe import SCRIPT, Journal, layer
 from tests.eventually import eventually
+from tests.integration.frontend import patience
 from tests.integration.frontend.test_leases import forwards, sample, two
 from tests.integration.loopback import Cluster
 
@@ -97,12 +98,14 @@ async def test_a_drain_hands_over_environments_that_have_answered(
 ) -> None:
     """It does not wait for their extensions; the next owner does, and gives no second invocation to them meanwhile."""
     monkeypatch.setattr(frontend_app, "PROPAGATION_S", -1)
+    patience.long_adoption(monkeypatch)
     journal = Journal(tmp_path / "journal")
     await extended(cluster, journal, reserved=1)
     await cluster.pool(2)
     owner, owning, other, staying = await two(cluster)
     first = await cluster.invoke("traced", address=owner)
     assert (first.status, owning.in_flight, owning.unanswered) == (200, 1, 0)
+    await cluster.heard(staying, 1)
     await asyncio.wait_for(frontend_app._drain(owning, cast("Any", Listening()), cast("Any", [])), 90)
     await cluster.crash(owner)
     cluster.members(staying, other)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.answer import Answer
 from tests.eventually import eventually
+from tests.integration.frontend import patience
 from tests.integration.frontend.gated import WAITING, begun
 from tests.integration.loopback import Cluster
 from tests.integration.processes import KEY
@@ -43,6 +44,17 @@ def sample(frontend: Frontend, name: str, **labels: str) -> float:
 def forwards(frontend: Frontend) -> float:
     """Requests that a frontend passed on."""
     return sample(frontend, "kubelambda_forwards_total")
+
+
+@pytest.fixture(autouse=True)
+def _early(monkeypatch: pytest.MonkeyPatch) -> None:
+    patience.early_leases(monkeypatch)
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No lease is over before a test has seen what it is about."""
+    patience.long_leases(monkeypatch)
 
 
 async def two(cluster: Cluster) -> tuple[str, Frontend, str, Frontend]:
@@ -116,6 +128,7 @@ async def test_a_lease_is_in_flight_where_it_is_used(cluster: Cluster, tmp_path:
     await eventually(lambda: sample(holding, "kubelambda_concurrent_executions", **labels) == 0)
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_an_idle_lease_keeps_nobody_from_the_last_unit(cluster: Cluster) -> None:
     """A function that may run one at a time, called by turns here and there: no call is throttled."""
     await cluster.function("one", ECHO, reserved=1)
@@ -128,6 +141,7 @@ async def test_an_idle_lease_keeps_nobody_from_the_last_unit(cluster: Cluster) -
         await asyncio.sleep(1.2)  # the request rate of one unit, and the pause after a lease that was in the way
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_a_lease_in_use_is_a_unit_in_flight(cluster: Cluster, tmp_path: Path) -> None:
     """Whoever asks gets the 429 that is due, and once it is over its unit is free before its caller knows."""
     await cluster.function("one", WAITING, reserved=1, timeout=60)
@@ -144,6 +158,7 @@ async def test_a_lease_in_use_is_a_unit_in_flight(cluster: Cluster, tmp_path: Pa
     assert (await cluster.invoke("one", address=owner)).status == 200
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_reserved_concurrency_is_exact_under_load_on_both_sides(cluster: Cluster, tmp_path: Path) -> None:
     """Three at a time, never four, and never two in one environment; each call runs once, or is throttled."""
     await cluster.function("three", RECORDING, reserved=3)
@@ -207,11 +222,13 @@ async def test_a_holder_that_is_gone_takes_no_unit_with_it(cluster: Cluster) -> 
     assert await cluster.claimed_pods() == pods
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_an_environment_that_an_heir_has_taken_over_is_not_taken_from_it(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The former owner does not know of it yet, hears that its lease was refused, and leaves the pod alone."""
     monkeypatch.setattr(stray_collection, "INTERVAL_S", 0.5)
+    patience.idle_leases(monkeypatch)
     await cluster.function("echo", ECHO)
     (name,) = await cluster.pool(1)
     owner, owning, other, holding = await two(cluster)
@@ -230,8 +247,11 @@ async def test_an_environment_that_an_heir_has_taken_over_is_not_taken_from_it(
     assert (await cluster.invoke("echo", 3, address=owner)).json == 3
 
 
-async def test_leases_of_an_owner_that_is_gone_end_where_another_takes_over(cluster: Cluster, tmp_path: Path) -> None:
+async def test_leases_of_an_owner_that_is_gone_end_where_another_takes_over(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its environments are adopted, and who holds a lease of one is refused there, and served all the same."""
+    patience.long_adoption(monkeypatch)
     await cluster.function("slow", WAITING, reserved=2, timeout=60)
     await cluster.pool(2)
     first, second, third = ownership.ranked(cluster.namespace, ADDRESSES)
@@ -239,7 +259,7 @@ async def test_leases_of_an_owner_that_is_gone_end_where_another_takes_over(clus
     heir = await cluster.frontend(second, members=ADDRESSES)
     holding = await cluster.frontend(third, members=ADDRESSES)
     running, gate = await runs_on_a_lease(cluster, "slow", tmp_path, third, holding)
-    await eventually(lambda: claimed(cluster))
+    await cluster.heard(heir, 1)
     await cluster.crash(first)
     cluster.members(heir, second, third)
     others = cluster.calls("slow", 2, str(gate), address=second)
@@ -266,11 +286,6 @@ async def test_without_leases_every_call_is_forwarded(cluster: Cluster) -> None:
 def ran_here(frontend: Frontend, cluster: Cluster) -> float:
     """Invocations of `three` that a frontend ran."""
     return sample(frontend, "kubelambda_invocations_total", namespace=cluster.namespace, function="three")
-
-
-async def claimed(cluster: Cluster) -> bool:
-    """Whether Kubernetes knows of an environment of the function."""
-    return bool(await cluster.claimed_pods())
 
 
 def revision(frontend: Frontend, cluster: Cluster, name: str) -> str | None:

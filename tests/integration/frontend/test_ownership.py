@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from tests.eventually import eventually
+from tests.integration.frontend import patience
 from tests.integration.frontend.gated import GATHERING, WAITING, begun, in_use_once_each
 from tests.integration.loopback import Cluster, Relay
 
+from kubelambda.api import limits
 from kubelambda.core.account import ownership
 from kubelambda.frontend.account import stray_collection
 from kubelambda.frontend.frontend import Frontend
@@ -20,7 +22,6 @@ from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import NAMESPACES
 
 ECHO = "def handler(event, context): return event"
-SLOW_INIT = "import time\ntime.sleep(3)\ndef handler(event, context): return event"
 ADDRESSES = ("127.0.1.1", "127.0.1.2", "127.0.1.3")
 
 
@@ -113,22 +114,38 @@ async def test_an_owner_that_says_nothing_any_more_costs_a_bounded_time(cluster:
     assert answer.status == 500
 
 
-async def test_an_environment_in_its_init_is_adopted_when_that_ends(cluster: Cluster) -> None:
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An INIT lasts for as long as a test wants, and calls wait for environments to be adopted."""
+    monkeypatch.setattr(limits, "INIT_TIMEOUT_S", 120.0)
+    patience.long_adoption(monkeypatch)
+
+
+def initializing(gate: Path) -> str:
+    """A function whose INIT lasts until there is a file."""
+    return f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.05)\n{ECHO}"
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_an_environment_in_its_init_is_adopted_when_that_ends(cluster: Cluster, tmp_path: Path) -> None:
     """The call that waited for it at the former owner is answered by it, and no second one is started."""
     owner, former = by_rank(cluster, *ADDRESSES[:2])
-    await cluster.function("slow", SLOW_INIT)
+    gate = tmp_path / "gate"
+    await cluster.function("slow", initializing(gate))
     await cluster.pool(2)
     leaving = await cluster.frontend(former, members=(former,))
     taking = await cluster.frontend(owner, members=(owner,))
     call = cluster.calls("slow", 1, 3, address=former)[0]
-    await eventually(lambda: claimed(cluster, 1))
-    await eventually(lambda: any(pod.function for pod in taking.caches.pods.items.values()))
+    await cluster.heard(taking, 1)
     cluster.members(leaving, owner, former)
+    await eventually(lambda: taking.in_flight == 1)
+    gate.touch()
     assert (await call).json == 3
     assert len(await cluster.claimed_pods()) == 1
     assert len(await cluster.pool_pods()) == 1
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_an_init_of_a_former_revision_goes_when_it_ends(
     cluster: Cluster, relay: Relay, relayed: KubeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,8 +153,7 @@ async def test_an_init_of_a_former_revision_goes_when_it_ends(
     monkeypatch.setattr(stray_collection, "INTERVAL_S", 3600.0)
     owner, former = by_rank(cluster, *ADDRESSES[:2])
     gate = tmp_path / "gate"
-    wait = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.05)\n"
-    await cluster.function("slow", wait + ECHO, timeout=60)
+    await cluster.function("slow", initializing(gate), timeout=60)
     await cluster.pool(2)
     leaving = await cluster.frontend(former, members=(former,), client=relayed)
     taking = await cluster.frontend(owner, members=(owner,))
@@ -159,6 +175,7 @@ async def test_an_init_of_a_former_revision_goes_when_it_ends(
     await eventually(gone)
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_what_still_runs_for_a_former_owner_counts_whatever_its_revision(
     cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -170,7 +187,7 @@ async def test_what_still_runs_for_a_former_owner_counts_whatever_its_revision(
     leaving = await cluster.frontend(former, members=(former,))
     taking = await cluster.frontend(owner, members=(owner,))
     running = cluster.calls("one", 1, str(gate), address=former)[0]
-    await eventually(lambda: claimed(cluster, 1))
+    await cluster.heard(taking, 1)
     await eventually(lambda: begun(gate))
     await cluster.function("one", WAITING, reserved=1, timeout=60, revision="b" * 16)
     await eventually(lambda: seen(taking, cluster, "b" * 16))
@@ -217,6 +234,7 @@ async def test_a_former_owner_says_nothing_of_how_a_function_is_now(cluster: Clu
     taking = await cluster.frontend(owner, members=(owner,))
     await cluster.invoke("echo", address=former)
     await eventually(lambda: environments(leaving, cluster) == 1)
+    await cluster.heard(taking, 1)
     cluster.members(leaving, owner, former)
     await cluster.invoke("echo", address=former)
     await eventually(lambda: environments(taking, cluster) == 1)

@@ -3,11 +3,13 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from tests.eventually import eventually
 from tests.integration.frontend.gated import WAITING
 from tests.integration.frontend.publishing import (
     GATED,
     SHOW,
+    available,
     delete,
     init_failures,
     initialized,
@@ -19,6 +21,7 @@ from tests.integration.frontend.publishing import (
 from tests.integration.loopback import Cluster
 
 from kubelambda.core.account import ownership
+from kubelambda.core.environment import start_backoff
 from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.resources import ALIASES, PODS, SECRETS
 
@@ -39,6 +42,7 @@ async def live(cluster: Cluster, source: str = CODE, *, units: int = 1, **deploy
     names = await provision(cluster, "f", 1, "live", units)
     frontend = await cluster.frontend()
     await eventually(lambda: initialized(cluster, names))
+    await eventually(lambda: available(frontend, "live") == units)
     return frontend
 
 
@@ -90,8 +94,12 @@ async def test_with_everything_provisioned_all_others_are_throttled(cluster: Clu
     assert (await cluster.invoke("f:live")).status == 200
 
 
-async def test_one_whose_init_fails_says_so_and_is_never_ready(cluster: Cluster) -> None:
-    """It goes, and its successors try more and more rarely."""
+async def test_one_whose_init_fails_says_so_and_is_never_ready(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes, and its successors try more and more rarely: after some that failed, one waits and says why."""
+    monkeypatch.setattr(start_backoff, "_PAUSE_S", 600.0)
+    monkeypatch.setattr(start_backoff, "PAUSE_MAX_S", 600.0)
     await publish(cluster, "f", 1, BROKEN)
     await point(cluster, "f", "live", "1", provisioned=1)
     await cluster.frontend()
@@ -102,10 +110,11 @@ async def test_one_whose_init_fails_says_so_and_is_never_ready(cluster: Cluster)
             return name not in [pod["metadata"]["name"] for pod in await cluster.pods()]
 
         await eventually(gone)
-    await provision(cluster, "f", 1, "live")
     expected = ["RuntimeError: no luck"]
 
     async def said() -> bool:
+        if not await cluster.pods():  # an agent that did not answer in time costs its pod, and is no failure of INIT
+            await provision(cluster, "f", 1, "live")
         return await init_failures(cluster) == expected
 
     await eventually(said)
@@ -139,6 +148,7 @@ async def test_a_move_of_the_alias_starts_nothing_on_demand(cluster: Cluster) ->
     await publish(cluster, "f", 2, CODE.replace("CODE = 1", "CODE = 2"))
     new = await provision(cluster, "f", 2, "live")
     await eventually(lambda: initialized(cluster, new))
+    await eventually(lambda: available(frontend, "live", "2") == 1)
     old = [pod["metadata"]["name"] for pod in await cluster.pods() if pod["metadata"]["name"] not in new]
     await point(cluster, "f", "live", "2", provisioned=1)
 
@@ -161,6 +171,7 @@ async def test_the_next_owner_takes_provisioned_environments_over(cluster: Clust
     assert (await cluster.invoke("f:live")).status == 200
     second = await cluster.frontend("127.0.0.2", members=("127.0.0.2",))
     cluster.members(first, "127.0.0.2")
+    await eventually(lambda: available(second, "live") == 1)
     for address in ("127.0.0.1", "127.0.0.2"):
         answer = await cluster.invoke("f:live", address=address)
         assert answer.json["AWS_LAMBDA_INITIALIZATION_TYPE"] == "provisioned-concurrency"
@@ -191,6 +202,7 @@ async def test_a_lost_provisioned_environment_is_replaced_by_kubernetes_alone(cl
     assert (await cluster.invoke("f:live")).json["AWS_LAMBDA_INITIALIZATION_TYPE"] == "on-demand"
     successor = await provision(cluster, "f", 1, "live")
     await eventually(lambda: initialized(cluster, successor))
+    await eventually(lambda: available(frontend, "live") == 1)
     assert (await cluster.invoke("f:live")).json["AWS_LAMBDA_INITIALIZATION_TYPE"] == "provisioned-concurrency"
 
 
@@ -213,15 +225,19 @@ async def test_accounts_say_what_is_claimed(cluster: Cluster, tmp_path: Path) ->
 async def test_whoever_takes_over_amid_an_init_waits_for_it(cluster: Cluster, tmp_path: Path) -> None:
     """The environment that the former owner initializes is adopted once it is done; it was deleted before."""
     owner, former = ownership.ranked(cluster.namespace, ("127.0.1.1", "127.0.1.2"))
-    begun = tmp_path / "begun"
-    await publish(cluster, "f", 1, f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(4)\n{CODE}")
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    says = f"import os, time\nopen({str(begun)!r}, 'w').close()\n"
+    waits = f"while not os.path.exists({str(gate)!r}): time.sleep(0.02)\n"
+    await publish(cluster, "f", 1, says + waits + CODE)
     await point(cluster, "f", "live", "1", provisioned=1)
     names = await provision(cluster, "f", 1, "live")
     leaving = await cluster.frontend(former, members=(former,))
     await eventually(begun.exists)
-    await cluster.frontend(owner, members=(owner, former))
+    taking = await cluster.frontend(owner, members=(owner, former))
     cluster.members(leaving, owner, former)
+    gate.touch()
     await eventually(lambda: initialized(cluster, names))
+    await eventually(lambda: available(taking, "live") == 1)
     assert [pod["metadata"]["name"] for pod in await cluster.pods()] == names
     answer = await cluster.invoke("f:live", address=owner)
     assert answer.json["AWS_LAMBDA_INITIALIZATION_TYPE"] == "provisioned-concurrency"

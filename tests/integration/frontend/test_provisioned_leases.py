@@ -2,8 +2,10 @@
 
 import asyncio
 
+import pytest
 from tests.eventually import eventually
-from tests.integration.frontend.publishing import SHOW, initialized, point, provision, publish, sample
+from tests.integration.frontend import patience
+from tests.integration.frontend.publishing import SHOW, available, point, provision, publish, sample
 from tests.integration.loopback import Cluster
 
 from kubelambda.core.account import ownership
@@ -16,15 +18,23 @@ SPILLOVERS = "kubelambda_spillover_invocations_total"
 UTILIZATION = "kubelambda_provisioned_concurrency_utilization"
 
 
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    patience.long_leases(monkeypatch)
+    patience.early_leases(monkeypatch)
+
+
 async def live(cluster: Cluster) -> tuple[str, Frontend, str, Frontend]:
     """A function whose alias `live` has one provisioned environment; the owner of its account, and another frontend."""
     await publish(cluster, "f", 1, CODE)
     await point(cluster, "f", "live", "1", provisioned=1)
-    names = await provision(cluster, "f", 1, "live", 1)
+    (name,) = await provision(cluster, "f", 1, "live", 1)
     owner, other = ownership.ranked(cluster.namespace, ADDRESSES)
     owning = await cluster.frontend(owner, members=(owner, other))
     holding = await cluster.frontend(other, members=(owner, other))
-    await eventually(lambda: initialized(cluster, names))
+    await eventually(lambda: available(owning, "live") == 1)
+    pods = holding.caches.pods.items  # no lease is of use to who has not heard where the pod is
+    await eventually(lambda: (pod := pods.get((cluster.namespace, name))) and pod.ready)
     return owner, owning, other, holding
 
 
