@@ -93,6 +93,7 @@ GRAPH = (
     Image("aws", ("base",), ("aws",), folder=TEST_IMAGES),
     Image("activemq", ("base",), ("activemq", "restarting.sh"), folder=TEST_IMAGES),
     Image("rabbitmq", ("base",), ("rabbitmq", "restarting.sh"), folder=TEST_IMAGES),
+    Image("elasticmq", ("base",), ("elasticmq", "kafka/fetch_jars.py"), folder=TEST_IMAGES),
     Image("prometheus", ("base",), folder=TEST_IMAGES),
     Image("nats", ("base",), ("nats", "restarting.sh"), folder=TEST_IMAGES),
     Image("runtime-python3.11", ("base", "runtime-provided.al2023"), ("runtime-python3.11",), folder=EXAMPLES),

@@ -86,13 +86,13 @@ def stomp_frames(number: int) -> tuple[bytes, bytes]:
     return connect.encode(), send.encode()
 
 
-def service(name: str) -> Any:
-    """A client of one of AWS's services, for the pod that has them."""
-    import boto3
+def service(name: str, url: str = "http://127.0.0.1:5000") -> Any:
+    """A client of one of AWS's services: of this pod's, or of those at `url`."""
+    from botocore.session import get_session
 
-    return boto3.client(
+    return get_session().create_client(
         name,
-        endpoint_url="http://127.0.0.1:5000",
+        endpoint_url=url,
         region_name="us-east-1",
         aws_access_key_id=USER,
         aws_secret_access_key=PASSWORD,
@@ -108,8 +108,9 @@ async def to_sqs() -> Send:
 
 async def to_fifo() -> Send:
     """Into a FIFO queue, by turns in two groups."""
-    queues = service("sqs")
-    url = queues.get_queue_url(QueueName="numbers.fifo")["QueueUrl"]
+    queues = service("sqs", "http://elasticmq:9324")
+    attributes = {"VisibilityTimeout": "10", "FifoQueue": "true"}
+    url = queues.create_queue(QueueName="numbers.fifo", Attributes=attributes)["QueueUrl"]
 
     def send(number: int) -> Awaitable[object]:
         message = {"MessageBody": str(number), "MessageGroupId": unit(number), "MessageDeduplicationId": str(number)}

@@ -1,7 +1,7 @@
 """What a chaos run sends numbers to: events, and every kind of source of a mapping, each on a real server or moto's.
 
-Brokers of Kafka and MQ may be killed: they come back to what they had written. moto has everything in its memory, so it
-lives on.
+Brokers of Kafka and MQ may be killed: they come back to what they had written. moto and ElasticMQ have
+everything in their memory, so they live on.
 """
 
 import json
@@ -18,13 +18,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from installation.account import Account, lambda_client
 from installation.kubectl import kubectl
 from installation.release import platform_image
-from mapping.aws_services import aws, endpoint_url
+from mapping.aws_services import CREDENTIALS, aws, endpoint_url
 from mapping.brokers import start_broker, until_polled
 
 FAULTS = (ClientError, BotoCoreError, OSError, AssertionError, ValueError)
 """What sending may raise: whether the number was taken is not known then."""
 _OF_ACCOUNT = "us-east-1:123456789012"
 _LOGIN = [{"type": "BASIC_AUTH", "uri": "login"}]
+_SECRET = {"apiVersion": "v1", "kind": "Secret"}
 _PRODUCER = (Path(__file__).parent / "chaos_producer.py").read_text()
 
 
@@ -92,10 +93,18 @@ class ChaosSources:
         return ChaosSource("sqs", self._to_service("sqs"))
 
     def _fifo(self) -> ChaosSource:
-        attributes = {"VisibilityTimeout": "10", "FifoQueue": "true"}
-        self._aws("sqs").create_queue(QueueName="numbers.fifo", Attributes=attributes)
-        self._map_service("fifo", f"sqs:{_OF_ACCOUNT}:numbers.fifo")
-        return ChaosSource("sqs fifo", self._to_service("sqs fifo"), ordered=True)
+        """At ElasticMQ: moto does not keep the order of what comes again."""
+        self._account.apply({**_SECRET, "metadata": {"name": "aws"}, "stringData": CREDENTIALS})
+        send = self._broker("elasticmq", 9324, "sqs fifo")
+        self._map(
+            "fifo",
+            eventSourceArn=f"arn:aws:sqs:{_OF_ACCOUNT}:numbers.fifo",
+            connection={
+                "endpointUrl": f"http://elasticmq.{self._account.namespace}.svc:9324",
+                "credentialsSecret": {"name": "aws"},
+            },
+        )
+        return ChaosSource("sqs fifo", send, ordered=True)
 
     def _kinesis(self) -> ChaosSource:
         self._aws("kinesis").create_stream(StreamName="numbers", ShardCount=2)
@@ -119,15 +128,15 @@ class ChaosSources:
         return self._stack.enter_context(_producer(self._account, "aws", name))
 
     def _login(self) -> None:
-        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}}
-        self._account.apply({**secret, "stringData": {"username": "tests", "password": "tests"}})
+        login = {"username": "tests", "password": "tests"}
+        self._account.apply({**_SECRET, "metadata": {"name": "login"}, "stringData": login})
 
-    def _broker(self, name: str, port: int) -> Callable[[int], None]:
-        """A broker that can be killed; what sends to it."""
+    def _broker(self, name: str, port: int, source: str = "") -> Callable[[int], None]:
+        """A server in a pod of its own; what sends to it, to the source of its name or of another."""
         self._login()
         start_broker(self._account, name, port, port)
         start_producer_pod(self._account)
-        return self._stack.enter_context(_producer(self._account, "producer", name))
+        return self._stack.enter_context(_producer(self._account, "producer", source or name))
 
     def _kafka(self) -> ChaosSource:
         send = self._broker("kafka", 9092)

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from tests.pollers.server_process import ServerProcess
 
-_FETCH = Path(__file__).parent.parent.parent / "e2e" / "images" / "kafka" / "fetch_jars.py"
-_LIST = Path(__file__).with_name("elasticmq_jars.txt")
+_IMAGES = Path(__file__).parent.parent.parent / "e2e" / "images"
+_FETCH = _IMAGES / "kafka" / "fetch_jars.py"
+_LIST = _IMAGES / "elasticmq" / "jars.txt"
 _JARS = Path.home() / ".cache" / "kubelambda" / "elasticmq"
 _CONFIGURATION = """
 include classpath("application.conf")
