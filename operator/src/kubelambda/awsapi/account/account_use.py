@@ -17,7 +17,9 @@ from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.reflector import Name, Reflector
 from kubelambda.kube.resources import FUNCTION_VERSIONS, FUNCTIONS, LAYER_VERSIONS
 
-_SEEN_S: Final = 2.0
+_SEEN_S: Final = 5.0
+"""How long a writer waits for what follows everything: an API server may tell of a write seconds after it."""
+_SYNCED_S: Final = 10.0
 _POLL_S: Final = 0.01
 
 
@@ -63,7 +65,7 @@ class AccountUse:
 
     async def total(self, namespace: str) -> AccountTotal:
         """The sums of an account, once everything was seen. Raises `TimeoutError`."""
-        async with asyncio.timeout(_SEEN_S * 5):
+        async with asyncio.timeout(_SYNCED_S):
             for each in (self.functions, self.versions, self.layers):
                 await each.synced.wait()
         return self._totals[namespace] if namespace in self._totals else AccountTotal()
@@ -78,7 +80,7 @@ class AccountUse:
 
         Raises `InvalidMarker` or, while not everything was seen, `TimeoutError`.
         """
-        async with asyncio.timeout(_SEEN_S * 5):
+        async with asyncio.timeout(_SYNCED_S):
             await self.functions.synced.wait()
         names, following = self._names.page(namespace, marker, size)
         return [unpacked(self.functions.items[namespace, name].listed) for name in names], following
@@ -88,7 +90,7 @@ class AccountUse:
 
         Raises `TimeoutError`.
         """
-        async with asyncio.timeout(_SEEN_S * 5):
+        async with asyncio.timeout(_SYNCED_S):
             await self.functions.synced.wait()
         found = (use.signing for name, use in self.functions.items.items() if name[0] == namespace)
         return [each for each in found if each is not None]
