@@ -51,6 +51,12 @@ def collected() -> Any:
     gc.collect()
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is slow answers all the same, and one that is killed is not waited for too long."""
+    monkeypatch.setattr(jetstream_queue, "_CALL_S", 10.0)
+
+
 @pytest.fixture(params=["sqlite", "jetstream"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Opens the queue, the same one every time."""
