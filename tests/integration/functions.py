@@ -10,7 +10,7 @@ from tests.eventually import eventually as polled
 from tests.integration.control_plane import ControlPlane
 
 from kubelambda.kube.kube_client import KubeClient, Object
-from kubelambda.kube.resources import FUNCTIONS, Resource
+from kubelambda.kube.resources import EVENTS, FUNCTIONS, Resource
 
 
 class Functions:
@@ -65,6 +65,17 @@ class Functions:
                 return status
             assert time.monotonic() < deadline, json.dumps(status, indent=1)
             await asyncio.sleep(0.05)
+
+
+async def told(client: KubeClient, kind: str, name: str, namespace: str, reason: str) -> None:
+    """Returns once an Event on an object has that reason: an operator tells of what it wrote, and knows it by then."""
+
+    async def there() -> bool:
+        found = [body async for body in client.each(EVENTS, namespace)]
+        wanted = (kind, name, reason)
+        return any((each["regarding"]["kind"], each["regarding"]["name"], each["reason"]) == wanted for each in found)
+
+    await eventually(there)
 
 
 def condition(status: Object, kind: str) -> Object:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from tests.integration.control_plane import ControlPlane
-from tests.integration.functions import Functions, condition, eventually
+from tests.integration.functions import Functions, condition, eventually, told
 from tests.integration.processes import Installation
 from tests.integration.stage import Stage
 
@@ -323,6 +323,7 @@ async def test_a_version_that_other_accounts_use_is_held(
     arn = (await layers.ready("common"))["latestVersionArn"]
     guest.apply("secretive", layers=[arn])
     account = (await guest.ready("secretive"))["functionArn"].split(":")[4]
+    await told(layers.client, "Function", "secretive", guest.namespace, "Deployed")
     await layers.client.delete(LAYER_VERSIONS, "common-1", layers.namespace)
 
     async def refused() -> str:
