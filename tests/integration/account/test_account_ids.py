@@ -5,7 +5,6 @@ from tests.integration.processes import Installation
 
 from kubelambda.api import labels
 from kubelambda.core.account.identity import account_id
-from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTIONS, NAMESPACES
 
 
@@ -16,6 +15,7 @@ async def test_a_copied_account_id_stays_with_the_namespace_that_had_it(
     functions.apply("victim")
     arn = (await functions.ready("victim"))["functionArn"]
     account = arn.split(":")[4]
+    await eventually(lambda: has(functions, functions.namespace, account))
     copy = await functions.client.create(
         NAMESPACES,
         {"metadata": {"name": f"{functions.namespace}-copy", "annotations": {labels.ACCOUNT_ID: account}}},
@@ -23,12 +23,7 @@ async def test_a_copied_account_id_stays_with_the_namespace_that_had_it(
     name, own = copy["metadata"]["name"], account_id(copy["metadata"]["uid"])
     thief = Functions(functions.control_plane, functions.client, name)
     thief.apply("thief")
-
-    async def given() -> bool:
-        found = await functions.client.get(NAMESPACES, name)
-        return bool(found["metadata"]["annotations"][labels.ACCOUNT_ID] == own)
-
-    await eventually(given)
+    await eventually(lambda: has(functions, name, own))
     await thief.until("thief", lambda status: own in status.get("functionArn", ""))
 
     def told() -> bool:
@@ -37,7 +32,12 @@ async def test_a_copied_account_id_stays_with_the_namespace_that_had_it(
         return "AccountIdRefused" in events and f"this namespace is account {own}" in events
 
     await eventually(told)
-    kept: Object = (await functions.client.get(NAMESPACES, functions.namespace))["metadata"]["annotations"]
-    assert kept[labels.ACCOUNT_ID] == account
+    assert await has(functions, functions.namespace, account)
     assert (await functions.ready("victim"))["functionArn"] == arn
     await functions.client.delete(FUNCTIONS, "thief", name)  # nothing else clears that namespace up
+
+
+async def has(functions: Functions, namespace: str, account: str) -> bool:
+    """Whether a namespace has that account id written down, which comes a moment after its first function."""
+    metadata = (await functions.client.get(NAMESPACES, namespace))["metadata"]
+    return bool((metadata.get("annotations") or {}).get(labels.ACCOUNT_ID) == account)

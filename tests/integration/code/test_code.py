@@ -8,6 +8,7 @@ import shutil
 import time
 import zipfile
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ class Site:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Files by name; `hangs` never ends, `endless` sends for ever, `held` waits until it is released.
 
-        Who hangs says a word now and then: of silence a caller has enough after a quarter of a minute.
+        Those say a word now and then: of silence a caller has enough after a quarter of a minute.
         """
         name = request.match_info["name"]
         self.requests.append(name)
@@ -60,7 +61,7 @@ class Site:
                 await slow.write(b".")
                 await asyncio.sleep(1)
         if name.startswith("held"):
-            await self.released.wait()
+            return await self._hold(request, self.files[name])
         if name == "endless":
             response = web.StreamResponse()
             await response.prepare(request)
@@ -71,6 +72,19 @@ class Site:
         if name not in self.files:
             raise web.HTTPNotFound
         return web.Response(body=self.files[name])
+
+    async def _hold(self, request: web.Request, content: bytes) -> web.StreamResponse:
+        """A byte a second, and all that is left once it is released."""
+        slow = web.StreamResponse()
+        await slow.prepare(request)
+        sent = 0
+        while sent < len(content) and not self.released.is_set():
+            await slow.write(content[sent : sent + 1])
+            sent += 1
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.released.wait(), 1)
+        await slow.write(content[sent:])
+        return slow
 
 
 @pytest.fixture
@@ -161,8 +175,10 @@ async def test_text_is_no_code_for_a_runtime_that_names_no_file_for_it(
     applied = functions.control_plane.apply([{**runtime, "spec": {"image": "localhost/java:1", "pool": {"size": 0}}}])
     assert applied.returncode == 0, applied.stderr
     functions.apply("text", runtime="java21")
-    status = await functions.until("text", lambda status: status["state"] == "Failed")
-    assert condition(status, "CodeReady")["message"] == "the runtime takes no code as text: give it an archive"
+    said = "the runtime takes no code as text: give it an archive"
+    # It fails for another reason before the operator has seen the Runtime.
+    status = await functions.until("text", lambda status: condition(status, "CodeReady").get("message") == said)
+    assert status["state"] == "Failed"
     functions.apply("text", runtime="java21", code={"zipFile": base64.b64encode(zipped("class Handler {}")).decode()})
     await functions.ready("text")
     functions.control_plane.kubectl("delete", "runtime", "java21")
@@ -172,7 +188,7 @@ async def test_a_function_that_changes_while_its_archive_comes_does_not_fetch_it
     running: Installation, functions: Functions, site: Site
 ) -> None:
     """Each change asks for the archive; the download that runs answers all of them, with what the last one says."""
-    site.files["held.zip"] = b"this is no archive either"
+    site.files["held.zip"] = b"this is no archive either" * 10
     functions.apply("changing", code=site.code("held.zip"))
     await eventually(lambda: site.requests == ["held.zip"])
     functions.apply("changing", code=site.code("held.zip"), timeout=9)
@@ -188,7 +204,7 @@ async def test_a_change_of_address_while_an_archive_comes_is_followed(
     running: Installation, functions: Functions, site: Site
 ) -> None:
     """What comes of the old address is not taken for the new one's."""
-    site.files["held.zip"], site.files["new.zip"] = b"this is no archive either", zipped("new = 1")
+    site.files["held.zip"], site.files["new.zip"] = b"this is no archive either" * 10, zipped("new = 1")
     functions.apply("moved", code=site.code("held.zip"))
     await eventually(lambda: site.requests == ["held.zip"])
     functions.apply("moved", code=site.code("new.zip"))

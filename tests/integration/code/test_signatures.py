@@ -110,6 +110,13 @@ async def test_only_what_is_new_is_looked_at(
     await functions.ready("late")
     revoked = signer.profile("release", functions.namespace, revokedJobs=["leaked"])
     assert control_plane.apply([revoked]).returncode == 0
+
+    async def seen() -> bool:
+        """By the operator: who is deployed before that stays deployed."""
+        body = await client.get(SIGNING_PROFILES, "release", functions.namespace)
+        return bool(body["status"]["observedGeneration"] == body["metadata"]["generation"])
+
+    await eventually(seen)
     functions.apply("late", code=as_code(signed), codeSigningConfigArn="strict", memorySize=512)
     assert (await functions.ready("late"))["deployed"]["memorySize"] == 512
     functions.apply("next", code=as_code(signed), codeSigningConfigArn="strict")

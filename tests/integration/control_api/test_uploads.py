@@ -20,7 +20,7 @@ LIMIT = 52_428_800
 def serving(stage: Stage) -> tuple[Installation, str]:
     """An installation that has not served anybody yet: what it needs at most is looked at."""
     stage.clear()
-    return stage.serving(endpointDomain=DOMAIN, codeRetentionSeconds=10)
+    return stage.serving(endpointDomain=DOMAIN, codeRetentionSeconds=15)
 
 
 def archive_of(size: int) -> bytes:

@@ -211,9 +211,13 @@ async def test_two_hundred_idle_versions_cost_no_pods(
             await objects.version(f"{name}-{number}")
 
     await asyncio.gather(*[publish(f"idle-{index}") for index in range(10)])
+
+    async def one_pool() -> bool:
+        found = await listed(functions.client, DEPLOYMENTS, functions.namespace)
+        return [labels.POOL in item["metadata"]["labels"] for item in found] == [True]
+
+    await eventually(one_pool)
     assert await objects.names(PODS) == set()
-    pools = await listed(functions.client, DEPLOYMENTS, functions.namespace)
-    assert [labels.POOL in item["metadata"]["labels"] for item in pools] == [True]
 
 
 async def test_the_code_of_versions_stays_in_the_store(
