@@ -21,7 +21,11 @@ _spec.loader.exec_module(environment)
 def start(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Starts an environment; it ends with the test."""
     with ExitStack() as stack:
-        yield lambda **options: stack.enter_context(environment.Environment(tmp_path / "environment", **options))
+
+        def starting(folder: str = "environment", **options: Any) -> Any:
+            return stack.enter_context(environment.Environment(tmp_path / folder, **options))
+
+        yield starting
 
 
 @pytest.fixture

@@ -280,13 +280,19 @@ def test_a_drain_finishes_what_runs_and_refuses_the_rest(claimed: Any, tmp_path:
     assert claimed.process.wait(timeout=90) == 0
 
 
-def test_whoever_waits_for_the_end_of_an_invocation_is_told_before_its_caller(claimed: Any) -> None:
+def test_whoever_waits_for_the_end_of_an_invocation_is_told_before_its_caller(claimed: Any, tmp_path: Path) -> None:
     """Who follows an environment frees its concurrency before the caller can ask for it again."""
     own = {"Authorization": f"Bearer {environment.TOKEN}"}
+    gate = tmp_path / "gate"
     caller, follower = (http.client.HTTPConnection("127.0.0.1", claimed.port, timeout=60) for _ in range(2))
     with closing(caller), closing(follower):
-        caller.request("POST", "/invoke", b'{"sleep": 1}', {**own, "X-Amzn-RequestId": "followed"})
+        event = json.dumps({"until": str(gate)}).encode()
+        caller.request("POST", "/invoke", event, {**own, "X-Amzn-RequestId": "followed"})
+        assert environment.eventually(lambda: claimed.state()["busy"])
         follower.request("GET", "/state", headers={**own, "Prefer": "wait=60"})
+        for _ in range(2):  # it reads what came first
+            claimed.state()
+        gate.touch()
         assert caller.getresponse().status == 200
         told, _, _ = select.select([follower.sock], [], [], 0)
         assert told
