@@ -147,7 +147,9 @@ class QueueOfTests:
             return
         server = stompman.ConnectionParameters("127.0.0.1", self.broker.port, USER, PASSWORD.replace("%", "%25"))
         text = properties.pop("text", True)
-        async with stompman.Client([server]) as client:
+        # As patient as the poller: what is sent anew to a broker that stood still may be there twice.
+        patience: dict[str, Any] = {"connect_timeout": 60, "connection_confirmation_timeout": 60}
+        async with stompman.Client([server], heartbeat=stompman.Heartbeat(30_000, 30_000), **patience) as client:
             for body in bodies:
                 headers = {"persistent": "true", **properties.get("headers", {})}
                 destination = f"/queue/{self.name}"

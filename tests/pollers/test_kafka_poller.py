@@ -198,7 +198,7 @@ async def test_a_poison_record_is_found_by_halves_and_told_to_a_topic(make_topic
     await topic.put(*range(4))
     topic.poll(
         batchSize=4,
-        maximumBatchingWindowInSeconds=1,
+        maximumBatchingWindowInSeconds=10,
         bisectBatchOnFunctionError=True,
         maximumRetryAttempts=1,
         destinationConfig={"onFailure": {"destination": f"kafka://{failed.name}"}},
@@ -247,7 +247,7 @@ async def test_the_function_names_the_records_that_failed(topic: TopicOfTests) -
     answers = [{"batchItemFailures": [{"itemIdentifier": {"partition": f"{topic.name}-0", "offset": 2}}]}]
     topic.function.answer = lambda _: (200, False, answers.pop(0) if answers else None)
     await topic.put(*range(4))
-    topic.poll(batchSize=4, maximumBatchingWindowInSeconds=1, functionResponseTypes=["ReportBatchItemFailures"])
+    topic.poll(batchSize=4, maximumBatchingWindowInSeconds=10, functionResponseTypes=["ReportBatchItemFailures"])
     await comes_true(lambda: len(topic.records) == 6)
     assert topic.numbers() == [0, 1, 2, 3, 2, 3]
     await commits(topic, 4)

@@ -98,7 +98,7 @@ async def test_batches_are_full_while_there_is_enough(queue: QueueOfTests) -> No
     """And what is left over is given when its window is over, in the order in which it came."""
     bodies = [str(number).encode() for number in range(45)]
     await queue.send(*bodies)
-    queue.poll(rules=BatchRules(20, 5.0))
+    queue.poll(rules=BatchRules(20, 10.0))
     await eventually(lambda: queue.count("deleted") == 45)
     sizes = [len(event["messages"] if "messages" in event else _of_rabbit(event)) for event in queue.function.events]
     assert sorted(sizes, reverse=True) == [20, 20, 5]
@@ -109,7 +109,7 @@ async def test_a_size_above_what_is_sent_at_first_is_reached(queue: QueueOfTests
     """A broker is let send more once the size of its messages is known."""
     bodies = [str(number).encode() for number in range(700)]
     await queue.send(*bodies)
-    queue.poll(rules=BatchRules(400, 1.0))
+    queue.poll(rules=BatchRules(400, 5.0))
     await eventually(lambda: queue.count("deleted") == 700)
     sizes = [len(event["messages"] if "messages" in event else _of_rabbit(event)) for event in queue.function.events]
     assert max(sizes) > 100
@@ -122,7 +122,7 @@ async def test_a_mapping_has_its_share_of_what_brokers_may_send_ahead(queue: Que
     queue.ahead = ShareLedger(ShareLimits(account=1_000_000 * lanes, all_accounts=2_000_000 * lanes))
     bodies = [str(number).encode() * 100_000 for number in range(10, 34)]
     await queue.send(*bodies[:12])
-    queue.poll(rules=BatchRules(12, 5.0))
+    queue.poll(rules=BatchRules(12, 10.0))
     await eventually(lambda: queue.count("deleted") == 12)
     assert len(queue.function.events) == 1
     await queue.send(*bodies[12:])
