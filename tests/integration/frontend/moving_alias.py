@@ -5,8 +5,10 @@ import contextlib
 from collections import Counter
 
 from tests.eventually import eventually
+from tests.integration.frontend.publishing import available
 from tests.integration.loopback import RUNTIME_NAME, Cluster
 
+from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.errors import Overloaded
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import ALIASES, FUNCTION_VERSIONS, FUNCTIONS, Resource
@@ -51,6 +53,12 @@ async def told(cluster: Cluster, version: int, state: str) -> Object:
 
     found: Object = await eventually(status)
     return found
+
+
+async def serving(cluster: Cluster, frontend: Frontend, version: int, environments: int = 1) -> None:
+    """Waits until the operator says that a version is ready, and its callers get so many environments."""
+    await told(cluster, version, "READY")
+    await eventually(lambda: available(frontend, "live", str(version)) == environments)
 
 
 class Callers:

@@ -88,6 +88,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
     found = Gate()
     real = claim.claim
     monkeypatch.setattr(claiming, "claim", found)
+    monkeypatch.setattr(claiming, "_CLAIM_S", 120.0)  # the gate stays closed for as long as a test looks
     assert claim.claim is real
     return found
 

@@ -9,9 +9,10 @@ from tests.integration.loopback import Cluster, Relay
 from tests.integration.processes import KEY
 
 from kubelambda.api import labels
-from kubelambda.core.environment import strays
+from kubelambda.core.environment import start_backoff, strays
 from kubelambda.core.environment.pool_identity import PoolIdentity
 from kubelambda.frontend.account import stray_collection
+from kubelambda.frontend.cluster import unseen_functions
 from kubelambda.frontend.cold_start import claiming, unclaimed_pods
 from kubelambda.frontend.cold_start.creation import Creation
 from kubelambda.frontend.cold_start.held_pods import HeldPods
@@ -39,8 +40,12 @@ async def test_a_pool_pod_answers_the_first_call(cluster: Cluster) -> None:
     await eventually(claimed)
 
 
-async def test_a_failed_init_leaves_no_pod_and_is_not_repeated_for_every_call(cluster: Cluster) -> None:
+async def test_a_failed_init_leaves_no_pod_and_is_not_repeated_for_every_call(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every caller hears why; the pool keeps its pods though the function is called again and again."""
+    monkeypatch.setattr(start_backoff, "_PAUSE_S", 600.0)
+    monkeypatch.setattr(start_backoff, "PAUSE_MAX_S", 600.0)
     await cluster.function("broken", BROKEN)
     await cluster.pool(6)
     await cluster.frontend()
@@ -269,9 +274,10 @@ async def test_a_pool_pod_that_says_nothing_of_whose_it_is_goes_later(
 
 
 async def test_a_function_that_nobody_has_seen_yet_is_looked_up(
-    cluster: Cluster, relay: Relay, relayed: KubeClient
+    cluster: Cluster, relay: Relay, relayed: KubeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Deployed and called at once: never a 404; and one that does not exist is asked for once a second at most."""
+    """Deployed and called at once: never a 404; and one that does not exist is not asked for with every call."""
+    monkeypatch.setattr(unseen_functions, "ABSENT_S", 600.0)
     frontend = await cluster.frontend(client=relayed)
     assert (await cluster.invoke("absent")).status == 404
     gets = []

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 from tests.eventually import eventually
 from tests.integration.control_plane import ADMIN_TOKEN, BINARIES, ControlPlane
-from tests.integration.frontend.moving_alias import Callers, point, publish, told
+from tests.integration.frontend.moving_alias import Callers, point, publish, serving
 from tests.integration.frontend.publishing import SHOW, sample
 from tests.integration.loopback import Cluster
 from tests.integration.processes import Installation
@@ -136,7 +136,7 @@ async def test_a_horizontal_pod_autoscaler_scales_an_alias_out_and_in(
     await publish(whole, 1, SLOW)
     await point(whole, 1)
     frontend = await whole.frontend()
-    await told(whole, 1, "READY")
+    await serving(whole, frontend, 1)
 
     async def units() -> Object:
         found: Object = (await whole.client.get(ALIASES, "f-live", whole.namespace))["status"]["provisionedConcurrency"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.eventually import eventually
-from tests.integration.frontend.moving_alias import Callers, point, publish, told
+from tests.integration.frontend.moving_alias import Callers, point, publish, serving, told
 from tests.integration.frontend.publishing import GATED, SHOW
 from tests.integration.loopback import Cluster
 from tests.integration.processes import Installation
@@ -45,8 +45,8 @@ async def test_an_alias_moves_once_its_new_environments_are_there(whole: Cluster
     """No caller ever gets an error or an environment on demand; a version that cannot start never gets callers."""
     await publish(whole, 1, f"CODE = 1\n{SHOW}")
     await point(whole, 1)
-    await whole.frontend()
-    await told(whole, 1, "READY")
+    frontend = await whole.frontend()
+    await serving(whole, frontend, 1)
     seen: Counter[tuple[int, str, int]] = Counter()
     stopped = False
 
@@ -81,8 +81,8 @@ async def test_a_new_image_of_the_runtime_is_there_before_the_old_one_goes(whole
     await whole.client.apply(RUNTIMES, runtime | {"spec": spec}, manager="user")
     await publish(whole, 1, f"CODE = 1\n{SHOW}", "renewed")
     await point(whole, 1, 2)
-    await whole.frontend()
-    await told(whole, 1, "READY")
+    frontend = await whole.frontend()
+    await serving(whole, frontend, 1, 2)
     before = {pod["metadata"]["name"] for pod in await whole.pods() if is_ready(pod)}
     async with Callers(whole) as callers:
         await eventually(lambda: callers.seen)
@@ -105,8 +105,8 @@ async def test_a_version_whose_pods_find_no_place_gets_no_callers(whole: Cluster
     """Until they do; the version before it serves meanwhile with all of its own."""
     await publish(whole, 1, f"CODE = 1\n{SHOW}")
     await point(whole, 1)
-    await whole.frontend()
-    await told(whole, 1, "READY")
+    frontend = await whole.frontend()
+    await serving(whole, frontend, 1)
     await publish(whole, 2, f"CODE = 2\n{SHOW}")
     whole.agents.schedules = lambda pod: pod["metadata"]["labels"].get(labels.FUNCTION_VERSION) != "2"
     async with Callers(whole) as callers:
@@ -123,8 +123,8 @@ async def test_an_environment_whose_container_was_restarted_is_replaced(whole: C
     """What it had initialized is gone; nothing is sent there, and nobody waits for it."""
     await publish(whole, 1, f"CODE = 1\n{SHOW}")
     await point(whole, 1, 2)
-    await whole.frontend()
-    await told(whole, 1, "READY")
+    frontend = await whole.frontend()
+    await serving(whole, frontend, 1, 2)
     name = next(pod["metadata"]["name"] for pod in await whole.pods() if is_ready(pod))
     container = {"name": labels.CONTAINER, "ready": False, "restartCount": 1, "image": "", "imageID": ""}
     status: Object = {"conditions": [{"type": "Ready", "status": "False"}], "containerStatuses": [container]}
@@ -146,8 +146,8 @@ async def test_environments_that_run_something_are_the_last_to_go(
     gate = tmp_path / "gate"
     await publish(whole, 1, f"CODE = 1\n{GATED}")
     await point(whole, 1, 3)
-    await whole.frontend()
-    await told(whole, 1, "READY")
+    frontend = await whole.frontend()
+    await serving(whole, frontend, 1, 3)
     busy = whole.calls("f:live", 2, str(gate))
     await eventually(lambda: len(list(tmp_path.glob("gate.*"))) == 2)
     await point(whole, 1, 1)
@@ -168,7 +168,7 @@ async def test_what_was_let_go_of_is_taken_back_when_it_is_wanted_after_all(
     await publish(whole, 1, f"CODE = 1\n{SHOW}")
     await point(whole, 1, 2)
     frontend = await whole.frontend()
-    await told(whole, 1, "READY")
+    await serving(whole, frontend, 1, 2)
     (dispatcher,) = [found for found in frontend.owned if found.target.configuration.version == "1"]
     dispatcher.keep("live", 1)
     assert dispatcher.placement.available("live") == 1

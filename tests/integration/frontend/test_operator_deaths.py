@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from tests.eventually import eventually
 from tests.integration.control_plane import OPERATOR_TOKEN, SYSTEM_NAMESPACE, ControlPlane
-from tests.integration.frontend.moving_alias import Callers, point, publish, told
+from tests.integration.frontend.moving_alias import Callers, point, publish, serving, told
 from tests.integration.frontend.publishing import SHOW
 from tests.integration.loopback import Cluster
 from tests.integration.processes import Component, Installation
@@ -143,8 +143,8 @@ async def test_a_move_survives_the_death_of_its_operator_after_each_of_its_write
     for version in (1, 2):
         await publish(cluster, version, f"CODE = {version}\n{SHOW}")
     await point(cluster, 1)
-    await cluster.frontend()
-    await told(cluster, 1, "READY")
+    frontend = await cluster.frontend()
+    await serving(cluster, frontend, 1)
     async with Callers(cluster) as callers:
         for writes in range(1, WRITES + 1):
             version = 1 + writes % 2

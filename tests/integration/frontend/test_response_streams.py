@@ -14,6 +14,7 @@ from tests import event_messages
 from tests.eventually import eventually
 from tests.integration.access_key_secrets import write_keys
 from tests.integration.boto_caller import BotoAnswer, BotoCaller
+from tests.integration.frontend import patience
 from tests.integration.loopback import Cluster
 
 from kubelambda.api.settings import AuthSettings, ResponseStreamSettings
@@ -131,10 +132,15 @@ async def boto(cluster: Cluster) -> AsyncIterator[Invoke]:
 
 async def two(cluster: Cluster, **how: Any) -> tuple[str, str]:
     """Two frontends; the addresses of the owner and of the other."""
-    for address in ADDRESSES:
-        await cluster.frontend(address, members=ADDRESSES, **how)
-    owner, other = ownership.ranked(cluster.namespace, ADDRESSES)
+    _, owner, _, other = await frontends(cluster, **how)
     return owner, other
+
+
+async def frontends(cluster: Cluster, **how: Any) -> tuple[Frontend, str, Frontend, str]:
+    """The owner of the namespace and its address, and the other one."""
+    owner, other = ownership.ranked(cluster.namespace, ADDRESSES)
+    owning, holding = [await cluster.frontend(each, members=ADDRESSES, **how) for each in (owner, other)]
+    return owning, owner, holding, other
 
 
 async def called(cluster: Cluster, event: Any, address: str = "127.0.0.1", **how: Any) -> Call:
@@ -223,13 +229,13 @@ async def test_a_caller_that_reads_slowly_makes_the_function_wait(cluster: Clust
     await eventually(done.exists)
 
 
-async def test_streams_run_on_leases(cluster: Cluster) -> None:
+async def test_streams_run_on_leases(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who keeps forwarding them gets leases with their trailers, and each is counted once."""
+    patience.long_leases(monkeypatch)
+    patience.early_leases(monkeypatch)
     await cluster.function("streamer", STREAMER)
     await cluster.pool(1)
-    owner, other = ownership.ranked(cluster.namespace, ADDRESSES)
-    owning = await cluster.frontend(owner, members=ADDRESSES)
-    holding = await cluster.frontend(other, members=ADDRESSES)
+    owning, owner, holding, other = await frontends(cluster)
     for _ in range(60):
         with closing(await called(cluster, {"pieces": ["one"]}, other)) as call:
             await call.rest()
@@ -284,7 +290,8 @@ async def test_a_function_finishes_without_its_caller(cluster: Cluster, tmp_path
     """What it still sends is lost, and its environment takes the next invocation."""
     await cluster.function("streamer", STREAMER, timeout=60)
     await cluster.pool(1)
-    for number, address in enumerate(await two(cluster)):
+    owning, owner, _, other = await frontends(cluster)
+    for number, address in enumerate((owner, other)):
         gate, done = tmp_path / f"gate-{number}", tmp_path / f"done-{number}"
         event = {"pieces": ["first"], "gate": str(gate), "megabytes": 5, "done": str(done)}
         call = await called(cluster, event, address)
@@ -292,6 +299,7 @@ async def test_a_function_finishes_without_its_caller(cluster: Cluster, tmp_path
         call.close()
         gate.touch()
         await eventually(done.exists)
+        await eventually(lambda: owning.in_flight == 0)  # the function knows first that it is done
         with closing(await called(cluster, {"pieces": ["again"]}, address)) as again:
             await again.rest()
             assert again.events[0] == ("PayloadChunk", b"again")

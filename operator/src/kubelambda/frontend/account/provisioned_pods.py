@@ -46,6 +46,8 @@ class ProvisionedPods:
         self._at_work: set[str] = set()
         self._taken: dict[str, float] = {}
         """When pods said first that somebody else initializes them, by uid."""
+        self._said: dict[str, str] = {}
+        """What pods at work were annotated with last, by uid: their views may not have heard of it yet."""
         self._backoffs: WeakKeyDictionary[Dispatcher, dict[Kept, StartBackoff]] = WeakKeyDictionary()
         self._tasks = BackgroundTasks()
 
@@ -85,6 +87,7 @@ class ProvisionedPods:
         finally:
             self._at_work.discard(pod.uid)
             self._taken.pop(pod.uid, None)
+            self._said.pop(pod.uid, None)
 
     async def _attempt(self, dispatcher: Dispatcher, name: str, pod: PodView) -> bool:
         """Whether nothing is left to do: the pod is an environment, somebody else's, or deleted."""
@@ -164,7 +167,7 @@ class ProvisionedPods:
         """Shows at the pod why it is not initialized, or that nothing is in the way any more."""
         known = self._caches.pods.items.get((target.namespace, pod))
         message = _message(failure)
-        if known is None or known.init_failure == (message or ""):
+        if known is None or self._said.get(known.uid, known.init_failure) == (message or ""):
             return
         # A failed INIT has a name of Lambda's (§5.5); what keeps it from being tried is told as it is.
         reason = _FAILED if isinstance(failure, dict) else message
@@ -173,6 +176,8 @@ class ProvisionedPods:
             await self._client.patch(PODS, pod, {"metadata": {"annotations": annotations}}, target.namespace)
         except KubeError as error:
             log.info("pod %s/%s cannot be annotated: %s", target.namespace, pod, error)
+        else:
+            self._said[known.uid] = message or ""
 
 
 def _message(failure: FailureAnswer | None) -> str | None:
