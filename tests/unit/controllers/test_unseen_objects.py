@@ -1,46 +1,39 @@
 """What no event showed yet is not taken for absent: whoever makes it names it in the next moment."""
 
-from collections.abc import AsyncIterator
+import copy
 from typing import Any, cast
 
 import pytest
-from tests.unit.controllers.clusters import NOBODY, body_of, context_of
+from tests.unit.controllers.clusters import NOBODY, Named, Written, asker, body_of, context_of, spec_of
 
 from kubelambda.api import labels
-from kubelambda.api.kinds.function import FunctionSpec
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function.function_layers import layers_of
-from kubelambda.controllers.function.function_signing import signing_of
 from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.core.code.layer_reference import layer_version_arn, layer_version_name
+from kubelambda.core.function.object_name import object_names
 from kubelambda.core.function.observation import Problem
-from kubelambda.kube.resources import CODE_SIGNING_CONFIGS, LAYER_VERSIONS, LAYERS, Resource
+from kubelambda.kube.resources import (
+    ACCESS_POINTS,
+    ALIASES,
+    EVENT_SOURCE_MAPPINGS,
+    FUNCTIONS,
+    INVOKE_ENDPOINTS,
+    LAYER_VERSIONS,
+    LAYERS,
+    NAMESPACES,
+    RUNTIMES,
+    SECURITY_GROUPS,
+    SERVICES,
+    SUBNETS,
+)
 
 OWNER, GUEST = "111111111111", "222222222222"
 SIGNATURE = "f" * 64
 SHARED = {"version": 1, "statementId": "all", "principal": "*"}
-CONFIG = "csc-abcdefghij0123456"
-
-
-class Written:
-    """In the place of a client: what the API server has, all of it in namespace `a`."""
-
-    def __init__(self, found: dict[Resource, dict[str, Any]]) -> None:
-        self._found = found
-
-    async def find(self, resource: Resource, name: str, namespace: str) -> dict[str, Any] | None:
-        """An object."""
-        body = self._found.get(resource)
-        there = body is not None and (body["metadata"]["name"], body["metadata"]["namespace"]) == (name, namespace)
-        return body if there else None
-
-    async def each(self, resource: Resource, namespace: str) -> AsyncIterator[dict[str, Any]]:
-        """All of a kind."""
-        if resource in self._found and namespace == "a":
-            yield self._found[resource]
 
 
 class Store:
@@ -50,15 +43,117 @@ class Store:
         """Of everybody."""
         return SIGNATURE
 
+    async def publish(self, *_: object) -> None:
+        """It has the archive."""
+
 
 STATE = CodeState(cast("Any", Store()), NOBODY)
 
 
-def spec_of(**more: Any) -> FunctionSpec:
-    """A function's."""
-    return FunctionSpec.model_validate(
-        {"runtime": "python3.13", "handler": "index.handler", "code": {"inline": "x = 1"}, **more}
+def cluster_wide(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """An object of no namespace."""
+    return {"metadata": {"name": name, "uid": f"uid-of-{name}", "resourceVersion": "1"}, "spec": spec}
+
+
+NAMESPACE: Named = NAMESPACES, cluster_wide("a", {})
+
+
+def function(**more: Any) -> Named:
+    """It names something."""
+    return FUNCTIONS, body_of("f", spec_of(**more).model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def access_point() -> Named:
+    """One that can be mounted."""
+    ready = {"type": "Ready", "status": "True", "reason": "R", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    status = {"observedGeneration": 1, "conditions": [ready]}
+    return ACCESS_POINTS, body_of("data", {"persistentVolumeClaim": "c"}, status=status)
+
+
+def mapping() -> Named:
+    """Of function `f`."""
+    return EVENT_SOURCE_MAPPINGS, body_of(
+        "m", {"functionName": "f:live", "eventSourceArn": "arn:aws:sqs:us-east-1:111111111111:q"}
     )
+
+
+def alias() -> Named:
+    """Of function `f`."""
+    return ALIASES, body_of("f-live", {"functionName": "f", "name": "live", "functionVersion": "$LATEST"})
+
+
+def deployed(name: str = "f") -> Named:
+    """A function that runs."""
+    spec = {"functionName": "f"} if name != "f" else {}
+    return FUNCTIONS, body_of(name, spec, status={"deployed": {"runtime": "python3.13"}})
+
+
+def endpoint_service() -> Named:
+    """What leads to endpoint `e`."""
+    mark = {"labels": {labels.INVOKE_ENDPOINT: "uid-of-e"}}
+    return SERVICES, body_of("e", {"clusterIP": "10.0.0.1"}, metadata=mark)
+
+
+RUNTIME: Named = RUNTIMES, cluster_wide("python3.13", {"image": "i", "inlineFileName": "index.py"})
+SUBNET: Named = SUBNETS, body_of("s", {})
+GROUP: Named = SECURITY_GROUPS, body_of("g", {})
+IN_NETWORK = {"vpcConfig": {"subnetIds": ["s"], "securityGroupIds": ["g"]}}
+MOUNTED = {
+    "fileSystemConfigs": [
+        {"arn": "arn:aws:elasticfilesystem:us-east-1:1:access-point/data", "localMountPath": "/mnt/data"}
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "named", "others", "absent"),
+    [
+        pytest.param(function(), RUNTIME, (), "RuntimeNotFound", id="runtime"),
+        pytest.param(function(**IN_NETWORK), SUBNET, (RUNTIME, GROUP), "InvalidSubnet", id="subnet"),
+        pytest.param(function(**IN_NETWORK), GROUP, (RUNTIME, SUBNET), "InvalidSecurityGroup", id="group"),
+        pytest.param(function(**MOUNTED), access_point(), (RUNTIME,), "FileSystemUnavailable", id="access point"),
+        pytest.param(mapping(), deployed(), (), "FunctionNotFound", id="function of a mapping"),
+        pytest.param(mapping(), deployed(object_names("f")[1]), (), "FunctionNotFound", id="function by another name"),
+        pytest.param(alias(), deployed(), (), "FunctionNotFound", id="function of an alias"),
+        pytest.param(
+            (INVOKE_ENDPOINTS, body_of("e", {})), deployed(), (endpoint_service(),), "NoFunctions", id="any function"
+        ),
+    ],
+)
+async def test_an_object_may_name_another_that_was_just_made(
+    what: Named, named: Named, others: tuple[Named, ...], absent: str
+) -> None:
+    """No status says that it is absent. Where it is, that is asked once: an event would tell."""
+    resource, body = what
+    key = Key(resource.kind, "a", body["metadata"]["name"])
+
+    async def reasons(*found: Named) -> set[str]:
+        client = Written(*copy.deepcopy(found))
+        context = context_of(client, STATE)
+        controller = next(each for each in context.controllers if each.kind == resource.kind)
+        await controller.reconcile(context, key)
+        asked = client.reads.count(named[0])
+        await controller.reconcile(context, key)
+        own = named[0] is resource
+        assert client.reads.count(named[0]) - asked == own, "nothing more is to be heard than events tell"
+        return {each["reason"] for status in client.statuses for each in status["conditions"]}
+
+    assert absent not in await reasons(NAMESPACE, what, *others, named)
+    assert absent in await reasons(NAMESPACE, what, *others)
+
+
+async def test_an_object_that_names_another_from_now_on_asks_for_that() -> None:
+    """What it is asked for again is the object as it is after a change, or another of its name."""
+    resource, body = mapping()
+    client = Written(NAMESPACE, (resource, body))
+    context, key = context_of(client), Key(resource.kind, "a", "m")
+    controller = next(each for each in context.controllers if each.kind == resource.kind)
+    asked = []
+    for change in ({}, {"generation": 2}, {}, {"uid": "another"}):
+        body["metadata"].update(change)
+        await controller.reconcile(context, key)
+        asked.append(client.reads.count(FUNCTIONS))
+    assert asked == [2, 4, 4, 6]
 
 
 @pytest.mark.parametrize(("namespace", "account"), [("a", OWNER), ("b", GUEST)])
@@ -68,7 +163,7 @@ async def test_a_function_may_name_a_layer_version_that_was_just_published(names
     content = {"sha256": "d" * 64, "size": 1, "unzippedSize": 1, "signature": SIGNATURE}
     version = body_of(layer_version_name("l", 1), {"layerName": "l", "version": 1, "content": content})
     layer = body_of("l", {"permissions": [SHARED]})
-    context = context_of(Written({LAYER_VERSIONS: version, LAYERS: layer}))
+    context = context_of(Written((LAYER_VERSIONS, version), (LAYERS, layer)))
     for name, claimed in (("a", OWNER), ("b", GUEST)):
         metadata = {"name": name, "uid": name, "resourceVersion": "1", "annotations": {labels.ACCOUNT_ID: claimed}}
         await changes.observe(context, WATCHED_NAMESPACES, {"metadata": metadata})
@@ -76,27 +171,10 @@ async def test_a_function_may_name_a_layer_version_that_was_just_published(names
     async def found(number: int) -> Any:
         arn = layer_version_arn(context.settings.region, OWNER, "l", number)
         return await layers_of(
-            STATE, context, namespace, spec_of(layers=[arn]), account=account, code=None, before=None
+            STATE, context, asker(namespace), spec_of(layers=[arn]), account=account, code=None, before=None
         )
 
     assert [each.sha256 for each in await found(1)] == ["d" * 64]
     absent = await found(2)
     assert isinstance(absent, Problem)
     assert absent.reason is Reason.LAYER_NOT_FOUND
-
-
-async def test_a_function_may_name_a_code_signing_configuration_that_was_just_made() -> None:
-    """By its name and by ARN."""
-    allowed = {"allowedPublishers": {"signingProfileVersionArns": ["arn:p"]}}
-    context = context_of(Written({CODE_SIGNING_CONFIGS: body_of(CONFIG, allowed)}))
-
-    async def found(reference: str) -> Any:
-        spec = spec_of(codeSigningConfigArn=reference)
-        key = Key("Function", "a", "f")
-        return await signing_of(STATE, context, key, spec, account=OWNER, code=None, layers=(), before=None)
-
-    absent = await found("absent")
-    assert isinstance(absent, Problem)
-    assert absent.reason is Reason.SIGNING_CONFIG_NOT_FOUND
-    for reference in (CONFIG, f"arn:aws:lambda:{context.settings.region}:{OWNER}:code-signing-config:{CONFIG}"):
-        assert await found(reference) is None

@@ -12,7 +12,8 @@ from kubelambda.controllers.code.signing_facts import (
     known_profiles,
 )
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
-from kubelambda.controllers.machinery import changes, recorder
+from kubelambda.controllers.machinery import changes, recorder, unseen
+from kubelambda.controllers.machinery.asked import Asker
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.finalizers import hold
@@ -39,6 +40,8 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     body = await hold(context, CODE_SIGNING_CONFIGS, body, labels.CODE_SIGNING_FINALIZER, held=bool(users))
     if terminating and not users:
         return None
+    if not set(facts.allowed) <= {each.arn for each in known_profiles(context.cluster, key.namespace)}:
+        await unseen.read_all(context, Asker.of(key, body), WATCHED_SIGNING_PROFILES, key.namespace, "publishers")
     before = read_status(CodeSigningConfigStatus, body)
     status = config_status(
         before,

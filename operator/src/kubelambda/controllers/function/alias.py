@@ -19,7 +19,8 @@ from kubelambda.controllers.function.provisioned_facts import (
 )
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
 from kubelambda.controllers.function.version_memory import VersionMemory
-from kubelambda.controllers.machinery import changes, recorder
+from kubelambda.controllers.machinery import changes, recorder, unseen
+from kubelambda.controllers.machinery.asked import Asker
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.object_status import read_status, report_status
@@ -48,7 +49,7 @@ async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcom
     facts = await changes.observe(context, WATCHED_ALIASES, body, by=key)
     if facts is None or "deletionTimestamp" in body["metadata"]:
         return None
-    function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, facts.function)
+    function = await unseen.find(context, Asker.of(key, body), WATCHED_FUNCTIONS, key.namespace, facts.function)
     body = await adopted(context, ALIASES, body, name=facts.function, function=function)
     observed = _observe(memory, context, key, body, facts)
     now = datetime.now(UTC)

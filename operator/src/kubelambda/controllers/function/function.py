@@ -35,7 +35,8 @@ from kubelambda.controllers.function.object_url import own_url
 from kubelambda.controllers.function.secret_questions import SecretsUnknown, keys_of
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
 from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS, WATCHED_LAYERS
-from kubelambda.controllers.machinery import changes, recorder
+from kubelambda.controllers.machinery import changes, recorder, unseen
+from kubelambda.controllers.machinery.asked import Asker
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.object_status import read_status, report_status
@@ -130,14 +131,15 @@ async def _observe(
 ) -> Observation:
     account = account_of(context, key.namespace)
     spec = _spec(body)
-    runtime = _runtime(context, spec)
+    asker = Asker.of(key, body)
+    runtime = await _runtime(context, asker, spec)
     code: DeployedCode | DeployedImage | Problem | None = None
     missing = None
     layers: tuple[DeployedLayer, ...] | Problem = ()
     file_systems: tuple[DeployedFileSystem, ...] | Problem = ()
     signing: DeployedSigning | Problem | None = None
     mounted: Condition | None = None
-    network = function_network.network_of(context, key.namespace, spec)
+    network = await function_network.network_of(context, asker, spec)
     if isinstance(spec, FunctionSpec):
         ask = partial(keys_of, context.settings, context.key)
         missing = await references.missing(context.client, ask, key.namespace, spec.environment)
@@ -150,12 +152,12 @@ async def _observe(
                 memory.code, context, key, spec.code, inline_file_name=runtime.inline_file_name, deployed=deployed
             )
         layers = await function_layers.layers_of(
-            memory.code, context, key.namespace, spec, account=account, code=code, before=before.deployed
+            memory.code, context, asker, spec, account=account, code=code, before=before.deployed
         )
         signing = await function_signing.signing_of(
-            memory.code, context, key, spec, account=account, code=code, layers=layers, before=before.deployed
+            memory.code, context, asker, spec, account=account, code=code, layers=layers, before=before.deployed
         )
-        file_systems = function_mounts.file_systems_of(context, key, spec, network)
+        file_systems = await function_mounts.file_systems_of(context, asker, spec, network)
         mounted = function_mounts.mounted_before(context, key, spec)
     return Observation(
         name=key.name,
@@ -191,15 +193,15 @@ def _spec(body: Object) -> FunctionSpec | Problem:
         return invalid_spec(error)
 
 
-def _runtime(context: Context, spec: FunctionSpec | Problem) -> RuntimeSpec | Problem | None:
+async def _runtime(context: Context, asker: Asker, spec: FunctionSpec | Problem) -> RuntimeSpec | Problem | None:
     if isinstance(spec, Problem):
         return None
-    runtimes = context.cluster[WATCHED_RUNTIMES]
     image = spec.package_type is PackageType.IMAGE
     name = IMAGE_RUNTIME if image else spec.runtime or ""
-    found = runtimes.get("", name) if image or name != IMAGE_RUNTIME else None
+    nameable = image or name != IMAGE_RUNTIME
+    found = await unseen.find(context, asker, WATCHED_RUNTIMES, "", name) if nameable else None
     if found is None:
-        known = [name for _, name in runtimes.names()]
+        known = [name for _, name in context.cluster[WATCHED_RUNTIMES].names()]
         return Problem(Reason.RUNTIME_NOT_FOUND, lambda_runtimes.absence(name, known))
     try:
         return RuntimeSpec.model_validate(found.spec, extra="ignore")

@@ -13,7 +13,8 @@ from kubelambda.controllers.code import archive_facts
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS, WATCHED_LAYERS, LayerFacts
-from kubelambda.controllers.machinery import changes
+from kubelambda.controllers.machinery import unseen
+from kubelambda.controllers.machinery.asked import Asker
 from kubelambda.controllers.machinery.cluster import Cluster
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change
@@ -30,7 +31,6 @@ from kubelambda.core.code.layer_versions import (
     too_large_together,
 )
 from kubelambda.core.function.observation import Problem
-from kubelambda.kube.resources import LAYER_VERSIONS, LAYERS
 from kubelambda.store.code.code_store import CodeStoreUnavailable
 
 _FUNCTION = "Function"
@@ -39,7 +39,7 @@ _FUNCTION = "Function"
 async def layers_of(
     state: CodeState,
     context: Context,
-    namespace: str,
+    asker: Asker,
     spec: FunctionSpec,
     *,
     account: str,
@@ -51,7 +51,7 @@ async def layers_of(
         return ()
     scope = LayerScope(context.settings.region, account, spec.runtime or "")
     try:
-        chosen = await _chosen(state, context, namespace, spec, scope=scope, before=before)
+        chosen = await _chosen(state, context, asker, spec, scope=scope, before=before)
         if isinstance(chosen, Problem):
             return chosen
         layers = tuple(each.deployed for each in chosen)
@@ -67,31 +67,23 @@ async def layers_of(
 async def _chosen(
     state: CodeState,
     context: Context,
-    namespace: str,
+    asker: Asker,
     spec: FunctionSpec,
     *,
     scope: LayerScope,
     before: DeployedConfiguration | None,
 ) -> tuple[ChosenLayer, ...] | Problem:
+    namespace = asker.key.namespace
     for reference in filter(None, map(parse_layer, spec.layers)):
         if reference.account in (None, scope.account):
-            await _version(context, namespace, reference)
+            await unseen.find(context, asker, WATCHED_LAYER_VERSIONS, namespace, reference.object_name)
     known = dict(context.cluster[WATCHED_LAYER_VERSIONS].within(namespace))
-    shared = await _shared(state, context, namespace, spec, scope=scope, before=before)
+    shared = await _shared(state, context, asker, spec, scope=scope, before=before)
     chosen = chosen_layers(spec.layers, known, scope, shared)
     if isinstance(chosen, Problem):
         return chosen
     own = [each.version for each in chosen if each.arn not in shared]
     return _forged(state, namespace, own) or chosen
-
-
-async def _version(context: Context, owner: str, reference: LayerReference) -> LayerVersionFacts | None:
-    """A version; asked for when no event showed it yet: it may have been published just before the function."""
-    known = context.cluster[WATCHED_LAYER_VERSIONS].get(owner, reference.object_name)
-    if known is not None:
-        return known
-    body = await context.client.find(LAYER_VERSIONS, reference.object_name, owner)
-    return None if body is None else await changes.observe(context, WATCHED_LAYER_VERSIONS, body)
 
 
 def _forged(state: CodeState, namespace: str, versions: Iterable[LayerVersionFacts]) -> Problem | None:
@@ -113,7 +105,7 @@ async def _too_large(state: CodeState, code: DeployedCode, layers: Iterable[Chos
 async def _shared(
     state: CodeState,
     context: Context,
-    namespace: str,
+    asker: Asker,
     spec: FunctionSpec,
     *,
     scope: LayerScope,
@@ -129,7 +121,7 @@ async def _shared(
         reference = parse_layer(arn)
         if reference is None or reference.account in (None, scope.account):
             continue
-        version = await _offered(state, context, namespace, reference, scope.account)
+        version = await _offered(state, context, asker, reference, scope.account)
         if version is None and arn in deployed:
             version = await _kept(state, reference, deployed[arn])
         if version is not None:
@@ -138,28 +130,27 @@ async def _shared(
 
 
 async def _offered(
-    state: CodeState, context: Context, namespace: str, reference: LayerReference, account: str
+    state: CodeState, context: Context, asker: Asker, reference: LayerReference, account: str
 ) -> LayerVersionFacts | None:
     """A version whose account lets this one have it. An account id that is another namespace's opens nothing."""
     cluster = context.cluster
     owner = namespace_of_account(cluster, reference.account or "")
-    if owner is None or namespace_of_account(cluster, account) != namespace:
+    if owner is None or namespace_of_account(cluster, account) != asker.key.namespace:
         return None
-    version = await _version(context, owner, reference)
+    version = await unseen.find(context, asker, WATCHED_LAYER_VERSIONS, owner, reference.object_name)
     if version is None or (version.layer, version.number) != (reference.layer, reference.number):
         return None
     if version.terminating or not _is_published(state, owner, version):
         return None
-    return version if await _is_granted(context, owner, reference, account) else None
+    return version if await _is_granted(context, asker, owner, reference, account) else None
 
 
-async def _is_granted(context: Context, owner: str, reference: LayerReference, account: str) -> bool:
+async def _is_granted(context: Context, asker: Asker, owner: str, reference: LayerReference, account: str) -> bool:
     """What is known to be granted is; else the Layer is read: it may have been shared a moment ago."""
     layers = (facts for _, facts in context.cluster[WATCHED_LAYERS].within(owner) if facts.layer == reference.layer)
     if any(is_shared_with(facts.grants, reference.number, account) for facts in layers):
         return True
-    body = await context.client.find(LAYERS, layer_object_name(reference.layer), owner)
-    facts = None if body is None else await changes.observe(context, WATCHED_LAYERS, body)
+    facts = await unseen.read(context, asker, WATCHED_LAYERS, owner, layer_object_name(reference.layer))
     if facts is None or facts.layer != reference.layer:
         return False
     return is_shared_with(facts.grants, reference.number, account)

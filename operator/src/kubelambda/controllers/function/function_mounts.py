@@ -8,6 +8,8 @@ from kubelambda.api.kinds.function_mounts import DeployedFileSystem
 from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.controllers.file_system.access_point_facts import WATCHED_ACCESS_POINTS
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
+from kubelambda.controllers.machinery import unseen
+from kubelambda.controllers.machinery.asked import Asker
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change
 from kubelambda.controllers.machinery.work_queue import Key
@@ -16,8 +18,8 @@ from kubelambda.core.file_system.mounts import AccessPointFacts, deployed_file_s
 from kubelambda.core.function.observation import Problem
 
 
-def file_systems_of(
-    context: Context, key: Key, spec: FunctionSpec, network: DeployedNetwork | Problem | None
+async def file_systems_of(
+    context: Context, asker: Asker, spec: FunctionSpec, network: DeployedNetwork | Problem | None
 ) -> tuple[DeployedFileSystem, ...] | Problem:
     """The file systems to mount, or why they cannot be. `network` is where the function's vpcConfig puts it."""
     if not spec.file_system_configs:
@@ -27,7 +29,10 @@ def file_systems_of(
     )
     if problem is not None:
         return problem
-    known = dict(context.cluster[WATCHED_ACCESS_POINTS].within(key.namespace))
+    namespace = asker.key.namespace
+    for config in spec.file_system_configs:
+        await unseen.find(context, asker, WATCHED_ACCESS_POINTS, namespace, access_point_name(config.arn))
+    known = dict(context.cluster[WATCHED_ACCESS_POINTS].within(namespace))
     zones = network.zones if isinstance(network, DeployedNetwork) else []
     return deployed_file_systems(spec.file_system_configs, known, zones)
 

@@ -6,6 +6,8 @@ from kubelambda.api.kinds.function import FunctionSpec
 from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
+from kubelambda.controllers.machinery import unseen
+from kubelambda.controllers.machinery.asked import Asker
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change
 from kubelambda.controllers.machinery.work_queue import Key
@@ -23,11 +25,16 @@ from kubelambda.core.network.network_set import (
 from kubelambda.core.network.network_use import unusable_text
 
 
-def network_of(context: Context, namespace: str, spec: FunctionSpec | Problem) -> DeployedNetwork | Problem | None:
+async def network_of(context: Context, asker: Asker, spec: FunctionSpec | Problem) -> DeployedNetwork | Problem | None:
     """The network of a function, or why it cannot be there; None of one without a vpcConfig."""
     found = None if isinstance(spec, Problem) else configured_set(spec.vpc_config)
     if found is None:
         return None
+    namespace = asker.key.namespace
+    for name in found.subnets:
+        await unseen.find(context, asker, WATCHED_SUBNETS, namespace, name)
+    for name in found.groups:
+        await unseen.find(context, asker, WATCHED_GROUPS, namespace, name)
     problem = _not_served(context) or _missing(context, namespace, found)
     if problem is not None:
         return problem

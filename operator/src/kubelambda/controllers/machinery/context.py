@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from kubelambda.api.settings import Settings
+from kubelambda.controllers.machinery.asked import Asked
 from kubelambda.controllers.machinery.cluster import Cluster
 from kubelambda.controllers.machinery.declaration import Controller
 from kubelambda.controllers.machinery.queues import Queues
@@ -25,6 +26,7 @@ class Context:
     queues: Queues
     cluster: Cluster = field(default_factory=Cluster)
     watching: WatchState = field(default_factory=WatchState)
+    asked: Asked = field(default_factory=Asked)
 
 
 def context_of(

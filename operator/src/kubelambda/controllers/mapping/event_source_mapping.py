@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec, EventSourceMappingStatus
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, account_of
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
-from kubelambda.controllers.machinery import changes, recorder
+from kubelambda.controllers.machinery import changes, recorder, unseen
+from kubelambda.controllers.machinery.asked import Asker
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.object_status import read_status
@@ -33,13 +34,12 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     before = read_status(EventSourceMappingStatus, body)
     name, _, qualifier = body["spec"]["functionName"].partition(":")
     account = account_of(context, key.namespace)
-    functions = context.cluster[WATCHED_FUNCTIONS]
     observed = ObservedMapping(
         generation=facts.generation,
         claim=mapping_claim(body),
         spec=EventSourceMappingSpec.model_validate(body["spec"], extra="ignore"),
         function_arn=function_arn(context.settings.region, account, name, qualifier or None),
-        function_exists=any(functions.get(key.namespace, each) is not None for each in object_names(name)),
+        function_exists=await _is_there(context, Asker.of(key, body), name),
         others=[
             other.claim for found, other in context.cluster[WATCHED_MAPPINGS].within(key.namespace) if found != key.name
         ],
@@ -52,6 +52,14 @@ async def reconcile(context: Context, key: Key) -> Outcome:
         after = EventSourceMappingStatus.model_validate(status).conditions
         await recorder.record_transition(context.client, EVENT_SOURCE_MAPPINGS, body, before.conditions, after)
     return None
+
+
+async def _is_there(context: Context, asker: Asker, function: str) -> bool:
+    names, known = object_names(function), context.cluster[WATCHED_FUNCTIONS]
+    if any(known.get(asker.key.namespace, name) is not None for name in names):
+        return True
+    found = [await unseen.find(context, asker, WATCHED_FUNCTIONS, asker.key.namespace, name) for name in names]
+    return any(each is not None for each in found)
 
 
 _OWN = ("observedGeneration", "uuid", "functionArn", "state", "stateTransitionReason", "lastModified")

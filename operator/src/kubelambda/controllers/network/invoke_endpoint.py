@@ -12,7 +12,8 @@ from kubelambda.api import labels
 from kubelambda.api.kinds.invoke_endpoint import InvokeEndpointSpec, InvokeEndpointStatus
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
-from kubelambda.controllers.machinery import changes, recorder
+from kubelambda.controllers.machinery import changes, recorder, unseen
+from kubelambda.controllers.machinery.asked import Asker
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.object_status import read_status, report_status
@@ -87,7 +88,7 @@ async def reconcile(ports: GivenPorts, context: Context, key: Key) -> Outcome:
         return None
     endpoint = EndpointIdentity(key.namespace, key.name, facts.uid)
     port = ports.give(context, key, facts)
-    problem = await _problem(context, endpoint, body, port)
+    problem = await _problem(context, Asker.of(key, body), endpoint, body, port)
     address = None
     if port is None or problem is not None:
         await _close(context, endpoint)
@@ -103,7 +104,9 @@ async def reconcile(ports: GivenPorts, context: Context, key: Key) -> Outcome:
     return BackOff(LOOK_AGAIN_MAX_S) if waits else None
 
 
-async def _problem(context: Context, endpoint: EndpointIdentity, body: Object, port: int | None) -> Problem | None:
+async def _problem(
+    context: Context, asker: Asker, endpoint: EndpointIdentity, body: Object, port: int | None
+) -> Problem | None:
     """Why it cannot be served."""
     try:
         InvokeEndpointSpec.model_validate(body["spec"], extra="ignore")
@@ -112,7 +115,10 @@ async def _problem(context: Context, endpoint: EndpointIdentity, body: Object, p
     if not context.settings.network.policies:
         text = "this installation makes no NetworkPolicies: nothing would keep others away from the endpoint"
         return Problem(Reason.NETWORK_NOT_SERVED, text, terminal=True)
-    if endpoint.namespace not in context.cluster[WATCHED_FUNCTIONS].namespaces():
+    functions = context.cluster[WATCHED_FUNCTIONS]
+    if endpoint.namespace not in functions.namespaces():
+        await unseen.read_all(context, asker, WATCHED_FUNCTIONS, endpoint.namespace, "any")
+    if endpoint.namespace not in functions.namespaces():
         return Problem(Reason.NO_FUNCTIONS, f"the namespace {endpoint.namespace} has no Functions to invoke")
     if port is None:
         return Problem(Reason.NO_PORT_LEFT, "there are as many InvokeEndpoints as there can be")

@@ -1,0 +1,40 @@
+"""Objects that no event showed yet: who makes one names it in the next moment, and each kind has a watch of its own.
+
+They are asked for before anybody says that they are absent. What is made after that, an event tells.
+"""
+
+from kubelambda.controllers.machinery import changes
+from kubelambda.controllers.machinery.asked import Asker
+from kubelambda.controllers.machinery.context import Context
+from kubelambda.controllers.machinery.watched import Watch
+
+
+async def find[F](context: Context, asker: Asker, watch: Watch[F], namespace: str, name: str) -> F | None:
+    """An object that `asker` names. Raises `KubeError`."""
+    known = context.cluster[watch].get(namespace, name)
+    return known if known is not None else await read(context, asker, watch, namespace, name)
+
+
+async def read[F](context: Context, asker: Asker, watch: Watch[F], namespace: str, name: str) -> F | None:
+    """The same, where what is known of the object is not enough: it may have been changed. Raises `KubeError`."""
+    what = (watch, namespace, name)
+    if not context.asked.before(asker, what):
+        body = await context.client.find(watch.resource, name, namespace or None)
+        if body is not None:
+            await changes.observe(context, watch, body, by=asker.key)
+        context.asked.remember(asker, what)
+    return context.cluster[watch].get(namespace, name)
+
+
+async def read_all[F](context: Context, asker: Asker, watch: Watch[F], namespace: str, why: str) -> bool:
+    """Takes in all objects of a namespace: for what `asker` does not name by the names of objects.
+
+    False when it did that for the same reason. Raises `KubeError`.
+    """
+    what = (watch, namespace, why)
+    if context.asked.before(asker, what):
+        return False
+    async for body in context.client.each(watch.resource, namespace):
+        await changes.observe(context, watch, body, by=asker.key)
+    context.asked.remember(asker, what)
+    return True
