@@ -12,7 +12,7 @@ from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function.function_layers import layers_of
 from kubelambda.controllers.machinery import changes
-from kubelambda.controllers.machinery.work_queue import Key
+from kubelambda.controllers.machinery.work_queue import BackOff, Key
 from kubelambda.core.code.layer_reference import layer_version_arn, layer_version_name
 from kubelambda.core.function.object_name import object_names
 from kubelambda.core.function.observation import Problem
@@ -25,6 +25,7 @@ from kubelambda.kube.resources import (
     LAYER_VERSIONS,
     LAYERS,
     NAMESPACES,
+    PERSISTENT_VOLUME_CLAIMS,
     RUNTIMES,
     SECURITY_GROUPS,
     SERVICES,
@@ -63,10 +64,11 @@ def function(**more: Any) -> Named:
     return FUNCTIONS, body_of("f", spec_of(**more).model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
-def access_point() -> Named:
-    """One that can be mounted."""
-    ready = {"type": "Ready", "status": "True", "reason": "R", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-    status = {"observedGeneration": 1, "conditions": [ready]}
+def access_point(reason: str | None = "FileSystemReady") -> Named:
+    """One that can be mounted, or cannot for a `reason`; None: it was not looked at yet."""
+    fine = "True" if reason == "FileSystemReady" else "False"
+    ready = {"type": "Ready", "status": fine, "reason": reason, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    status = {"observedGeneration": 1, "conditions": [ready]} if reason else {}
     return ACCESS_POINTS, body_of("data", {"persistentVolumeClaim": "c"}, status=status)
 
 
@@ -140,6 +142,40 @@ async def test_an_object_may_name_another_that_was_just_made(
 
     assert absent not in await reasons(NAMESPACE, what, *others, named)
     assert absent in await reasons(NAMESPACE, what, *others)
+
+
+def claim() -> Named:
+    """A volume for many."""
+    return PERSISTENT_VOLUME_CLAIMS, body_of("c", {"accessModes": ["ReadWriteMany"]})
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "code"),
+    [
+        pytest.param((access_point(),), "Active", None, id="ready"),
+        pytest.param((access_point(reason=None),), "Pending", "Creating", id="not looked at yet"),
+        pytest.param((access_point(reason="ClaimMissing"), claim()), "Pending", "Creating", id="claim has come"),
+        pytest.param((access_point(reason="ClaimMissing"),), "Failed", "EFSMountFailure", id="no claim"),
+        pytest.param((access_point(reason="ClaimLost"), claim()), "Failed", "EFSMountFailure", id="useless claim"),
+    ],
+)
+async def test_a_function_waits_for_what_may_be_mounted_in_a_moment(
+    found: tuple[Named, ...], state: str, code: str | None
+) -> None:
+    """Its access point was made just before it, or the claim of that: nothing tells of claims, so it is looked for."""
+    client = Written(NAMESPACE, RUNTIME, function(**MOUNTED), *found)
+    context, key = context_of(client, STATE), Key("Function", "a", "f")
+    controller = next(each for each in context.controllers if each.kind == key.kind)
+    outcome = await controller.reconcile(context, key)
+    assert {(status["state"], status.get("stateReasonCode")) for status in client.statuses} == {(state, code)}
+    assert isinstance(outcome, BackOff) is (state == "Pending"), "whatever becomes of it, it does not wait for ever"
+    looked_for = client.reads.count(PERSISTENT_VOLUME_CLAIMS)
+    assert looked_for == any("ClaimMissing" in str(body) for _, body in found)
+    again = Key("AccessPoint", "a", "data")
+    if looked_for and state == "Pending":
+        assert again in context.queues.of("AccessPoint")._due
+    await controller.reconcile(context, key)
+    assert client.reads.count(PERSISTENT_VOLUME_CLAIMS) == looked_for
 
 
 async def test_an_object_that_names_another_from_now_on_asks_for_that() -> None:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from kubelambda.api.kinds.access_point import AccessPointSpec, AccessPointStatus, PosixUser
 from kubelambda.api.kinds.function_mounts import FileSystemConfig
+from kubelambda.api.reasons import Reason
 from kubelambda.core.file_system.access_point_arn import access_point_arn, access_point_name
 from kubelambda.core.file_system.mounts import (
     AccessPointFacts,
@@ -40,6 +41,14 @@ def test_the_whole_volume_has_no_sub_path() -> None:
     found = deployed_file_systems([CONFIG], {"shared": facts})
     assert isinstance(found, tuple)
     assert (found[0].claim, found[0].sub_path, found[0].uid) == ("data", "", None)
+
+
+def test_an_access_point_that_was_not_looked_at_yet_is_waited_for() -> None:
+    """It is no failure of the function that is made with it."""
+    spec = AccessPointSpec(persistent_volume_claim="data")
+    facts = AccessPointFacts(spec, ready=False, message="was not looked at yet", looked_at=False)
+    found = deployed_file_systems([CONFIG], {"shared": facts})
+    assert found == Problem(Reason.IN_PROGRESS, "AccessPoint shared was not looked at yet")
 
 
 def test_an_access_point_that_is_not_ready_says_why() -> None:

@@ -137,6 +137,19 @@ NAMED: dict[str, Any] = {
 }
 
 
+def test_a_file_system_that_was_not_looked_at_yet_is_waited_for() -> None:
+    """Pending, or the update is in progress; of what is deployed, only conditions tell it."""
+    awaited = Problem(Reason.IN_PROGRESS, "AccessPoint shared was not looked at yet")
+    first = decide(replace(GOOD, file_systems=awaited), NOW)
+    assert (first.state, first.state_reason_code, first.deployed) == (State.PENDING, "Creating", None)
+    assert summary(first)["FileSystemReady"] == "Unknown"
+    before = decide(GOOD, NOW)
+    updated = decide(replace(GOOD, before=before, generation=2, file_systems=awaited), NOW)
+    assert (updated.state, updated.last_update_status) == (State.ACTIVE, LastUpdateStatus.IN_PROGRESS)
+    later = decide(replace(GOOD, before=before, file_systems=awaited), NOW)
+    assert (later.last_update_status, summary(later)["Ready"]) == (LastUpdateStatus.SUCCESSFUL, "False")
+
+
 @pytest.mark.parametrize("part", NAMED)
 def test_what_goes_missing_later_is_no_failed_update(part: str) -> None:
     """Nobody updated the function: conditions tell it, until it is there again, and an update meanwhile does fail."""

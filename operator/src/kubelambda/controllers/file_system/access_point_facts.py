@@ -2,6 +2,7 @@
 
 from kubelambda.api.conditions import Condition
 from kubelambda.api.kinds.access_point import AccessPointSpec
+from kubelambda.api.reasons import Reason
 from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.core.file_system.mount_failure import MOUNTED
 from kubelambda.core.file_system.mounts import AccessPointFacts
@@ -18,10 +19,12 @@ def access_point_facts(body: Object) -> AccessPointFacts:
     return AccessPointFacts(
         spec=AccessPointSpec.model_validate(body["spec"], extra="ignore"),
         ready=current and ready.get("status") == "True",
-        message=ready.get("message", "") if current else "it was not looked at yet",
+        message=ready.get("message", "") if current else "was not looked at yet",
         zones=tuple(status.get("zones") or ()),
         mounted=Condition.model_validate(mounted, extra="ignore") if mounted else None,
         held=tuple(status.get("heldClaims") or ()),
+        looked_at=current,
+        claim_missing=current and ready.get("reason") == Reason.CLAIM_MISSING,
     )
 
 

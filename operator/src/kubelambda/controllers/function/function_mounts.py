@@ -1,6 +1,7 @@
 """Looks up what a function wants to be mounted: access points."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from kubelambda.api.conditions import Condition
 from kubelambda.api.kinds.function import FunctionSpec
@@ -16,6 +17,7 @@ from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.core.file_system.access_point_arn import access_point_name
 from kubelambda.core.file_system.mounts import AccessPointFacts, deployed_file_systems, network_problem
 from kubelambda.core.function.observation import Problem
+from kubelambda.kube.resources import PERSISTENT_VOLUME_CLAIMS
 
 
 async def file_systems_of(
@@ -30,11 +32,22 @@ async def file_systems_of(
     if problem is not None:
         return problem
     namespace = asker.key.namespace
-    for config in spec.file_system_configs:
-        await unseen.find(context, asker, WATCHED_ACCESS_POINTS, namespace, access_point_name(config.arn))
-    known = dict(context.cluster[WATCHED_ACCESS_POINTS].within(namespace))
+    known: dict[str, AccessPointFacts] = {}
+    for name in dict.fromkeys(access_point_name(config.arn) for config in spec.file_system_configs):
+        found = await unseen.find(context, asker, WATCHED_ACCESS_POINTS, namespace, name)
+        if found is not None and found.claim_missing and await _has_come(context, asker, found):
+            context.queues.add(Key("AccessPoint", namespace, name))
+            found = replace(found, looked_at=False, message="is looked at again: its claim is there now")
+        if found is not None:
+            known[name] = found
     zones = network.zones if isinstance(network, DeployedNetwork) else []
     return deployed_file_systems(spec.file_system_configs, known, zones)
+
+
+async def _has_come(context: Context, asker: Asker, access_point: AccessPointFacts) -> bool:
+    """Whether a claim that was missing is there: nothing tells of claims, and it may have come just before."""
+    name = access_point.spec.persistent_volume_claim
+    return await unseen.exists(context, asker, PERSISTENT_VOLUME_CLAIMS, asker.key.namespace, name)
 
 
 def mounted_before(context: Context, key: Key, spec: FunctionSpec) -> Condition | None:

@@ -7,11 +7,12 @@ from typing import Any, Final, Self
 from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.kube.kube_client import Object
+from kubelambda.kube.resources import Resource
 
 _REMEMBERED: Final = 4_096
 
-type What = tuple[Watch[Any], str, str]
-"""What is asked for: of a watch and a namespace, a name or whatever else it is looked for by."""
+type What = tuple[Watch[Any] | Resource, str, str]
+"""What is asked for: of a kind and a namespace, a name or whatever else it is looked for by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.asked import Asker
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.watched import Watch
+from kubelambda.kube.resources import Resource
 
 
 async def find[F](context: Context, asker: Asker, watch: Watch[F], namespace: str, name: str) -> F | None:
@@ -24,6 +25,16 @@ async def read[F](context: Context, asker: Asker, watch: Watch[F], namespace: st
             await changes.observe(context, watch, body, by=asker.key)
         context.asked.remember(asker, what)
     return context.cluster[watch].get(namespace, name)
+
+
+async def exists(context: Context, asker: Asker, resource: Resource, namespace: str, name: str) -> bool:
+    """Whether there is an object that nobody watches; False when `asker` asked for it already. Raises `KubeError`."""
+    what = (resource, namespace, name)
+    if context.asked.before(asker, what):
+        return False
+    found = await context.client.find(resource, name, namespace)
+    context.asked.remember(asker, what)
+    return found is not None
 
 
 async def read_all[F](context: Context, asker: Asker, watch: Watch[F], namespace: str, why: str) -> bool:

@@ -31,6 +31,10 @@ class AccessPointFacts:
     """Whether an environment could mount it, where that was tried."""
     held: tuple[str, ...] = ()
     """Claims that are held for it."""
+    looked_at: bool = True
+    """Whether its status speaks of its spec."""
+    claim_missing: bool = False
+    """Whether there was no such claim when it was looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ def deployed_file_systems(
         known = access_points.get(name)
         if known is None:
             return Problem(Reason.FILE_SYSTEM_UNAVAILABLE, f"AccessPoint {name} does not exist")
+        if not known.looked_at:
+            return Problem(Reason.IN_PROGRESS, f"AccessPoint {name} {known.message}")
         if not known.ready:
             return Problem(Reason.FILE_SYSTEM_UNAVAILABLE, f"AccessPoint {name} cannot be mounted: {known.message}")
         if zones and known.zones and not set(zones) & set(known.zones):

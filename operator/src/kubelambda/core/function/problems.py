@@ -159,6 +159,10 @@ def file_systems_mount(observed: Observation) -> Finding | None:
     match observed.file_systems:
         case Problem(reason=Reason.VPC_REQUIRED) as refused:
             return _problem("FileSystemReady", refused, "InvalidConfiguration")
+        case Problem(reason=Reason.IN_PROGRESS) as awaited:
+            return Finding(
+                "FileSystemReady", "Unknown", awaited.reason, awaited.message, "Creating", ours=True, outside=True
+            )
         case Problem() as unavailable:
             return _problem("FileSystemReady", unavailable, "EFSMountFailure", outside=True)
         case ():
