@@ -99,7 +99,7 @@ class ProvisionedPods:
             return False
         target = dispatcher.target
         backoff = self._backoff(dispatcher, pod.provisioned)
-        refusal: FailureAnswer | None = backoff.refusal(time.monotonic())
+        refusal: FailureAnswer | None = backoff.refusal(time.monotonic(), pod.uid)
         if refusal is not None:
             await self._say(target, name, refusal)
             return False
@@ -130,17 +130,17 @@ class ProvisionedPods:
             started = await self._starter.provision(target, prepared, address, lost)
         except StartFailed as error:
             log.info("provisioned pod %s/%s does not start: %s", target.namespace, name, error)
-            backoff.failed(error.answer, begun, time.monotonic())
+            backoff.failed(error.answer, pod.uid, begun, time.monotonic())
             await self._say(target, name, error.answer)
         except Taken as error:
-            backoff.ended()
+            backoff.ended(pod.uid)
             handed_over = self._is_nobodys(target, pod, begun)
             log.warning("provisioned pod %s/%s: %s", target.namespace, name, error)
         except NotStarted as error:
-            backoff.ended()
+            backoff.ended(pod.uid)
             log.warning("provisioned pod %s/%s: %s", target.namespace, name, error)
         except BaseException:
-            backoff.ended()
+            backoff.ended(pod.uid)
             raise
         else:
             backoff.succeeded()

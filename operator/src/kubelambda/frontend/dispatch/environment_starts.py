@@ -75,32 +75,32 @@ class EnvironmentStarts:
     async def _run(self, number: int, target: Target, backoff: StartBackoff, *, own_pod: bool) -> None:
         begun = time.monotonic()
         try:
-            probe = _admit(backoff)
+            probe = _admit(backoff, number)
             watcher = self._watcher(number, backoff, begun, probe=probe)
             started = await self._starter.start(target, watcher, own_pod=own_pod)
         except _Refused as error:
             self._events.start_failed(number, error.answer)
         except StartFailed as error:
             log.info("function %s/%s does not start: %s", target.namespace, target.name, error)
-            backoff.failed(error.answer, begun, time.monotonic())
+            backoff.failed(error.answer, number, begun, time.monotonic())
             self._events.start_failed(number, error.answer)
         except NotStarted as error:
-            backoff.ended()
+            backoff.ended(number)
             log.warning("function %s/%s: %s", target.namespace, target.name, error)
             await asyncio.sleep(min(_RETRY_MAX_S, _RETRY_S * 2.0 ** min(self._failures, 8)))
             self._failures += 1
             self._events.start_failed(number, None)
         except asyncio.CancelledError:
-            backoff.ended()
+            backoff.ended(number)
             raise
         except Exception:
-            backoff.ended()
+            backoff.ended(number)
             log.exception("a start of function %s/%s failed", target.namespace, target.name)
             why = "the environment could not be started; the frontend's log says why"
             self._events.start_failed(number, invoke_error.service(why))
         else:
             if started is None:
-                backoff.ended()
+                backoff.ended(number)
                 return
             self._failures = 0
             backoff.succeeded()
@@ -114,7 +114,7 @@ class EnvironmentStarts:
                 return False
             nonlocal probe
             if not probe and backoff.failed_since(begun):  # while this one waited for its turn
-                probe = _admit(backoff)
+                probe = _admit(backoff, number)
             return True
 
         return Watcher(
@@ -125,9 +125,9 @@ class EnvironmentStarts:
         )
 
 
-def _admit(backoff: StartBackoff) -> bool:
+def _admit(backoff: StartBackoff, number: int) -> bool:
     """Whether the start is the one that tries for all others. Raises `_Refused`."""
-    refusal = backoff.refusal(time.monotonic())
+    refusal = backoff.refusal(time.monotonic(), number)
     if refusal is not None:
         raise _Refused(refusal)
-    return backoff.probing
+    return backoff.is_probe(number)
