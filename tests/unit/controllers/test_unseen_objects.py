@@ -178,6 +178,25 @@ async def test_a_function_waits_for_what_may_be_mounted_in_a_moment(
     assert client.reads.count(PERSISTENT_VOLUME_CLAIMS) == looked_for
 
 
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        pytest.param({}, "Pending", id="not looked at yet"),
+        pytest.param({"observedGeneration": 1, "conditions": [{"reason": "InProgress"}]}, "Pending", id="fetched"),
+        pytest.param({"observedGeneration": 1, "conditions": [{"reason": "Published"}]}, "Failed", id="published"),
+    ],
+)
+async def test_a_function_waits_for_a_layer_that_is_being_published(status: dict[str, Any], state: str) -> None:
+    """Both were applied together. What is published by now is all that there is of it."""
+    layer: Named = LAYERS, body_of("l", {}, status=status)
+    client = Written(NAMESPACE, RUNTIME, function(layers=["l:1"]), layer)
+    context, key = context_of(client, STATE), Key("Function", "a", "f")
+    controller = next(each for each in context.controllers if each.kind == key.kind)
+    outcome = await controller.reconcile(context, key)
+    assert [status["state"] for status in client.statuses] == [state]
+    assert isinstance(outcome, BackOff) is (state == "Pending"), "another version may be published than the one named"
+
+
 async def test_an_object_that_names_another_from_now_on_asks_for_that() -> None:
     """What it is asked for again is the object as it is after a change, or another of its name."""
     resource, body = mapping()
@@ -198,7 +217,7 @@ async def test_a_function_may_name_a_layer_version_that_was_just_published(names
     who wait for it to be active."""
     content = {"sha256": "d" * 64, "size": 1, "unzippedSize": 1, "signature": SIGNATURE}
     version = body_of(layer_version_name("l", 1), {"layerName": "l", "version": 1, "content": content})
-    layer = body_of("l", {"permissions": [SHARED]})
+    layer = body_of("l", {"permissions": [SHARED]}, status={"observedGeneration": 1})
     context = context_of(Written((LAYER_VERSIONS, version), (LAYERS, layer)))
     for name, claimed in (("a", OWNER), ("b", GUEST)):
         metadata = {"name": name, "uid": name, "resourceVersion": "1", "annotations": {labels.ACCOUNT_ID: claimed}}

@@ -110,7 +110,7 @@ def _next_look(observed: Observation) -> Outcome:
     match fault.reason if fault else None:
         case Reason.REFERENCE_MISSING | Reason.CODE_STORE_UNAVAILABLE:
             return BackOff(LOOK_AGAIN_MAX_S)
-        case Reason.IN_PROGRESS if isinstance(observed.file_systems, Problem):
+        case Reason.IN_PROGRESS if isinstance(observed.file_systems, Problem) or isinstance(observed.layers, Problem):
             return BackOff(LOOK_AGAIN_MAX_S)
         case Reason.CODE_UNAVAILABLE if _is_stored(observed) or _follows_config_map(observed):
             return BackOff(LOOK_AGAIN_MAX_S)

@@ -81,9 +81,23 @@ async def _chosen(
     shared = await _shared(state, context, asker, spec, scope=scope, before=before)
     chosen = chosen_layers(spec.layers, known, scope, shared)
     if isinstance(chosen, Problem):
-        return chosen
+        absent = chosen.reason is Reason.LAYER_NOT_FOUND
+        return (await _published_soon(context, asker, spec, scope) if absent else None) or chosen
     own = [each.version for each in chosen if each.arn not in shared]
     return _forged(state, namespace, own) or chosen
+
+
+async def _published_soon(context: Context, asker: Asker, spec: FunctionSpec, scope: LayerScope) -> Problem | None:
+    """A layer of the account that may have the version in a moment: both were made together, or the layer changed."""
+    namespace = asker.key.namespace
+    for reference in filter(None, map(parse_layer, spec.layers)):
+        version = context.cluster[WATCHED_LAYER_VERSIONS].get(namespace, reference.object_name)
+        if version is not None or reference.account not in (None, scope.account):
+            continue
+        layer = await unseen.find(context, asker, WATCHED_LAYERS, namespace, layer_object_name(reference.layer))
+        if layer is not None and layer.publishing and layer.layer == reference.layer:
+            return Problem(Reason.IN_PROGRESS, f"layer {reference.layer} is being published")
+    return None
 
 
 def _forged(state: CodeState, namespace: str, versions: Iterable[LayerVersionFacts]) -> Problem | None:

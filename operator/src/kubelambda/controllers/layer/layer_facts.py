@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from sys import intern
 
+from kubelambda.api.reasons import Reason
 from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.core.code.layer_reference import layer_name_of
 from kubelambda.core.code.layer_sharing import LayerGrant, layer_grants
@@ -20,6 +21,8 @@ class LayerFacts:
     """Lambda's name of it."""
     grants: tuple[LayerGrant, ...]
     """Whom its policies let have its versions."""
+    publishing: bool
+    """Whether another version may come of it as it is: it was not looked at yet, or its content is being fetched."""
 
 
 def layer_version_facts(body: Object) -> LayerVersionFacts:
@@ -44,8 +47,15 @@ def layer_version_facts(body: Object) -> LayerVersionFacts:
 
 def layer_facts(body: Object) -> LayerFacts:
     """The facts of a Layer object."""
+    generation, status = body["metadata"]["generation"], body.get("status") or {}
     permissions = (body.get("spec") or {}).get("permissions") or ()
-    return LayerFacts(body["metadata"]["generation"], intern(layer_name_of(body)), layer_grants(permissions))
+    fetching = any(each["reason"] == Reason.IN_PROGRESS for each in status.get("conditions") or [])
+    return LayerFacts(
+        generation=generation,
+        layer=intern(layer_name_of(body)),
+        grants=layer_grants(permissions),
+        publishing=fetching or status.get("observedGeneration") != generation,
+    )
 
 
 WATCHED_LAYERS = Watch(LAYERS, layer_facts)

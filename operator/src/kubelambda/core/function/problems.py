@@ -128,6 +128,8 @@ def layers_fit(observed: Observation) -> Finding | None:
     match observed.layers:
         case Problem(reason=Reason.CODE_STORE_UNAVAILABLE) as away:
             return _problem("LayersReady", away, "InternalError", ours=True)
+        case Problem(reason=Reason.IN_PROGRESS) as awaited:
+            return Finding("LayersReady", "Unknown", awaited.reason, awaited.message, "Creating", ours=True)
         case Problem() as refused:
             return _problem("LayersReady", refused, "InvalidConfiguration")
         case ():
