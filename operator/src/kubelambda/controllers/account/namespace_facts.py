@@ -1,12 +1,16 @@
 """What others may know of a namespace: that it is an account, and the annotations by which people set it up."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from kubelambda.api import labels
 from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.cluster import Cluster
 from kubelambda.controllers.machinery.context import Context
+from kubelambda.controllers.machinery.declaration import Change, Follow
 from kubelambda.controllers.machinery.watched import Watch
+from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.core.account import identity
 from kubelambda.core.account.reserved_concurrency import account_quota
 from kubelambda.kube.kube_client import Object
@@ -46,6 +50,15 @@ async def known_namespace(context: Context, name: str) -> NamespaceFacts | None:
         return known
     body = await context.client.find(NAMESPACES, name)
     return None if body is None else await changes.observe(context, WATCHED_NAMESPACES, body)
+
+
+def with_namespace(watch: Watch[Any]) -> Follow[NamespaceFacts]:
+    """Has every object of a namespace looked at that changes: account id and quota are in its annotations."""
+
+    def keys(change: Change[NamespaceFacts]) -> Iterable[Key]:
+        return (Key(watch.resource.kind, change.name, name) for name, _ in change.cluster[watch].within(change.name))
+
+    return Follow(WATCHED_NAMESPACES, keys)
 
 
 def account_of(context: Context, namespace: str) -> str:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from kubelambda.api import labels
 from kubelambda.api.kinds.code_signing_config import CodeSigningConfigStatus
-from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, account_of
+from kubelambda.controllers.account.namespace_facts import account_of, with_namespace
 from kubelambda.controllers.code.signing_facts import (
     WATCHED_SIGNING_CONFIGS,
     WATCHED_SIGNING_PROFILES,
@@ -86,11 +86,6 @@ def _of_profile(change: Change[tuple[ProfileVersion, ...]]) -> Iterable[Key]:
         yield Key(KIND, change.namespace, name)
 
 
-def _of_namespace(change: Change[NamespaceFacts]) -> Iterable[Key]:
-    """The account id is in its ARN, by which functions name it."""
-    return (Key(KIND, change.name, name) for name, _ in change.cluster[WATCHED_SIGNING_CONFIGS].within(change.name))
-
-
 CONTROLLER = Controller(
     KIND,
     reconcile,
@@ -98,6 +93,6 @@ CONTROLLER = Controller(
         Follow(WATCHED_SIGNING_CONFIGS, _itself, resync=True),
         Follow(WATCHED_SIGNING_PROFILES, _of_profile),
         Follow(WATCHED_FUNCTIONS, _used),
-        Follow(WATCHED_NAMESPACES, _of_namespace),
+        with_namespace(WATCHED_SIGNING_CONFIGS),  # the account id is in its ARN, by which functions name it
     ),
 )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from kubelambda.api.kinds.alias import AliasSpec, AliasStatus
-from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, account_of
+from kubelambda.controllers.account.namespace_facts import account_of, with_namespace
 from kubelambda.controllers.function import provisioned_environments as provisioned
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
@@ -172,18 +172,13 @@ def _unfinished(change: Change[ProvisionedDeploymentFacts]) -> Iterable[Key]:
             yield key
 
 
-def _of_namespace(change: Change[NamespaceFacts]) -> Iterable[Key]:
-    """Quota and account id are annotations."""
-    return (Key(KIND, change.name, name) for name, _ in change.cluster[WATCHED_ALIASES].within(change.name))
-
-
 def controller(memory: VersionMemory) -> Controller[Context]:
     """Aliases."""
     return Controller(
         KIND,
         partial(reconcile, memory),
         follows=(
-            Follow(WATCHED_NAMESPACES, _of_namespace),
+            with_namespace(WATCHED_ALIASES),
             Follow(WATCHED_FUNCTIONS, _of_function),
             Follow(WATCHED_VERSIONS, _of_version),
             Follow(WATCHED_ALIASES, _itself, resync=True, settled=lambda facts: facts.settled),

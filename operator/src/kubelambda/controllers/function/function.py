@@ -17,7 +17,7 @@ from kubelambda.api.kinds.function_image import IMAGE_RUNTIME, DeployedImage
 from kubelambda.api.kinds.function_mounts import DeployedFileSystem, DeployedLayer
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.reasons import Reason
-from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, account_of, quota_of
+from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, account_of, quota_of, with_namespace
 from kubelambda.controllers.code import code_source, image_source
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.code.signing_facts import WATCHED_SIGNING_CONFIGS, WATCHED_SIGNING_PROFILES
@@ -271,11 +271,6 @@ def _of_runtime(change: Change[RuntimeFacts]) -> Iterable[Key]:
             yield Key(KIND, namespace, name)
 
 
-def _within(change: Change[NamespaceFacts]) -> Iterable[Key]:
-    """Quota and account id are annotations."""
-    return (Key(KIND, change.name, name) for name, _ in change.cluster[WATCHED_FUNCTIONS].within(change.name))
-
-
 def _provisioned(change: Change[AliasFacts] | Change[VersionFacts]) -> Iterable[Key]:
     """What is provisioned no more, a reservation may be waiting for."""
     if len({facts.allocated for facts in change.either}) > 1 or change.after is None:
@@ -290,7 +285,7 @@ def controller(code: CodeState) -> Controller[Context]:
         KIND,
         partial(reconcile, FunctionMemory(code)),
         follows=(
-            Follow(WATCHED_NAMESPACES, _within),
+            with_namespace(WATCHED_FUNCTIONS),
             Follow(WATCHED_RUNTIMES, _of_runtime),
             Follow(WATCHED_FUNCTIONS, _itself, resync=True, settled=lambda facts: facts.settled),
             Follow(WATCHED_FUNCTIONS, _refused),

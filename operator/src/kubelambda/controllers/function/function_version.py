@@ -13,7 +13,7 @@ from kubelambda.api.kinds.function_version import FunctionVersionSpec, FunctionV
 from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyStatus
 from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.reasons import Reason
-from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, account_of
+from kubelambda.controllers.account.namespace_facts import account_of, with_namespace
 from kubelambda.controllers.code import image_source
 from kubelambda.controllers.function import provisioned_environments as provisioned
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
@@ -258,11 +258,6 @@ def _provisioning(change: Change[VersionFacts]) -> Iterable[Key]:
                 yield Key(KIND, change.namespace, name)
 
 
-def _of_namespace(change: Change[NamespaceFacts]) -> Iterable[Key]:
-    """Quota and account id are annotations."""
-    return (Key(KIND, change.name, name) for name, _ in change.cluster[WATCHED_VERSIONS].within(change.name))
-
-
 def _of_function(change: Change[FunctionFacts]) -> Iterable[Key]:
     """Those that wait for it, and those whose share of its concurrency may be another."""
     for name, facts in change.cluster[WATCHED_VERSIONS].within(change.namespace):
@@ -315,7 +310,7 @@ def controller(memory: VersionMemory) -> Controller[Context]:
         KIND,
         partial(reconcile, memory),
         follows=(
-            Follow(WATCHED_NAMESPACES, _of_namespace),
+            with_namespace(WATCHED_VERSIONS),
             Follow(WATCHED_RUNTIMES, _of_runtime),
             Follow(WATCHED_FUNCTIONS, _of_function),
             Follow(WATCHED_VERSIONS, _itself, resync=True, settled=lambda facts: facts.settled),

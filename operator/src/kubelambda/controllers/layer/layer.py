@@ -12,7 +12,7 @@ from kubelambda.api.kinds.deployed_configuration import DeployedCode
 from kubelambda.api.kinds.function_code import Code
 from kubelambda.api.kinds.layer import LayerContent, LayerSpec, LayerStatus, LayerVersionContent, LayerVersionSpec
 from kubelambda.api.reasons import Reason
-from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, account_of
+from kubelambda.controllers.account.namespace_facts import account_of, with_namespace
 from kubelambda.controllers.code import archive_facts, code_source
 from kubelambda.controllers.code.code_origin import wanted_archive
 from kubelambda.controllers.code.code_state import CodeState
@@ -187,11 +187,6 @@ def _itself(change: Change[LayerFacts]) -> Iterable[Key]:
     yield Key(KIND, change.namespace, change.name)
 
 
-def _within(change: Change[NamespaceFacts]) -> Iterable[Key]:
-    """The account id is an annotation."""
-    return (Key(KIND, change.name, name) for name, _ in change.cluster[WATCHED_LAYERS].within(change.name))
-
-
 def _seen(change: Change[LayerVersionFacts]) -> Iterable[Key]:  # noqa: ARG001
     """Versions are only known: a Layer publishes when it changes, not when one of them is deleted."""
     return ()
@@ -203,7 +198,7 @@ def controller(code: CodeState) -> Controller[Context]:
         KIND,
         partial(reconcile, code),
         follows=(
-            Follow(WATCHED_NAMESPACES, _within),
+            with_namespace(WATCHED_LAYERS),
             Follow(WATCHED_LAYER_VERSIONS, _seen),
             Follow(WATCHED_LAYERS, _itself, resync=True),
         ),

@@ -7,10 +7,10 @@ from kubelambda.api import labels
 from kubelambda.api.kinds.layer import LayerVersionStatus
 from kubelambda.controllers.account.namespace_facts import (
     WATCHED_NAMESPACES,
-    NamespaceFacts,
     account_in,
     account_of,
     namespace_of_account,
+    with_namespace,
 )
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
@@ -78,11 +78,6 @@ def _itself(change: Change[LayerVersionFacts]) -> Iterable[Key]:
     yield Key(KIND, change.namespace, change.name)
 
 
-def _of_namespace(change: Change[NamespaceFacts]) -> Iterable[Key]:
-    """The account id is in the ARN, and what is held for other accounts goes with its namespace."""
-    return (Key(KIND, change.name, name) for name, _ in change.cluster[WATCHED_LAYER_VERSIONS].within(change.name))
-
-
 def _held(change: Change[FunctionFacts] | Change[VersionFacts]) -> Iterable[Key]:
     """Those that somebody wants gone, when a function used layers before, or named some."""
     named = change.before.layer_versions if isinstance(change.before, FunctionFacts) else ()
@@ -105,7 +100,7 @@ CONTROLLER = Controller(
     reconcile,
     follows=(
         Follow(WATCHED_LAYER_VERSIONS, _itself, resync=True),
-        Follow(WATCHED_NAMESPACES, _of_namespace),
+        with_namespace(WATCHED_LAYER_VERSIONS),  # what is held for other accounts goes with it, too
         Follow(WATCHED_FUNCTIONS, _held),
         Follow(WATCHED_VERSIONS, _held),
     ),

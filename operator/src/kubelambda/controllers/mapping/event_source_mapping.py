@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec, EventSourceMappingStatus
-from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, NamespaceFacts, account_of
+from kubelambda.controllers.account.namespace_facts import account_of, with_namespace
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.machinery import changes, recorder, unseen
 from kubelambda.controllers.machinery.asked import Asker
@@ -92,17 +92,12 @@ def _of_function(change: Change[FunctionFacts]) -> Iterable[Key]:
             yield Key(KIND, change.namespace, name)
 
 
-def _of_namespace(change: Change[NamespaceFacts]) -> Iterable[Key]:
-    """The account id is in the function's ARN."""
-    return (Key(KIND, change.name, name) for name, _ in change.cluster[WATCHED_MAPPINGS].within(change.name))
-
-
 CONTROLLER = Controller(
     KIND,
     reconcile,
     follows=(
         Follow(WATCHED_MAPPINGS, _itself, resync=True, settled=lambda facts: facts.settled),
         Follow(WATCHED_FUNCTIONS, _of_function),
-        Follow(WATCHED_NAMESPACES, _of_namespace),
+        with_namespace(WATCHED_MAPPINGS),  # the account id is in the function's ARN
     ),
 )
