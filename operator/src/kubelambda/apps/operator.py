@@ -6,6 +6,7 @@ A replica that waits is small: what leads is imported with the lease. That it ca
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import signal
 import socket
@@ -22,6 +23,8 @@ from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.lease import LeaderLease
 
 _LEADING = "kubelambda.apps.leading_operator"
+
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -40,8 +43,14 @@ def main() -> None:
     settings: bytes = arguments.settings.read_bytes()
     check = StartCheck.begin(settings, _LEADING)
     # asyncio's own loop fills 256 KB for every TLS connection, and kopf has one for every watch.
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    try:
         runner.run(_run(arguments, settings, check))
+    except BaseException:
+        log.exception("the operator ends")
+        os._exit(1)
+    # Without a word to what is left: a watch of kopf that refuses to end would keep a process that leads nothing.
+    os._exit(0)
 
 
 async def _run(arguments: argparse.Namespace, settings: bytes, check: StartCheck) -> None:

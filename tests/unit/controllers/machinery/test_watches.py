@@ -46,7 +46,7 @@ def context() -> Context:
 async def told(context: Context, watch: Watch[Any], type_: str | None, body: dict[str, Any]) -> None:
     """An event comes from a stream."""
     resource: Resource = watch.resource
-    handlers = watches.registry(context, None)._watching.get_all_handlers()
+    handlers = watches.registry(context, None, lambda: None)._watching.get_all_handlers()
     handler = next(each for each in handlers if each.id == f"{resource.plural}/{watch.label}")
     assert handler.labels is None
     metadata = body["metadata"]

@@ -12,6 +12,9 @@ from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.kube.errors import KubeError
 from kubelambda.kube.lease import LeaderLease
 
+END_S = 10.0
+"""How long kopf may take to end: it gives what it has begun five seconds."""
+
 log = logging.getLogger(__name__)
 
 
@@ -61,10 +64,28 @@ async def _load(context: Context) -> None:
 
 
 async def _watch(context: Context, kubeconfig: str | None, stop: asyncio.Event) -> None:
-    """Hosts kopf, which takes over the signals: it returns when one asks it to end, and raises when a watch fails."""
+    """Hosts kopf, which takes over the signals: it returns when one asks it to end, and raises when a watch fails.
+
+    It returns too when kopf has ended all watches, but not itself: it may wait without end for one of its tasks, and as
+    process 1 of a container it cannot kill itself.
+    """
     # A replica that waits for the lease does without kopf. The lease is renewed while it is imported.
     kopf, watches = await asyncio.to_thread(_host)
-    await kopf.operator(registry=watches.registry(context, kubeconfig), standalone=True, clusterwide=True)
+    ended = asyncio.Event()
+    registry = watches.registry(context, kubeconfig, ended.set)
+    hosted = asyncio.create_task(kopf.operator(registry=registry, standalone=True, clusterwide=True))
+    ending = asyncio.create_task(ended.wait())
+    try:
+        await asyncio.wait({hosted, ending}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({hosted}, timeout=END_S)
+        if hosted.done():
+            hosted.result()
+        else:
+            log.error("nothing is watched any more, and kopf does not end: the operator ends without it")
+    finally:
+        hosted.cancel()
+        ending.cancel()
+        await asyncio.wait({hosted, ending}, timeout=END_S)
     stop.set()
 
 

@@ -4,6 +4,7 @@ No change handlers, timers or daemons: they keep state on the objects, and lose 
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import kopf
@@ -19,8 +20,8 @@ FORGET_S = 0.5
 """How long kopf keeps what it last saw of an object that does not change."""
 
 
-def registry(context: Context, kubeconfig: str | None) -> kopf.OperatorRegistry:
-    """One handler of a few lines for each watch, on a registry of their own."""
+def registry(context: Context, kubeconfig: str | None, ended: Callable[[], None]) -> kopf.OperatorRegistry:
+    """One handler of a few lines for each watch, on a registry of their own. `ended`: nothing is watched any more."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=handlers)
@@ -34,6 +35,10 @@ def registry(context: Context, kubeconfig: str | None) -> kopf.OperatorRegistry:
         if kubeconfig is None:
             return kopf.login_with_service_account(**arguments)
         return kopf.login_with_kubeconfig(**arguments)
+
+    @kopf.on.cleanup(registry=handlers)
+    async def cleaned_up(**_: Any) -> None:
+        ended()
 
     for watch in changes.watches(context):
         if not watch.listed_only:
