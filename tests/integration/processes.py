@@ -28,6 +28,7 @@ from kubelambda.core.environment import tokens
 
 KEY = b"a key that every component of this test shares"
 _STAND_IN = Path(__file__).with_name("poller_stand_in.py")
+_FAILING_WATCH = Path(__file__).with_name("failing_watch.py")
 
 
 class Component:
@@ -128,11 +129,17 @@ class Installation:
         wait_for_http(f"http://127.0.0.1:{self._fetcher_port}/healthz")
         return found
 
-    def operator(self, name: str = "operator-1", *, kubeconfig: Path | None = None) -> tuple[Component, int]:
-        """Starts an operator; returns it and its health port once that answers."""
+    def operator(
+        self, name: str = "operator-1", *, kubeconfig: Path | None = None, watch_fails: bool = False
+    ) -> tuple[Component, int]:
+        """Starts an operator; returns it and its health port once that answers.
+
+        `watch_fails`: one of its watches fails for good when its connections are cut.
+        """
         port = free_port()
         kubeconfig = kubeconfig or self._control_plane.kubeconfig(OPERATOR_TOKEN)
-        found = self._start(name, ["operator", f"--kubeconfig={kubeconfig}", f"--health-port={port}"])
+        program = str(_FAILING_WATCH) if watch_fails else "operator"
+        found = self._start(name, [program, f"--kubeconfig={kubeconfig}", f"--health-port={port}"])
         wait_for_http(f"http://127.0.0.1:{port}/healthz")
         return found, port
 

@@ -12,7 +12,7 @@ from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.kube.errors import KubeError
 from kubelambda.kube.lease import LeaderLease
 
-END_S = 10.0
+END_S = 8.0
 """How long kopf may take to end: it gives what it has begun five seconds."""
 
 log = logging.getLogger(__name__)
