@@ -36,7 +36,7 @@ class Host:
 async def watched(monkeypatch: pytest.MonkeyPatch, works: Callable[[Host], Any]) -> asyncio.Event:
     """Hosts it; whether the operator is asked to stop."""
     stop = asyncio.Event()
-    monkeypatch.setattr(hosting, "END_S", 0.2)
+    monkeypatch.setattr(hosting, "_END_S", 0.2)
     monkeypatch.setattr(hosting, "_host", Host(works).modules)
     async with asyncio.timeout(30):
         await hosting._watch(CONTEXT, None, stop)

@@ -1,4 +1,4 @@
-"""Who asked the API server for what no event had shown, and found it absent: nobody asks twice for the same."""
+"""Who asked the API server for what no event had shown: nobody asks twice for the same."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -33,17 +33,17 @@ class Asked:
     """Remembers as much of the latest askers as is worth it: who is forgotten asks once more."""
 
     def __init__(self) -> None:
-        self._absent: OrderedDict[Key, tuple[Asker, set[What]]] = OrderedDict()
+        self._asked: OrderedDict[Key, tuple[Asker, set[What]]] = OrderedDict()
 
     def before(self, asker: Asker, what: What) -> bool:
         """Whether the asker, as it is now, asked already."""
-        known = self._absent.get(asker.key)
+        known = self._asked.get(asker.key)
         return known is not None and known[0] == asker and what in known[1]
 
     def remember(self, asker: Asker, what: What) -> None:
         """The API server was asked."""
-        known = self._absent.pop(asker.key, None)
+        known = self._asked.pop(asker.key, None)
         found = known[1] if known is not None and known[0] == asker else set()
-        self._absent[asker.key] = asker, found | {what}
-        if len(self._absent) > _REMEMBERED:
-            self._absent.popitem(last=False)
+        self._asked[asker.key] = asker, found | {what}
+        if len(self._asked) > _REMEMBERED:
+            self._asked.popitem(last=False)

@@ -12,7 +12,7 @@ from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.kube.errors import KubeError
 from kubelambda.kube.lease import LeaderLease
 
-END_S = 8.0
+_END_S = 8.0
 """How long kopf may take to end: it gives what it has begun five seconds."""
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ async def _watch(context: Context, kubeconfig: str | None, stop: asyncio.Event) 
     ending = asyncio.create_task(ended.wait())
     try:
         await asyncio.wait({hosted, ending}, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait({hosted}, timeout=END_S)
+        await asyncio.wait({hosted}, timeout=_END_S)
         if hosted.done():
             hosted.result()
         else:
@@ -85,7 +85,7 @@ async def _watch(context: Context, kubeconfig: str | None, stop: asyncio.Event) 
     finally:
         hosted.cancel()
         ending.cancel()
-        await asyncio.wait({hosted, ending}, timeout=END_S)
+        await asyncio.wait({hosted, ending}, timeout=_END_S)
     stop.set()
 
 

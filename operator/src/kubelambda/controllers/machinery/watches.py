@@ -91,4 +91,4 @@ def configure_settings(settings: kopf.OperatorSettings) -> None:
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"kopf.{labels.GROUP}")
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=f"kopf.{labels.GROUP}")
     settings.execution.max_workers = 2  # no handler is synchronous
-    settings.process.ultimate_exiting_timeout = 20  # less than the pod's grace period
+    settings.process.ultimate_exiting_timeout = 20  # no use in a container, where nothing kills process 1: see hosting

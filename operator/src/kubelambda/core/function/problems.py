@@ -129,7 +129,7 @@ def layers_fit(observed: Observation) -> Finding | None:
         case Problem(reason=Reason.CODE_STORE_UNAVAILABLE) as away:
             return _problem("LayersReady", away, "InternalError", ours=True)
         case Problem(reason=Reason.IN_PROGRESS) as awaited:
-            return Finding("LayersReady", "Unknown", awaited.reason, awaited.message, "Creating", ours=True)
+            return _awaited("LayersReady", awaited)
         case Problem() as refused:
             return _problem("LayersReady", refused, "InvalidConfiguration")
         case ():
@@ -162,9 +162,7 @@ def file_systems_mount(observed: Observation) -> Finding | None:
         case Problem(reason=Reason.VPC_REQUIRED) as refused:
             return _problem("FileSystemReady", refused, "InvalidConfiguration")
         case Problem(reason=Reason.IN_PROGRESS) as awaited:
-            return Finding(
-                "FileSystemReady", "Unknown", awaited.reason, awaited.message, "Creating", ours=True, outside=True
-            )
+            return _awaited("FileSystemReady", awaited, outside=True)
         case Problem() as unavailable:
             return _problem("FileSystemReady", unavailable, "EFSMountFailure", outside=True)
         case ():
@@ -220,6 +218,11 @@ def findings(observed: Observation) -> list[Finding]:
 def first_fault(found: list[Finding]) -> Finding | None:
     """The first thing that is in the way."""
     return next((finding for finding in found if not finding.good), None)
+
+
+def _awaited(condition: str, problem: Problem, *, outside: bool = False) -> Finding:
+    """Of what is about to come."""
+    return Finding(condition, "Unknown", problem.reason, problem.message, "Creating", ours=True, outside=outside)
 
 
 def _problem(
