@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from kubelambda.core.account.access_key import SECRET_NAME, AccessKey, access_keys
 from kubelambda.kube.kube_client import KubeClient
+from kubelambda.kube.late_news import LateNews
 from kubelambda.kube.reflector import Name, Reflector
 from kubelambda.kube.resources import SECRETS
 
@@ -28,6 +29,8 @@ class AccessKeyDirectory:
     """Knows the keys of every Secret that is called `SECRET_NAME`, the only Secrets that our role lets it read."""
 
     def __init__(self, client: KubeClient) -> None:
+        self.news = LateNews()
+        """For who signs with a key that was made a moment ago."""
         self._by_id: defaultdict[str, dict[str, AccessKey]] = defaultdict(dict)
         self.secrets: Reflector[AccessKeysView] = Reflector(
             client,
@@ -55,6 +58,7 @@ class AccessKeyDirectory:
             return
         for key_id, key in after.keys.items():
             self._by_id[key_id][namespace] = key
+        self.news.heard()
         known = before.wrong if before is not None else {}
         told = [(key_id, why) for key_id, why in after.wrong.items() if known.get(key_id) != why]
         for key_id, why in told[:_TOLD_MAX]:

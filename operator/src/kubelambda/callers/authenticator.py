@@ -55,13 +55,19 @@ class Authenticator:
             return None
         keys = self._keys.find(signature.access_key)
         if not keys:
-            raise caller_refused.unrecognized()
+            refusal = caller_refused.unrecognized()
+            refusal.unheard = signature.access_key
+            raise refusal
         try:
             sigv4.check_scope(signature, now, region=self._region, service=service)
         except CallerRefused as error:
             error.claimed = tuple(key.namespace for key in keys)
             raise
         return SignatureClaim(head, signature, keys)
+
+    async def hear_of(self, key_id: str) -> None:
+        """Waits a moment for a key to be heard of."""
+        await self._keys.news.wait(lambda: bool(self._keys.find(key_id)))
 
     def prove(self, claim: SignatureClaim, payload_sha256: str, now: float) -> Caller:
         """The caller, where the signature is the one of a key. Raises `CallerRefused`."""

@@ -6,6 +6,8 @@ class CallerRefused(Exception):
 
     claimed: tuple[str, ...] = ()
     """Namespaces with a key of the name that the caller used, and did not prove to have."""
+    unheard: str = ""
+    """The access key that nobody has as far as was heard: it may be new."""
 
     def __init__(self, error: str, text: str, status: int = 403) -> None:
         super().__init__(text)

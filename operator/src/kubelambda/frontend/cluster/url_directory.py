@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from kubelambda.frontend.cluster.views import AliasView, FunctionView, UrlView
+from kubelambda.kube.late_news import LateNews
 from kubelambda.kube.reflector import Name
 
 
@@ -22,6 +23,8 @@ class UrlDirectory:
     """Every function URL that the caches know."""
 
     def __init__(self) -> None:
+        self.news = LateNews()
+        """For who calls a URL that was made, or opened, a moment ago."""
         self._entries: dict[str, UrlEntry] = {}
 
     def find(self, url_id: str) -> UrlEntry | None:
@@ -33,12 +36,14 @@ class UrlDirectory:
         self._forget(before)
         if after is not None and after.url is not None:
             self._entries[after.url.id] = UrlEntry(after.url, *name, None)
+        self.news.heard()
 
     def alias_changed(self, name: Name, before: AliasView | None, after: AliasView | None) -> None:
         """An Alias appeared, changed or is gone."""
         self._forget(before)
         if after is not None and after.url is not None:
             self._entries[after.url.id] = UrlEntry(after.url, name[0], after.function, after.name)
+        self.news.heard()
 
     def _forget(self, before: FunctionView | AliasView | None) -> None:
         if before is not None and before.url is not None:

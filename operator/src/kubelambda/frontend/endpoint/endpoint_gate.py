@@ -17,8 +17,9 @@ from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cluster.views import EndpointView
 from kubelambda.frontend.invoke.audited_answer import AuditedAnswer
 from kubelambda.frontend.invoke.caller_gate import Check, Then, invoke_refusal
+from kubelambda.frontend.invoke.early_answer import is_small
 from kubelambda.frontend.invoke.invoke_request import InvokeCall
-from kubelambda.frontend.invoke.signed_request import claim_of, signer_of
+from kubelambda.frontend.invoke.signed_request import claim_of, late_signer_of, signer_of
 from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.request import Request
 
@@ -68,6 +69,8 @@ class EndpointGate:
         try:
             claim = claim_of(self._authenticator, request)
         except CallerRefused as refusal:
+            if refusal.unheard and is_small(request):
+                return partial(self._check_late_key, arrival, refusal.unheard)
             error = self._decided(arrival, request, refusal)
             if error is not None:
                 raise error from refusal
@@ -84,6 +87,16 @@ class EndpointGate:
             except CallerRefused as error:
                 found = error
         then(self._decided(arrival, request, found))
+
+    def _check_late_key(self, arrival: _Arrival, key_id: str, request: Request, then: Then) -> None:
+        self._tasks.answer(request, self._hear_of_key(arrival, key_id, request, then))
+
+    async def _hear_of_key(self, arrival: _Arrival, key_id: str, request: Request, then: Then) -> None:
+        found = await late_signer_of(self._authenticator, key_id, request)
+        if request.alive:
+            then(self._decided(arrival, request, found))
+        else:  # it would run for nobody
+            request.abort()
 
     def _check_token(self, arrival: _Arrival, token: str, request: Request, then: Then) -> None:
         known = self._authenticator.known_holder(token)

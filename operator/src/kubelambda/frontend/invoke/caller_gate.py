@@ -20,9 +20,10 @@ from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.frontend.account.forwarder import NAMESPACE
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.invoke.audited_answer import AuditedAnswer
+from kubelambda.frontend.invoke.early_answer import is_small
 from kubelambda.frontend.invoke.invoke_request import InvokeCall
 from kubelambda.frontend.invoke.request_accounts import RequestAccounts
-from kubelambda.frontend.invoke.signed_request import claim_of, signer_of
+from kubelambda.frontend.invoke.signed_request import claim_of, late_signer_of, signer_of
 from kubelambda.frontend.invoke.url_gate import UrlGate
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.wire.background_tasks import BackgroundTasks
@@ -92,7 +93,7 @@ class CallerGate:
                 incoming.claim = claim_of(self.authenticator, request)
             except CallerRefused as error:
                 incoming.refusal = error
-                if self._mode is not AuthMode.NONE:
+                if self._mode is not AuthMode.NONE and not (error.unheard and is_small(request)):
                     self._audit_of(incoming, request)
                     raise invoke_refusal(error) from error
         return partial(self._check, incoming)
@@ -134,7 +135,21 @@ class CallerGate:
                 self._tasks.answer(request, self._ask_holder(incoming, incoming.token, request, then))
                 return
             _keep(incoming, known)
+        elif incoming.refusal is not None and incoming.refusal.unheard and self._asks_for_proof(incoming, request):
+            self._tasks.answer(request, self._hear_of_key(incoming, incoming.refusal.unheard, request, then))
+            return
         self._decide(incoming, request, then)
+
+    def _asks_for_proof(self, incoming: _Incoming, request: Request) -> bool:
+        namespace = self._accounts.namespace(incoming.call.reference.account, request)
+        return self._mode_of(namespace) is not AuthMode.NONE
+
+    async def _hear_of_key(self, incoming: _Incoming, key_id: str, request: Request, then: Then) -> None:
+        _keep(incoming, await late_signer_of(self.authenticator, key_id, request))
+        if request.alive:
+            self._decide(incoming, request, then)
+        else:  # it would run for nobody
+            request.abort()
 
     async def _ask_holder(self, incoming: _Incoming, token: str, request: Request, then: Then) -> None:
         _keep(incoming, await self.authenticator.holder(token))
@@ -230,7 +245,7 @@ def _keep(incoming: _Incoming, holder: Caller | CallerRefused) -> None:
     if isinstance(holder, CallerRefused):
         incoming.refusal = holder
     else:
-        incoming.caller = holder
+        incoming.caller, incoming.refusal = holder, None
 
 
 def invoke_refusal(refused: CallerRefused) -> InvokeError:

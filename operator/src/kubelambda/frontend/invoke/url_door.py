@@ -24,11 +24,13 @@ from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.dispatch.invocation import refuse
 from kubelambda.frontend.invoke import invoke_request
 from kubelambda.frontend.invoke.audited_answer import AuditedAnswer
-from kubelambda.frontend.invoke.early_answer import answered_early
+from kubelambda.frontend.invoke.early_answer import SMALL_BYTES, answered_early, is_small
 from kubelambda.frontend.invoke.invoke_request import InvokeCall
 from kubelambda.frontend.invoke.url_answer import UrlAnswer, answer_lines
-from kubelambda.frontend.invoke.url_gate import Proof, UrlCall, UrlGate
+from kubelambda.frontend.invoke.url_gate import NOBODY, Proof, UrlCall, UrlGate
 from kubelambda.frontend.invoke.url_stream_answer import UrlStreamAnswer
+from kubelambda.kube.late_news import LateNews
+from kubelambda.wire.background_tasks import BackgroundTasks
 from kubelambda.wire.request import Request
 from kubelambda.wire.request_reader import Admission, Whole
 
@@ -69,6 +71,7 @@ class UrlDoor:
         self._audit = audit
         self._invoke = invoke
         self._synced = synced
+        self._tasks = BackgroundTasks()
 
     def id_of(self, request: Request) -> str | None:
         """The id of the URL that a request is for; None for one that is for none."""
@@ -78,10 +81,16 @@ class UrlDoor:
 
     def admit(self, request: Request, url_id: str, request_id: str) -> Admission:
         """What becomes of a request, at its head. Raises `InvokeError`."""
+        return self._admit(request, url_id, request_id, waits=True)
+
+    def _admit(self, request: Request, url_id: str, request_id: str, *, waits: bool) -> Admission:
+        """`waits`: whether what may have been made a moment ago is waited for."""
         call = self._find(url_id)
         if call is None:
             if not self._synced():
                 raise invoke_error.not_synced()
+            if waits and is_small(request):
+                return Whole(SMALL_BYTES, partial(self._wait, url_id, request_id))
             return answered_early(request, partial(_answer, UNKNOWN, request_id))
         headers, cors = _decoded(request), call.entry.url.cors
         asked = preflight(cors, request.method.decode("latin-1"), headers) if cors is not None else None
@@ -92,9 +101,43 @@ class UrlDoor:
         try:
             proof = self._gate.proof(request, call)
         except CallerRefused as refused:
+            if waits and is_small(request) and self._awaited(request, url_id) is not None:
+                return Whole(SMALL_BYTES, partial(self._wait, url_id, request_id))
             self._audit_of(request, call, request_id, started, None)
             return answered_early(request, partial(_refuse, call, refused, request_id))
         return Whole(limit, partial(self._serve, call, proof, request_id, started))
+
+    def _wait(self, url_id: str, request_id: str, request: Request) -> None:
+        self._tasks.answer(request, self._hear(url_id, request_id, request))
+
+    async def _hear(self, url_id: str, request_id: str, request: Request) -> None:
+        """Waits a moment for whatever the caches may not have heard of, and goes on by what they know then."""
+        of_urls, of_keys = self._caches.urls.news, self._caches.access_keys.news
+        await of_urls.wait(lambda: self._awaited(request, url_id) is not of_urls)
+        await of_keys.wait(lambda: self._awaited(request, url_id) is not of_keys)
+        if not request.alive:  # it would run for nobody
+            request.abort()
+            return
+        try:
+            admission = self._admit(request, url_id, request_id, waits=False)
+        except InvokeError as error:
+            refuse(request, request_id, error)
+        else:
+            assert isinstance(admission, Whole), "nothing of it is on its way"
+            admission.serve(request)
+
+    def _awaited(self, request: Request, url_id: str) -> LateNews | None:
+        """What tells of the URL, of who may call it, or of the caller's key, where that is not known."""
+        call = self._find(url_id)
+        if call is None:
+            return self._caches.urls.news
+        try:
+            self._gate.proof(request, call)
+        except CallerRefused as refused:
+            if refused.unheard:
+                return self._caches.access_keys.news
+            return self._caches.urls.news if call.entry.url.auth_type == NOBODY else None
+        return None
 
     def _find(self, url_id: str) -> UrlCall | None:
         entry = self._caches.urls.find(url_id)
