@@ -6,12 +6,26 @@ from typing import Any
 import pytest
 from tests.eventually import eventually
 from tests.integration.control_plane import ControlPlane
+from tests.integration.frontend.late_caches import hear
 from tests.integration.functions import Functions
 
 from kubelambda.core.event.delivery import RetryPolicy
 from kubelambda.events.function_policies import FunctionPolicies
 from kubelambda.kube.kube_client import KubeClient, Object
-from kubelambda.kube.resources import ALIASES
+from kubelambda.kube.resources import ALIASES, FUNCTION_VERSIONS, FUNCTIONS, Resource
+
+DEAD = "arn:aws:sqs:us-east-1:123456789012:dead"
+NEVER = {"maximumRetryAttempts": 0}
+DEPLOYED = {
+    "revision": "a" * 16,
+    "runtime": "python3.13",
+    "handler": "index.handler",
+    "code": {"sha256": "0" * 64, "size": 1},
+    "memorySize": 128,
+    "timeout": 3,
+    "logGroup": "/aws/lambda/f",
+}
+BURIED = {**DEPLOYED, "deadLetterTarget": DEAD}
 
 
 async def test_a_function_that_the_cache_has_not_seen_is_not_taken_for_gone(
@@ -24,6 +38,82 @@ async def test_a_function_that_the_cache_has_not_seen_is_not_taken_for_gone(
     assert found is not None
     assert found.retry == RetryPolicy(0, 60.0)
     assert await policies.of(functions.namespace, "never") is None
+
+
+async def make(client: KubeClient, resource: Resource, namespace: str, name: str, /, **spec: Any) -> Object:
+    """An object of a function, as its user or the control API leaves it."""
+    manifest = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}, "spec": spec}
+    return await client.create(resource, manifest, namespace)
+
+
+async def lead(client: KubeClient, resource: Resource, namespace: str, name: str, **status: Any) -> Object:
+    """What the operator says of it."""
+    return await client.patch(resource, name, {"status": status}, namespace, subresource="status")
+
+
+async def test_an_alias_and_its_version_that_the_cache_has_not_seen_say_how_their_events_end(
+    client: KubeClient, functions: Functions
+) -> None:
+    """Made a moment ago: their events are neither tried by the defaults nor buried nowhere."""
+    space = functions.namespace
+    functions.apply("made")
+    policies = FunctionPolicies(client)
+    await make(client, FUNCTION_VERSIONS, space, "made-1", functionName="made", eventInvokeConfig=NEVER)
+    await lead(client, FUNCTION_VERSIONS, space, "made-1", version="1", deployed=BURIED)
+    ends = {"destinationConfig": {"onFailure": {"destination": "sink"}}}
+    live = {"functionName": "made", "name": "live", "functionVersion": "1"}
+    await make(client, ALIASES, space, "made-live", **live, eventInvokeConfig=NEVER | ends)
+    await lead(client, ALIASES, space, "made-live", routedVersion="1")
+    version, alias = [await policies.of(space, "made", qualifier) for qualifier in ("1", "live")]
+    assert version is not None
+    assert (version.retry.maximum_retry_attempts, version.dead_letter) == (0, DEAD)
+    assert alias is not None
+    assert (alias.retry.maximum_retry_attempts, alias.on_failure, alias.dead_letter) == (0, "sink", DEAD)
+    other = await policies.of(space, "made", "other")
+    assert other is not None
+    assert (other.retry, other.dead_letter) == (RetryPolicy(), None)
+
+
+async def test_what_the_cache_knows_from_before_it_was_deployed_is_asked_for(
+    client: KubeClient, functions: Functions
+) -> None:
+    """Nobody accepts an event for such a function or alias: it is deployed, and leads somewhere, by now."""
+    space = functions.namespace
+    functions.apply("late")
+    policies = FunctionPolicies(client)
+    pending = {**await client.get(FUNCTIONS, "late", space), "status": {}}
+    hear(policies._functions, pending)
+    await lead(client, FUNCTIONS, space, "late", deployed=BURIED)
+    live = {"functionName": "late", "name": "live", "functionVersion": "$LATEST"}
+    hear(policies._aliases, await make(client, ALIASES, space, "late-live", **live))
+    await lead(client, ALIASES, space, "late-live", routedVersion="$LATEST")
+    found = [await policies.of(space, "late", qualifier) for qualifier in ("", "live")]
+    assert [policy and policy.dead_letter for policy in found] == [DEAD, DEAD]
+
+
+async def test_a_version_that_says_nothing_of_events_is_asked_for_once(
+    client: KubeClient, functions: Functions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache keeps nothing of it, however many events it gets; what it says later counts."""
+    space = functions.namespace
+    functions.apply("quiet")
+    await make(client, FUNCTION_VERSIONS, space, "quiet-1", functionName="quiet")
+    body = await lead(client, FUNCTION_VERSIONS, space, "quiet-1", version="1", deployed=DEPLOYED)
+    asked, each = [], client.each
+
+    def counted(resource: Resource, *where: Any, **how: Any) -> Any:
+        asked.append(resource)
+        return each(resource, *where, **how)
+
+    monkeypatch.setattr(client, "each", counted)
+    policies = FunctionPolicies(client)
+    found = [await policies.of(space, "quiet", "1") for _ in range(3)]
+    assert [policy and policy.retry for policy in found] == [RetryPolicy()] * 3
+    assert asked == [FUNCTION_VERSIONS]
+    hear(policies._versions, {**body, "spec": {**body["spec"], "eventInvokeConfig": NEVER}})
+    changed = await policies.of(space, "quiet", "1")
+    assert changed is not None
+    assert changed.retry.maximum_retry_attempts == 0
 
 
 async def test_each_qualifier_has_its_own_policy_and_none_inherits(
