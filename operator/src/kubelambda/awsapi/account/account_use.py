@@ -136,8 +136,14 @@ def function_use(body: Mapping[str, Any]) -> FunctionUse:
         reserved=spec.get("reservedConcurrentExecutions") or 0,
         resource_version=_resource_version(body),
         listed=b"" if "deletionTimestamp" in body["metadata"] else packed(body),
-        signing=(function_name_of(body), spec["codeSigningConfigArn"]) if "codeSigningConfigArn" in spec else None,
+        signing=signing_of(body),
     )
+
+
+def signing_of(body: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Lambda's name of a function and the code signing configuration that it names, where it has one."""
+    named = body["spec"].get("codeSigningConfigArn")
+    return (function_name_of(body), named) if named is not None else None
 
 
 def _version_size(body: Mapping[str, Any]) -> int:

@@ -1,9 +1,10 @@
 """CreateCodeSigningConfig, Get, Update, Delete and List, and the functions that have one (§1.1, §1.5.4)."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from kubelambda.awsapi.account.account_use import signing_of
 from kubelambda.awsapi.account.directory import AccountView
 from kubelambda.awsapi.api_error import conflict, unavailable
 from kubelambda.awsapi.call import Answer, Call, Handler, Services
@@ -25,9 +26,10 @@ from kubelambda.core.code.code_signing_arn import code_signing_config_id
 from kubelambda.core.code.signing_objects import chosen_config, signing_config_facts
 from kubelambda.kube.errors import KubeError
 from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import CODE_SIGNING_CONFIGS
+from kubelambda.kube.resources import CODE_SIGNING_CONFIGS, FUNCTIONS
 
 PAGE_MAX: Final = 50
+_PAGE: Final = 250
 _MEMBERS: Final = {
     "Description": "description",
     "AllowedPublishers": "allowedPublishers",
@@ -78,10 +80,10 @@ async def update_code_signing_config(services: Services, call: Call) -> Answer:
 
 
 async def delete_code_signing_config(services: Services, call: Call) -> Answer:
-    """One that no function has. One whose function came a moment ago is held by its finalizer."""
+    """One that no function has. One whose function comes in this moment is held by its finalizer."""
     account, body = await named_config(services, call)
     arn: str = call.parameters["CodeSigningConfigArn"]
-    users = await _users(services, account, body)
+    users = await _users(services, account, body) or await _users_now(services, account, body)
     if users:
         text = "The code signing configuration cannot be deleted while functions use it"
         raise conflict(f"{text}: {arn} is the one of {', '.join(users[:5])}{' …' if len(users) > 5 else ''}")
@@ -104,13 +106,23 @@ async def list_functions_by_code_signing_config(services: Services, call: Call) 
 
 
 async def _users(services: Services, account: AccountView, body: Object) -> list[str]:
-    """Names of the functions that have a configuration."""
-    itself = [(body["metadata"]["name"], signing_config_facts(body))]
+    """Names of the functions that have a configuration, as far as was heard."""
     try:
         known = await services.use.signed(account.namespace)
     except TimeoutError as error:
         raise unavailable("The functions of the account are still being read.") from error
-    region = services.settings.region
+    return _naming(services, account, body, known)
+
+
+async def _users_now(services: Services, account: AccountView, body: Object) -> list[str]:
+    """The same as the API server knows it, for which all functions of the account are read."""
+    functions = services.client.each(FUNCTIONS, account.namespace, first=_PAGE)
+    known = [signing async for function in functions if (signing := signing_of(function)) is not None]
+    return _naming(services, account, body, known)
+
+
+def _naming(services: Services, account: AccountView, body: Object, known: Iterable[tuple[str, str]]) -> list[str]:
+    itself, region = [(body["metadata"]["name"], signing_config_facts(body))], services.settings.region
     return sorted(name for name, reference in known if chosen_config(reference, itself, region, account.id) is not None)
 
 

@@ -16,7 +16,7 @@ from kubelambda.controllers.machinery import changes, recorder, unseen
 from kubelambda.controllers.machinery.asked import Asker
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
-from kubelambda.controllers.machinery.finalizers import hold
+from kubelambda.controllers.machinery.finalizers import hold, users_of
 from kubelambda.controllers.machinery.object_status import apply_status, read_status
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.core.code.code_trust import ProfileVersion
@@ -36,7 +36,14 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     await changes.observe(context, WATCHED_SIGNING_CONFIGS, body, by=key)
     facts, terminating = signing_config_facts(body), "deletionTimestamp" in body["metadata"]
     region, account = context.settings.region, account_of(context, key.namespace)
-    users = _users(context, key, facts, account)
+    users = await users_of(
+        context,
+        key,
+        body,
+        labels.CODE_SIGNING_FINALIZER,
+        lambda: _users(context, key, facts, account),
+        WATCHED_FUNCTIONS,
+    )
     body = await hold(context, CODE_SIGNING_CONFIGS, body, labels.CODE_SIGNING_FINALIZER, held=bool(users))
     if terminating and not users:
         return None

@@ -15,7 +15,7 @@ from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.cluster import Cluster
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
-from kubelambda.controllers.machinery.finalizers import hold
+from kubelambda.controllers.machinery.finalizers import hold, users_of
 from kubelambda.controllers.machinery.object_status import read_status, report_status
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.core.file_system.mount_failure import MOUNTED
@@ -42,7 +42,14 @@ async def reconcile(context: Context, key: Key) -> Outcome:
         return None
     await changes.observe(context, WATCHED_ACCESS_POINTS, body, by=key)
     terminating = "deletionTimestamp" in body["metadata"]
-    users = tuple(sorted(_users(context.cluster, key)))
+    users = await users_of(
+        context,
+        key,
+        body,
+        labels.ACCESS_POINT_FINALIZER,
+        lambda: tuple(sorted(_users(context.cluster, key))),
+        WATCHED_FUNCTIONS,
+    )
     before = _own_part(read_status(AccessPointStatus, body))
     named = (body["spec"].get("persistentVolumeClaim"), *before.held_claims)
     claims = await keep_claims(context, key.namespace, [name for name in named if name])

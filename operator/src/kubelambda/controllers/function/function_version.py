@@ -30,7 +30,7 @@ from kubelambda.controllers.function.version_memory import VersionMemory
 from kubelambda.controllers.machinery import changes, recorder
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
-from kubelambda.controllers.machinery.finalizers import hold
+from kubelambda.controllers.machinery.finalizers import hold, users_of
 from kubelambda.controllers.machinery.object_status import read_status, report_status
 from kubelambda.controllers.machinery.work_queue import BackOff, Key, Outcome
 from kubelambda.controllers.network.enforcement_facts import (
@@ -74,7 +74,7 @@ async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcom
         return None
     holders: tuple[str, ...] = ()
     if facts.terminating:
-        holders = await _holders(context, key, facts)
+        holders = await _holders(context, key, body, facts)
         if not holders:
             await _let_go(context, key, body, facts)
             return None
@@ -220,16 +220,20 @@ async def _write(context: Context, key: Key, body: Object, decided: FunctionVers
     await recorder.record_transition(context.client, FUNCTION_VERSIONS, body, before.conditions, decided.conditions)
 
 
-async def _holders(context: Context, key: Key, facts: VersionFacts) -> tuple[str, ...]:
+async def _holders(context: Context, key: Key, body: Object, facts: VersionFacts) -> tuple[str, ...]:
     """Aliases that keep it; none when its Function goes too: that takes everything with it."""
     function = await context.client.find(FUNCTIONS, facts.function, key.namespace)
     if function is None or "deletionTimestamp" in function["metadata"] or facts.sha256 is None:
         return ()
-    return tuple(
-        alias.name
-        for _, alias in context.cluster[WATCHED_ALIASES].within(key.namespace)
-        if alias.function == facts.function and str(facts.number) in alias.uses
-    )
+
+    def known() -> tuple[str, ...]:
+        return tuple(
+            alias.name
+            for _, alias in context.cluster[WATCHED_ALIASES].within(key.namespace)
+            if alias.function == facts.function and str(facts.number) in alias.uses
+        )
+
+    return await users_of(context, key, body, labels.VERSION_FINALIZER, known, WATCHED_ALIASES)
 
 
 async def _let_go(context: Context, key: Key, body: Object, facts: VersionFacts) -> None:

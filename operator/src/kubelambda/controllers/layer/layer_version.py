@@ -19,7 +19,7 @@ from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.cluster import Cluster
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
-from kubelambda.controllers.machinery.finalizers import hold
+from kubelambda.controllers.machinery.finalizers import hold, users_of
 from kubelambda.controllers.machinery.object_status import apply_status, read_status
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.core.code.layer_publication import decide_layer_version
@@ -43,7 +43,14 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     arn = layer_version_arn(context.settings.region, account, facts.layer, facts.number)
     users: tuple[str, ...] = ()
     if facts.terminating:
-        users = (*sorted(_users(context.cluster, key, facts)), *_accounts(context.cluster, key, arn))
+        users = await users_of(
+            context,
+            key,
+            body,
+            labels.LAYER_VERSION_FINALIZER,
+            lambda: (*sorted(_users(context.cluster, key, facts)), *_accounts(context.cluster, key, arn)),
+            WATCHED_FUNCTIONS,
+        )
         if not users:
             await hold(context, LAYER_VERSIONS, body, labels.LAYER_VERSION_FINALIZER, held=False)
             return None

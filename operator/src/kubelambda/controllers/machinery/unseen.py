@@ -7,6 +7,7 @@ from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.asked import Asker
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.watched import Watch
+from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.kube.resources import Resource
 
 
@@ -45,7 +46,12 @@ async def read_all[F](context: Context, asker: Asker, watch: Watch[F], namespace
     what = (watch, namespace, why)
     if context.asked.before(asker, what):
         return False
-    async for body in context.client.each(watch.resource, namespace):
-        await changes.observe(context, watch, body, by=asker.key)
+    await take_in(context, asker.key, watch, namespace)
     context.asked.remember(asker, what)
     return True
+
+
+async def take_in[F](context: Context, by: Key, watch: Watch[F], namespace: str) -> None:
+    """Takes in all objects of a namespace, whoever asked before. Raises `KubeError`."""
+    async for body in context.client.each(watch.resource, namespace):
+        await changes.observe(context, watch, body, by=by)

@@ -16,7 +16,7 @@ from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.cluster import Cluster
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
-from kubelambda.controllers.machinery.finalizers import hold
+from kubelambda.controllers.machinery.finalizers import hold, users_of
 from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.controllers.network.invoke_endpoint_facts import WATCHED_ENDPOINTS, InvokeEndpointFacts
@@ -79,7 +79,15 @@ async def reconcile(part: _Part, context: Context, key: Key) -> Outcome:
         return None
     await changes.observe(context, part.watch, body, by=key)
     terminating = "deletionTimestamp" in body["metadata"]
-    users = part.users(context.cluster, key.namespace, key.name)
+    users = await users_of(
+        context,
+        key,
+        body,
+        labels.NETWORK_FINALIZER,
+        lambda: part.users(context.cluster, key.namespace, key.name),
+        WATCHED_FUNCTIONS,
+        *((WATCHED_ENDPOINTS,) if part.of_groups else ()),
+    )
     before = _conditions(body)
     facts = context.cluster[part.watch].get(key.namespace, key.name)
     group = facts if isinstance(facts, GroupFacts) else None
