@@ -163,7 +163,7 @@ class ControlApi:
         if credentials.caller is not None:
             who.name = credentials.caller.arn
         host = request.headers.get("host", "")
-        home = self._home(credentials, host)
+        home = await self._home(credentials, host)
         if service is self._lambda and not self._rates.admits(home.namespace, operation, time.monotonic()):
             raise ApiError("TooManyRequestsException", "Rate Exceeded.", {"Reason": "CallerRateLimitExceeded"})
         query = parse_qs(request.url.query, keep_blank_values=True)
@@ -177,9 +177,9 @@ class ControlApi:
         user = credentials.caller.arn if credentials.caller is not None else account_root(home.id)
         return await handler(self._services, Call(operation, found, home, endpoint, user))
 
-    def _home(self, credentials: Credentials, host: str) -> AccountView:
+    async def _home(self, credentials: Credentials, host: str) -> AccountView:
         """The account that a request comes from (DESIGN §10)."""
-        found = self._check.account(credentials, host)
+        found = await self._check.account(credentials, host)
         if found is None:
             raise ApiError("AccessDeniedException", "There is no account that the call could come from.")
         return found

@@ -20,10 +20,10 @@ from kubelambda.core.invoke import waiting_room
 PATH = "/2015-03-31/functions/"
 
 
-def check(mode: str = "any") -> CallerCheck:
+def check(mode: str = "any", accounts: AccountDirectory | None = None) -> CallerCheck:
     """Of a control API that has heard of nothing."""
     client = nowhere()
-    return CallerCheck(client, AccountDirectory(client), ApiSettings(auth_mode=mode))
+    return CallerCheck(client, accounts or AccountDirectory(client), ApiSettings(auth_mode=mode, endpoint_domain="l"))
 
 
 def signed() -> SignedHead:
@@ -64,3 +64,25 @@ async def test_nobody_waits_where_no_proof_is_asked_for(monkeypatch: pytest.Monk
     monkeypatch.setattr(waiting_room, "WAIT_S", 60.0)
     async with asyncio.timeout(30):
         assert (await ask(check("none"))).refusal is not None
+
+
+async def test_a_namespace_that_was_made_a_moment_ago_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it is heard of: it is the account of the call, by its host."""
+    monkeypatch.setattr(waiting_room, "WAIT_S", 60.0)
+    accounts = AccountDirectory(nowhere())
+    asked = asyncio.create_task(check("none", accounts).account(Credentials(), "new.l:8080"))
+    await eventually(lambda: len(accounts._news) == 1 or asked.done())
+    assert not asked.done()
+    for name in ("old", "new"):
+        accounts.namespaces._observe({"metadata": {"name": name, "uid": f"uid-of-{name}"}}, deleted=False)
+    found = await asked
+    assert found is not None
+    assert found.namespace == "new"
+
+
+async def test_a_namespace_that_nobody_makes_is_waited_for_no_longer_than_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Then there is no account that the call could come from."""
+    monkeypatch.setattr(waiting_room, "WAIT_S", 0.1)
+    assert await check("none").account(Credentials(), "never.l") is None

@@ -117,15 +117,15 @@ class CallerCheck:
                 raise
             return Credentials(refusal=error)
 
-    def account(self, credentials: Credentials, host: str) -> AccountView | None:
+    async def account(self, credentials: Credentials, host: str) -> AccountView | None:
         """The account that a call comes from: of its credentials, else of its host, else the default one."""
         settings = self._settings
         name, domain = host.partition(":")[0], settings.endpoint_domain
         if credentials.caller is not None and credentials.caller.namespace is not None:
-            return self._accounts.by_namespace(credentials.caller.namespace)
+            return await self._accounts.await_namespace(credentials.caller.namespace)
         if domain is not None and name.endswith(f".{domain}"):
-            return self._accounts.by_namespace(name.removesuffix(f".{domain}"))
-        return self._accounts.by_namespace(settings.default_namespace)
+            return await self._accounts.await_namespace(name.removesuffix(f".{domain}"))
+        return await self._accounts.await_namespace(settings.default_namespace)
 
     async def authorize(
         self, credentials: Credentials, home: AccountView, service: str, operation: str, parameters: Mapping[str, Any]

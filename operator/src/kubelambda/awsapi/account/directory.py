@@ -8,6 +8,7 @@ from typing import Any
 from kubelambda.api import labels
 from kubelambda.core.account.identity import AccountClaim
 from kubelambda.kube.kube_client import KubeClient
+from kubelambda.kube.late_news import LateNews
 from kubelambda.kube.reflector import Name, Reflector
 from kubelambda.kube.resources import NAMESPACES
 
@@ -30,6 +31,7 @@ class AccountDirectory:
 
     def __init__(self, client: KubeClient) -> None:
         self._by_id: defaultdict[str, dict[str, tuple[bool, str, str]]] = defaultdict(dict)
+        self._news = LateNews()
         self.namespaces = Reflector(client, NAMESPACES, account_view, on_change=self._changed)
 
     @property
@@ -47,6 +49,11 @@ class AccountDirectory:
         """The account that a namespace is."""
         return self.namespaces.items.get(("", namespace))
 
+    async def await_namespace(self, namespace: str) -> AccountView | None:
+        """The account that a namespace is, which may have been made a moment ago."""
+        await self._news.wait(lambda: self.by_namespace(namespace) is not None)
+        return self.by_namespace(namespace)
+
     def _changed(self, name: Name, before: AccountView | None, after: AccountView | None) -> None:  # noqa: ARG002
         if before is not None:
             self._by_id[before.id].pop(before.namespace, None)
@@ -54,6 +61,7 @@ class AccountDirectory:
                 del self._by_id[before.id]
         if after is not None:
             self._by_id[after.id][after.namespace] = after.rank
+            self._news.heard()
 
 
 def account_view(body: Mapping[str, Any]) -> AccountView:
