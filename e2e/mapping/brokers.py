@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,17 @@ USER = PASSWORD = "tests"
 
 def start_broker(account: Account, name: str, port: int, entrance: int) -> None:
     """The broker `name`, whose pollers' port is `port`; it is ready once its port `entrance` takes connections."""
+    start_server(account, name, server_manifests(name, {port, entrance}, entrance=entrance))
+
+
+def start_server(account: Account, image: str, manifests: Sequence[dict[str, Any]]) -> None:
+    """The server of some manifests, which is the test image `image`; it is ready then."""
     program = str(Path(__file__).parent.parent / "cluster")
-    subprocess.run([sys.executable, program, "images", "--for-tests", name], check=True, timeout=900)
-    for manifest in server_manifests(name, {port, entrance}, entrance=entrance):
+    subprocess.run([sys.executable, program, "images", "--for-tests", image], check=True, timeout=900)
+    for manifest in manifests:
         kubectl("--namespace", account.namespace, "apply", "--filename", "-", stdin=json.dumps(manifest))
-    kubectl(
-        "--namespace", account.namespace, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=180s", timeout=210
-    )
+    pod = f"pod/{manifests[0]['metadata']['name']}"
+    kubectl("--namespace", account.namespace, "wait", "--for=condition=Ready", pod, "--timeout=180s", timeout=210)
 
 
 @contextmanager

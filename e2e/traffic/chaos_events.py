@@ -141,7 +141,7 @@ def run(
         start_ledger(account)
         opening = ChaosSources(account, stack)
         opened = [opening.open(name) for name in sources]
-        brokers = [source.name for source in opened if source.broker]
+        brokers = [source.broker for source in opened if source.broker]
         load, killed = Load(), Counter[str]()
         with ThreadPoolExecutor(len(opened)) as pool:
             sending = [pool.submit(load.send, source, per_second) for source in opened]

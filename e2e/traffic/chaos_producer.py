@@ -101,14 +101,14 @@ def service(name: str, url: str = "http://127.0.0.1:5000") -> Any:
 
 async def to_sqs() -> Send:
     """Into a standard queue."""
-    queues = service("sqs")
-    url = queues.get_queue_url(QueueName="numbers")["QueueUrl"]
+    queues = service("sqs", "http://elasticmq:9324")
+    url = queues.create_queue(QueueName="numbers", Attributes={"VisibilityTimeout": "10"})["QueueUrl"]
     return lambda number: asyncio.to_thread(queues.send_message, QueueUrl=url, MessageBody=str(number))
 
 
 async def to_fifo() -> Send:
     """Into a FIFO queue, by turns in two groups."""
-    queues = service("sqs", "http://elasticmq:9324")
+    queues = service("sqs", "http://elasticmq-fifo:9324")
     attributes = {"VisibilityTimeout": "10", "FifoQueue": "true"}
     url = queues.create_queue(QueueName="numbers.fifo", Attributes=attributes)["QueueUrl"]
 

@@ -1,7 +1,8 @@
 """What a chaos run sends numbers to: events, and every kind of source of a mapping, each on a real server or moto's.
 
-Brokers of Kafka and MQ may be killed: they come back to what they had written. moto and ElasticMQ have
-everything in their memory, so they live on.
+Brokers of Kafka and MQ and the server of the standard queue may be killed: they come back to what they had written.
+That of the FIFO queue cannot be reached while what stands before it is away. moto, which has streams and tables, has
+everything in its memory and so lives on.
 """
 
 import json
@@ -19,11 +20,14 @@ from installation.account import Account, lambda_client
 from installation.kubectl import kubectl
 from installation.release import platform_image
 from mapping.aws_services import CREDENTIALS, aws, endpoint_url
-from mapping.brokers import start_broker, until_polled
+from mapping.brokers import start_broker, start_server, until_polled
+from mapping.server_pod import add_door, server_manifests
 
 FAULTS = (ClientError, BotoCoreError, OSError, AssertionError, ValueError)
 """What sending may raise: whether the number was taken is not known then."""
 _OF_ACCOUNT = "us-east-1:123456789012"
+_QUEUES = 9324
+"""Port of every server of queues."""
 _LOGIN = [{"type": "BASIC_AUTH", "uri": "login"}]
 _SECRET = {"apiVersion": "v1", "kind": "Secret"}
 _PRODUCER = (Path(__file__).parent / "chaos_producer.py").read_text()
@@ -37,8 +41,8 @@ class ChaosSource:
     send: Callable[[int], object]
     ordered: bool = False
     """Whether numbers of one unit must come in order."""
-    broker: bool = False
-    """Whether its server is a pod of its name that may be killed."""
+    broker: str = ""
+    """The pod of its server, if all but the first process may be killed there."""
     promised: set[int] = field(default_factory=set)
     refused: int = 0
 
@@ -88,23 +92,28 @@ class ChaosSources:
         return ChaosSource("events", send)
 
     def _sqs(self) -> ChaosSource:
-        self._aws("sqs").create_queue(QueueName="numbers", Attributes={"VisibilityTimeout": "10"})
-        self._map_service("sqs", f"sqs:{_OF_ACCOUNT}:numbers")
-        return ChaosSource("sqs", self._to_service("sqs"))
+        return self._queue("sqs", server_manifests("elasticmq", {_QUEUES}, entrance=_QUEUES), "numbers")
 
     def _fifo(self) -> ChaosSource:
-        """At ElasticMQ: moto does not keep the order of what comes again."""
+        """Its server lives on, and a door before it dies: ElasticMQ does not come back with the order of its groups."""
+        behind = {"JAVA_TOOL_OPTIONS": f"-Drest-sqs.bind-port={_QUEUES + 1}"}
+        server = server_manifests("elasticmq-fifo", {_QUEUES}, entrance=_QUEUES, environment=behind, image="elasticmq")
+        add_door(server[0], _QUEUES, _QUEUES + 1)
+        return self._queue("sqs fifo", server, "numbers.fifo", ordered=True)
+
+    def _queue(self, name: str, server: list[dict[str, Any]], queue: str, *, ordered: bool = False) -> ChaosSource:
+        """A queue at a server of its own."""
         self._account.apply({**_SECRET, "metadata": {"name": "aws"}, "stringData": CREDENTIALS})
-        send = self._broker("elasticmq", 9324, "sqs fifo")
-        self._map(
-            "fifo",
-            eventSourceArn=f"arn:aws:sqs:{_OF_ACCOUNT}:numbers.fifo",
-            connection={
-                "endpointUrl": f"http://elasticmq.{self._account.namespace}.svc:9324",
-                "credentialsSecret": {"name": "aws"},
-            },
-        )
-        return ChaosSource("sqs fifo", send, ordered=True)
+        start_server(self._account, "elasticmq", server)
+        send = self._from_producer(name)
+        pod = server[0]["metadata"]["name"]
+        connection = {
+            "endpointUrl": f"http://{pod}.{self._account.namespace}.svc:{_QUEUES}",
+            "credentialsSecret": {"name": "aws"},
+        }
+        arn = f"arn:aws:sqs:{_OF_ACCOUNT}:{queue}"
+        self._map(name.replace(" ", "-"), eventSourceArn=arn, connection=connection)
+        return ChaosSource(name, send, ordered=ordered, broker=pod)
 
     def _kinesis(self) -> ChaosSource:
         self._aws("kinesis").create_stream(StreamName="numbers", ShardCount=2)
@@ -131,12 +140,16 @@ class ChaosSources:
         login = {"username": "tests", "password": "tests"}
         self._account.apply({**_SECRET, "metadata": {"name": "login"}, "stringData": login})
 
-    def _broker(self, name: str, port: int, source: str = "") -> Callable[[int], None]:
-        """A server in a pod of its own; what sends to it, to the source of its name or of another."""
+    def _broker(self, name: str, port: int) -> Callable[[int], None]:
+        """A broker in a pod of its own; what sends to it."""
         self._login()
         start_broker(self._account, name, port, port)
+        return self._from_producer(name)
+
+    def _from_producer(self, name: str) -> Callable[[int], None]:
+        """Sends to a source from a pod that has nothing else to do."""
         start_producer_pod(self._account)
-        return self._stack.enter_context(_producer(self._account, "producer", source or name))
+        return self._stack.enter_context(_producer(self._account, "producer", name))
 
     def _kafka(self) -> ChaosSource:
         send = self._broker("kafka", 9092)
@@ -149,7 +162,7 @@ class ChaosSources:
             connection={"tls": False},
             startingPosition="TRIM_HORIZON",
         )
-        return ChaosSource("kafka", send, ordered=True, broker=True)
+        return ChaosSource("kafka", send, ordered=True, broker="kafka")
 
     def _rabbitmq(self) -> ChaosSource:
         send = self._broker("rabbitmq", 5672)
@@ -160,7 +173,7 @@ class ChaosSources:
             queues=["numbers"],
             sourceAccessConfigurations=[*_LOGIN, {"type": "VIRTUAL_HOST", "uri": "/"}],
         )
-        return ChaosSource("rabbitmq", send, broker=True)
+        return ChaosSource("rabbitmq", send, broker="rabbitmq")
 
     def _activemq(self) -> ChaosSource:
         send = self._broker("activemq", 61613)
@@ -171,7 +184,7 @@ class ChaosSources:
             queues=["numbers"],
             sourceAccessConfigurations=_LOGIN,
         )
-        return ChaosSource("activemq", send, broker=True)
+        return ChaosSource("activemq", send, broker="activemq")
 
 
 NAMES = ("events", "sqs", "sqs fifo", "kinesis", "dynamodb", "kafka", "rabbitmq", "activemq")

@@ -177,7 +177,8 @@ class Source:
         self.url = url
         self.function = function
         self.arn = f"arn:aws:sqs:us-east-1:123456789012:{url.rpartition('/')[2]}"
-        self._place = ServicePlace("us-east-1", aws_url, ServiceCredentials("tests", "tests"))
+        self.place = ServicePlace("us-east-1", aws_url, ServiceCredentials("tests", "tests"))
+        """Where pollers look for it."""
         self._function_url = function_url
         self._tasks: list[asyncio.Task[None]] = []
         self._pollers: list[SqsPoller] = []
@@ -222,7 +223,7 @@ class Source:
 
     async def _run(self, view: MappingView) -> None:
         calls = FunctionInvoker(self._function_url, caller_proof(KEY, CallerRole.POLLERS))
-        async with calls as invoker, sqs_queue(AioSession(), self.arn, self._place) as queue:
+        async with calls as invoker, sqs_queue(AioSession(), self.arn, self.place) as queue:
             self.reports.append(SilentReport())
             work = mapping_work(view, invoker, self.reports[-1], self.metrics, self.room)
             poller = SqsPoller(work, queue, self.ledger)
@@ -250,7 +251,7 @@ class Source:
         """Sends messages, one after the other."""
         for number, body in enumerate(bodies):
             group = {"MessageGroupId": "g", "MessageDeduplicationId": f"{body}-{number}"} if "fifo" in self.arn else {}
-            await self.client.send_message(QueueUrl=self.url, MessageBody=body, **group, **more)
+            await self.client.send_message(QueueUrl=self.url, MessageBody=body, **{**group, **more})
 
     async def left(self) -> tuple[int, int]:
         """Messages that wait, and messages that were received and are not deleted."""

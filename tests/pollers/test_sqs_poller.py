@@ -7,12 +7,15 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiobotocore.session import AioSession
 from tests.pollers.conftest import Answer, Source, eventually
+from tests.pollers.door import Door
 from tests.pollers.elastic_mq import ElasticMq
 
 from kubelambda.api.reasons import Reason
@@ -169,6 +172,43 @@ async def test_a_server_that_is_restarted_in_the_middle_of_a_batch_loses_nothing
     await eventually(lambda: {record["body"] for record in source.function.records} == wanted)
     await source.until_empty()
     assert {fault.reason for fault in source.faults} == {Reason.SOURCE_UNAVAILABLE}
+
+
+@at_elasticmq
+async def test_groups_keep_their_order_when_their_server_is_away_in_the_middle_of_batches(
+    make_source: Callable[..., Any], elastic_mq: ElasticMq, tmp_path: Path
+) -> None:
+    """Twice, with batches at the function: once they fail, once they succeed while nothing can be deleted."""
+    source: Source = await make_source(fifo=True)
+    door = Door(tmp_path, elastic_mq.port)
+    door.start()
+    source.place = replace(source.place, endpoint_url=door.url)
+    numbers = range(36)
+    for number in numbers:
+        await source.send(str(number), MessageGroupId=str(number % 3))
+
+    async def away(*, failed: bool) -> None:
+        await eventually(lambda: source.function.running >= 2)
+        door.kill()
+        source.function.answer = lambda _: (200, failed, None)
+        source.function.pause.set()
+        await eventually(lambda: source.function.running == 0)
+        await eventually(lambda: source.ended == len(source.reports))
+        source.function.pause.clear()
+        await asyncio.to_thread(door.start)
+
+    source.function.pause.clear()
+    source.poll(again=True, rules=BatchRules(2, 0), maximum_concurrency=3)
+    try:
+        await away(failed=True)
+        await away(failed=False)
+        source.function.pause.set()
+        await source.until_empty()
+    finally:
+        door.kill()
+    came = list(dict.fromkeys(int(record["body"]) for record in source.function.records))
+    assert sorted(came, key=lambda number: number % 3) == sorted(numbers, key=lambda number: number % 3)
+    assert len(source.function.records) > len(came)
 
 
 @at_both_servers
