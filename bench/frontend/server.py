@@ -51,7 +51,7 @@ def pod(number: int) -> PodView:
         memory_limit_mb=176,
         pool="",
         function="hello",
-        function_uid="uid",
+        function_uid="",  # nobody adopts it
         revision="0" * 16,
         node="",
     )
@@ -85,6 +85,10 @@ async def main() -> None:
     )
     frontend.caches.namespaces.items["", "default"] = NamespaceView(ACCOUNT, (False, "", ""), None, {})
     frontend.caches.functions.items["default", "hello"] = FunctionView("uid", "Active", "", None, configuration)
+    addresses = sys.argv[4].split(",") if len(sys.argv) > 4 else [address]
+    frontend.caches.members.items["system", "slice"] = frozenset(addresses)
+    frontend.caches.pods.items |= {("default", f"pod-{number}"): pod(number) for number in range(1, 200)}
+    frontend.members_changed()
     loop = asyncio.get_running_loop()
     connections = Connections(Bounds(), loop.call_later)
     await loop.create_server(

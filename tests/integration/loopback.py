@@ -303,13 +303,17 @@ class Cluster:
         address: str = "127.0.0.1",
         *,
         client: KubeClient | None = None,
-        members: tuple[str, ...] = (),
+        members: tuple[str, ...] | None = (),
         pool_forecast: bool = False,
         auth: AuthSettings | None = None,
         default_namespace: str | None = None,
         **env: Any,
     ) -> Frontend:
-        """A frontend that serves on `address`, once it has seen the cluster. `env`: settings of environments."""
+        """A frontend that serves on `address`, once it has seen the cluster. `env`: settings of environments.
+
+        It hears of `members` before anything else, and is the only one where there are none; with None it hears of them
+        when `members` is called, and of all else before.
+        """
         settings = Settings(
             system_namespace=self._system,
             default_namespace=default_namespace or self.namespace,
@@ -334,23 +338,19 @@ class Cluster:
 
         end = self._ends[address] = await self._cleanup.enter_async_context(contextlib.AsyncExitStack())
         end.push_async_callback(close)
-        # Before it has seen anything else: whoever knows no members owns every account, and begins to act on that.
-        self.members(found, *members)
-        found.caches.members.synced.set()
-        for reflector in found.caches.reflectors():
-            if not reflector.synced.is_set():
-                self._task(reflector.run(), end)
-        for work in (*found.background(), found.serve_endpoints(connections)):
+        if members is not None:
+            self.members(found, *(members or (address,)))
+        told: object = found.caches.members
+        heard = [each for each in found.caches.reflectors() if each is not told]
+        for work in (*(each.run() for each in heard), *found.background(), found.serve_endpoints(connections)):
             self._task(work, end)
-        await eventually(lambda: found.ready)
+        await eventually(lambda: all(each.synced.is_set() for each in heard))
         return found
 
     def members(self, frontend: Frontend, *addresses: str) -> None:
         """What one frontend sees of the EndpointSlice of all; Kubernetes allows no loopback addresses in one."""
-        if addresses:
-            frontend.caches.members.items[self._system, "slice"] = frozenset(addresses)
-        else:
-            frontend.caches.members.items.clear()
+        frontend.caches.members.items[self._system, "slice"] = frozenset(addresses)
+        frontend.caches.members.synced.set()
         frontend.members_changed()
 
     async def invoke(

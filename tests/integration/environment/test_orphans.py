@@ -1,6 +1,7 @@
 """Environments that a frontend finds and nobody knows: the real operator, frontend and API server, pods as objects."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,10 +15,22 @@ from kubelambda.api.settings import Settings
 from kubelambda.core.environment import strays as core
 from kubelambda.frontend.account import stray_collection
 from kubelambda.frontend.frontend import Frontend
+from kubelambda.kube.errors import Conflict
 from kubelambda.kube.kube_client import KubeClient
-from kubelambda.kube.resources import PODS
+from kubelambda.kube.resources import ENDPOINT_SLICES, PODS
 from kubelambda.resources import environment_pod as rendering
 from kubelambda.store.code.code_store import CodeStore
+
+ADDRESS = "10.0.0.1"
+"""Of the frontend, as its EndpointSlice has it: it owns nothing before it is ready for Kubernetes."""
+SLICE = {
+    "apiVersion": ENDPOINT_SLICES.api_version,
+    "kind": ENDPOINT_SLICES.kind,
+    "metadata": {"name": "strays", "labels": {"kubernetes.io/service-name": "strays"}},
+    "addressType": "IPv4",
+    "endpoints": [{"addresses": [ADDRESS], "conditions": {"ready": True}}],
+    "ports": [],
+}
 
 
 @pytest.fixture
@@ -26,8 +39,10 @@ async def frontend(client: KubeClient, monkeypatch: pytest.MonkeyPatch) -> Async
     monkeypatch.setattr(stray_collection, "INTERVAL_S", 0.5)
     monkeypatch.setattr(core, "PATIENCE_S", 1.0)
     settings = Settings(system_namespace=SYSTEM_NAMESPACE)
+    with contextlib.suppress(Conflict):
+        await client.create(ENDPOINT_SLICES, SLICE, SYSTEM_NAMESPACE)
     async with CodeStore("http://127.0.0.1:9", KEY) as store:
-        found = Frontend(client, store, settings, KEY, address="127.0.0.1", service="none", port=1)
+        found = Frontend(client, store, settings, KEY, address=ADDRESS, service="strays", port=1)
         tasks = [asyncio.create_task(reflector.run()) for reflector in found.caches.reflectors()]
         tasks += [asyncio.create_task(work) for work in found.background()]
         await eventually(lambda: found.ready)

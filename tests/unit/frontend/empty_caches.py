@@ -1,5 +1,7 @@
 """What a frontend knows that has just started, and reaches no API server."""
 
+from collections.abc import Callable
+
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.kube.api_server import Server
 from kubelambda.kube.kube_client import KubeClient
@@ -19,7 +21,7 @@ def nowhere() -> KubeClient:
     return KubeClient(Server("http://127.0.0.1:9", None, anonymous))
 
 
-def empty_caches(client: KubeClient) -> Caches:
+def empty_caches(client: KubeClient, on_members: Callable[[], None] = nothing) -> Caches:
     """Caches that have seen nothing."""
     return Caches(
         client,
@@ -30,6 +32,6 @@ def empty_caches(client: KubeClient) -> Caches:
         on_pod=nothing,
         on_namespace=nothing,
         on_published=nothing,
-        on_members=nothing,
+        on_members=on_members,
         on_endpoints=nothing,
     )

@@ -294,11 +294,16 @@ class Frontend:
         if before is not None and before.deployed is not None:
             self._variables.forget(name[0], before.deployed.revision)
         self.owned.function_changed(name, after)
-        if after is not None and after.deployed is not None and self._owners.owns(name[0]):
-            for archive in after.deployed.archives:
-                self._archives.prefetch(name[0], archive)
-            self._variables.prefetch(name[0], after.deployed.revision, after.deployed.environment)
+        if after is not None and self._owners.owns(name[0]):
+            self._fetch_ahead(name[0], after)
         self._news.heard(name)
+
+    def _fetch_ahead(self, namespace: str, function: FunctionView) -> None:
+        """What a start of a function will need."""
+        if function.deployed is not None:
+            for archive in function.deployed.archives:
+                self._archives.prefetch(namespace, archive)
+            self._variables.prefetch(namespace, function.deployed.revision, function.deployed.environment)
 
     def _published_changed(self, function: Name) -> None:
         self.owned.published_changed(function)
@@ -314,8 +319,15 @@ class Frontend:
         self._endpoints.changed()
 
     def members_changed(self) -> None:
-        """Other frontends are ready than before."""
+        """Other frontends are ready than before, or it is known for the first time which are."""
+        functions = self.caches.functions.items
+        before = {namespace for namespace, _ in functions if self._owners.owns(namespace)}
         self._owners.members_changed()
+        self.owned.look_after_provisioned()
+        for (namespace, _), function in functions.items():
+            if namespace not in before and self._owners.owns(namespace):
+                self._fetch_ahead(namespace, function)
+        self._news.heard_by_all()
 
     def _owners_changed(self) -> None:
         self.owned.release_foreign()

@@ -27,6 +27,8 @@ type Name = tuple[str, str]
 class Reflector[V]:
     """Narrow views of all objects of a type. `on_change` gets the name, the view before, and the view after.
 
+    `on_list` is called when a list is complete. Who cannot use a part of the objects waits for it while `listing`.
+
     `project` makes the view, and may raise: that object is skipped, what was known of it stays, and `unreadable` says
     why. Nothing else of an object is kept, least of all its code. `watch_seconds` and `quiet_seconds` are how long one
     watch lasts, and how long one without a word.
@@ -39,6 +41,7 @@ class Reflector[V]:
         project: Callable[[Object], V | None],
         *,
         on_change: Callable[[Name, V | None, V | None], None],
+        on_list: Callable[[], None] = lambda: None,
         namespace: str | None = None,
         label_selector: str = "",
         field_selector: str = "",
@@ -49,6 +52,7 @@ class Reflector[V]:
         self.resource = resource
         self._project = project
         self._on_change = on_change
+        self._on_list = on_list
         self._namespace = namespace
         self._label_selector = label_selector
         self._field_selector = field_selector
@@ -64,6 +68,8 @@ class Reflector[V]:
         """Watches that were begun."""
         self.lists = 0
         """Lists that were begun."""
+        self.listing = False
+        """Whether `items` are partly those of before: a list is being read, or was broken off."""
         self.synced = asyncio.Event()
 
     async def run(self) -> None:
@@ -113,6 +119,7 @@ class Reflector[V]:
 
     async def _list(self) -> str:
         self.lists += 1
+        self.listing = True
         names: set[Name] = set()
         version = ""
         async for page in self._client.pages(
@@ -126,7 +133,12 @@ class Reflector[V]:
         for name in [name for name in self.items if name not in names]:
             self._replace(name, None)
         self.unreadable = {name: why for name, why in self.unreadable.items() if name in names}
+        self.listing = False
         self.synced.set()
+        try:
+            self._on_list()
+        except Exception:  # it would be listed again, to the same end
+            log.exception("handling of all %s failed", self.resource.plural)
         return version
 
     def _observe(self, body: Object, *, deleted: bool) -> Name:

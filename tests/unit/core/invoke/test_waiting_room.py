@@ -39,6 +39,14 @@ def test_news_are_for_those_of_the_function_whom_they_serve() -> None:
     assert room.heard(F, everybody) == []
 
 
+def test_some_news_are_for_all_functions() -> None:
+    """Whom they do not serve waits on."""
+    room = entered((F, "first", 10), (G, "second", 10), (ELSEWHERE, "third", 10.1))
+    assert room.heard_by_all(lambda guest: guest != "second") == ["first", "third"]
+    assert room.overdue(10.1 + WAIT_S) == ["second"]
+    assert room.heard_by_all(everybody) == []
+
+
 def test_few_of_an_account_may_wait() -> None:
     """Of all its functions together; it keeps nobody else out, and whoever leaves makes room."""
     room: WaitingRoom[int] = WaitingRoom()

@@ -66,6 +66,19 @@ async def test_a_request_goes_on_once_there_is_news() -> None:
     assert found.went_on == [request]
 
 
+async def test_news_that_are_not_of_one_function_are_for_all() -> None:
+    """Those of them that were waited for."""
+    found = Waiting()
+    requests = [found.request()[0] for _ in range(2)]
+    assert found.wait(requests[0])
+    assert found.wait(requests[1], ("other", "g"))
+    found.news.heard_by_all()
+    assert found.went_on == []
+    found.pending = False
+    found.news.heard_by_all()
+    assert found.went_on == requests
+
+
 async def test_a_request_goes_on_without_news_after_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each after its own; and none waits a second time."""
     monkeypatch.setattr(waiting_room, "WAIT_S", 0.2)

@@ -131,6 +131,12 @@ def not_synced() -> InvokeError:
     return InvokeError(503, "ServiceUnavailableException", text, retry_after=1)
 
 
+def no_owner_known() -> InvokeError:
+    """The other frontends are not known yet, one of which may run what is called."""
+    text = "The service does not know yet which of its parts runs the function; try again."
+    return InvokeError(503, "ServiceUnavailableException", text, retry_after=1)
+
+
 def service(message: str) -> InvokeError:
     """Something of ours failed."""
     return InvokeError(500, "ServiceException", message)

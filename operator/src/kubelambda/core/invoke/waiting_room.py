@@ -50,6 +50,10 @@ class WaitingRoom[G: Hashable]:
         """There is news of a function: whom that was for."""
         return self._remove([guest for guest in self._of_function.get(function, ()) if is_served(guest)])
 
+    def heard_by_all(self, is_served: Callable[[G], bool]) -> list[G]:
+        """There is news for every function: whom that was for."""
+        return self._remove([guest for guest in self._places if is_served(guest)])
+
     def overdue(self, now: float) -> list[G]:
         """Who has waited long enough."""
         return self._remove([guest for guest, _ in takewhile(lambda each: each[1].until <= now, self._places.items())])

@@ -80,6 +80,9 @@ class Adoption:
 
     async def _adopt(self, dispatcher: Dispatcher, name: str, pod: PodView, attempts: int) -> None:
         """Asks once; an agent that cannot say yet is asked again in the background."""
+        if dispatcher.released:  # since this was to begin: an environment that is asked refuses its owner's leases
+            self._asked.discard(pod.uid)
+            return
         try:
             adopted = await self.ask(dispatcher, name, pod)
         except (OSError, TimeoutError) as error:

@@ -204,7 +204,7 @@ class OwnedFunctions:
         for version in list(self._dispatchers.get(name, ())):
             self._renew(name, version)
         if self._owners.owns(name[0]):
-            self._look_after_provisioned(name)
+            self.look_after_provisioned(name)
 
     def _renew(self, name: Name, version: str) -> None:
         """A dispatcher's version may have changed, or be gone."""
@@ -254,10 +254,10 @@ class OwnedFunctions:
         else:
             self.adoption.adopt(dispatcher, pod_name, pod)
 
-    def _look_after_provisioned(self, function: Name) -> None:
-        """Provisioned environments may have appeared before their version did."""
+    def look_after_provisioned(self, function: Name | None = None) -> None:
+        """Provisioned environments may have appeared before their version did, or while another frontend owned them."""
         for (namespace, pod_name), pod in list(self._caches.pods.items.items()):
-            if pod.provisioned and (namespace, pod.function) == function and not pod.ending:
+            if pod.provisioned and not pod.ending and function in (None, (namespace, pod.function)):
                 dispatcher = self.known(namespace, pod.function, pod.version)
                 if dispatcher is not None and not dispatcher.knows(pod.uid):
                     self.take_over(dispatcher, pod_name, pod)

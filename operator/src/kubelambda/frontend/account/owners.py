@@ -14,6 +14,7 @@ _ANSWER_S = 1.0
 class Owners:
     """`members` gives the addresses that Kubernetes says are ready; it needs seconds to see one go, or a minute.
 
+    Until it has named any, this frontend owns nothing: it may hear of pods first, and would take them from their owner.
     A frontend that could not be reached, or says that it drains, is passed over until it answers that it is ready.
     """
 
@@ -23,6 +24,7 @@ class Owners:
         self._address = address
         self._port = port
         self._members = members
+        self._listed: frozenset[str] = frozenset()
         self._changed = changed
         self._ranked: dict[str, list[str]] = {}
         self._away: set[str] = set()
@@ -30,15 +32,20 @@ class Owners:
         self.leaving = False
 
     @property
+    def known(self) -> bool:
+        """Whether anybody was ever said to be ready: before, it is not known who owns what."""
+        return bool(self._listed)
+
+    @property
     def away(self) -> list[str]:
         """Members that are passed over: whoever gets a request from here must do so too."""
         return sorted(self._away | ({self._address} if self.leaving else set()))
 
     def ranked(self, namespace: str) -> list[str]:
-        """The owner of a namespace, and who follows it. Empty when nobody is known: then everybody is."""
+        """The owner of a namespace, and who follows it. Empty when all are away: then everybody is."""
         found = self._ranked.get(namespace)
         if found is None:
-            members = self._members() - self._away
+            members = self._listed - self._away
             if self.leaving:
                 members -= {self._address}
             found = self._ranked[namespace] = ownership.ranked(namespace, members)
@@ -49,7 +56,7 @@ class Owners:
         ranked = self._ranked.get(namespace)
         if ranked is None:
             ranked = self.ranked(namespace)
-        return not ranked or ranked[0] == self._address
+        return ranked[0] == self._address if ranked else self.known
 
     def leave(self) -> None:
         """This frontend drains: the others own everything."""
@@ -58,14 +65,15 @@ class Owners:
         self._changed()
 
     def members_changed(self) -> None:
-        """Kubernetes says something else."""
-        self._away &= self._members()
+        """Kubernetes says something else. That nobody is ready moves nothing: those that were may be there still."""
+        self._listed = self._members() or self._listed
+        self._away &= self._listed
         self._ranked.clear()
         self._changed()
 
     def suspect(self, address: str) -> None:
         """A member cannot be reached, or is about to go."""
-        if address == self._address or address in self._away or address not in self._members():
+        if address == self._address or address in self._away or address not in self._listed:
             return
         self._away.add(address)
         self._ranked.clear()

@@ -92,4 +92,6 @@ class Passage:
 
     def lessor(self, namespace: str) -> str | None:
         """Who may have granted leases of a namespace's environments; nobody once this frontend drains."""
-        return None if self._owners.leaving or self._owners.owns(namespace) else self._owners.ranked(namespace)[0]
+        if self._owners.leaving or self._owners.owns(namespace):
+            return None
+        return next(iter(self._owners.ranked(namespace)), None)

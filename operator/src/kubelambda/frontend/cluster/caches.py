@@ -51,6 +51,7 @@ class Caches:
         self._on_function = on_function
         self._on_pod = on_pod
         self._on_namespace = on_namespace
+        self._on_members = on_members
         self._pools: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
         self._accounts: defaultdict[str, dict[str, tuple[bool, str, str]]] = defaultdict(dict)
         self._objects: dict[Name, str] = {}
@@ -77,7 +78,8 @@ class Caches:
             client,
             ENDPOINT_SLICES,
             views.ready_addresses,
-            on_change=lambda *_: on_members(),
+            on_change=self._members_changed,
+            on_list=on_members,
             namespace=system_namespace,
             label_selector=f"kubernetes.io/service-name={service}",
         )
@@ -172,6 +174,10 @@ class Caches:
         self.pod_ends.changed(name, after)
         self._wake("pod", name)
         self._on_pod(name, before, after)
+
+    def _members_changed(self, *_: object) -> None:
+        if not self.members.listing:  # of a part of the members, others own the accounts
+            self._on_members()
 
     def _namespace_changed(self, name: Name, before: NamespaceView | None, after: NamespaceView | None) -> None:
         if before is not None:

@@ -16,7 +16,10 @@ _WAITED = b":waited"
 
 @dataclass(eq=False)
 class NotYet(Exception):
-    """A function is being created, or an alias of it, as far as the caches have heard: `error`, if nothing follows."""
+    """A function is being created, or an alias of it, or nobody is known to run it, as far as the caches have heard.
+
+    `error`: if nothing follows.
+    """
 
     error: InvokeError
     function: Name
@@ -63,6 +66,10 @@ class AwaitedNews:
     def heard(self, function: Name) -> None:
         """The caches have heard something of a function, or of an alias of it."""
         _go_on(self._room.heard(function, lambda guest: not guest.still()))
+
+    def heard_by_all(self) -> None:
+        """The caches have heard something that is not of one function alone."""
+        _go_on(self._room.heard_by_all(lambda guest: not guest.still()))
 
     def _arm(self) -> None:
         due = self._room.next_at

@@ -132,6 +132,7 @@ class Reception:
         elif call.event:
             self._hand_over(request, request_id, function, arn, call.qualifier)
         else:
+            self._check_owners(function)
             self._advance_chain(request, hop, function, arn, view)
             invoked = f"{arn}:{call.qualifier}" if call.qualifier else arn
             target = Target(namespace, function[1], view.uid, account, version.deployed)
@@ -162,6 +163,11 @@ class Reception:
     def _check_region(self, region: str) -> None:
         if region != self._region:
             raise invoke_error.other_region(region, self._region)
+
+    def _check_owners(self, function: Name) -> None:
+        """Nothing has begun for a request that comes before it is known who runs what. Raises `NotYet`."""
+        if not self._owners.known:
+            raise NotYet(invoke_error.no_owner_known(), function, lambda: not self._owners.known)
 
     def _hand_over(self, request: Request, request_id: str, function: Name, arn: str, qualifier: str | None) -> None:
         """Has the event queue keep an event."""
