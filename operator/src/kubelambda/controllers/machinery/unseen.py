@@ -11,10 +11,17 @@ from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.kube.resources import Resource
 
 
-async def find[F](context: Context, asker: Asker, watch: Watch[F], namespace: str, name: str) -> F | None:
-    """An object that `asker` names. Raises `KubeError`."""
-    known = context.cluster[watch].get(namespace, name)
-    return known if known is not None else await read(context, asker, watch, namespace, name)
+async def find[F](context: Context, asker: Asker, watch: Watch[F], namespace: str, *names: str) -> F | None:
+    """An object that `asker` names, whichever of `names` it has. Raises `KubeError`."""
+    for name in names:
+        known = context.cluster[watch].get(namespace, name)
+        if known is not None:
+            return known
+    for name in names:
+        found = await read(context, asker, watch, namespace, name)
+        if found is not None:
+            return found
+    return None
 
 
 async def read[F](context: Context, asker: Asker, watch: Watch[F], namespace: str, name: str) -> F | None:

@@ -34,12 +34,14 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     before = read_status(EventSourceMappingStatus, body)
     name, _, qualifier = body["spec"]["functionName"].partition(":")
     account = account_of(context, key.namespace)
+    asker = Asker.of(key, body)
+    function = await unseen.find(context, asker, WATCHED_FUNCTIONS, key.namespace, *object_names(name))
     observed = ObservedMapping(
         generation=facts.generation,
         claim=mapping_claim(body),
         spec=EventSourceMappingSpec.model_validate(body["spec"], extra="ignore"),
         function_arn=function_arn(context.settings.region, account, name, qualifier or None),
-        function_exists=await _is_there(context, Asker.of(key, body), name),
+        function_exists=function is not None,
         others=[
             other.claim for found, other in context.cluster[WATCHED_MAPPINGS].within(key.namespace) if found != key.name
         ],
@@ -52,14 +54,6 @@ async def reconcile(context: Context, key: Key) -> Outcome:
         after = EventSourceMappingStatus.model_validate(status).conditions
         await recorder.record_transition(context.client, EVENT_SOURCE_MAPPINGS, body, before.conditions, after)
     return None
-
-
-async def _is_there(context: Context, asker: Asker, function: str) -> bool:
-    names, known = object_names(function), context.cluster[WATCHED_FUNCTIONS]
-    if any(known.get(asker.key.namespace, name) is not None for name in names):
-        return True
-    found = [await unseen.find(context, asker, WATCHED_FUNCTIONS, asker.key.namespace, name) for name in names]
-    return any(each is not None for each in found)
 
 
 _OWN = ("observedGeneration", "uuid", "functionArn", "state", "stateTransitionReason", "lastModified")
