@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from typing import Protocol
 
@@ -43,6 +44,26 @@ class _Refused(StartFailed):
     """The function's last starts failed, and it is not time for another."""
 
 
+class _Attempt:
+    """One start: when it began, which is anew when its turn has come, and whether it tries for all others."""
+
+    def __init__(self, number: int, backoff: StartBackoff) -> None:
+        self.number = number
+        self._backoff = backoff
+        self._probes = False
+        self.begun = -math.inf
+
+    def admit(self) -> None:
+        """It begins. Raises `_Refused` where others failed since it did so last, and it is not time for another."""
+        if not self._probes and self._backoff.failed_since(self.begun):
+            refusal = self._backoff.refusal(time.monotonic(), self.number)
+            if refusal is not None:
+                raise _Refused(refusal)
+            self._probes = self._backoff.is_probe(self.number)
+        # What fails while others wait for their turn is no failure side by side with theirs.
+        self.begun = time.monotonic()
+
+
 class EnvironmentStarts:
     """Starts that fail for the function's own sake begin more and more rarely; their callers get its last failure."""
 
@@ -73,16 +94,15 @@ class EnvironmentStarts:
             task.cancel()
 
     async def _run(self, number: int, target: Target, backoff: StartBackoff, *, own_pod: bool) -> None:
-        begun = time.monotonic()
+        attempt = _Attempt(number, backoff)
         try:
-            probe = _admit(backoff, number)
-            watcher = self._watcher(number, backoff, begun, probe=probe)
-            started = await self._starter.start(target, watcher, own_pod=own_pod)
+            attempt.admit()
+            started = await self._starter.start(target, self._watcher(attempt), own_pod=own_pod)
         except _Refused as error:
             self._events.start_failed(number, error.answer)
         except StartFailed as error:
             log.info("function %s/%s does not start: %s", target.namespace, target.name, error)
-            backoff.failed(error.answer, number, begun, time.monotonic())
+            backoff.failed(error.answer, number, attempt.begun, time.monotonic())
             self._events.start_failed(number, error.answer)
         except NotStarted as error:
             backoff.ended(number)
@@ -106,15 +126,13 @@ class EnvironmentStarts:
             backoff.succeeded()
             self._events.started(number, started, target)
 
-    def _watcher(self, number: int, backoff: StartBackoff, begun: float, *, probe: bool) -> Watcher:
-        events = self._events
+    def _watcher(self, attempt: _Attempt) -> Watcher:
+        events, number = self._events, attempt.number
 
         def begin() -> bool:
             if not events.begun(number):
                 return False
-            nonlocal probe
-            if not probe and backoff.failed_since(begun):  # while this one waited for its turn
-                probe = _admit(backoff, number)
+            attempt.admit()
             return True
 
         return Watcher(
@@ -123,11 +141,3 @@ class EnvironmentStarts:
             claim_lost=lambda: events.claim_lost(number),
             misplaced=lambda: events.misplaced(number),
         )
-
-
-def _admit(backoff: StartBackoff, number: int) -> bool:
-    """Whether the start is the one that tries for all others. Raises `_Refused`."""
-    refusal = backoff.refusal(time.monotonic(), number)
-    if refusal is not None:
-        raise _Refused(refusal)
-    return backoff.is_probe(number)
