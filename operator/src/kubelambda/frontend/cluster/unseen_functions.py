@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 
 from kubelambda.core.function.object_name import function_name_of, object_names
@@ -21,6 +21,7 @@ FOUND_S = 60.0
 """The cache is certain to have seen by then what was found."""
 _REMEMBERED = 4096
 _WAITING_MAX = 256
+"""Names of one namespace: whoever makes more up waits in nobody else's place."""
 _AT_ONCE = 16
 _PER_NAMESPACE = 4
 
@@ -36,7 +37,7 @@ class UnseenFunctions:
     def __init__(self, client: KubeClient) -> None:
         self._client = client
         self._known: OrderedDict[Name, tuple[float, FoundFunction | None]] = OrderedDict()
-        self._waiting: dict[Name, list[Callable[[bool], None]]] = {}
+        self._waiting: defaultdict[str, dict[str, list[Callable[[bool], None]]]] = defaultdict(dict)
         self._slots: FairSlots[str] = FairSlots(_PER_NAMESPACE, _AT_ONCE)
         self._tasks = BackgroundTasks()
 
@@ -56,11 +57,11 @@ class UnseenFunctions:
 
     def look(self, name: Name, then: Callable[[bool], None]) -> bool:
         """Calls `then` once the name is looked up, with whether Kubernetes said anything. False when too many wait."""
-        waiting = self._waiting.get(name)
-        if waiting is not None:
-            waiting.append(then)
-        elif len(self._waiting) < _WAITING_MAX:
-            self._waiting[name] = [then]
+        waiting = self._waiting[name[0]]
+        if name[1] in waiting:
+            waiting[name[1]].append(then)
+        elif len(waiting) < _WAITING_MAX:
+            waiting[name[1]] = [then]
             self._tasks.start(self._look(name))
         else:
             return False
@@ -75,7 +76,10 @@ class UnseenFunctions:
         except KubeError as error:
             log.info("function %s/%s: %s", *name, error)
         finally:
-            for then in self._waiting.pop(name):
+            asked = self._waiting[name[0]].pop(name[1])
+            if not self._waiting[name[0]]:
+                del self._waiting[name[0]]
+            for then in asked:
                 then(answered)
 
     async def _get(self, namespace: str, function_name: str) -> FoundFunction | None:

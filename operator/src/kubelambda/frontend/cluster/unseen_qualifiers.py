@@ -11,8 +11,6 @@ import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 
-from pydantic import ValidationError
-
 from kubelambda.frontend.cluster import views
 from kubelambda.frontend.cluster.published import Published
 from kubelambda.kube.errors import KubeError
@@ -89,6 +87,9 @@ class UnseenQualifiers:
         except KubeError as error:
             log.info("aliases and versions of %s: %s", namespace, error)
             return False
+        except Exception:  # whoever asked waits for an answer, and would for ever
+            log.exception("aliases and versions of %s", namespace)
+            return False
         ahead = self._published.unseen(namespace, aliases, versions)
         asyncio.get_running_loop().call_later(FOUND_S, self._published.forget, namespace, ahead)
         return True
@@ -98,7 +99,7 @@ class UnseenQualifiers:
         found: dict[str, V] = {}
         async for page in self._client.pages(resource, namespace):
             for body in page["items"]:
-                with contextlib.suppress(ValidationError, KeyError, TypeError, ValueError):
+                with contextlib.suppress(Exception):
                     seen = view(body)
                     if seen is not None:
                         found[body["metadata"]["name"]] = seen
