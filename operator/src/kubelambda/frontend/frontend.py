@@ -290,7 +290,9 @@ class Frontend:
         return found.credentials_secret if found else None
 
     def _function_changed(self, name: Name, before: FunctionView | None, after: FunctionView | None) -> None:
-        self._unseen.forget((name[0], after.function_name if after and after.function_name else name[1]))
+        for view in (before, after):
+            if view is not None:
+                self._unseen.forget((name[0], view.function_name or name[1]))
         if before is not None and before.deployed is not None:
             self._variables.forget(name[0], before.deployed.revision)
         self.owned.function_changed(name, after)
