@@ -173,3 +173,20 @@ def test_an_alias_that_nobody_has_led_anywhere_is_told_from_none() -> None:
     assert not found.unrouted(F, "1")
     found.alias_changed(("team", "f-live"), alias("live", None), alias("live", "7"))
     assert not found.unrouted(F, "live")
+
+
+def test_nothing_is_kept_of_functions_that_are_gone() -> None:
+    """Their names may never come back: neither of those that were published, nor of those that only a look showed."""
+    found, _ = published()
+    for number in range(100):
+        name = f"f{number}"
+        first = version("1", function=name)
+        found.unseen("team", {}, {name: first})
+        found.version_changed(("team", name), None, first)
+        found.version_changed(("team", name), first, None)
+    led = alias("live", "1")
+    found.unseen("team", {"f-live": led}, {})
+    found.alias_changed(("team", "f-live"), None, led)
+    found.alias_changed(("team", "f-live"), led, None)
+    assert not found._versions
+    assert not found._aliases

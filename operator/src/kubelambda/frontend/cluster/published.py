@@ -1,6 +1,5 @@
 """Versions and aliases by the names that callers use, out of the views of their objects."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -8,7 +7,7 @@ from kubelambda.core.invoke.routing import LATEST, AliasRoute, alias_rank, is_al
 from kubelambda.frontend.cluster.views import AliasView, VersionView
 from kubelambda.kube.reflector import Name
 
-type Objects[V] = defaultdict[Name, dict[str, V]]
+type Objects[V] = dict[Name, dict[str, V]]
 """Views of a function's objects by their names. The function is named by its namespace and object."""
 
 
@@ -47,8 +46,8 @@ class Published:
 
     def __init__(self, on_change: Callable[[Name], None]) -> None:
         self._on_change = on_change
-        self._versions: Objects[VersionView] = defaultdict(dict)
-        self._aliases: Objects[AliasView] = defaultdict(dict)
+        self._versions: Objects[VersionView] = {}
+        self._aliases: Objects[AliasView] = {}
         self._by_number: dict[Name, dict[str, VersionView]] = {}
         self._by_alias: dict[Name, dict[str, AliasView]] = {}
         self._ahead: dict[str, Ahead] = {}
@@ -128,7 +127,7 @@ class Published:
         if after is None or _leads(after):
             self._newer(name[0]).versions.pop(name[1], None)
         for function in _replace(self._versions, name, before, after):
-            numbered = [view for view in self._versions[function].values() if view.version]
+            numbered = [view for view in self._versions.get(function, {}).values() if view.version]
             numbered.sort(key=_version_rank, reverse=True)
             _store(self._by_number, function, {view.version: view for view in numbered})
             self._on_change(function)
@@ -138,7 +137,7 @@ class Published:
         if after is None or _leads(after):
             self._newer(name[0]).aliases.pop(name[1], None)
         for function in _replace(self._aliases, name, before, after):
-            ranked = sorted(self._aliases[function].values(), key=_alias_rank, reverse=True)
+            ranked = sorted(self._aliases.get(function, {}).values(), key=_alias_rank, reverse=True)
             _store(self._by_alias, function, {view.name: view for view in ranked})
             self._on_change(function)
 
@@ -152,7 +151,7 @@ def _better[V: (VersionView, AliasView)](namespace: str, found: Mapping[str, V],
     """What is not known, and what leads somewhere now and does not by what is known of it."""
     better = {}
     for name, view in found.items():
-        seen = known[namespace, view.function].get(name)
+        seen = known.get((namespace, view.function), {}).get(name)
         if seen is None or (_leads(view) and not _leads(seen)):
             better[name] = view
     return better
@@ -165,9 +164,12 @@ def _replace[V: (VersionView, AliasView)](
     namespace, object_name = name
     functions = dict.fromkeys((namespace, view.function) for view in (before, after) if view is not None)
     if before is not None:
-        objects[namespace, before.function].pop(object_name, None)
+        objects.get((namespace, before.function), {}).pop(object_name, None)
     if after is not None:
-        objects[namespace, after.function][object_name] = after
+        objects.setdefault((namespace, after.function), {})[object_name] = after
+    for function in functions:
+        if not objects.get(function):
+            objects.pop(function, None)
     return list(functions)
 
 
