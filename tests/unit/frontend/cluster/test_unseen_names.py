@@ -87,7 +87,7 @@ class Strange:
 
 
 async def test_whoever_asked_is_answered_whatever_becomes_of_a_look() -> None:
-    """Nobody would end a request that waits for the answer: neither those of this look, nor those who came meanwhile."""
+    """Nobody else ends a request that waits for the answer: one of this look, or one that came meanwhile."""
     said, unseen, _ = await looked_up(Strange(), "live", "next", "live")
     assert said == [("live", False), ("next", False), ("live", False)]
     assert not unseen.absent((("team", "f"), "live")), "nothing was said of it"
