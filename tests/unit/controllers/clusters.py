@@ -65,6 +65,10 @@ class Written:
     def _place(resource: Resource, metadata: dict[str, Any]) -> tuple[Resource, str, str]:
         return resource, metadata["namespace"] if resource.namespaced else "", metadata["name"]
 
+    def remove(self, resource: Resource, body: dict[str, Any]) -> None:
+        """Somebody deletes an object."""
+        del self._found[self._place(resource, body["metadata"])]
+
     async def find(self, resource: Resource, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """An object."""
         self.reads.append(resource)

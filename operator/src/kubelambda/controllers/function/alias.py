@@ -41,9 +41,7 @@ async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcom
     """One Alias. Deleting its environments is the garbage collector's work."""
     body = await context.client.find(ALIASES, key.name, key.namespace)
     if body is None:
-        known = context.cluster[WATCHED_ALIASES].get(key.namespace, key.name)
-        if known is not None:
-            memory.provisioned.pop(known.uid, None)
+        memory.provisioned.forget(key)
         changes.forget(context, WATCHED_ALIASES, key.namespace, key.name, by=key)
         return None
     facts = await changes.observe(context, WATCHED_ALIASES, body, by=key)
@@ -90,7 +88,7 @@ def _observe(memory: VersionMemory, context: Context, key: Key, body: Object, fa
         elder=_elder(context, key, facts),
         versions=_versions(context, key.namespace, facts.function, function),
         requested=requested_capacity(wanted, before.scaling) if wanted else 0,
-        grant=provisioned.granted(memory, context, key.namespace, facts.uid),
+        grant=provisioned.granted(memory, context, key, facts.uid),
         provisions=provisioned.provisions(memory, context, key.namespace, facts.function, facts.name),
     )
 

@@ -30,6 +30,7 @@ from kubelambda.controllers.function import (
     references,
 )
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
+from kubelambda.controllers.function.decisions import Decisions
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.function.object_url import own_url
 from kubelambda.controllers.function.secret_questions import SecretsUnknown, keys_of
@@ -74,18 +75,16 @@ class FunctionMemory:
     """What is remembered of Functions beyond their facts."""
 
     code: CodeState
-    grants: dict[str, int | None] = field(default_factory=dict)
-    """Reserved concurrency by uid of a Function: what this process decided, ahead of what statuses say yet."""
+    grants: Decisions[int | None] = field(default_factory=Decisions)
+    """Reserved concurrency."""
 
 
 async def reconcile(memory: FunctionMemory, context: Context, key: Key) -> Outcome:
     """One Function. Deleting its environments is the garbage collector's work; ours is to forget it."""
     body = await context.client.find(FUNCTIONS, key.name, key.namespace)
-    known = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, key.name)
-    if known is not None and (body is None or body["metadata"]["uid"] != known.uid):
-        memory.grants.pop(known.uid, None)
     if body is None:
         memory.code.forget(key)
+        memory.grants.forget(key)
         changes.forget(context, WATCHED_FUNCTIONS, key.namespace, key.name, by=key)
         return None
     await changes.observe(context, WATCHED_FUNCTIONS, body, by=key)
@@ -217,7 +216,7 @@ def _grant(memory: FunctionMemory, context: Context, key: Key) -> Grant:
     provisioned = _provisioned_by_function(context, key.namespace)
     requests = [
         ReservationRequest(
-            name, facts.created, facts.requested, memory.grants.get(facts.uid, facts.granted), provisioned.get(name, 0)
+            name, facts.created, facts.requested, memory.grants.of(facts.uid, facts.granted), provisioned.get(name, 0)
         )
         for name, facts in functions.within(key.namespace)
         if facts.requested is not None or facts.granted is not None or name in provisioned
@@ -230,7 +229,7 @@ def _grant(memory: FunctionMemory, context: Context, key: Key) -> Grant:
     found = grants.get(key.name, Grant(None))
     facts = functions.get(key.namespace, key.name)
     if facts is not None:
-        memory.grants[facts.uid] = found.granted
+        memory.grants.decide(key, facts.uid, found.granted)
     return found
 
 

@@ -67,6 +67,7 @@ async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcom
     body = await context.client.find(FUNCTION_VERSIONS, key.name, key.namespace)
     if body is None:
         memory.code.forget(key)
+        memory.provisioned.forget(key)
         changes.forget(context, WATCHED_VERSIONS, key.namespace, key.name, by=key)
         return None
     facts = await changes.observe(context, WATCHED_VERSIONS, body, by=key)
@@ -108,7 +109,7 @@ async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcom
 
 async def _publish(context: Context, memory: VersionMemory, key: Key, body: Object, spec: FunctionVersionSpec) -> None:
     """Gives the object its number. What it wants provisioned comes after that, with the change of its own status."""
-    async with memory.publishing[key.namespace, spec.function_name]:
+    async with memory.publishing_of(key.namespace, spec.function_name):
         function = await context.client.find(FUNCTIONS, spec.function_name, key.namespace)
         publication = _publication(context, key, spec, function)
         new = publication if isinstance(publication, NewVersion) else None
@@ -192,7 +193,7 @@ async def _provisioned(
 ) -> tuple[ProvisionedConcurrencyStatus | None, float | None]:
     """Makes the provisioned environments what is granted; how far they are, and when time alone changes something."""
     version, name, uid = before.version or "", spec.function_name, body["metadata"]["uid"]
-    grant = provisioned.granted(memory, context, key.namespace, uid)
+    grant = provisioned.granted(memory, context, key, uid)
     function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, name)
     there = provisioned.provisions(memory, context, key.namespace, name, version).get(version, NO_PROVISION)
     wanted = spec.provisioned_concurrency

@@ -17,6 +17,7 @@ from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS
 from kubelambda.controllers.function.version_memory import VersionMemory
 from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES
 from kubelambda.core.account.provisioned_grant import ProvisionRequest, grant_provisioned
 from kubelambda.core.account.reserved_concurrency import Grant
@@ -29,9 +30,9 @@ from kubelambda.resources.closure_check import closure_check
 from kubelambda.resources.provisioned_deployment import provisioned_deployment
 
 
-def granted(memory: VersionMemory, context: Context, namespace: str, uid: str) -> Grant:
+def granted(memory: VersionMemory, context: Context, key: Key, uid: str) -> Grant:
     """What one alias or version has, decided and remembered in one go: two that ask at once never get the same."""
-    cluster = context.cluster
+    cluster, namespace = context.cluster, key.namespace
     functions = dict(cluster[WATCHED_FUNCTIONS].within(namespace))
     grants = grant_provisioned(
         _requests(memory, context, namespace),
@@ -40,14 +41,14 @@ def granted(memory: VersionMemory, context: Context, namespace: str, uid: str) -
         minimum=context.settings.unreserved_minimum,
     )
     found = grants.get(uid, Grant(0))
-    memory.provisioned[uid] = found.granted or 0
+    memory.provisioned.decide(key, uid, found.granted or 0)
     return found
 
 
 def _requests(memory: VersionMemory, context: Context, namespace: str) -> list[ProvisionRequest]:
     found = []
     for alias in the_aliases(facts for _, facts in context.cluster[WATCHED_ALIASES].within(namespace)):
-        previous = memory.provisioned.get(alias.uid, alias.allocated)
+        previous = memory.provisioned.of(alias.uid, alias.allocated)
         if alias.requested or previous:
             versions = frozenset(int(each) for each in alias.provisions if each.isdecimal())
             found.append(
@@ -56,7 +57,7 @@ def _requests(memory: VersionMemory, context: Context, namespace: str) -> list[P
                 )
             )
     for _, version in context.cluster[WATCHED_VERSIONS].within(namespace):
-        previous = memory.provisioned.get(version.uid, version.allocated)
+        previous = memory.provisioned.of(version.uid, version.allocated)
         if version.number is not None and (version.requested or previous):
             numbers = frozenset([version.number])
             found.append(

@@ -22,7 +22,7 @@ KIND = "Publication"
 
 async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcome:
     """The versions of the Function `key.name`: made here, numbered and filled by their own reconciler."""
-    async with memory.publishing[key.namespace, key.name]:
+    async with memory.publishing_of(key.namespace, key.name):
         return await _reconcile(context, key)
 
 
