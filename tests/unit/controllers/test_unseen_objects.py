@@ -11,6 +11,7 @@ from kubelambda.api.reasons import Reason
 from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function.function_layers import layers_of
+from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS
 from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.work_queue import BackOff, Key
 from kubelambda.core.code.layer_reference import layer_version_arn, layer_version_name
@@ -30,6 +31,7 @@ from kubelambda.kube.resources import (
     SECURITY_GROUPS,
     SERVICES,
     SUBNETS,
+    Resource,
 )
 
 OWNER, GUEST = "111111111111", "222222222222"
@@ -175,7 +177,9 @@ async def test_a_function_waits_for_what_may_be_mounted_in_a_moment(
     if looked_for and state == "Pending":
         assert again in context.queues.of("AccessPoint")._due
     await controller.reconcile(context, key)
-    assert client.reads.count(PERSISTENT_VOLUME_CLAIMS) == looked_for
+    assert {status["state"] for status in client.statuses} == {state}, "nobody has looked at the access point since"
+    again_looked_for = looked_for and state == "Pending"
+    assert client.reads.count(PERSISTENT_VOLUME_CLAIMS) == looked_for + again_looked_for
 
 
 @pytest.mark.parametrize(
@@ -195,6 +199,26 @@ async def test_a_function_waits_for_a_layer_that_is_being_published(status: dict
     outcome = await controller.reconcile(context, key)
     assert [status["state"] for status in client.statuses] == [state]
     assert isinstance(outcome, BackOff) is (state == "Pending"), "another version may be published than the one named"
+
+
+async def test_a_layer_that_was_published_while_its_function_asked_for_it_is_not_absent() -> None:
+    """Its version was asked for before it was there, and the layer when there was nothing more to come."""
+    content = {"sha256": "d" * 64, "size": 1, "unzippedSize": 1, "signature": SIGNATURE}
+    version = body_of(layer_version_name("l", 1), {"layerName": "l", "version": 1, "content": content})
+    layer = body_of("l", {}, status={"observedGeneration": 1, "conditions": [{"reason": "Published"}]})
+
+    class Publishing(Written):
+        async def find(self, resource: Resource, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+            if resource is LAYERS:
+                await changes.observe(context, WATCHED_LAYER_VERSIONS, version)
+            return await super().find(resource, name, namespace)
+
+    client = Publishing(NAMESPACE, RUNTIME, function(layers=["l:1"]), (LAYERS, layer))
+    context, key = context_of(client, STATE), Key("Function", "a", "f")
+    controller = next(each for each in context.controllers if each.kind == key.kind)
+    await controller.reconcile(context, key)
+    assert [status["state"] for status in client.statuses] == ["Pending"]
+    assert key in context.queues.of(key.kind)._due
 
 
 async def test_an_object_that_names_another_from_now_on_asks_for_that() -> None:

@@ -95,7 +95,8 @@ async def _published_soon(context: Context, asker: Asker, spec: FunctionSpec, sc
         if version is not None or reference.account not in (None, scope.account):
             continue
         layer = await unseen.find(context, asker, WATCHED_LAYERS, namespace, layer_object_name(reference.layer))
-        if layer is not None and layer.publishing and layer.layer == reference.layer:
+        came = context.cluster[WATCHED_LAYER_VERSIONS].get(namespace, reference.object_name) is not None
+        if came or (layer is not None and layer.publishing and layer.layer == reference.layer):
             return Problem(Reason.IN_PROGRESS, f"layer {reference.layer} is being published")
     return None
 

@@ -36,12 +36,16 @@ async def read[F](context: Context, asker: Asker, watch: Watch[F], namespace: st
 
 
 async def exists(context: Context, asker: Asker, resource: Resource, namespace: str, name: str) -> bool:
-    """Whether there is an object that nobody watches; False when `asker` asked for it already. Raises `KubeError`."""
+    """Whether there is an object that nobody watches; False when there was none as `asker` asked. Raises `KubeError`.
+
+    One that is there is asked for each time, until whoever said that it is missing has looked once more.
+    """
     what = (resource, namespace, name)
     if context.asked.before(asker, what):
         return False
     found = await context.client.find(resource, name, namespace)
-    context.asked.remember(asker, what)
+    if found is None:
+        context.asked.remember(asker, what)
     return found is not None
 
 
