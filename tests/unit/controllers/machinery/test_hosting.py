@@ -84,3 +84,20 @@ async def test_a_watch_that_fails_is_the_operators_end(monkeypatch: pytest.Monke
     """In the words of the watch."""
     with pytest.raises(RuntimeError, match="File descriptor 18"):
         await watched(monkeypatch, fails)
+
+
+async def is_cancelled(host: Host) -> None:
+    """Whoever did that: kopf has ended."""
+    host.ended()
+    await asyncio.sleep(0.01)
+    raise asyncio.CancelledError
+
+
+async def test_a_kopf_that_ends_as_cancelled_is_the_operators_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group of tasks misses none that ends so: the operator would lead, and hear of nothing."""
+    monkeypatch.setattr(hosting, "_END_S", 0.2)
+    monkeypatch.setattr(hosting, "_host", Host(is_cancelled).modules)
+    stop = asyncio.Event()
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        group.create_task(hosting._watch(CONTEXT, None, stop))
+    assert stop.is_set()

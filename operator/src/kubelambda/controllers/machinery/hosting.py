@@ -78,7 +78,9 @@ async def _watch(context: Context, kubeconfig: str | None, stop: asyncio.Event) 
     try:
         await asyncio.wait({hosted, ending}, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait({hosted}, timeout=_END_S)
-        if hosted.done():
+        if hosted.cancelled():  # raised here, nobody would miss this task either
+            log.error("kopf ends as cancelled: the operator ends with it")
+        elif hosted.done():
             hosted.result()
         else:
             log.error("nothing is watched any more, and kopf does not end: the operator ends without it")
