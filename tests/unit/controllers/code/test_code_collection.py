@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -12,8 +13,11 @@ from kubelambda.api.kinds.function_code import Code
 from kubelambda.controllers.code import code_collection, code_source
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
+from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS
+from kubelambda.controllers.layer.layer_facts import WATCHED_LAYER_VERSIONS
 from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.context import Context
+from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.core.function.observation import Problem
 
@@ -71,6 +75,19 @@ def uploaded(sha256: str) -> dict[str, Any]:
     return {"metadata": metadata, "spec": {"code": {"stored": {"sha256": sha256, "size": 1, "signature": SIGNATURE}}}}
 
 
+def deployed(part: str, sha256: str) -> dict[str, Any]:
+    """A Function or one of its versions, with an archive as its code or as a layer."""
+    archives = {"code": {"sha256": sha256}, "layers": [{"sha256": sha256, "arn": "l:1"}]}
+    status = {"version": "1", "deployed": {"runtime": "python3.13", part: archives[part]}}
+    return uploaded("3" * 64) | {"status": status, "spec": {"functionName": "one"}}
+
+
+def published(sha256: str) -> dict[str, Any]:
+    """A LayerVersion."""
+    content = {"sha256": sha256, "size": 1, "unzippedSize": 1, "signature": SIGNATURE}
+    return uploaded(sha256) | {"spec": {"layerName": "l", "version": 1, "content": content}}
+
+
 def prepared(store: Store) -> tuple[CodeState, Context]:
     """What the collection works with; nobody has named what is in the store for a long time."""
     nobody = cast("Any", None)
@@ -90,6 +107,23 @@ async def test_what_nobody_named_for_long_is_collected() -> None:
     assert store.archives == {SECOND}
 
 
+async def test_all_that_is_deployed_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many archives go: each would take a look through every function and version that there is."""
+    store = Store(*(f"{number:064d}" for number in range(50)))
+    code, context = prepared(store)
+    looks, wanted_archives = 0, code_collection.wanted_archives
+
+    def counted(found: Context) -> dict[str, Key]:
+        nonlocal looks
+        looks += 1
+        return wanted_archives(found)
+
+    monkeypatch.setattr(code_collection, "wanted_archives", counted)
+    await code_collection.reconcile(code, context, code_collection.KEY)
+    assert not store.archives
+    assert looks == 1
+
+
 async def test_what_is_named_while_the_store_is_read_stays() -> None:
     """Its Function was not there when the look began."""
     store = Store(FIRST)
@@ -99,14 +133,27 @@ async def test_what_is_named_while_the_store_is_read_stays() -> None:
     assert store.archives == {FIRST}
 
 
-async def test_what_is_named_while_others_are_collected_stays() -> None:
-    """Of two that were due the one that goes first takes time, in which the other one gets a Function."""
+@pytest.mark.parametrize(
+    ("watch", "naming"),
+    [
+        (WATCHED_FUNCTIONS, uploaded),
+        (WATCHED_FUNCTIONS, partial(deployed, "code")),
+        (WATCHED_FUNCTIONS, partial(deployed, "layers")),
+        (WATCHED_VERSIONS, partial(deployed, "code")),
+        (WATCHED_VERSIONS, partial(deployed, "layers")),
+        (WATCHED_LAYER_VERSIONS, published),
+    ],
+)
+async def test_what_is_named_while_others_are_collected_stays(
+    watch: Watch[Any], naming: Callable[[str], dict[str, Any]]
+) -> None:
+    """Of two that were due the one that goes first takes time, in which somebody names the other one."""
     store = Store(FIRST, SECOND)
     code, context = prepared(store)
 
     async def name_the_other() -> None:
         if store.archives != {FIRST, SECOND}:
-            await changes.observe(context, WATCHED_FUNCTIONS, uploaded(*store.archives))
+            await changes.observe(context, watch, naming(*store.archives))
 
     store.meanwhile = name_the_other
     await code_collection.reconcile(code, context, code_collection.KEY)
