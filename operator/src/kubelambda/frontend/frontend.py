@@ -86,7 +86,8 @@ class Frontend:
             on_endpoints=self._endpoints_changed,
         )
         self.metrics.watch_unreadable(self.caches.reflectors())
-        self._unseen, self._news = UnseenFunctions(client), AwaitedNews()
+        self._unseen = UnseenFunctions(client, lambda namespace: ("", namespace) in self.caches.namespaces.items)
+        self._news = AwaitedNews()
         self._owners = Owners(address, port, self.caches.ready_members, self._owners_changed)
         self._pools = PoolScaling(client, self.caches, self._owners.owns, forecast=settings.pool_forecast)
         self._starter = Starter(

@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
+import pytest
+
 from kubelambda.frontend.cluster.published import Published
 from kubelambda.frontend.cluster.unseen_functions import UnseenFunctions
 from kubelambda.frontend.cluster.unseen_qualifiers import UnseenQualifiers
 from kubelambda.kube.errors import NotFound
+from kubelambda.kube.reflector import Name
 from kubelambda.kube.resources import ALIASES, Resource
 
 
@@ -23,18 +26,27 @@ class Silent:
         raise NotFound(404, "it is not there")
 
 
-async def test_names_that_one_account_makes_up_keep_no_other_account_waiting() -> None:
+@pytest.mark.parametrize(
+    "made_up",
+    [
+        pytest.param([("greedy", f"f{number}") for number in range(1_000)], id="functions"),
+        pytest.param([(f"n{number}", "f") for number in range(1_000)], id="namespaces"),
+    ],
+)
+async def test_names_that_one_account_makes_up_keep_no_other_account_waiting(made_up: list[Name]) -> None:
     """However many they are, its own calls are told to come again and not those of others."""
     client = Silent()
-    unseen = UnseenFunctions(cast("Any", client))
+    unseen = UnseenFunctions(cast("Any", client), lambda namespace: namespace in ("greedy", "modest"))
     answers: dict[str, list[bool]] = {"greedy": [], "modest": []}
-    taken = [unseen.look(("greedy", f"f{number}"), answers["greedy"].append) for number in range(1_000)]
+    taken = [unseen.look(name, answers["greedy"].append) for name in made_up]
     assert not all(taken), "it may not fill the memory"
     assert unseen.look(("modest", "f"), answers["modest"].append)
     client.free.set()
     await unseen._tasks.wait()
     assert answers == {"greedy": [True] * taken.count(True), "modest": [True]}
     assert unseen.absent(("modest", "f"))
+    assert not unseen._waiting
+    assert not unseen._looks
 
 
 class Listed:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from kubelambda.core.function.object_name import function_name_of, object_names
@@ -21,7 +21,7 @@ FOUND_S = 60.0
 """The cache is certain to have seen by then what was found."""
 _REMEMBERED = 4096
 _WAITING_MAX = 256
-"""Names of one namespace: whoever makes more up waits in nobody else's place."""
+"""Names of one namespace: whoever makes more up waits in nobody else's place. Who makes up namespaces has one place."""
 _AT_ONCE = 16
 _PER_NAMESPACE = 4
 
@@ -32,12 +32,17 @@ type FoundFunction = tuple[str, FunctionView]
 
 
 class UnseenFunctions:
-    """One GET for a name that nobody has asked for in the last second, however often it is called."""
+    """One GET for a name that nobody has asked for in the last second, however often it is called.
 
-    def __init__(self, client: KubeClient) -> None:
+    `is_namespace` says whether there is one of that name, as far as anybody has heard.
+    """
+
+    def __init__(self, client: KubeClient, is_namespace: Callable[[str], bool]) -> None:
         self._client = client
+        self._is_namespace = is_namespace
         self._known: OrderedDict[Name, tuple[float, FoundFunction | None]] = OrderedDict()
-        self._waiting: defaultdict[str, dict[str, list[Callable[[bool], None]]]] = defaultdict(dict)
+        self._waiting: dict[Name, list[Callable[[bool], None]]] = {}
+        self._looks: Counter[str] = Counter()
         self._slots: FairSlots[str] = FairSlots(_PER_NAMESPACE, _AT_ONCE)
         self._tasks = BackgroundTasks()
 
@@ -57,29 +62,29 @@ class UnseenFunctions:
 
     def look(self, name: Name, then: Callable[[bool], None]) -> bool:
         """Calls `then` once the name is looked up, with whether Kubernetes said anything. False when too many wait."""
-        waiting = self._waiting[name[0]]
-        if name[1] in waiting:
-            waiting[name[1]].append(then)
-        elif len(waiting) < _WAITING_MAX:
-            waiting[name[1]] = [then]
-            self._tasks.start(self._look(name))
-        else:
+        waiting = self._waiting.get(name)
+        if waiting is not None:
+            waiting.append(then)
+            return True
+        place = name[0] if self._is_namespace(name[0]) else ""
+        if self._looks[place] >= _WAITING_MAX:
             return False
+        self._looks[place] += 1
+        self._waiting[name] = [then]
+        self._tasks.start(self._look(name, place))
         return True
 
-    async def _look(self, name: Name) -> None:
+    async def _look(self, name: Name, place: str) -> None:
         answered = False
         try:
-            async with self._slots.hold(name[0]):
+            async with self._slots.hold(place):
                 self._remember(name, await self._get(*name))
             answered = True
         except KubeError as error:
             log.info("function %s/%s: %s", *name, error)
         finally:
-            asked = self._waiting[name[0]].pop(name[1])
-            if not self._waiting[name[0]]:
-                del self._waiting[name[0]]
-            for then in asked:
+            self._looks -= Counter([place])
+            for then in self._waiting.pop(name):
                 then(answered)
 
     async def _get(self, namespace: str, function_name: str) -> FoundFunction | None:
