@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
+import kopf
 import pytest
 from tests.unit.controllers.clusters import context_of
 
@@ -104,6 +105,21 @@ async def test_what_went_before_a_watch_began_is_found_soon(context: Context, mo
     due(context)
     await resync.catch_up(context)
     assert not due(context)
+    await resync.catch_up(context)
+    assert Key("Function", "a", "one") in due(context)
+    assert not context.cluster[WATCHED_FUNCTIONS].names()
+
+
+async def test_the_only_one_of_its_kind_that_went_before_a_watch_began_is_found_soon(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its watch lists nothing then, and tells nobody."""
+    monkeypatch.setattr(resync, "LISTED_S", 0)
+    await changes.observe(context, WATCHED_FUNCTIONS, FUNCTION)
+    due(context)
+    handlers = watches.registry(context, None, lambda: None)._activities.get_all_handlers()
+    begin = cast("Any", next(each.fn for each in handlers if "configure" in each.id))
+    await begin(settings=kopf.OperatorSettings())
     await resync.catch_up(context)
     assert Key("Function", "a", "one") in due(context)
     assert not context.cluster[WATCHED_FUNCTIONS].names()

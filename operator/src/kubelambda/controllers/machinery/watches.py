@@ -29,6 +29,9 @@ def registry(context: Context, kubeconfig: str | None, ended: Callable[[], None]
         configure_settings(settings)
         for (group, version, plural), selector in _selectors(context).items():
             settings.watching.label_selectors[group, version, plural] = selector
+        # One that begins without any object says so to nobody, though there may have been some: see `resync.mind`.
+        now = time.monotonic()
+        context.watching.listed |= {watch: now for watch in changes.watches(context) if not watch.listed_only}
 
     @kopf.on.login(registry=handlers)
     async def login(**arguments: Any) -> Any:
