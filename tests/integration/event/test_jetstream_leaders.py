@@ -126,3 +126,41 @@ async def test_what_is_lost_while_a_leader_reads_what_waits_is_read_again(
     losing(monkeypatch, lost)
     assert [each.number async for each in queue.waiting()] == [1, 2, 3, 4, 5, 6, 7]
     assert not lost
+
+
+async def test_progress_that_was_kept_without_a_word_of_it_is_known(
+    queues: tuple[JetStreamQueue, JetStreamQueue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer was lost with its connection: the event is not begun anew, and leaves nothing behind when it ends."""
+    queue = queues[0]
+    publish = queue._streams.publish
+
+    async def unanswered(*arguments: Any, **more: Any) -> None:
+        await publish(*arguments, **more)
+        raise TimeoutError
+
+    with monkeypatch.context() as lost:
+        lost.setattr(queue._streams, "publish", unanswered)
+        with pytest.raises(QueueUnavailable):
+            await queue.postpone(1, LATER)
+    assert (await queue.read([1]))[1].progress == LATER
+    await queue.finish(1)
+    assert (await queue._streams.stream_info("KUBELAMBDA_EVENT_PROGRESS")).state.messages == 0
+
+
+async def test_progress_that_was_not_kept_keeps_no_event_from_being_tried(
+    queues: tuple[JetStreamQueue, JetStreamQueue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it was before."""
+    queue = queues[0]
+
+    async def unheard(*_: Any, **__: Any) -> None:
+        raise TimeoutError
+
+    with monkeypatch.context() as lost:
+        lost.setattr(queue._streams, "publish", unheard)
+        with pytest.raises(QueueUnavailable):
+            await queue.postpone(1, LATER)
+    assert (await queue.read([1]))[1] == EVENT
+    await queue.finish(1)
+    assert await queue.read([1]) == {}

@@ -81,7 +81,7 @@ class JetStreamQueue:
         self._client = Client()
         self._streams: JetStreamContext
         self._tried: dict[int, int] = {}
-        """Numbers that have progress of their own, and the number that it has in its stream."""
+        """Numbers that have progress of their own, and the number that it has in its stream; 0: it may have none."""
         self._last = 0
         """The last event that `waiting` or `arrivals` gave."""
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -134,6 +134,7 @@ class JetStreamQueue:
     async def postpone(self, number: int, progress: EventProgress, ending: EventEnding | None = None) -> None:
         """As `EventQueue.postpone`."""
         subject = f"{_PROGRESS_SUBJECT}.{number}"
+        self._tried.setdefault(number, 0)
         try:
             kept = await self._publish(subject, _progress(progress, ending), {})
         except QueueUnavailable:
@@ -300,10 +301,11 @@ class JetStreamQueue:
         if found is None:
             return None
         event = _event(found.headers or {}, found.data or b"")
-        if number not in self._tried:
-            return event
-        progress, ending = await self._read_progress(number)
-        return replace(event, progress=progress, ending=ending)
+        if (kept := self._tried.get(number)) is not None:
+            with suppress(*() if kept else (_Absent,)):
+                progress, ending = await self._read_progress(number, kept)
+                event = replace(event, progress=progress, ending=ending)
+        return event
 
     async def _message(self, number: int) -> RawStreamMsg | None:
         """From the leader of the stream; None once that has come as far, and has it no more."""
@@ -326,9 +328,8 @@ class JetStreamQueue:
             found: RawStreamMsg = await self._call(self._streams.get_msg(stream, number, **more))
             return found
 
-    async def _read_progress(self, number: int) -> tuple[EventProgress, EventEnding | None]:
+    async def _read_progress(self, number: int, kept: int) -> tuple[EventProgress, EventEnding | None]:
         """What was kept last: a leader that is behind may have an earlier one, or none. Raises `QueueUnavailable`."""
-        kept = self._tried[number]
         found = await self._stored(PROGRESS, subject=f"{_PROGRESS_SUBJECT}.{number}")
         if (found.seq or 0) < kept:
             raise QueueUnavailable(f"JetStream's leader does not have the progress of event {number} yet")
