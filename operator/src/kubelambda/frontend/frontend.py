@@ -86,8 +86,7 @@ class Frontend:
             on_endpoints=self._endpoints_changed,
         )
         self.metrics.watch_unreadable(self.caches.reflectors())
-        self._unseen = UnseenFunctions(client, lambda namespace: ("", namespace) in self.caches.namespaces.items)
-        self._news = AwaitedNews()
+        self._unseen, self._news = UnseenFunctions(client, self._is_namespace), AwaitedNews()
         self._owners = Owners(address, port, self.caches.ready_members, self._owners_changed)
         self._pools = PoolScaling(client, self.caches, self._owners.owns, forecast=settings.pool_forecast)
         self._starter = Starter(
@@ -285,6 +284,9 @@ class Frontend:
             self._strays.look()
 
     # -- changes ----------------------------------------------------------------------------------------------------
+
+    def _is_namespace(self, name: str) -> bool:
+        return ("", name) in self.caches.namespaces.items
 
     def _credentials_secret(self, namespace: str) -> str | None:
         found = self.caches.namespaces.items.get(("", namespace))
