@@ -19,7 +19,9 @@ from kubelambda.core.mapping.mq_place import MqPlace
 from kubelambda.core.mapping.sqs_batch import BatchRules
 from kubelambda.pollers import mq_poller
 from kubelambda.pollers.share_ledger import ShareLedger
+from kubelambda.pollers.sources.activemq import ActiveQueue
 from kubelambda.pollers.sources.mq_login import MqLogin
+from kubelambda.pollers.sources.rabbitmq import RabbitQueue
 from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 
@@ -143,6 +145,26 @@ async def test_without_a_window_a_batch_is_what_is_there(queue: QueueOfTests) ->
     assert len(queue.function.events) < 30
 
 
+async def test_pollers_share_a_queue_of_slow_invocations(queue: QueueOfTests) -> None:
+    """None takes more than its own batches may have, though it came first: the other has what is left at once."""
+    capacity = 4 if queue.rabbit else 20
+    bodies = [str(number).encode() for number in range(2 * capacity)]
+    await queue.send(*bodies)
+    queue.function.pause.clear()
+    queue.poll(rules=BatchRules(4, 0.5))
+    await eventually(lambda: queue.sent == capacity)
+    await asyncio.sleep(0.5)
+    assert queue.sent == capacity
+    other = QueueOfTests(queue.broker, queue.function)
+    other.name = queue.name
+    other.poll(rules=BatchRules(4, 0.5))
+    await eventually(lambda: len(queue.bodies) == len(bodies))
+    queue.function.pause.set()
+    await eventually(lambda: queue.count("deleted") == other.count("deleted") == capacity)
+    await other.close()
+    assert sorted(queue.bodies) == sorted(bodies)
+
+
 async def test_no_more_batches_run_at_once_than_the_engine_has(queue: QueueOfTests) -> None:
     """One of RabbitMQ, and five of ActiveMQ."""
     await queue.send(*[str(number).encode() for number in range(20)])
@@ -186,6 +208,25 @@ async def test_a_poller_that_is_asked_to_end_finishes_what_it_has_begun(queue: Q
         while len(found) < 3:  # the broker has it back a moment later
             found += await queue.left()
     assert sorted(found) == [b"1", b"2", b"3"]
+
+
+async def test_a_poller_ends_though_it_is_asked_while_it_talks_to_the_broker(
+    queue: QueueOfTests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing more in the queue: it waited for a message that nobody was to send."""
+    kind = RabbitQueue if queue.rabbit else ActiveQueue
+    acknowledge = kind.done
+
+    async def told(source: Any, messages: Any) -> None:
+        await acknowledge(source, messages)
+        queue.stop()
+
+    monkeypatch.setattr(kind, "done", told)
+    await queue.send(b'{"kind": "other"}')
+    task = queue.poll(patterns=('{"data": {"kind": ["order"]}}',))
+    async with asyncio.timeout(30):
+        await task
+    assert queue.function.events == []
 
 
 async def test_nothing_is_lost_when_the_broker_is_killed_amid_batches(queue: QueueOfTests) -> None:

@@ -27,6 +27,7 @@ class MqQueue(ABC):
         self._inbox: deque[MqMessage] = deque()
         self._news = asyncio.Event()
         self._fault: SourceUnreachable | None = None
+        self._woken = False
 
     @abstractmethod
     async def begin(self, limit: int) -> None:
@@ -53,8 +54,8 @@ class MqQueue(ABC):
         return bool(self._inbox)
 
     async def receive(self, wait_s: float | None) -> MqMessage | None:
-        """The next message; None after `wait_s` without one, or when woken. Raises `SourceUnreachable`."""
-        if not self._inbox and self._fault is None:
+        """The next message; None after `wait_s` without one, or once woken. Raises `SourceUnreachable`."""
+        if not self._inbox and self._fault is None and not self._woken:
             self._news.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), wait_s)
@@ -67,7 +68,8 @@ class MqQueue(ABC):
         self._inbox.appendleft(message)
 
     def wake(self) -> None:
-        """Whoever waits for a message does so no longer."""
+        """Whoever waits for a message does so no longer, nor does anybody from now on."""
+        self._woken = True
         self._news.set()
 
     def _came(self, message: MqMessage) -> None:
