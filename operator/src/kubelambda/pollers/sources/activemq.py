@@ -5,6 +5,7 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -96,7 +97,8 @@ class ActiveQueue(MqQueue):
     async def _delivered(self, frame: stompman.AckableMessageFrame) -> None:
         headers = cast("dict[str, str]", frame.headers)
         record = activemq_record(headers, frame.body, int(time.time() * 1000))
-        self._came(MqMessage(record, len(frame.body), frame, expires_ms=record["expiration"]))
+        handle = replace(frame, body=b"")  # the record has it: of hundreds that are sent ahead each is kept once
+        self._came(MqMessage(record, len(frame.body), handle, expires_ms=record["expiration"]))
 
 
 class _WatchedConnection(Connection):  # type: ignore[misc]
