@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.deployed import DEPLOYED
 from tests.eventually import eventually
 from tests.integration.control_plane import ControlPlane
 from tests.integration.frontend.late_caches import hear
@@ -16,15 +17,6 @@ from kubelambda.kube.resources import ALIASES, FUNCTION_VERSIONS, FUNCTIONS, Res
 
 DEAD = "arn:aws:sqs:us-east-1:123456789012:dead"
 NEVER = {"maximumRetryAttempts": 0}
-DEPLOYED = {
-    "revision": "a" * 16,
-    "runtime": "python3.13",
-    "handler": "index.handler",
-    "code": {"sha256": "0" * 64, "size": 1},
-    "memorySize": 128,
-    "timeout": 3,
-    "logGroup": "/aws/lambda/f",
-}
 BURIED = {**DEPLOYED, "deadLetterTarget": DEAD}
 
 

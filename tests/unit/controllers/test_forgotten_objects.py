@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, cast
 
 import pytest
+from tests.deployed import DEPLOYED
 from tests.unit.controllers.clusters import NOBODY, Named, Written, body_of, context_of, spec_of
 
 from kubelambda.controllers.code.code_state import CodeState
@@ -18,17 +19,6 @@ from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.kube.resources import ALIASES, FUNCTION_VERSIONS, FUNCTIONS, NAMESPACES, RUNTIMES
-
-DEPLOYED = {
-    "revision": "a" * 16,
-    "version": "1",
-    "runtime": "python3.13",
-    "handler": "index.handler",
-    "code": {"sha256": "0" * 64, "size": 1},
-    "memorySize": 128,
-    "timeout": 3,
-    "logGroup": "/aws/lambda/f",
-}
 
 
 def cluster_wide(name: str, spec: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +71,7 @@ def an_alias() -> tuple[Callable[..., Any], Callable[[], int], Named, Watch[Any]
 def a_version() -> tuple[Callable[..., Any], Callable[[], int], Named, Watch[Any]]:
     """Its environments are decided."""
     memory = VersionMemory(CODE)
-    body = body_of("f", {"functionName": "f"}, status={"version": "1", "deployed": DEPLOYED})
+    body = body_of("f", {"functionName": "f"}, status={"version": "1", "deployed": {**DEPLOYED, "version": "1"}})
     reconcile = partial(function_version.reconcile, memory)
     return reconcile, lambda: len(memory.provisioned), (FUNCTION_VERSIONS, body), WATCHED_VERSIONS
 

@@ -2,27 +2,19 @@
 
 from typing import Any
 
+from tests.deployed import DEPLOYED
+
 from kubelambda.core.invoke.routing import AliasRoute
 from kubelambda.frontend.cluster import views
 from kubelambda.frontend.cluster.published import Published
 from kubelambda.frontend.cluster.views import AliasView, VersionView
 
 F = ("team", "f")
-DEPLOYED = {
-    "revision": "a" * 16,
-    "runtime": "python3.13",
-    "handler": "index.handler",
-    "code": {"sha256": "0" * 64, "size": 1},
-    "memorySize": 128,
-    "timeout": 3,
-    "logGroup": "/aws/lambda/f",
-    "ofALaterRelease": True,
-}
 
 
 def version(number: str, created: str = "1", provisioned: int = 0, function: str = "f") -> VersionView:
     """The view of a FunctionVersion."""
-    status: dict[str, Any] = {"version": number, "state": "Active", "deployed": DEPLOYED}
+    status: dict[str, Any] = {"version": number, "state": "Active", "deployed": {**DEPLOYED, "ofALaterRelease": True}}
     if provisioned:
         status["provisionedConcurrency"] = {"allocated": provisioned}
     body = {"metadata": {"creationTimestamp": created}, "spec": {"functionName": function}, "status": status}

@@ -23,6 +23,7 @@ FORGET_S = 0.5
 def registry(context: Context, kubeconfig: str | None, ended: Callable[[], None]) -> kopf.OperatorRegistry:
     """One handler of a few lines for each watch, on a registry of their own. `ended`: nothing is watched any more."""
     handlers = kopf.OperatorRegistry()
+    followed = [watch for watch in changes.watches(context) if not watch.listed_only]
 
     @kopf.on.startup(registry=handlers)
     async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -30,8 +31,7 @@ def registry(context: Context, kubeconfig: str | None, ended: Callable[[], None]
         for (group, version, plural), selector in _selectors(context).items():
             settings.watching.label_selectors[group, version, plural] = selector
         # One that begins without any object says so to nobody, though there may have been some: see `resync.mind`.
-        now = time.monotonic()
-        context.watching.listed |= {watch: now for watch in changes.watches(context) if not watch.listed_only}
+        context.watching.listed |= dict.fromkeys(followed, time.monotonic())
 
     @kopf.on.login(registry=handlers)
     async def login(**arguments: Any) -> Any:
@@ -43,9 +43,8 @@ def registry(context: Context, kubeconfig: str | None, ended: Callable[[], None]
     async def cleaned_up(**_: Any) -> None:
         ended()
 
-    for watch in changes.watches(context):
-        if not watch.listed_only:
-            _register(handlers, context, watch)
+    for watch in followed:
+        _register(handlers, context, watch)
     return handlers
 
 

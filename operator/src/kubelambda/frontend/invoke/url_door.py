@@ -101,7 +101,7 @@ class UrlDoor:
         try:
             proof = self._gate.proof(request, call)
         except CallerRefused as refused:
-            if waits and is_small(request) and self._awaited(request, url_id) is not None:
+            if waits and is_small(request) and self._told_by(call, refused) is not None:
                 return Whole(SMALL_BYTES, partial(self._wait, url_id, request_id))
             self._audit_of(request, call, request_id, started, None)
             return answered_early(request, partial(_refuse, call, refused, request_id))
@@ -134,10 +134,14 @@ class UrlDoor:
         try:
             self._gate.proof(request, call)
         except CallerRefused as refused:
-            if refused.unheard:
-                return self._caches.access_keys.news
-            return self._caches.urls.news if call.entry.url.auth_type == NOBODY else None
+            return self._told_by(call, refused)
         return None
+
+    def _told_by(self, call: UrlCall, refused: CallerRefused) -> LateNews | None:
+        """What tells of the key, or of the permission, that a refused caller may have since a moment ago."""
+        if refused.unheard:
+            return self._caches.access_keys.news
+        return self._caches.urls.news if call.entry.url.auth_type == NOBODY else None
 
     def _find(self, url_id: str) -> UrlCall | None:
         entry = self._caches.urls.find(url_id)
