@@ -62,10 +62,13 @@ class EnvironmentLog:
             self._loop.call_later(FLUSH_S, self._flush_later, _EARLY_S)
 
     def drain(self) -> None:
-        """Takes over what was printed so far: no more than each pipe can hold, as it may go on printing."""
+        """Takes over what was printed so far: no more than each pipe can hold, as it may go on printing.
+
+        Even for a slow collector: what stays in a pipe comes after the lines that end its invocation.
+        """
         for source in self._sources:
             taken = 0
-            while taken < self._pipe_bytes and not self._output.full:
+            while taken < self._pipe_bytes and not self._output.overfull:
                 size = self._read(source)
                 if size == 0:
                     break

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from kubelambda.wire.event_loop import EventLoop, Timer
 
 FULL_BYTES = 262_144
-"""With so much unwritten, nobody should add more."""
+"""With so much unwritten, nobody should add more, but what an invocation that ends has printed."""
+_BOUND_BYTES = 4 * FULL_BYTES
 DEAD_S = 5.0
 """A collector that takes nothing for so long is taken for dead."""
 
@@ -37,9 +38,14 @@ class LogOutput:
         """Whether to wait for `on_room` before more is added."""
         return len(self._pending) >= FULL_BYTES and not self._dead
 
+    @property
+    def overfull(self) -> bool:
+        """Whether to add no more at all but lines of our own: what is beyond `_BOUND_BYTES` is lost."""
+        return len(self._pending) >= _BOUND_BYTES - FULL_BYTES and not self._dead
+
     def add(self, data: bytes) -> None:
         """Adds to what `flush` writes."""
-        if self._dead or len(self._pending) >= 4 * FULL_BYTES:
+        if self._dead or len(self._pending) >= _BOUND_BYTES:
             self._lose(len(data))
             return
         if self._gap and not self._pending:
