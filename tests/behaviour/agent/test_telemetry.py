@@ -17,6 +17,10 @@ from tests.behaviour.agent.telemetry_probe import LOGS, SCRIPT, TELEMETRY, Telem
 CODE = """
 import json, os, sys, threading, time
 print("loading", flush=True)
+def later(gate):
+    while not os.path.exists(gate):
+        time.sleep(0.02)
+    print("later", flush=True)
 def handler(event, context):
     for number in range(event.get("lines", 0)):
         print(f"{number:07d}", "x" * 992)
@@ -24,7 +28,7 @@ def handler(event, context):
         sys.stdout.write(event["print"])
     sys.stdout.flush()
     if "later" in event:
-        threading.Timer(event["later"], lambda: print("later", flush=True)).start()
+        threading.Thread(target=later, args=(event["later"],)).start()
     if "exit" in event:
         os._exit(event["exit"])
     if "raise" in event:
@@ -257,11 +261,13 @@ def test_a_slow_subscriber_is_told_what_it_missed_and_holds_nobody_up(claim: Cal
     journal.await_record("platform.report", is_of("request-3"))
 
 
-def test_what_waits_is_sent_before_shutdown(claim: Callable[..., Any], journal: Any) -> None:
+def test_what_waits_is_sent_before_shutdown(claim: Callable[..., Any], journal: Any, tmp_path: Path) -> None:
     """Whatever an event may wait for others (§4.1.7)."""
     environment = claim((TELEMETRY, subscription(buffering={"timeoutMs": 30_000})))
-    invoke(environment, {"later": 0.3})
-    journal.await_record("platform.report")
+    gate = tmp_path / "gate"
+    invoke(environment, {"later": str(gate)})
+    journal.await_record("platform.report")  # with which all went that was there
+    gate.touch()
     assert environment.logged("later\n")
     assert "later\n" not in journal.records("function")
     environment.process.send_signal(signal.SIGTERM)

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
+from tests.eventually import eventually
 
 from kubelambda.wire.client import ClientConnection, connect
 from kubelambda.wire.flow import Headers
@@ -120,26 +122,62 @@ async def test_an_answer_that_breaks_off_is_no_answer_or_one_that_breaks_off(sen
             assert answer.endswith((b"\r\n\r\nabc", b"abc\r\n"))
 
 
-@pytest.mark.parametrize("begun", [False, True])
-async def test_an_answer_that_does_not_get_on_is_given_up(begun: bool) -> None:
+class Alarms:
+    """What a loop is to call after some time, which passes when the test says so: no machine is too slow for it."""
+
+    def __init__(self, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._seconds = seconds
+        self._set: list[Callable[[], None]] = []
+        loop = asyncio.get_running_loop()
+        self._call_later = loop.call_later
+        monkeypatch.setattr(loop, "call_later", self._later)
+
+    def _later(self, delay: float, callback: Callable[..., None], *arguments: Any, **how: Any) -> asyncio.TimerHandle:
+        if delay == self._seconds:
+            self._set.append(callback)
+            delay = 3600
+        return self._call_later(delay, callback, *arguments, **how)
+
+    async def pass_by(self) -> None:
+        """The time is over."""
+        await eventually(lambda: self._set)
+        (alarm,) = self._set
+        self._set.clear()
+        alarm()
+
+
+@pytest.mark.parametrize("pieces", [0, 20])
+async def test_an_answer_that_does_not_get_on_is_given_up(monkeypatch: pytest.MonkeyPatch, pieces: int) -> None:
     """As long as it gets on, it may take its time."""
+    asked = asyncio.Semaphore(0)
 
     async def behind(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        if begun:
+        if pieces:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
-            for _ in range(20):
-                writer.write(b"x")
-                await asyncio.sleep(0.1)
+        for _ in range(pieces):
+            await asked.acquire()
+            writer.write(b"!")
         with contextlib.suppress(ConnectionError):
             await reader.read()
         writer.close()
 
     async with between(behind) as found:
         found.seconds = 1.5
-        answer = await answer_to(found.port, b"GET /" + CLOSE + b"\r\n")
-        assert answer.startswith(b"HTTP/1.1 200 " if begun else b"HTTP/1.1 503 ")
-        assert answer.count(b"x") >= 20 or not begun
+        alarms = Alarms(found.seconds, monkeypatch)
+        reader, writer = await asyncio.open_connection("127.0.0.1", found.port)
+        writer.write(b"GET /" + CLOSE + b"\r\n")
+        answer = b""
+        for _ in range(pieces):
+            asked.release()
+            answer += await reader.readuntil(b"!")
+            await alarms.pass_by()
+        await alarms.pass_by()
+        answer += await reader.read()
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 200 " if pieces else b"HTTP/1.1 503 ")
+        assert answer.count(b"!") == pieces
+        assert len(found.failures) == (not pieces)
 
 
 async def test_a_caller_that_leaves_takes_its_upload_along() -> None:

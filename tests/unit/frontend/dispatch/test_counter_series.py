@@ -19,7 +19,7 @@ def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 1_700_000_000.25)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.tuples(NAMES, SECONDS)), st.lists(NAMES, max_size=2))
 def test_the_text_is_that_of_prometheus_client(
     samples: list[tuple[tuple[str, str], float]], gone: list[tuple[str, str]]

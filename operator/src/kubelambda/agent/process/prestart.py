@@ -59,6 +59,7 @@ def _become_child(output: int, paths: Paths) -> None:
         os.dup2(descriptor, number)
     for signal_number in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(signal_number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who started the agent may have it ignored
 
 
 def _received(channel: socket.socket) -> dict[str, Any]:
