@@ -442,7 +442,7 @@ def test_the_system_keeps_little_of_what_is_not_read(serving: Any) -> None:
 @LOOPS
 def test_a_drain_waits_for_what_is_not_read_no_longer_than_for_any_answer(serving: Any) -> None:
     """Even for what only the system has of it, which would go with the process."""
-    with served(serving, Bounds(write_s=1.0)) as site, site.connect(4096) as found:
+    with served(serving, Bounds(write_s=3.0)) as site, site.connect(4096) as found:
         found.sendall(b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n")
         assert eventually(lambda: site.answered)
         waits: list[bool] = []
