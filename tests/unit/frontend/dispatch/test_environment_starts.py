@@ -1,11 +1,15 @@
 """Starts of a function that does not come up, where they wait for their turn."""
 
 import asyncio
+import itertools
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from kubelambda.core.environment.start_backoff import FREE_FAILURES
 from kubelambda.frontend.cold_start.start import FailureAnswer, StartFailed, Watcher
+from kubelambda.frontend.dispatch import environment_starts
 from kubelambda.frontend.dispatch.environment_starts import EnvironmentStarts
 
 FAILURE: FailureAnswer = {"errorType": "RuntimeError", "errorMessage": "no luck"}
@@ -43,8 +47,10 @@ class Events:
         self.answers.append(answer)
 
 
-async def test_starts_that_wait_for_their_turn_behind_failures_do_not_all_try() -> None:
+async def test_starts_that_wait_for_their_turn_behind_failures_do_not_all_try(monkeypatch: pytest.MonkeyPatch) -> None:
     """They were asked for before the first of them failed, and do not run side by side with it."""
+    looks = itertools.count()  # at a clock that moves with each: on a machine that stands still one more may try
+    monkeypatch.setattr(environment_starts, "time", SimpleNamespace(monotonic=lambda: next(looks) / 1000))
     starter, events = Starter(), Events()
     starts = EnvironmentStarts(cast("Any", starter), cast("Any", events))
     target = cast("Any", SimpleNamespace(namespace="team", name="f", configuration=SimpleNamespace(revision="r")))
