@@ -1,10 +1,13 @@
 """Versions, aliases and provisioned concurrency by the control API, with the real operator (§1.5, §5.4, §5.5)."""
 
 import base64
+import re
 from typing import Any
 
 from tests.integration.control_api.control_api import Answered, Api, zipped
+from tests.integration.functions import eventually
 
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000")
 PROVISIONED = "/provisioned-concurrency"
 DATE = "2019-09-30"
 
@@ -94,7 +97,7 @@ def test_an_alias_from_create_to_delete(api: Api) -> None:
     assert api.function("GET", "hello", "/aliases/Live_1").status == 404
 
 
-def test_provisioned_concurrency_of_an_alias(api: Api) -> None:
+async def test_provisioned_concurrency_of_an_alias(api: Api) -> None:
     """Asked for, in progress, listed, exclusive with its version, and taken back (§5.4, §5.5)."""
     api.create("hello", zipped("x = 1"), Publish=True)
     api.function("POST", "hello", "/aliases", {"Name": "live", "FunctionVersion": "1"})
@@ -104,7 +107,8 @@ def test_provisioned_concurrency_of_an_alias(api: Api) -> None:
     assert missing.text == "No Provisioned Concurrency Config found for this function"
     put = api.function("PUT", "hello", path, {"ProvisionedConcurrentExecutions": 2}, date=DATE)
     assert put.status == 202
-    put.body.pop("LastModified")
+    asked_for = put.body.pop("LastModified")
+    assert TIME.fullmatch(asked_for)
     assert put.body == {
         "RequestedProvisionedConcurrentExecutions": 2,
         "AvailableProvisionedConcurrentExecutions": 0,
@@ -113,6 +117,10 @@ def test_provisioned_concurrency_of_an_alias(api: Api) -> None:
     }
     listed = api.function("GET", "hello", f"{PROVISIONED}?List=ALL", date=DATE).body["ProvisionedConcurrencyConfigs"]
     assert [each["FunctionArn"] for each in listed] == [f"{api.arn('hello')}:live"]
+    decided = await eventually(
+        lambda: (api.function("GET", "hello", path, date=DATE).body["LastModified"]).removesuffix(asked_for)
+    )
+    assert TIME.fullmatch(decided), decided
     version = f"{PROVISIONED}?Qualifier=1"
     refused = api.function("PUT", "hello", version, {"ProvisionedConcurrentExecutions": 1}, date=DATE)
     assert (refused.status, refused.text) == (409, "Version is pointed by a Provisioned Concurrency alias")

@@ -11,7 +11,11 @@ KubeError
     └── Overloaded     429, 5xx: later
 """
 
+import re
+
 _MESSAGE_MAX_CHARS = 2048
+_PATCHED_OBJECT = re.compile(r'patch: Invalid value: "(?:[^"\\]|\\.)*+": ')
+"""What a refused patch is told by: the whole object that it would have made, and behind it the reason."""
 
 
 class KubeError(Exception):
@@ -23,7 +27,7 @@ class Unreachable(KubeError):
 
 
 class StatusError(KubeError):
-    """An answer that is an error. The message is the API server's own, cut to 2048 characters."""
+    """An answer that is an error. The message is the API server's own, without a patched object, cut to 2048 characters."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message[:_MESSAGE_MAX_CHARS]}")
@@ -69,4 +73,4 @@ _CLASSES: dict[int, type[StatusError]] = {
 def status_error(status: int, message: str) -> StatusError:
     """The error class of an HTTP status."""
     kind = _CLASSES.get(status, Overloaded if status >= 500 else StatusError)
-    return kind(status, message)
+    return kind(status, _PATCHED_OBJECT.sub("", message))

@@ -163,7 +163,7 @@ def _config(body: Object) -> dict[str, Any]:
         "AvailableProvisionedConcurrentExecutions": status.get("available", 0) if current else 0,
         "AllocatedProvisionedConcurrentExecutions": status.get("allocated", 0) if current else 0,
         "Status": status.get("status", "IN_PROGRESS") if current else "IN_PROGRESS",
-        "LastModified": lambda_time(status.get("lastModified") or body["metadata"]["creationTimestamp"]),
+        "LastModified": status.get("lastModified") or lambda_time(body["metadata"]["creationTimestamp"]),
     }
     if current and status.get("statusReason"):
         found["StatusReason"] = status["statusReason"]
