@@ -11,6 +11,7 @@ python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1], "w").write(sys.arg
 aws lambda create-function --function-name from-cli --runtime python3.13 --handler index.handler \
   --role arn:aws:iam::000000000000:role/any --zip-file "fileb://$folder/code.zip"
 aws lambda wait function-active-v2 --function-name from-cli
-aws lambda invoke --function-name from-cli --cli-binary-format raw-in-base64-out --payload '{"name": "you"}' "$folder/answer.json"
+printf '{"name": "you"}' > "$folder/event.json"
+aws lambda invoke --function-name from-cli --payload "fileb://$folder/event.json" "$folder/answer.json"
 cat "$folder/answer.json"
 aws lambda delete-function --function-name from-cli

@@ -19,8 +19,8 @@ BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, re.DOTALL)
 def run(language: str, text: str, folder: Path) -> str:
     """Runs one block in the root of the repository, its files written to `folder`."""
     text = text.replace("helm install kubelambda", "helm upgrade --install --reuse-values kubelambda")
-    text = text.replace("fileb://code.zip", f"fileb://{folder / 'code.zip'}")
-    text = text.replace("answer.json", str(folder / "answer.json"))
+    for name in ("code.zip", "event.json", "answer.json"):
+        text = text.replace(name, str(folder / name))
     command = ["bash", "-euo", "pipefail", "-c", text] if language == "bash" else ["python", "-c", text]
     finished = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ, timeout=240
@@ -42,6 +42,11 @@ def test_every_block_of_the_readme_runs_in_order(tmp_path: Path) -> None:
     assert '{"hello": "you"}' in printed[3]
     assert json.loads((tmp_path / "answer.json").read_text()) == {"by": "the cli"}
     kubectl("delete", "function", "hello", "from-cli")
+
+
+def test_the_example_of_the_aws_cli_is_whole() -> None:
+    """It makes, invokes and deletes its function, with whichever version of the aws cli there is."""
+    assert '{"hello": "you"}' in run("bash", "examples/aws-cli.sh", ROOT)
 
 
 def test_the_first_block_names_what_ci_runs() -> None:

@@ -1,7 +1,10 @@
 """The release as a platform team handles it: upgrade under load, uninstall, install with Helm 3 and with Helm 4."""
 
+import base64
+import io
 import os
 import time
+import zipfile
 
 import pytest
 
@@ -13,6 +16,15 @@ from installation.release import RELEASE, SYSTEM_NAMESPACE, find_endpoint, helm,
 pytestmark = pytest.mark.exclusive
 DEFINITION = "functions.kubelambda.dev"
 CODE = "def handler(event, context):\n    return event"
+
+
+def zipped(files: dict[str, str]) -> bytes:
+    """An archive of text files."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as folder:
+        for name, text in files.items():
+            folder.writestr(name, text)
+    return archive.getvalue()
 
 
 def key_of_the_agents() -> str:
@@ -58,8 +70,25 @@ def test_an_upgrade_under_load_loses_no_request(account: Account, program: str) 
 
 
 def test_the_release_can_be_removed_and_installed_again(account: Account) -> None:
-    """Uninstall leaves Functions and definitions; the next install, by the other Helm, serves them again."""
+    """Uninstall leaves Functions and definitions; the next install, by the other Helm, serves them again.
+
+    Also what nobody could bring again: code that was uploaded, and versions of layers.
+    """
     account.function("kept", CODE)
+    words = base64.b64encode(zipped({"python/kept.py": "word = 'layer'"})).decode()
+    account.apply({"kind": "Layer", "metadata": {"name": "kept"}, "spec": {"content": {"zipFile": words}}})
+    eventually(lambda: account.get("layer", "kept")["status"]["latestVersion"] == 1)
+    uploaded = {"ZipFile": zipped({"index.py": "import kept\n\ndef handler(event, context):\n    return kept.word"})}
+    account.client.create_function(
+        FunctionName=account.arn("uploaded"),
+        Runtime="python3.13",
+        Handler="index.handler",
+        Role="arn:aws:iam::123456789012:role/lambda",
+        Code=uploaded,
+        Layers=[f"{account.arn('kept')}:1".replace(":function:", ":layer:")],
+    )
+    account.wait_ready("uploaded")
+    key = key_of_the_agents()
     helm("uninstall", RELEASE, "--wait", "--timeout", "3m")
 
     def removed() -> bool:
@@ -76,5 +105,9 @@ def test_the_release_can_be_removed_and_installed_again(account: Account) -> Non
     install(program="helm4")
     os.environ["ENDPOINT"] = find_endpoint()
     account.client = lambda_client()
+    assert key_of_the_agents() == key
     account.wait_ready("kept")
     assert account.invoke("kept", {"again": "helm4"})["Payload"] == {"again": "helm4"}
+    account.client.update_function_configuration(FunctionName=account.arn("uploaded"), Timeout=20)
+    account.client.get_waiter("function_updated_v2").wait(FunctionName=account.arn("uploaded"))
+    assert account.invoke("uploaded")["Payload"] == "layer"

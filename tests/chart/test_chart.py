@@ -201,6 +201,15 @@ def test_events_in_jetstream_have_no_volume_and_one_of_the_pods_leads() -> None:
     assert "needs events.jetstream.servers" in finished.stderr
 
 
+def test_what_an_installation_that_follows_needs_stays_when_this_one_goes() -> None:
+    """The key that layer versions and uploaded code are good for, the only copy of that code, and events that wait."""
+    documents = [each for each in yaml.safe_load_all(render()) if each]
+    (key,) = (each for each in documents if each["kind"] == "Secret")
+    assert key["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    stores = [each["spec"] for each in documents if each["kind"] == "StatefulSet"]
+    assert [each["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] for each in stores] == ["Retain", "Retain"]
+
+
 def test_who_speaks_to_strangers_has_no_part_of_the_key_but_its_own() -> None:
     """Of these components only a container that is over before they start sees the installation's key."""
     found = {each["metadata"]["name"]: each for each in manifests(render(KEY)) if each["kind"] == "Deployment"}

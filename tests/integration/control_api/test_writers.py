@@ -132,6 +132,8 @@ async def test_unserved_members_are_refused_and_nothing_is_made(api: Api) -> Non
 async def test_an_unserved_member_of_an_update_is_named(api: Api) -> None:
     """Though the API server says so behind the whole object, which it repeats."""
     api.active("changed")
-    refused = api.function("PUT", "changed", "/configuration", {"KMSKeyArn": "arn:aws:kms:us-east-1:123456789012:key/x"})
+    refused = api.function(
+        "PUT", "changed", "/configuration", {"KMSKeyArn": "arn:aws:kms:us-east-1:123456789012:key/x"}
+    )
     assert (refused.status, refused.error) == (400, "InvalidParameterValueException")
     assert refused.text.startswith("KMSKeyArn is not served by this release of kubelambda")
