@@ -27,7 +27,7 @@ class Unreachable(KubeError):
 
 
 class StatusError(KubeError):
-    """An answer that is an error. The message is the API server's own, without a patched object, cut to 2048 characters."""
+    """An answer that is an error. The message is the API server's own, cut to 2048 characters."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message[:_MESSAGE_MAX_CHARS]}")
@@ -71,6 +71,6 @@ _CLASSES: dict[int, type[StatusError]] = {
 
 
 def status_error(status: int, message: str) -> StatusError:
-    """The error class of an HTTP status."""
+    """The error class of an HTTP status, with what the API server says of it, but not the object that it repeats."""
     kind = _CLASSES.get(status, Overloaded if status >= 500 else StatusError)
     return kind(status, _PATCHED_OBJECT.sub("", message))

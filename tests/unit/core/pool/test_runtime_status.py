@@ -10,7 +10,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 def decided(*pools: PoolFacts) -> RuntimeStatus:
     """The status with `pools`."""
-    return decide(generation=3, before=RuntimeStatus(), functions=7, pools=pools, now=NOW)
+    return decide(name="ruby3.3", generation=3, before=RuntimeStatus(), functions=7, pools=pools, now=NOW)
 
 
 def test_counts() -> None:
@@ -26,6 +26,14 @@ def test_a_pool_that_cannot_start_is_named() -> None:
     (ready,) = status.conditions
     assert (ready.status, ready.reason) == ("False", "PoolFailing")
     assert ready.message == "environments do not start in a: exceeded quota"
+
+
+def test_of_pods_that_are_not_ready_it_says_where_the_reason_is() -> None:
+    """A Deployment knows only that it waited: what an image that cannot be pulled says, its pod knows."""
+    (ready,) = decided(PoolFacts("shop", 0, "ReplicaSet x has timed out progressing.", has_pods=True)).conditions
+    assert ready.message.endswith(
+        "timed out progressing. See why: kubectl describe pods --namespace shop --selector kubelambda.dev/pool=ruby3.3"
+    )
 
 
 def test_many_failing_pools_are_counted() -> None:

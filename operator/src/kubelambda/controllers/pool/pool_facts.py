@@ -30,7 +30,9 @@ def pool_deployment_facts(body: Object) -> PoolDeploymentFacts:
         pool_id=metadata["labels"][labels.POOL],
         runtime=metadata["labels"].get(labels.RUNTIME, metadata["labels"][labels.POOL]),
         generation=metadata["generation"],
-        pool=PoolFacts(metadata["namespace"], status.get("readyReplicas", 0), failing.get("message")),
+        pool=PoolFacts(
+            metadata["namespace"], status.get("readyReplicas", 0), failing.get("message"), has_pods=failing is stuck
+        ),
     )
 
 

@@ -30,6 +30,7 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     before = read_status(RuntimeStatus, body)
     cluster = context.cluster
     status = decide(
+        name=key.name,
         generation=body["metadata"]["generation"],
         before=before,
         functions=sum(facts.runtime == key.name for _, facts in cluster[WATCHED_FUNCTIONS]),

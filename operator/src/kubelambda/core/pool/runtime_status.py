@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from kubelambda.api import labels
 from kubelambda.api.conditions import ConditionStatus, conditions_of, merge
 from kubelambda.api.kinds.runtime import RuntimeStatus
 from kubelambda.api.reasons import Reason
@@ -19,19 +20,24 @@ class PoolFacts:
     idle: int
     failing: str | None = None
     """Why its environments do not start."""
+    has_pods: bool = False
+    """Whether their pods are there, and the kubelet knows more of it."""
 
 
 def decide(
-    *, generation: int, before: RuntimeStatus, functions: int, pools: Sequence[PoolFacts], now: datetime
+    *, name: str, generation: int, before: RuntimeStatus, functions: int, pools: Sequence[PoolFacts], now: datetime
 ) -> RuntimeStatus:
     """The status to report."""
-    failing = sorted(pool.namespace for pool in pools if pool.failing)
+    failing = sorted((pool for pool in pools if pool.failing), key=lambda pool: pool.namespace)
     ready: tuple[ConditionStatus, Reason, str] = ("True", Reason.AVAILABLE, "functions can use this runtime")
     if failing:
-        first = next(pool.failing for pool in pools if pool.namespace == failing[0])
+        first = failing[0]
         more = f" and {len(failing) - _NAMED_POOLS} more" if len(failing) > _NAMED_POOLS else ""
-        names = ", ".join(failing[:_NAMED_POOLS]) + more
-        ready = ("False", Reason.POOL_FAILING, f"environments do not start in {names}: {first}")
+        names = ", ".join(pool.namespace for pool in failing[:_NAMED_POOLS]) + more
+        text = f"environments do not start in {names}: {first.failing}"
+        if first.has_pods:
+            text += f" See why: kubectl describe pods --namespace {first.namespace} --selector {labels.POOL}={name}"
+        ready = ("False", Reason.POOL_FAILING, text)
     return RuntimeStatus(
         observed_generation=generation,
         functions=functions,
