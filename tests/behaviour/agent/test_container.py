@@ -30,6 +30,8 @@ while True:
     if "fork" in event and os.fork() == 0:
         time.sleep(60)
     time.sleep(event.get("sleep", 0))
+    while "chat" in event:
+        os.write(1, b"chatting" * 100 + b"\\n")
     print("handled", event, flush=True)
     body = json.dumps({"argv": sys.argv[1:], "cwd": os.getcwd(), "env": dict(os.environ), "pid": os.getpid()}).encode()
     urllib.request.urlopen(urllib.request.Request(api + f"invocation/{id}/response", body, method="POST")).read()
@@ -141,6 +143,16 @@ def test_what_it_prints_is_in_the_log_of_the_invocation(pod: Pod) -> None:
     assert "INIT_START" not in pod.agent.log_file.read_text()  # of a runtime of ours
     log = pod.agent.invoke({"a": 1}, tail=True).log
     assert "handled {'a': 1}\nEND" in log
+
+
+def test_what_it_printed_before_a_timeout_comes_before_its_report(pod: Pod) -> None:
+    """Though it is the launcher that kills it."""
+    pod.specialize(timeout=1)
+    assert pod.agent.invoke({"chat": 1}).json["errorType"] == "Sandbox.Timedout"
+    assert pod.agent.invoke({"exit": 1}).json["errorType"] == "Runtime.ExitError"
+    log = pod.agent.log_file.read_text()
+    assert log.index(" Task timed out") > log.rindex("chatting\n")
+    assert log.index("loaded\n", log.index("REPORT")) > log.index("START RequestId: request-2")
 
 
 def test_the_kernel_counts_the_processes_of_its_container(pod: Pod) -> None:

@@ -33,16 +33,21 @@ if TYPE_CHECKING:
 
 
 class Farewell:
-    """Ends the loop once all that was answered is on its way: a caller may read slowly what a function streamed."""
+    """Ends the loop once all that was answered, or printed, is on its way.
 
-    def __init__(self, loop: EventLoop) -> None:
+    A caller may read slowly what a function streamed, and a collector its last lines.
+    """
+
+    def __init__(self, loop: EventLoop, log: EnvironmentLog) -> None:
         self._loop = loop
+        self._log = log
         self.connections: Connections | None = None
         """Those of frontends."""
 
     def __call__(self) -> None:
         """Ends it now or soon; Kubernetes does at the end of the grace period."""
-        if self.connections is not None and any(each.sending for each in self.connections):
+        written = self._log.flush()
+        if not written or (self.connections is not None and any(each.sending for each in self.connections)):
             self._loop.call_later(_FAREWELL_S, self)
         else:
             self._loop.stop()
@@ -68,11 +73,12 @@ def serve(source: int, output: int, kind: str, prestarted: Process | None, api_p
         output=output,
         loop=loop,
     )
-    farewell = Farewell(loop)
+    log = EnvironmentLog(sys.stdout.fileno(), source, loop)
+    farewell = Farewell(loop, log)
     sandbox = Sandbox(
         paths=paths,
         runtime=runtime,
-        log=EnvironmentLog(sys.stdout.fileno(), source, loop),
+        log=log,
         memory=Memory(loop, lambda: runtime.pid, cgroups),
         bounds=FunctionBounds(loop, [_space(root), ProcessCount(cgroups)]),
         loop=loop,
@@ -92,11 +98,12 @@ def _serve_container(loop: EventLoop, shared: Path, api_port: int) -> None:
     memory = Memory(loop, lambda: None, root / "nobody's")  # the control group that we see is our own
     processes = ProcessCount(root / "nobody's")
     runtime.on_memory, runtime.on_process_count = memory.marked, processes.counted_by
-    farewell = Farewell(loop)
+    log = EnvironmentLog(sys.stdout.fileno(), source, loop)
+    farewell = Farewell(loop, log)
     sandbox = Sandbox(
         paths=Paths(root / "var/task", root / "opt", root / "var/runtime", f"127.0.0.1:{api_port}"),
         runtime=runtime,
-        log=EnvironmentLog(sys.stdout.fileno(), source, loop),
+        log=log,
         memory=memory,
         bounds=FunctionBounds(loop, [_space(root), processes]),
         loop=loop,

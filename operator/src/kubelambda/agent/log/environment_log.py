@@ -76,15 +76,19 @@ class EnvironmentLog:
 
     def begin(self, *, tail: bool) -> None:
         """A new invocation: the tail starts empty, where there is one."""
+        if not self._reading:  # what INIT, or others between, have printed waits for a slow collector
+            self.drain()
         self._tail = bytearray() if tail else None
 
     def tail(self) -> bytes:
         """The last 4,096 bytes since `begin` (§2.2.2)."""
         return bytes((self._tail or b"")[-limits.LOG_TAIL_BYTES :])
 
-    def flush(self) -> None:
-        """Writes out what waits, as far as that is possible now."""
+    def flush(self) -> bool:
+        """Writes out what was printed, as far as that is possible now. Whether that is all, or nobody takes it."""
+        self.drain()
         self._output.flush()
+        return self._output.settled
 
     def _watch(self, source: int) -> None:
         self._loop.add_reader(source, partial(self._readable, source))

@@ -43,12 +43,17 @@ class LogOutput:
         """Whether to add no more at all but lines of our own: what is beyond `_BOUND_BYTES` is lost."""
         return len(self._pending) >= _BOUND_BYTES - FULL_BYTES and not self._dead
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing waits for the collector, or nobody waits for it."""
+        return self._dead or not self._pending
+
     def add(self, data: bytes) -> None:
         """Adds to what `flush` writes."""
         if self._dead or len(self._pending) >= _BOUND_BYTES:
             self._lose(len(data))
             return
-        if self._gap and not self._pending:
+        if self._gap:
             self._pending += b"\n%d bytes of this log are lost: nobody read it\n" % self._gap
             self._gap = 0
         self._pending += data
@@ -91,8 +96,9 @@ class LogOutput:
         self._on_room()
 
     def _writable(self, _: int) -> None:
-        alive = self._write()
-        self._dead = self._dead and not alive
+        if self._write() and self._dead:
+            self._dead = False
+            self.add(b"")  # what is missing is missing here, and not where something comes next
         if not self._pending and self._blocked is not None:
             self._blocked.cancel()
             self._blocked = None

@@ -1,12 +1,15 @@
 """The program of a function's own image, in the container beside ours: its process 1 starts and ends it for us."""
 
 import os
+import select
 import shutil
 import socket
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from kubelambda.agent.process import configuration
+from kubelambda.agent.process import configuration, process
 from kubelambda.agent.process.cgroup_peak import CgroupPeak
 from kubelambda.agent.process.configuration import Unusable
 from kubelambda.agent.process.process import Ended
@@ -19,6 +22,8 @@ EXTENSION_FIFO = "output-of-extensions"
 LAUNCHER = "launcher"
 _READ_BYTES = 4096
 _DESCRIPTORS = 3
+_LOOK_S = 0.001
+_ENDED = b"ended"
 
 
 def prepare(shared: Path, launcher: Path) -> tuple[int, int]:
@@ -97,9 +102,13 @@ class ContainerProcess:
         self._send(b"end\n" if force else b"terminate\n")
 
     def kill(self) -> None:
-        """Ends the program and all that it started. `on_end` hears of it."""
+        """Ends the program and all that it started. `on_end` hears of it.
+
+        It has a moment to be gone: what it is just printing would come after the report.
+        """
         if self._launcher is not None:
             self._send(b"kill\n")
+            self._await_end(process.END_S)
 
     def reap(self) -> None:
         """The launcher tells."""
@@ -115,6 +124,17 @@ class ContainerProcess:
                 launcher.sendall(data)
             except OSError:
                 self._lost()
+
+    def _await_end(self, seconds: float) -> None:
+        """Returns once the launcher says that the program has ended, which is left to `_read`, or the time is over."""
+        deadline = time.monotonic() + seconds
+        with suppress(OSError):  # of which `_read` hears too
+            while self.running and self._launcher is not None and (left := deadline - time.monotonic()) > 0:
+                if select.select([self._launcher], [], [], left)[0]:
+                    told = self._launcher.recv(_READ_BYTES, socket.MSG_PEEK)
+                    if not told or _ENDED in told:
+                        break
+                    time.sleep(_LOOK_S)
 
     def _accept(self) -> None:
         accepted, _ = self._listener.accept()
@@ -151,7 +171,7 @@ class ContainerProcess:
             self._introduced = True
         elif word == b"term":
             self.on_term()
-        elif word == b"ended":
+        elif word == _ENDED:
             self._ended(*map(int, rest.split()))
         elif word == b"exited":
             status, _, name = rest.partition(b" ")

@@ -70,6 +70,10 @@ class Memory:
         if self._cgroup is None and (after_ms >= _SHORT_MS or monotonic() - self._looked >= self._pause_s):
             self._look()
 
+    def ending(self) -> None:
+        """The processes are about to be killed, ahead of the end of their invocation."""
+        self._look()
+
     def reaped(self, peak_kb: int) -> None:
         """A runtime process ended; the kernel says the most that it, or a process it waited for, had resident."""
         self._peak_kb = max(self._peak_kb, peak_kb)

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,9 @@ _LIMITS = (
 )
 """Lambda's (§3.4.2), soft and hard."""
 _PROCESSES = 742
+END_S = 0.1
+"""So long one that is killed is waited for at most; not one that gives back much memory, or hangs in a file system."""
+_LOOK_S = 0.001
 _WHOLE_MACHINE = "0 0 4294967295"
 _NODE = "/usr/bin/node"
 _NODE_CLIENT = "/var/runtime/node_modules/aws-lambda-ric/bin/index.mjs"
@@ -173,6 +177,14 @@ def reap() -> list[Ended]:
                 break
             ended.append(Ended(pid, status, usage.ru_maxrss))
     return ended
+
+
+def await_end(pid: int, seconds: float) -> None:
+    """Returns once a child has ended, which is left to `reap`, or when the time is over."""
+    deadline = time.monotonic() + seconds
+    with contextlib.suppress(ChildProcessError):
+        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
 
 
 def exit_reason(status: int) -> str:

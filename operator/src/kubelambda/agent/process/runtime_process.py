@@ -137,8 +137,13 @@ class RuntimeProcess:
         self._process = process.spawn(command, variables, self._paths, self._output)
 
     def kill(self) -> None:
-        """Kills the process and everything that it started. `on_end` hears of it."""
+        """Kills the process and everything that it started. `on_end` hears of it.
+
+        It has a moment to be gone: what it is just printing would come after the report.
+        """
         family.kill_all()
+        if self._process is not None:
+            process.await_end(self._process.pid, process.END_S)
 
     def reap(self) -> None:
         """Takes leave of every child that ended, adopted orphans included."""

@@ -44,8 +44,8 @@ class RuntimeAnswers:
 
     def exceeded(self, most: int) -> None:
         """`/response` is streamed and goes on after the last byte that may be: nobody waits for its end."""
-        self._sandbox.finish(failure=too_large(most))
         self._sandbox.reset()
+        self._sandbox.finish(failure=too_large(most))
 
     def error(self, request: Request, request_id: bytes, error_type: str) -> bool:
         """`/error`: as `response`, with the runtime's own error JSON."""

@@ -356,11 +356,10 @@ class Sandbox:
             self.init_failed(error_body(_EXIT_ERROR, text), _EXIT_ERROR)
 
     def _timed_out(self) -> None:
-        if (invocation := self.invocation) is None:
-            return
-        self._reports.timed_out(invocation, self.wanted.timeout)
-        self.finish(failure=timed_out(invocation.id, self.wanted.timeout))
-        self.reset("timeout")
+        self.reset("timeout")  # first: they would print on behind the report
+        if (invocation := self.invocation) is not None:
+            self._reports.timed_out(invocation, self.wanted.timeout)
+            self.finish(failure=timed_out(invocation.id, self.wanted.timeout))
 
     def reset(self, reason: str = "failure") -> None:
         """Ends the processes; /tmp stays. The next invocation starts them anew once they are reaped."""
@@ -369,6 +368,7 @@ class Sandbox:
         if self.extensions is not None:
             self.extensions.end(reason)
         else:
+            self._memory.ending()
             self.runtime.kill()
 
     def suppressed_init(self) -> None:
@@ -380,9 +380,10 @@ class Sandbox:
     def _init_timed_out(self) -> None:
         if self.extensions is not None:
             self.extensions.init_timed_out()
-        elif (initialization := self.initializing) is not None:
-            initialization.to_be_repeated("timeout", None)
+        else:
             self.reset()
+            if (initialization := self.initializing) is not None:
+                initialization.to_be_repeated("timeout", None)
 
     def _end_soon(self) -> None:
         if self.extensions is not None:
@@ -394,6 +395,4 @@ class Sandbox:
             self._loop.call_later(_PAUSE_S, self._end)
             return
         self.runtime.kill()
-        self._log.drain()
-        self._log.flush()
         self._finished()
