@@ -2,6 +2,7 @@
 
 import pytest
 
+from kubelambda.agent.telemetry import printed_lines
 from kubelambda.agent.telemetry.printed_lines import LINE_MAX_BYTES, PrintedLines
 from kubelambda.core.telemetry.telemetry_events import TelemetryEvent
 
@@ -38,3 +39,18 @@ def test_what_has_no_end_is_a_line_when_it_is_asked_for_or_is_too_long() -> None
         printed.add(b"x" * 65_536, 4.0)
     assert len(found) == 2
     assert len(found[1].record) == LINE_MAX_BYTES
+
+
+def test_no_character_is_cut_where_a_line_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its size, and wherever a read has ended; bytes that are none go on as such."""
+    monkeypatch.setattr(printed_lines, "LINE_MAX_BYTES", 8)
+    text = "ab\u00fc\u65e5\U0001f600" * 20
+    data = text.encode() + b"\xff" * 20
+    for size in range(1, 30):
+        found: list[TelemetryEvent] = []
+        printed = PrintedLines("function", False, found.append)
+        for start in range(0, len(data), size):
+            printed.add(data[start : start + size], 0.0)
+        printed.flush(0.0)
+        assert "".join(str(each.record) for each in found) == text + "\ufffd" * 20
+        assert len(found) > 5

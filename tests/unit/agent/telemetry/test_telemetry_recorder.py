@@ -43,13 +43,20 @@ def loop() -> Iterator[EventLoop]:
 
 
 @pytest.fixture
-def log(loop: EventLoop) -> Iterator[EnvironmentLog]:
-    """A log that goes nowhere, of a pipe that nobody prints to."""
-    source, printing = os.pipe()
-    output = os.open(os.devnull, os.O_WRONLY)
-    yield EnvironmentLog(output, source, loop)
-    for each in (source, printing, output):
+def pipe() -> Iterator[tuple[int, int]]:
+    """What the function prints to: the end to read from, and the other one."""
+    ends = os.pipe()
+    yield ends
+    for each in ends:
         os.close(each)
+
+
+@pytest.fixture
+def log(loop: EventLoop, pipe: tuple[int, int]) -> Iterator[EnvironmentLog]:
+    """A log that goes nowhere."""
+    output = os.open(os.devnull, os.O_WRONLY)
+    yield EnvironmentLog(output, pipe[0], loop)
+    os.close(output)
 
 
 @pytest.fixture
@@ -116,3 +123,28 @@ def test_one_extension_has_one_api(report: InvocationReport) -> None:
     with pytest.raises(SubscriptionRefused, match="me has subscribed to the Telemetry API") as raised:
         recorder(report).subscribe("me", subscription(TelemetryApi.LOGS))
     assert (raised.value.status, raised.value.error_type) == (400, "Logs.ValidationError")
+
+
+@pytest.mark.parametrize("how", ["init error", "no answer", "trouble after it"])
+def test_the_last_lines_of_a_runtime_come_before_the_platform_says_that_it_is_done(
+    report: InvocationReport, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """They may still be in the pipe: its request can be read before."""
+    told: list[str] = []
+    telemetry, roll = recorder(report), ExtensionRoll()
+    roll.started("me", "1")
+    telemetry.subscribe("me", subscription())
+    if how != "init error":
+        telemetry.init_ended(found=roll)
+        telemetry.began("request", 0.0, None)
+    monkeypatch.setattr(telemetry._deliveries["me"], "add", lambda event: told.append(event.kind))
+    os.write(pipe[1], b"last words\n")
+    failure = Failure(b"", "failure", "Runtime.TruncatedResponse")
+    if how == "init error":
+        report.init_failed("Runtime.ImportModuleError")
+    elif how == "no answer":
+        report.answered(failure, 0)
+    else:
+        report.broke_off(failure)
+    last = {"init error": ["platform.initRuntimeDone", "platform.initReport"]}.get(how, ["platform.runtimeDone"])
+    assert told == ["function", *last]

@@ -208,15 +208,12 @@ class ExtensionHost:
         """The runtime answered, or something failed. Whether the invocation goes on: its caller need not wait."""
         if not len(self.roll):
             return False
-        telemetry = self._reports.telemetry
         if self._answer is not None:
             self._answer.trouble = failure
-            if telemetry is not None:
-                telemetry.broke_off(failure)
+            self._reports.broke_off(failure)
             return True
-        if telemetry is not None:
-            sent = len(body if failure is None else failure.body)
-            telemetry.answered(failure, sent or invocation.streamed_bytes)
+        sent = len(body if failure is None else failure.body)
+        self._reports.answered(failure, sent or invocation.streamed_bytes)
         self._answer = _Answer(body, failure, failure, time.perf_counter())
         if self.ending:
             _stop_timer(invocation)

@@ -74,6 +74,7 @@ class InvocationReport:
     def init_failed(self, error_type: str) -> None:
         """INIT failed for good."""
         if self.telemetry is not None:
+            self._log.drain()
             self.telemetry.init_ended(Failure(b"", "error", error_type))
 
     def runtime_ready(self) -> None:
@@ -88,6 +89,19 @@ class InvocationReport:
         self._log.write(logs.start_line(invocation.id, version))
         if self.telemetry is not None:
             self.telemetry.began(invocation.id.decode(), invocation.started, invocation.trace_text)
+
+    def answered(self, failure: Failure | None, produced_bytes: int) -> None:
+        """It has its answer, of the runtime or in its place. After a failure the runtime may be done with it."""
+        if self.telemetry is not None:
+            if failure is not None:
+                self._log.drain()
+            self.telemetry.answered(failure, produced_bytes)
+
+    def broke_off(self, failure: Failure | None) -> None:
+        """The runtime had answered, and will ask for no other event."""
+        if self.telemetry is not None:
+            self._log.drain()
+            self.telemetry.broke_off(failure)
 
     def ended_early(self, invocation: RunningInvocation, error_type: str, reason: str) -> None:
         """The process ended, or was ended, in the middle of it."""

@@ -1,5 +1,6 @@
 """Lines out of what a pipe brings, an event each."""
 
+import codecs
 from collections.abc import Callable
 
 from kubelambda.core.telemetry.telemetry_events import TelemetryEvent, printed
@@ -25,7 +26,11 @@ class PrintedLines:
             self.flush(now)
         self._rest += rest
         if len(self._rest) >= LINE_MAX_BYTES:
+            _, size = codecs.utf_8_decode(self._rest, "replace", False)  # a character may have come in part
+            begun = self._rest[size:]
+            del self._rest[size:]
             self.flush(now)
+            self._rest += begun
 
     def flush(self, now: float) -> None:
         """What is here of a line is one."""
