@@ -1,6 +1,7 @@
 """From nothing to an answer, and what is left when it comes to nothing: real API server, code store and agents."""
 
 import asyncio
+import base64
 
 import pytest
 from prometheus_client import generate_latest
@@ -59,6 +60,20 @@ async def test_a_failed_init_leaves_no_pod_and_is_not_repeated_for_every_call(
 
     await eventually(cleaned)
     assert len(await cluster.pool_pods()) >= 2
+
+
+async def test_whoever_asks_for_the_log_gets_that_of_an_init_that_failed(cluster: Cluster) -> None:
+    """There is no other; whoever does not ask gets none."""
+    await cluster.function("broken", "print('before it broke')\n" + BROKEN)
+    await cluster.pool(4)
+    await cluster.frontend()
+    for number in range(5):  # the last ones begin no INIT
+        answer = await cluster.invoke("broken", headers={"X-Amz-Log-Type": "Tail"})
+        assert answer.json["errorMessage"] == "no luck"
+        log = base64.b64decode(answer.headers["X-Amz-Log-Result"]).decode()
+        assert log.startswith("INIT_START "), number
+        assert log.index("before it broke\n") < log.index("[ERROR] RuntimeError: no luck") < log.index("INIT_REPORT ")
+    assert "X-Amz-Log-Result" not in (await cluster.invoke("broken")).headers
 
 
 async def test_a_function_that_is_mended_starts_at_once(cluster: Cluster) -> None:

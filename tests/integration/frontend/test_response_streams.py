@@ -83,11 +83,18 @@ class Call:
     """One streamed invocation, read as it comes."""
 
     def __init__(
-        self, cluster: Cluster, event: Any, address: str = "127.0.0.1", host: str = "", method: str = "POST"
+        self,
+        cluster: Cluster,
+        event: Any,
+        address: str = "127.0.0.1",
+        host: str = "",
+        method: str = "POST",
+        *,
+        log_type: str = "None",
     ) -> None:
         """`host`: that of a function URL."""
         path = "/" if host else "/2021-11-15/functions/streamer/response-streaming-invocations"
-        headers = {"Content-Type": "application/json"} | ({"Host": host} if host else {})
+        headers = {"Content-Type": "application/json", "X-Amz-Log-Type": log_type} | ({"Host": host} if host else {})
         self._connection = http.client.HTTPConnection(address, cluster.port, timeout=60)
         self._connection.request(method, path, json.dumps(event).encode(), headers)
         self.answer = self._connection.getresponse()
@@ -227,6 +234,18 @@ async def test_a_caller_that_reads_slowly_makes_the_function_wait(cluster: Clust
         assert sum(len(payload) for _, payload in chunks) == len(b"first") + (96 << 20)
         assert end == ("InvokeComplete", {})
     await eventually(done.exists)
+
+
+async def test_a_stream_of_a_function_that_cannot_start_ends_with_the_log_of_that(cluster: Cluster) -> None:
+    """There is nothing else to read of it."""
+    await cluster.function("streamer", "print('before it broke')\nraise RuntimeError('no luck')")
+    await cluster.pool(1)
+    await cluster.frontend()
+    with closing(await called(cluster, {}, log_type="Tail")) as call:
+        await call.rest()
+        ((kind, complete),) = call.events
+    assert (kind, json.loads(complete["ErrorDetails"])["errorMessage"]) == ("InvokeComplete", "no luck")
+    assert "before it broke\n" in base64.b64decode(complete["LogResult"]).decode()
 
 
 async def test_streams_run_on_leases(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

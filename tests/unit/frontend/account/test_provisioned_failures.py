@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from kubelambda.api import labels
 from kubelambda.frontend.account.provisioned_pods import ProvisionedPods
+from kubelambda.frontend.cold_start.start import InitFailure
 
 
 class Pods:
@@ -25,7 +26,7 @@ async def test_a_failure_is_taken_back_though_its_own_annotation_is_not_heard_of
     caches = SimpleNamespace(pods=SimpleNamespace(items={("team", "pod"): view}))
     found = ProvisionedPods(*cast("Any", (client, caches, None, None)))
     target = cast("Any", SimpleNamespace(namespace="team"))
-    failure = {"errorType": "RuntimeError", "errorMessage": "no luck"}
+    failure = InitFailure({"errorType": "RuntimeError", "errorMessage": "no luck"})
     for each in (failure, failure, None, None):
         await found._say(target, "pod", each)
     assert client.written == ["RuntimeError: no luck", None]

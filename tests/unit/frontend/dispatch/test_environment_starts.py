@@ -8,11 +8,11 @@ from typing import Any, cast
 import pytest
 
 from kubelambda.core.environment.start_backoff import FREE_FAILURES
-from kubelambda.frontend.cold_start.start import FailureAnswer, StartFailed, Watcher
+from kubelambda.frontend.cold_start.start import FailureAnswer, InitFailure, StartFailed, Watcher
 from kubelambda.frontend.dispatch import environment_starts
 from kubelambda.frontend.dispatch.environment_starts import EnvironmentStarts
 
-FAILURE: FailureAnswer = {"errorType": "RuntimeError", "errorMessage": "no luck"}
+FAILURE: FailureAnswer = InitFailure({"errorType": "RuntimeError", "errorMessage": "no luck"})
 
 
 class Starter:

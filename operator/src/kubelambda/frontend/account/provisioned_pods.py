@@ -12,7 +12,7 @@ from kubelambda.frontend.account.adoption import Adoption
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cluster.views import PodView
 from kubelambda.frontend.cold_start.specializer import AgentAddress
-from kubelambda.frontend.cold_start.start import FailureAnswer, NotStarted, StartFailed, Taken, Target
+from kubelambda.frontend.cold_start.start import FailureAnswer, InitFailure, NotStarted, StartFailed, Taken, Target
 from kubelambda.frontend.cold_start.starter import Starter
 from kubelambda.frontend.dispatch.dispatcher import Dispatcher
 from kubelambda.kube.errors import KubeError
@@ -170,7 +170,7 @@ class ProvisionedPods:
         if known is None or self._said.get(known.uid, known.init_failure) == (message or ""):
             return
         # A failed INIT has a name of Lambda's (§5.5); what keeps it from being tried is told as it is.
-        reason = _FAILED if isinstance(failure, dict) else message
+        reason = _FAILED if isinstance(failure, InitFailure) else message
         annotations = {labels.INIT_FAILURE: reason, labels.INIT_FAILURE_MESSAGE: message}
         try:
             await self._client.patch(PODS, pod, {"metadata": {"annotations": annotations}}, target.namespace)
@@ -186,4 +186,5 @@ def _message(failure: FailureAnswer | None) -> str | None:
         return None
     if isinstance(failure, InvokeError):
         return failure.message[:_SHOWN_CHARS]
-    return f"{failure.get('errorType', 'Error')}: {failure.get('errorMessage', '')}"[:_SHOWN_CHARS]
+    error = failure.error if isinstance(failure.error, dict) else {}
+    return f"{error.get('errorType', 'Error')}: {error.get('errorMessage', '')}"[:_SHOWN_CHARS]

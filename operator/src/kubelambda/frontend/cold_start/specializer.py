@@ -1,6 +1,7 @@
 """Handing a function over to the agent of a pod (`docs/environment-protocol.md`, /specialize)."""
 
 import asyncio
+import base64
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,15 @@ from kubelambda.core.account import identity
 from kubelambda.core.environment import tokens
 from kubelambda.core.invoke import invoke_error
 from kubelambda.frontend.cold_start.archive_cache import Archives
-from kubelambda.frontend.cold_start.start import NotStarted, Started, StartFailed, Taken, Target, Watcher
+from kubelambda.frontend.cold_start.start import (
+    InitFailure,
+    NotStarted,
+    Started,
+    StartFailed,
+    Taken,
+    Target,
+    Watcher,
+)
 from kubelambda.frontend.cold_start.variable_values import Variables, VariableUnavailable
 from kubelambda.kube.errors import KubeError
 from kubelambda.store.code.code_store import CodeStoreUnavailable
@@ -197,11 +206,11 @@ def _check(target: Target, pod: str, status: int, body: bytes) -> None:
     try:
         answer = json.loads(body)
         if status == 200 and answer["status"] == "init-error":
-            raise StartFailed(answer["error"])
+            raise StartFailed(InitFailure(answer["error"], base64.b64decode(answer.get("log", ""))))
         if status == 200 and answer["status"] == "init-timeout" and target.initialization_type == PROVISIONED:
             # On demand the first invocation runs INIT again. Here nobody waits for it: it has to be over before.
             raise StartFailed(
-                {"errorType": "Runtime.InitError", "errorMessage": "INIT timed out, or its process ended"}
+                InitFailure({"errorType": "Runtime.InitError", "errorMessage": "INIT timed out, or its process ended"})
             )
         if status == 400:
             raise _unusable(answer["message"])

@@ -22,8 +22,19 @@ class TooSmall(NotStarted):
     """The pod cannot be made large enough for its function."""
 
 
-type FailureAnswer = dict[str, Any] | InvokeError
-"""What a caller gets whose environment cannot start: what the runtime said of its INIT, or a Lambda error."""
+@dataclass(frozen=True, slots=True)
+class InitFailure:
+    """An INIT that failed: what the runtime said of it, as JSON has it, and the end of its log, if that is known."""
+
+    error: Any
+    log: bytes = b""
+
+    def __str__(self) -> str:
+        return str(self.error)
+
+
+type FailureAnswer = InitFailure | InvokeError
+"""What a caller gets whose environment cannot start: of its INIT, or a Lambda error."""
 
 
 class StartFailed(Exception):

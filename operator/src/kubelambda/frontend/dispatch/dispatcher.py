@@ -389,7 +389,7 @@ class Dispatcher:
             invocation.fail(failure)
             return
         self._metrics.ran(invocation.qualifier, invocation.version, error=True)
-        invocation.function_error(json.dumps(failure).encode())
+        invocation.function_error(json.dumps(failure.error).encode(), failure.log)
 
     def _retire(self, number: int, why: str) -> None:
         if why == HANDED_OVER:

@@ -1,8 +1,10 @@
 """One synchronous invocation between its caller and an environment."""
 
+import base64
 from dataclasses import dataclass
 from typing import Final
 
+from kubelambda.api import environment_protocol
 from kubelambda.core.invoke import invoke_error
 from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.core.invoke.routing import LATEST
@@ -10,6 +12,7 @@ from kubelambda.wire.server import Request
 
 VERSION_LINES: Final = b"X-Amz-Executed-Version: %b\r\nx-amzn-RequestId: %b\r\n"
 """Header lines of every answer: what ran, and by which id."""
+_LOG_TYPE = environment_protocol.LOG_TYPE.lower().encode()
 _LINES = b"Content-Type: application/json\r\n" + VERSION_LINES
 
 
@@ -48,9 +51,12 @@ class Invocation:
         suffix = f":{self.qualifier}"
         self.fail(invoke_error.not_found(self.arn.removesuffix(suffix) + suffix))
 
-    def function_error(self, body: bytes) -> None:
-        """Answers with a function error that the platform words."""
-        self.succeed({b"x-amz-function-error": b"Unhandled"}, body)
+    def function_error(self, body: bytes, log: bytes = b"") -> None:
+        """Answers with a function error that the platform words, or that of INIT, whose `log` ends like that."""
+        headers = {b"x-amz-function-error": b"Unhandled"}
+        if log and self.request.headers.get(_LOG_TYPE) == b"Tail":
+            headers[b"x-amz-log-result"] = base64.b64encode(log)
+        self.succeed(headers, body)
 
 
 def refuse(request: Request, request_id: str, error: InvokeError) -> None:

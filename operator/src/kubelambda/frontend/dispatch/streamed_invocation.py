@@ -41,9 +41,9 @@ class StreamedInvocation(Invocation):
         lines = b"".join([b"%b: %b\r\n" % (name, headers[name]) for name in _OUTCOME if name in headers])
         self.request.end(lines + more)
 
-    def function_error(self, body: bytes) -> None:
+    def function_error(self, body: bytes, log: bytes = b"") -> None:
         """As `Invocation.function_error`; an answer that has begun ends with it."""
         if self.begun:
             self.succeed({_FUNCTION_ERROR: b"Unhandled", _ERROR_BODY: base64.b64encode(body)}, b"")
         else:
-            Invocation.function_error(self, body)
+            Invocation.function_error(self, body, log)
