@@ -32,7 +32,8 @@ def test_of_pods_that_are_not_ready_it_says_where_the_reason_is() -> None:
     """A Deployment knows only that it waited: what an image that cannot be pulled says, its pod knows."""
     (ready,) = decided(PoolFacts("shop", 0, "ReplicaSet x has timed out progressing.", has_pods=True)).conditions
     assert ready.message.endswith(
-        "timed out progressing. See why: kubectl describe pods --namespace shop --selector kubelambda.dev/pool=ruby3.3"
+        "timed out progressing. See why: kubectl describe pods --namespace shop"
+        " --selector kubelambda.dev/pool,kubelambda.dev/runtime=ruby3.3"
     )
 
 

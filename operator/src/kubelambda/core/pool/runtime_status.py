@@ -36,7 +36,8 @@ def decide(
         names = ", ".join(pool.namespace for pool in failing[:_NAMED_POOLS]) + more
         text = f"environments do not start in {names}: {first.failing}"
         if first.has_pods:
-            text += f" See why: kubectl describe pods --namespace {first.namespace} --selector {labels.POOL}={name}"
+            selector = f"{labels.POOL},{labels.RUNTIME}={name}"
+            text += f" See why: kubectl describe pods --namespace {first.namespace} --selector {selector}"
         ready = ("False", Reason.POOL_FAILING, text)
     return RuntimeStatus(
         observed_generation=generation,
