@@ -33,7 +33,7 @@ class Bounds:
     connections: int = 4_096
     """At once. One more takes the place of an idle one, or else of one whose request has no end of its head yet."""
     buffered_bytes: int = 201_326_592
-    """Of bodies that came in more than one piece, and of answers that are not read, together."""
+    """Of requests that are not answered, their heads included, and of answers that are not read, together."""
 
 
 class Watched(Protocol):

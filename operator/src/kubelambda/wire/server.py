@@ -4,6 +4,7 @@ import math
 
 import httptools
 
+from kubelambda.api import limits
 from kubelambda.wire.connections import SLOWEST_BYTES_PER_S
 from kubelambda.wire.flow import Transport
 from kubelambda.wire.message import NO_HEADERS, MessageRefused
@@ -13,7 +14,8 @@ from kubelambda.wire.response_writer import CHUNKED, COMPLETE, HEAD, NOT_WATCHED
 
 __all__ = ["Connection", "Request"]
 
-_SMALL_BYTES = 65_536
+_SMALL_BYTES = 16_384
+"""What is less than this is not counted: the number of connections bounds it."""
 _LINGER_S = 5.0
 """How long a client may go on to send what nobody reads, before it gets a reset that may cost it the answer."""
 
@@ -65,6 +67,7 @@ class Connection(RequestReader):
         elif self._blocked or self._pending:
             self._pending += data
             self._stop_reading()
+            self._count_ahead()
         else:
             self._parse(data)
 
@@ -86,12 +89,28 @@ class Connection(RequestReader):
     def _wait_for_more(self) -> None:
         """It must not take for ever, nor too much."""
         bounds = self._connections.bounds
-        if self._body and not self._hold(len(self._body)):
+        kept = self._kept()
+        if kept > _SMALL_BYTES and not self._hold(kept):
             self._give_up(429, "too many large requests at once")
         elif self.deadline == math.inf:
             self._sized = self._size
             self._unread = NOT_WATCHED
             self._since = self._connections.watch(self, bounds.head_s if self._request is None else bounds.body_s)
+
+    def _kept(self) -> int:
+        """Bytes of the present request, its head included, and of what was sent ahead behind it."""
+        request = self._request
+        body = len(self._body) or (len(request.body) if request is not None else 0)
+        return body + max(self._raw, limits.HEADERS_MAX_BYTES - self._room) + len(self._pending)
+
+    def _left_over(self, data: bytes, position: int) -> None:
+        super()._left_over(data, position)
+        self._count_ahead()
+
+    def _count_ahead(self) -> None:
+        """What is sent ahead waits for as long as the request before it does."""
+        if len(self._pending) > _SMALL_BYTES and not self._hold(self._kept()):
+            self.cut()
 
     def _hold(self, size: int) -> bool:
         """Counts what the connection holds; False when that is too much."""
@@ -130,7 +149,8 @@ class Connection(RequestReader):
         if body:
             self._body = b""
             request.body = body if isinstance(body, bytes) else bytes(body)
-        request.size = size = self._size
+        request.size = self._size
+        size = self._size + limits.HEADERS_MAX_BYTES - self._room
         try:
             if size > _SMALL_BYTES and not self._hold(size):
                 raise MessageRefused(429, "too many large requests at once")
@@ -178,6 +198,8 @@ class Connection(RequestReader):
             sink.abort("the request was answered before its end")
         self._dropping = True
         self._body = b""
+        self._headers = NO_HEADERS
+        self._parser = httptools.HttpRequestParser(self)  # which keeps the beginning of a field
         if self._transport is not None:
             self._transport.write_eof()
             self._connections.watch(self, _LINGER_S)
