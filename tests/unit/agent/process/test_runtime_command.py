@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import kubelambda
 from kubelambda.agent.process.process import command_of
 
 IMAGES = Path(__file__).parents[4] / "images"
@@ -27,6 +28,17 @@ def test_the_heap_of_node_is_sized_by_the_functions_memory(memory: str, options:
     command = command_of([], "node", "index.handler", {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory}, FOLDERS)
     assert command[1:3] == options
     assert command[-1] == "index.handler"
+
+
+@pytest.mark.parametrize("image", ["runtime-nodejs", "runtime-nodejs20.x"])
+def test_node_is_told_by_the_script_of_its_image_too_how_to_print(image: str) -> None:
+    """Out of our package, wherever the image has that: a file that is not there ends the process."""
+    ours = command_of([], "node", "index.handler", {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128"}, FOLDERS)
+    file = Path(ours[ours.index("--require") + 1])
+    assert file.is_file()
+    inside = file.relative_to(Path(kubelambda.__file__).parents[1])
+    *_, copied = (IMAGES / image / "Dockerfile").read_text().split()
+    assert started(image)[1:3] == ["--require", f"{copied}/{inside}"]
 
 
 def test_a_wrapper_is_started_once() -> None:

@@ -33,6 +33,7 @@ _LOOK_S = 0.001
 _WHOLE_MACHINE = "0 0 4294967295"
 _NODE = "/usr/bin/node"
 _NODE_CLIENT = "/var/runtime/node_modules/aws-lambda-ric/bin/index.mjs"
+_NODE_OUTPUT = Path(__file__).with_name("blocking_output.cjs")
 
 
 def make_undumpable() -> None:
@@ -136,7 +137,8 @@ def command_of(
     elif prestart == "python":
         command = [sys.executable, startup.bootstrap_path()]
     elif prestart == "node":
-        command = [_NODE, *_heap(int(variables["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])), _NODE_CLIENT, handler]
+        options = [*_heap(int(variables["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])), "--require", str(_NODE_OUTPUT)]
+        command = [_NODE, *options, _NODE_CLIENT, handler]
     else:
         found = next((folder / "bootstrap" for folder in folders if (folder / "bootstrap").is_file()), None)
         if found is None:
