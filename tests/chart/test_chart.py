@@ -129,6 +129,7 @@ def test_claims_of_users_are_changed_only_under_the_admission_policy(policy: str
         "image.pullPolicy=Sometimes",
         "environments.cpuRequestRatio=1.5",
         "operator.unknown=1",
+        "defaultNamespace=Shop_1",
     ],
 )
 def test_wrong_values_are_refused(value: str) -> None:

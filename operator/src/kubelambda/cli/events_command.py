@@ -98,12 +98,19 @@ def functions(namespace: Namespace = None, as_json: Json = False) -> None:
         return
     for name, function, count in found:
         typer.echo(f"{count:>8}  {name}/{function}")
+    if not found:
+        typer.echo("no events wait", err=True)
 
 
 @app.command()
 def show(numbers: Annotated[list[int], typer.Argument(help="Numbers of events, as `list` shows them.")]) -> None:
-    """Everything about events, with what they carry."""
-    typer.echo(json.dumps(_call("GET", "/events", number=numbers), indent=2))
+    """Everything about events, with what they carry. Exits with 1 where one of them does not wait any more."""
+    found = _call("GET", "/events", number=numbers)
+    typer.echo(json.dumps(found, indent=2))
+    ended = sorted({*numbers} - {event["number"] for event in found})
+    if ended:
+        typer.echo(f"not there, so ended or never made: {', '.join(map(str, ended))}", err=True)
+        raise typer.Exit(1)
 
 
 @app.command()
