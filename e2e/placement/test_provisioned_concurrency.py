@@ -80,7 +80,9 @@ def test_an_init_that_fails_is_the_aliass_status(account: Account) -> None:
         found = provisioned(account, "failing")
         return found if found.get("status") == "FAILED" else None
 
-    assert eventually(failed, timeout=180)["statusReason"] == "FUNCTION_ERROR_INIT_FAILURE"
+    status = eventually(failed, timeout=180)
+    assert status["statusReason"] == "FUNCTION_ERROR_INIT_FAILURE"
+    assert "no luck" in status["initError"]
 
 
 def test_a_lost_provisioned_environment_is_replaced(account: Account) -> None:

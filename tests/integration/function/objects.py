@@ -91,7 +91,8 @@ class Objects:
         template = deployment["spec"]["template"]
         for index in range(deployment["spec"]["replicas"]):
             name = f"{deployment['metadata']['name']}-{index}"
-            annotations = template["metadata"]["annotations"] | ({labels.INIT_FAILURE: error} if error else {})
+            failed = {labels.INIT_FAILURE: "FUNCTION_ERROR_INIT_FAILURE", labels.INIT_FAILURE_MESSAGE: error}
+            annotations = template["metadata"]["annotations"] | (failed if error else {})
             metadata = {"name": name, "labels": template["metadata"]["labels"], "annotations": annotations}
             pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
             await self.client.create(PODS, pod, self.namespace)

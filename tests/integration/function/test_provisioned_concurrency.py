@@ -135,7 +135,7 @@ async def test_a_move_that_takes_too_long_says_so(
         ),
     )
     assert status["routedVersion"] == "1"
-    assert pc(status)["status"] == "FAILED"
+    assert (pc(status)["status"], pc(status)["initError"]) == ("FAILED", "Runtime.ImportModuleError: no module")
     assert condition(status, "ProvisionedConcurrencyReady")["reason"] == "ProgressDeadlineExceeded"
     await objects.stop_pods()
     await objects.start_pods("live", "1")

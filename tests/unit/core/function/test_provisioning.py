@@ -4,7 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyState, ProvisionedConcurrencyStatus
 from kubelambda.core.account.reserved_concurrency import Grant
-from kubelambda.core.function.provisioning import RELEASE_S, Provision, provisioned_status, replicas, seconds_since
+from kubelambda.core.function.provisioning import (
+    RELEASE_S,
+    Provision,
+    provisioned_status,
+    readiness,
+    replicas,
+    seconds_since,
+)
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -42,6 +49,17 @@ def test_the_time_counts_from_the_last_change_of_the_number() -> None:
     assert seconds_since(status, 2, NOW) == 60
     assert seconds_since(status, 3, NOW) == 0
     assert seconds_since(None, 2, NOW + timedelta(hours=1)) == 0
+
+
+def test_the_condition_has_the_words_of_the_first_init_that_failed() -> None:
+    """Those after it may differ by a request id, and would be a change of the status each."""
+    failure = "FUNCTION_ERROR_INIT_FAILURE"
+    first = provisioned_status(None, 2, Grant(2), Provision(failure=failure, init_error="RequestId: 1 no module"), NOW)
+    assert readiness(first)[2].endswith("are available: FUNCTION_ERROR_INIT_FAILURE: RequestId: 1 no module")
+    between = provisioned_status(first, 2, Grant(2), Provision(), NOW)
+    again = Provision(failure=failure, init_error="RequestId: 2 no module")
+    assert first == between == provisioned_status(between, 2, Grant(2), again, NOW)
+    assert provisioned_status(between, 2, Grant(2), Provision(available=2), NOW).init_error == ""
 
 
 def test_a_failure_stays_until_something_comes_of_the_next_attempt() -> None:

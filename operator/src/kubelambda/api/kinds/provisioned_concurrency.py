@@ -153,5 +153,7 @@ class ProvisionedConcurrencyStatus(Model):
     """Whether all of them are available."""
     status_reason: str = ""
     """Why not, in Lambda's words."""
+    init_error: str = ""
+    """What the first INIT said that failed since the last change."""
     last_modified: str | None = None
     """When `requested` last changed."""

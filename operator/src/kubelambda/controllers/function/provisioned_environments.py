@@ -89,6 +89,7 @@ def provisions(
                 available=known.available + (serves and pod.revision == revisions.get(pod.version)),
                 serving=known.serving + serves,
                 failure=known.failure or pod.failure,
+                init_error=known.init_error or pod.init_error,
             )
     return found
 

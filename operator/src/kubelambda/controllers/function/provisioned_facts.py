@@ -22,6 +22,7 @@ class ProvisionedPodFacts:
     revision: str
     ready: bool
     failure: str
+    init_error: str
     released: bool
     """Whether the frontends have let go of it."""
 
@@ -57,6 +58,7 @@ def provisioned_pod_facts(body: Object) -> ProvisionedPodFacts:
         revision=found[labels.REVISION],
         ready=ready and "deletionTimestamp" not in metadata,
         failure=_INIT_FAILED if labels.INIT_FAILURE in said else "",
+        init_error=said.get(labels.INIT_FAILURE_MESSAGE, ""),
         released=said.get(labels.DELETION_COST) == labels.DELETION_COST_FIRST,
     )
 

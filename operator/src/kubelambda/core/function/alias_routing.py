@@ -241,26 +241,27 @@ def _provisioned(
     """How far the environments are that callers get; while it moves, that is in progress whatever there is of them."""
     if observed.spec.provisioned_concurrency is None or observed.elder is not None:
         return status
-    available, failure = 0, ""
+    available, failing = 0, NO_PROVISION
     allocated = observed.grant.granted or 0
     for version, count in (routed.shares(allocated) if routed else {}).items():
         available += min(count, observed.provisions.get(version, NO_PROVISION).available)
     for version in target.versions() if target else ():
-        failure = failure or observed.provisions.get(version, NO_PROVISION).failure
+        failing = failing if failing.failure else observed.provisions.get(version, NO_PROVISION)
     before = observed.before.provisioned_concurrency
     if before is not None and observed.before.observed_generation != observed.generation:
         # Whatever failed was of the versions of yesterday.
-        before = before.model_copy(update={"status": ProvisionedConcurrencyState.IN_PROGRESS})
+        before = before.model_copy(update={"status": ProvisionedConcurrencyState.IN_PROGRESS, "init_error": ""})
     found = provisioned_status(
         before,
         observed.requested,
         observed.grant,
-        Provision(available, failure),
+        Provision(available, failing.failure, init_error=failing.init_error),
         now,
     )
     if status.move is not None and found.status is ProvisionedConcurrencyState.READY:
-        state = ProvisionedConcurrencyState.FAILED if failure else ProvisionedConcurrencyState.IN_PROGRESS
-        found = found.model_copy(update={"status": state, "status_reason": failure})
+        state = ProvisionedConcurrencyState.FAILED if failing.failure else ProvisionedConcurrencyState.IN_PROGRESS
+        told = {"status": state, "status_reason": failing.failure, "init_error": failing.init_error}
+        found = found.model_copy(update=told)
     return status.model_copy(update={"provisioned_concurrency": found})
 
 

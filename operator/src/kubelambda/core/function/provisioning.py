@@ -22,6 +22,8 @@ class Provision:
     """Those that their Deployment keeps."""
     serving: int = 0
     """Ready ones that frontends have not let go of."""
+    init_error: str = ""
+    """What an INIT said that failed."""
 
 
 NO_PROVISION = Provision()
@@ -55,15 +57,17 @@ def provisioned_status(
     """
     allocated = grant.granted or 0
     available = min(provision.available, allocated)
-    state, reason = ProvisionedConcurrencyState.IN_PROGRESS, ""
+    state, reason, said = ProvisionedConcurrencyState.IN_PROGRESS, "", ""
     if grant.refusal:
         state, reason = ProvisionedConcurrencyState.FAILED, grant.refusal
     elif available >= requested:
         state = ProvisionedConcurrencyState.READY
     elif provision.failure:
-        state, reason = ProvisionedConcurrencyState.FAILED, provision.failure
+        state, reason, said = ProvisionedConcurrencyState.FAILED, provision.failure, provision.init_error
     elif before is not None and _still_failing(before, requested, allocated, available):
-        state, reason = before.status, before.status_reason
+        state, reason, said = before.status, before.status_reason, before.init_error
+    if said and before is not None and before.status is state and before.init_error:
+        said = before.init_error  # each attempt may say it in other words: with its request id
     unchanged = before is not None and before.requested == requested
     return ProvisionedConcurrencyStatus(
         requested=requested,
@@ -71,6 +75,7 @@ def provisioned_status(
         available=available,
         status=state,
         status_reason=reason,
+        init_error=said,
         last_modified=before.last_modified if before and unchanged else lambda_time(now),
     )
 
@@ -89,5 +94,6 @@ def readiness(status: ProvisionedConcurrencyStatus) -> tuple[ConditionStatus, Re
         case ProvisionedConcurrencyState.FAILED if status.allocated < status.requested:
             return "False", Reason.REFUSED, status.status_reason
         case ProvisionedConcurrencyState.FAILED:
-            return "False", Reason.PROVISIONING_FAILED, f"{there}: {status.status_reason}"
+            why = ": ".join(filter(None, (there, status.status_reason, status.init_error)))
+            return "False", Reason.PROVISIONING_FAILED, why
     return "False", Reason.IN_PROGRESS, there
