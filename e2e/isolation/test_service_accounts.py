@@ -50,6 +50,8 @@ WRITTEN = {
         "tokenreviews.authentication.k8s.io",
     },
     "code-fetcher": set(),
+    "events": set(),
+    "pollers": {"eventsourcemappings.kubelambda.dev/status"},
 }
 """What a component changes in a namespace without functions."""
 

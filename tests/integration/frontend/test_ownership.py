@@ -93,6 +93,25 @@ async def test_a_drain_does_not_wait_for_environments_that_do_not_come(cluster: 
     assert [answer.json for answer in await asyncio.gather(*calls)] == [5, 5]
 
 
+async def test_what_still_runs_after_a_move_has_its_deadline(cluster: Cluster, tmp_path: Path) -> None:
+    """Its environment fell silent: the caller is answered all the same, and the former owner could end."""
+    owner, former = by_rank(cluster, *ADDRESSES[:2])
+    running = tmp_path / "running"
+    await cluster.function(
+        "stuck", f"import time\ndef handler(event, context): open({str(running)!r}, 'w'), time.sleep(600)", timeout=3
+    )
+    (pod,) = await cluster.pool(1)
+    leaving = await cluster.frontend(former, members=(former,))
+    (call,) = cluster.calls("stuck", 1, address=former)
+    await eventually(running.exists)
+    cluster.agents.freeze(pod)
+    cluster.members(leaving, owner, former)
+    assert all(dispatcher.released for dispatcher in leaving.owned)
+    answer = await asyncio.wait_for(call, 90)
+    assert "errorType" in answer.json
+    await eventually(lambda: leaving.in_flight == 0)
+
+
 async def test_an_owner_that_is_gone_is_passed_over_before_kubernetes_says_so(cluster: Cluster) -> None:
     """Nothing was sent to it yet: the next owner answers, and goes on doing so."""
     gone, stays = by_rank(cluster, *ADDRESSES[:2])
