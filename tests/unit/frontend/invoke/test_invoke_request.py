@@ -84,6 +84,8 @@ def test_a_stream_is_asked_for_by_its_path() -> None:
         (request(x_amz_client_context=b"?"), 400, "InvalidRequestContentException", "Base64"),
         (request(x_amz_client_context=b"NQ=="), 400, "InvalidRequestContentException", "JSON object"),
         (request(x_amz_client_context=b"x" * 3584), 400, "InvalidParameterValueException", "3583"),
+        (request(x_amz_tenant_id=b"one"), 400, "InvalidParameterValueException", "TenantId is not served"),
+        (request(x_amz_durable_execution_name=b"a"), 400, "InvalidParameterValueException", "DurableExecutionName"),
     ],
 )
 def test_wrong_parameters_are_refused_with_lambdas_error(found: Request, status: int, kind: str, text: str) -> None:
