@@ -27,7 +27,7 @@ _LIMITS = (
 )
 """Lambda's (§3.4.2), soft and hard."""
 _PROCESSES = 742
-END_S = 0.1
+END_S = 0.5
 """So long one that is killed is waited for at most; not one that gives back much memory, or hangs in a file system."""
 _LOOK_S = 0.001
 _WHOLE_MACHINE = "0 0 4294967295"
