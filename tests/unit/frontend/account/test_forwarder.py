@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from kubelambda.frontend.account import forwarder
 from kubelambda.frontend.account.forwarder import Forward, Forwarder
 from kubelambda.wire.client import connect, request_head
 from kubelambda.wire.connections import Bounds, Connections
@@ -25,8 +26,11 @@ async def listening(serve: Callable[[Request], None]) -> tuple[asyncio.Server, i
 
 
 @pytest.mark.parametrize(("idle_seconds", "made"), [(60.0, 1), (0.0, 3)])
-async def test_a_connection_that_was_idle_for_long_is_not_used_again(idle_seconds: float, made: int) -> None:
+async def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    idle_seconds: float, made: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Three requests one after the other: over one connection, or over one each."""
+    monkeypatch.setattr(forwarder, "_CONNECT_S", 60.0)  # who stands still meanwhile would find nobody there
     callers: set[int] = set()
 
     def own(request: Request) -> None:
@@ -36,10 +40,10 @@ async def test_a_connection_that_was_idle_for_long_is_not_used_again(idle_second
 
     kept: list[object] = []  # so that no two connections get the same id
     owner, port, _ = await listening(own)
-    forwarder = Forwarder(port, KEY, lambda _: None, idle_seconds=idle_seconds)
+    forwarding = Forwarder(port, KEY, lambda _: None, idle_seconds=idle_seconds)
 
     def pass_on(request: Request) -> None:
-        forwarder.forward(
+        forwarding.forward(
             Forward(
                 request,
                 "id-1",
@@ -59,6 +63,6 @@ async def test_a_connection_that_was_idle_for_long_is_not_used_again(idle_second
         assert (status, body) == (200, b"done")
     assert len(callers) == made
     client.close()
-    forwarder.close()
+    forwarding.close()
     for server in (owner, front):
         server.close()

@@ -12,6 +12,7 @@ from kubelambda.api import environment_protocol
 from kubelambda.api.kinds.deployed_configuration import DeployedCode, DeployedConfiguration
 from kubelambda.frontend.cluster.views import PodView
 from kubelambda.frontend.cold_start.start import Target
+from kubelambda.frontend.dispatch import leased_environments
 from kubelambda.frontend.dispatch.invocation import Invocation
 from kubelambda.frontend.dispatch.lease_messages import GivenBack, LeaseTerms, parse_given_back
 from kubelambda.frontend.dispatch.leased_environments import LeasedEnvironments, Neighbourhood
@@ -79,6 +80,7 @@ async def test_an_environment_that_is_lent_again_too_early_keeps_its_answer(monk
         return b""
 
     server = await asyncio.start_server(agent, "127.0.0.1", 0)
+    monkeypatch.setattr(leased_environments, "_CONNECT_S", 60.0)  # who stands still meanwhile would take another
     monkeypatch.setattr(environment_protocol, "CONTROL_PORT", server.sockets[0].getsockname()[1])
     metrics = Metrics()
     around = Neighbourhood(
