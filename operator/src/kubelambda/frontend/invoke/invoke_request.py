@@ -36,8 +36,10 @@ _MAX_BYTES = {False: limits.SYNC_REQUEST_MAX_BYTES, True: limits.ASYNC_REQUEST_M
 _TYPES = (b"RequestResponse", b"Event", b"DryRun")
 _STREAMED_TYPES = (b"RequestResponse", b"DryRun")
 _LOG_TYPES = (b"None", b"Tail")
-_NOT_SERVED = {b"x-amz-tenant-id": "TenantId", b"x-amz-durable-execution-name": "DurableExecutionName"}
-"""Who says these counts on environments of a tenant's own, or on an execution that goes on after a failure."""
+_TENANT = b"x-amz-tenant-id"
+"""Who says this counts on environments of a tenant's own."""
+_EXECUTION = b"x-amz-durable-execution-name"
+"""Who says this counts on an execution that goes on after a failure."""
 
 
 class AnotherOperation(Exception):
@@ -144,11 +146,11 @@ def parse_call(request: Request) -> InvokeCall:
     if request.method != b"POST":
         raise AnotherOperation
     headers = request.headers
-    for header, member in _NOT_SERVED.items():
-        if header in headers:
-            raise invoke_error.invalid_parameter(
-                f"{member} is not served by this release of kubelambda and would be ignored: remove it"
-            )
+    if _TENANT in headers or _EXECUTION in headers:
+        member = "TenantId" if _TENANT in headers else "DurableExecutionName"
+        raise invoke_error.invalid_parameter(
+            f"{member} is not served by this release of kubelambda and would be ignored: remove it"
+        )
     kind = headers.get(b"x-amz-invocation-type", b"RequestResponse")
     log_type = headers.get(b"x-amz-log-type", b"None")
     understand = _understand_known if len(request.target) <= _REMEMBERED_MAX_BYTES else _understand
