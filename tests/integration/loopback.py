@@ -67,7 +67,7 @@ class Agents:
         self.launcher: Path | None = None
         """The program that becomes process 1 there."""
         self.unpulled = ""
-        """Why the node gets no image of a function; empty when it does."""
+        """Why the node gets no image of a function, or of the runtime where that has none; empty when it does."""
         self._unready: dict[str, str] = {}
         self.schedules: Callable[[Object], bool] = lambda _: True
         """Whether a pod finds a place."""
@@ -101,6 +101,10 @@ class Agents:
 
     async def _start(self, pod: Object) -> None:
         name, ip = pod["metadata"]["name"], free_address()
+        if self.unpulled and "initContainers" not in pod["spec"]:
+            if "podIP" not in pod["status"]:
+                await self.report(name, ready=False, ip=ip, unpulled=self.unpulled)
+            return
         root = self.folder / name
         for folder in ("var/task", "opt", "var/runtime", "tmp"):
             (root / folder).mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from kubelambda.core.invoke.url_cors import CorsRules, cors_rules
 from kubelambda.core.network.endpoint_policy import EndpointRule, endpoint_rules
 from kubelambda.frontend.cluster import pod_trouble
 
-_IMAGE_REFUSED = ("ImagePullBackOff", "InvalidImageName")
+_IMAGE_REFUSED = ("ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 
 
 @dataclass(frozen=True, slots=True)

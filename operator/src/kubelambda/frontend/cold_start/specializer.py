@@ -86,13 +86,17 @@ class Specializer:
         along = b"".join(data for data, _ in archives)
         return Prepared(along, tuple(url for _, url in archives), variables)
 
-    async def dial(self, ip: str, seconds: float) -> None:
-        """Returns once the agent listens; quicker to notice than any readiness probe. Raises `TimeoutError`."""
+    async def dial(self, ip: str, seconds: float, look: Callable[[], None] = lambda: None) -> None:
+        """Returns once the agent listens; quicker to notice than any readiness probe. Raises `TimeoutError`.
+
+        `look` is called between two tries, and may raise to end them.
+        """
         async with asyncio.timeout(seconds):
             while True:
                 try:
                     connection = await connect(ip, environment_protocol.CONTROL_PORT, lambda _: None, _DIAL_S)
                 except (OSError, TimeoutError):
+                    look()
                     await asyncio.sleep(_DIAL_PAUSE_S)
                     continue
                 connection.close()

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from kubelambda.api.settings import Settings
 from kubelambda.core.environment.start_plan import PodSource, StartPlan, start_plan
+from kubelambda.core.invoke import invoke_error
 from kubelambda.core.pool import layers_ahead
 from kubelambda.frontend.cluster.caches import Caches
 from kubelambda.frontend.cluster.views import PodView
@@ -20,7 +21,7 @@ from kubelambda.frontend.cold_start.opened_pods import OpenedPods
 from kubelambda.frontend.cold_start.pod_deletion import PodDeletions
 from kubelambda.frontend.cold_start.resizer import Resizer
 from kubelambda.frontend.cold_start.specializer import PROVISIONED, AgentAddress, Prepared, Specializer
-from kubelambda.frontend.cold_start.start import NotStarted, Started, Taken, Target, TooSmall, Watcher
+from kubelambda.frontend.cold_start.start import NotStarted, Started, StartFailed, Taken, Target, TooSmall, Watcher
 from kubelambda.frontend.cold_start.unclaimed_pods import UnclaimedPods
 from kubelambda.frontend.cold_start.variable_values import Variables
 from kubelambda.kube.kube_client import KubeClient
@@ -242,7 +243,8 @@ class Starter:
         try:
             pod = AgentAddress(name, uid, ip)
             seconds = self._settings.environments.start_timeout_seconds
-            await self._mounting.over(target, plan.pool.shape, name, self._specializer.dial(ip, seconds))
+            dialing = self._specializer.dial(ip, seconds, lambda: self._check_runtime(target, name))
+            await self._mounting.over(target, plan.pool.shape, name, dialing)
             await self._network.join(target, pod, seconds, lambda: self._image_refused(target, name))
             started = await self._specializer.specialize(target, prepared, pod, watcher)
         except Taken as error:  # it was made for this function: nobody else can have it
@@ -256,6 +258,13 @@ class Starter:
             raise
         self._under_way.discard(uid)
         return started
+
+    def _check_runtime(self, target: Target, pod: str) -> None:
+        """Raises `StartFailed` when the node of a pod does not get the image of the function's runtime."""
+        configuration = target.configuration
+        if configuration.image is None and (refused := self._image_refused(target, pod)):
+            text = f"The image of Runtime {configuration.runtime} cannot be pulled: {refused}"
+            raise StartFailed(invoke_error.not_ready(text))
 
     def _image_refused(self, target: Target, pod: str) -> str:
         found = self._caches.pods.items.get((target.namespace, pod))
