@@ -32,6 +32,8 @@ while True:
     time.sleep(event.get("sleep", 0))
     while "chat" in event:
         os.write(1, b"chatting" * 100 + b"\\n")
+        time.sleep(event["chat"])
+        event["chat"] = 0
     print("handled", event, flush=True)
     body = json.dumps({"argv": sys.argv[1:], "cwd": os.getcwd(), "env": dict(os.environ), "pid": os.getpid()}).encode()
     urllib.request.urlopen(urllib.request.Request(api + f"invocation/{id}/response", body, method="POST")).read()
@@ -148,7 +150,7 @@ def test_what_it_prints_is_in_the_log_of_the_invocation(pod: Pod) -> None:
 def test_what_it_printed_before_a_timeout_comes_before_its_report(pod: Pod) -> None:
     """Though it is the launcher that kills it."""
     pod.specialize(timeout=1)
-    assert pod.agent.invoke({"chat": 1}).json["errorType"] == "Sandbox.Timedout"
+    assert pod.agent.invoke({"chat": 0.8}).json["errorType"] == "Sandbox.Timedout"
     assert pod.agent.invoke({"exit": 1}).json["errorType"] == "Runtime.ExitError"
     log = pod.agent.log_file.read_text()
     assert log.index(" Task timed out") > log.rindex("chatting\n")
