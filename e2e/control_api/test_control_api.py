@@ -1,12 +1,10 @@
 """Lambda's control API beside Invoke: boto3 and the aws cli, unmodified, on a real cluster (§1.1, §1.4)."""
 
-import io
 import json
 import os
 import subprocess
 import time
 import urllib.request
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +12,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from installation.account import Account, lambda_client
+from installation.archives import zipped
 from installation.kubectl import eventually, kubectl
 
 ROLE = "arn:aws:iam::123456789012:role/lambda"
 
 
-def zipped(text: str) -> bytes:
-    """An archive with index.py."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as folder:
-        folder.writestr("index.py", text)
-    return archive.getvalue()
-
-
 def answering(value: str) -> bytes:
     """Code whose handler returns `value`."""
-    return zipped(f"def handler(event, context):\n    return {value!r}\n")
+    return zipped({"index.py": f"def handler(event, context):\n    return {value!r}\n"})
 
 
 def create(account: Account, name: str, code: bytes, **more: Any) -> Any:
@@ -73,7 +64,8 @@ def test_boto3_creates_updates_and_deletes_with_its_waiters(account: Account) ->
 
 def test_a_function_is_invoked_as_soon_as_it_is_active(account: Account) -> None:
     """Under a name that Kubernetes does not take, and its handler is told that name."""
-    code = zipped("def handler(event, context):\n    return [context.function_name, context.invoked_function_arn]\n")
+    handler = "def handler(event, context):\n    return [context.function_name, context.invoked_function_arn]\n"
+    code = zipped({"index.py": handler})
     create(account, "My_Function", code)
     arn = account.arn("My_Function")
     account.client.get_waiter("function_active_v2").wait(FunctionName=arn, WaiterConfig={"Delay": 1})
@@ -82,27 +74,22 @@ def test_a_function_is_invoked_as_soon_as_it_is_active(account: Account) -> None
 
 def test_code_of_thirty_megabytes_passes_through_and_comes_back(account: Account) -> None:
     """Through frontend, control API, store and agent; and by the address that GetFunction gives."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as folder:
-        folder.writestr("data", os.urandom(30 << 20))
-        folder.writestr("index.py", "import os\n\ndef handler(event, context):\n    return os.path.getsize('data')\n")
-    assert create(account, "large", archive.getvalue(), Timeout=30)["CodeSize"] == len(archive.getvalue())
+    handler = "import os\n\ndef handler(event, context):\n    return os.path.getsize('data')\n"
+    archive = zipped({"data": os.urandom(30 << 20), "index.py": handler})
+    assert create(account, "large", archive, Timeout=30)["CodeSize"] == len(archive)
     arn = account.arn("large")
     account.client.get_waiter("function_active_v2").wait(FunctionName=arn, WaiterConfig={"Delay": 1})
     assert invoked(account, "large") == 30 << 20
     location = account.client.get_function(FunctionName=arn)["Code"]["Location"]
     with urllib.request.urlopen(location, timeout=60) as response:
-        assert response.read() == archive.getvalue()
+        assert response.read() == archive
 
 
 def test_from_create_to_an_answer(account: Account) -> None:
     """A function of a megabyte answers soon after CreateFunction; how soon is printed."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as folder:
-        folder.writestr("data", os.urandom(1 << 20))
-        folder.writestr("index.py", "def handler(event, context):\n    return 'here'\n")
+    archive = zipped({"data": os.urandom(1 << 20), "index.py": "def handler(event, context):\n    return 'here'\n"})
     began = time.monotonic()
-    create(account, "quick", archive.getvalue())
+    create(account, "quick", archive)
 
     def answered() -> bool:
         try:

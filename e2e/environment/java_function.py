@@ -1,13 +1,13 @@
 """A Java function as its authors ship it, compiled here: a jar in `lib`, and a jar of a layer that it stands on."""
 
 import base64
-import io
 import shutil
 import subprocess
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from installation.archives import zipped
 
 _INTERFACES = {
     "com/amazonaws/services/lambda/runtime/LambdaLogger.java": """
@@ -91,18 +91,10 @@ def compiled() -> JavaFunction:
             (folder / path).write_text(text)
         command = [compiler() or "javac", "--release", RELEASE, "-d", str(folder), *sources]
         subprocess.run(command, check=True, cwd=folder, timeout=120)
-        handler = _archive({"example/Handler.class": (folder / "example/Handler.class").read_bytes()})
-        greeting = _archive({"greeting/Greeting.class": (folder / "greeting/Greeting.class").read_bytes()})
+        handler = zipped({"example/Handler.class": (folder / "example/Handler.class").read_bytes()})
+        greeting = zipped({"greeting/Greeting.class": (folder / "greeting/Greeting.class").read_bytes()})
     return JavaFunction(_text({"lib/handler.jar": handler}), _text({"java/lib/greeting.jar": greeting}))
 
 
-def _archive(files: dict[str, bytes]) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as folder:
-        for name, content in files.items():
-            folder.writestr(name, content)
-    return made.getvalue()
-
-
 def _text(files: dict[str, bytes]) -> str:
-    return base64.b64encode(_archive(files)).decode()
+    return base64.b64encode(zipped(files)).decode()

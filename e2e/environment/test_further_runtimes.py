@@ -1,11 +1,9 @@
 """The runtimes whose images a cluster has only when asked: one function of each, from success to reset (§3.2, §3.4)."""
 
 import base64
-import io
 import os
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 
 from environment import java_function
 from installation.account import Account
+from installation.archives import zipped
 from installation.kubectl import kubectl
 
 ROOT = Path(__file__).parent.parent.parent
@@ -98,15 +97,6 @@ TIMEOUT_S = 20
 MEMORY_MB = 512
 
 
-def zipped(files: dict[str, str]) -> str:
-    """An archive of text files, as base64."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as folder:
-        for name, text in files.items():
-            folder.writestr(name, text)
-    return base64.b64encode(archive.getvalue()).decode()
-
-
 pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(os.environ.get("CI") == "true", reason="five more images take minutes that CI has not"),
@@ -121,7 +111,8 @@ def functions(account: Account) -> Iterator[dict[str, Any]]:
     subprocess.run([sys.executable, program, "images", *IMAGES], check=True, timeout=900)
     kubectl("apply", "--filename", EXAMPLE)
     java = java_function.compiled() if java_function.compiler() else None
-    layers = {name: zipped(files) for name, files in LAYERS.items()} | ({"java": java.layer} if java else {})
+    layers = {name: base64.b64encode(zipped(files)).decode() for name, files in LAYERS.items()}
+    layers |= {"java": java.layer} if java else {}
     for name, content in layers.items():
         account.apply({"kind": "Layer", "metadata": {"name": name}, "spec": {"content": {"zipFile": content}}})
     for runtime in VERSIONS:

@@ -2,28 +2,18 @@
 
 import base64
 import hashlib
-import io
 import json
 import threading
 import time
-import zipfile
 from typing import Any
 
 import pytest
 
 from installation.account import Account
+from installation.archives import zipped
 from installation.kubectl import KubectlError, eventually, kubectl, kubectl_json
 
 RETURN = "def handler(event, context):\n    return {value!r}"
-
-
-def zipped(files: dict[str, str]) -> bytes:
-    """A zip archive of text files."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as folder:
-        for name, text in files.items():
-            folder.writestr(name, text)
-    return archive.getvalue()
 
 
 def test_kubectl_shows_what_people_look_for(account: Account) -> None:

@@ -1,14 +1,13 @@
 """The release as a platform team handles it: upgrade under load, uninstall, install with Helm 3 and with Helm 4."""
 
 import base64
-import io
 import os
 import time
-import zipfile
 
 import pytest
 
 from installation.account import Account, lambda_client
+from installation.archives import zipped
 from installation.kubectl import KubectlError, eventually, kubectl, kubectl_json, staying
 from installation.load import Load
 from installation.release import RELEASE, SYSTEM_NAMESPACE, find_endpoint, helm, install
@@ -16,15 +15,6 @@ from installation.release import RELEASE, SYSTEM_NAMESPACE, find_endpoint, helm,
 pytestmark = pytest.mark.exclusive
 DEFINITION = "functions.kubelambda.dev"
 CODE = "def handler(event, context):\n    return event"
-
-
-def zipped(files: dict[str, str]) -> bytes:
-    """An archive of text files."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as folder:
-        for name, text in files.items():
-            folder.writestr(name, text)
-    return archive.getvalue()
 
 
 def key_of_the_agents() -> str:

@@ -57,8 +57,7 @@ def test_a_slow_collector_loses_nothing_and_holds_up_no_probe(claimed: Any, coll
     while b"REPORT RequestId" not in collected:
         collected += os.read(collector[0], 1 << 20)
     invoking.join()
-    numbers = [int(line[:7]) for line in collected.splitlines() if line[:7].isdigit()]
-    assert numbers == list(range(2000))
+    assert numbers(collected) == list(range(2000))
     assert claimed.state()["lostLogBytes"] == 0
 
 
@@ -73,8 +72,7 @@ def test_what_an_invocation_printed_comes_before_its_report_however_slow_the_col
     while collected.count(b"REPORT RequestId") < 20:
         collected += os.read(collector[0], 1 << 20)
     between = collected.split(b"START RequestId")[1:]
-    printed = [[int(line[:7]) for line in each.splitlines() if line[:7].isdigit()] for each in between]
-    assert printed == [list(range(30))] * 20
+    assert [numbers(each) for each in between] == [list(range(30))] * 20
     assert claimed.state()["lostLogBytes"] == 0
 
 
@@ -111,8 +109,13 @@ def test_an_environment_that_is_told_to_end_writes_all_that_was_printed(
             time.sleep(0.2)
     while select.select([collector[0]], [], [], 0)[0]:
         collected += os.read(collector[0], 1 << 20)
-    assert [int(line[:7]) for line in collected.splitlines() if line[:7].isdigit()] == list(range(450))
+    assert numbers(collected) == list(range(450))
     assert collected.splitlines()[-1].startswith(b"REPORT RequestId: request-1")
+
+
+def numbers(log: bytes) -> list[int]:
+    """Which lines of `CODE` a log has."""
+    return [int(line[:7]) for line in log.splitlines() if line[:7].isdigit()]
 
 
 def full(end: int) -> bool:

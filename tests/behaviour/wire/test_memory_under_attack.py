@@ -150,35 +150,29 @@ def idle_after_large_bodies(server: Attacked) -> list[socket.socket]:
     return connections
 
 
-def unfinished_bodies(server: Attacked) -> list[socket.socket]:
-    """A hundred bodies of six megabytes without their last byte: more than there is room for."""
+def many(server: Attacked, count: int, data: bytes) -> list[socket.socket]:
+    """So many connections, each of which has sent the same."""
     connections = []
-    body = bytes(5_999_999)
-    for _ in range(100):
+    for _ in range(count):
         found = server.connect()
         connections.append(found)
-        pour(found, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6000000\r\n\r\n" + body)
+        pour(found, data)
     return connections
+
+
+def unfinished_bodies(server: Attacked) -> list[socket.socket]:
+    """A hundred bodies of six megabytes without their last byte: more than there is room for."""
+    return many(server, 100, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6000000\r\n\r\n" + bytes(5_999_999))
 
 
 def unfinished_heads(server: Attacked) -> list[socket.socket]:
     """Heads of nearly a megabyte without their end: as many as would take three times the room there is."""
-    connections = []
-    for _ in range(500):
-        found = server.connect()
-        connections.append(found)
-        pour(found, b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 1_000_000)
-    return connections
+    return many(server, 500, b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 1_000_000)
 
 
 def waiting_heads(server: Attacked) -> list[socket.socket]:
     """Requests with as large a head, each of which waits for its answer."""
-    connections = []
-    for _ in range(500):
-        found = server.connect()
-        connections.append(found)
-        pour(found, b"GET /never HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 1_000_000 + b"\r\n\r\n")
-    return connections
+    return many(server, 500, b"GET /never HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 1_000_000 + b"\r\n\r\n")
 
 
 @pytest.mark.parametrize(

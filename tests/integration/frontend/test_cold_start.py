@@ -76,29 +76,6 @@ async def test_whoever_asks_for_the_log_gets_that_of_an_init_that_failed(cluster
     assert "X-Amz-Log-Result" not in (await cluster.invoke("broken")).headers
 
 
-async def test_a_runtime_whose_image_cannot_be_pulled_is_said_at_once(cluster: Cluster) -> None:
-    """And not throttled after the minute that a start may take; when it can, the function answers."""
-    await cluster.function("echo", ECHO)
-    cluster.agents.unpulled = "Back-off pulling image: not found"
-    await cluster.frontend()
-    answer = await cluster.invoke("echo")
-    assert (answer.status, answer.headers["x-amzn-ErrorType"]) == (502, "ResourceNotReadyException")
-    assert (
-        answer.json["Message"] == "The image of Runtime python3.13 cannot be pulled: Back-off pulling image: not found"
-    )
-
-    async def gone() -> bool:
-        return await cluster.pods() == []
-
-    await eventually(gone)
-    cluster.agents.unpulled = ""
-
-    async def answers() -> bool:
-        return (await cluster.invoke("echo", 3)).status == 200
-
-    await eventually(answers)
-
-
 async def test_a_function_that_is_mended_starts_at_once(cluster: Cluster) -> None:
     """What failed was another revision."""
     await cluster.function("mended", BROKEN)

@@ -74,14 +74,8 @@ async def test_an_image_is_taken_from_the_pool_of_its_digest(cluster: Cluster, i
     await eventually(claimed)
 
 
-async def test_an_image_that_its_node_cannot_pull_is_said_at_once(cluster: Cluster, image: dict[str, Any]) -> None:
-    """And not after the two minutes that a start may take; when it can, the function answers."""
-    await cluster.function("app", "", **image)
-    cluster.agents.unpulled = "Back-off pulling image: not found"
-    await cluster.frontend()
-    answer = await cluster.invoke("app")
-    assert answer.status == 502, answer
-    assert "registry.example/team/app:v1 cannot be pulled: Back-off pulling image: not found" in answer.json["Message"]
+async def answers_once_it_can_be_pulled(cluster: Cluster, name: str) -> None:
+    """The pod that could not start goes; the next one is the function's."""
 
     async def gone() -> bool:
         return await cluster.pods() == []
@@ -90,6 +84,30 @@ async def test_an_image_that_its_node_cannot_pull_is_said_at_once(cluster: Clust
     cluster.agents.unpulled = ""
 
     async def answers() -> bool:
-        return (await cluster.invoke("app", 3)).status == 200
+        return (await cluster.invoke(name, 3)).status == 200
 
     await eventually(answers)
+
+
+async def test_an_image_that_its_node_cannot_pull_is_said_at_once(cluster: Cluster, image: dict[str, Any]) -> None:
+    """And not after the two minutes that a start may take; when it can, the function answers."""
+    await cluster.function("app", "", **image)
+    cluster.agents.unpulled = "Back-off pulling image: not found"
+    await cluster.frontend()
+    answer = await cluster.invoke("app")
+    assert answer.status == 502, answer
+    assert "registry.example/team/app:v1 cannot be pulled: Back-off pulling image: not found" in answer.json["Message"]
+    await answers_once_it_can_be_pulled(cluster, "app")
+
+
+async def test_a_runtime_whose_image_cannot_be_pulled_is_said_at_once(cluster: Cluster) -> None:
+    """And not throttled after the minute that a start may take; when it can, the function answers."""
+    await cluster.function("echo", "def handler(event, context): return event")
+    cluster.agents.unpulled = "Back-off pulling image: not found"
+    await cluster.frontend()
+    answer = await cluster.invoke("echo")
+    assert (answer.status, answer.headers["x-amzn-ErrorType"]) == (502, "ResourceNotReadyException")
+    assert (
+        answer.json["Message"] == "The image of Runtime python3.13 cannot be pulled: Back-off pulling image: not found"
+    )
+    await answers_once_it_can_be_pulled(cluster, "echo")

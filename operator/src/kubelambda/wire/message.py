@@ -47,7 +47,7 @@ class MessageReader:
         """Fields after the body; None as long as fields are headers."""
         self._fields: Headers = NO_HEADERS
         """Where the next field goes: the headers, or the trailers."""
-        self._room = 0
+        self._room = limits.HEADERS_MAX_BYTES
         """Bytes that the head may still have."""
         self._raw = 0
         """Bytes since the beginning of the head, or since the last byte of body: of what the parser may be keeping."""

@@ -98,7 +98,6 @@ class RequestReader(ResponseWriter):
         """What came ahead of its time."""
         self._tail = b""
         """The last bytes of an unfinished head: its end may come in two pieces."""
-        self._room = limits.HEADERS_MAX_BYTES
         self._surplus = False
         """Whether the parser has seen some of the message after the one that is complete."""
         self._upgrading = False

@@ -53,9 +53,7 @@ class LogOutput:
         if self._dead or len(self._pending) >= _BOUND_BYTES:
             self._lose(len(data))
             return
-        if self._gap:
-            self._pending += b"\n%d bytes of this log are lost: nobody read it\n" % self._gap
-            self._gap = 0
+        self._tell_gap()
         self._pending += data
 
     def flush(self) -> None:
@@ -78,6 +76,11 @@ class LogOutput:
             return False
         return len(pending) < before
 
+    def _tell_gap(self) -> None:
+        if self._gap:
+            self._pending += b"\n%d bytes of this log are lost: nobody read it\n" % self._gap
+            self._gap = 0
+
     def _lose(self, size: int) -> None:
         self._gap += size
         self.lost_bytes += size
@@ -98,7 +101,7 @@ class LogOutput:
     def _writable(self, _: int) -> None:
         if self._write() and self._dead:
             self._dead = False
-            self.add(b"")  # what is missing is missing here, and not where something comes next
+            self._tell_gap()  # what is missing is missing here, and not where something comes next
         if not self._pending and self._blocked is not None:
             self._blocked.cancel()
             self._blocked = None

@@ -22,7 +22,6 @@ EXTENSION_FIFO = "output-of-extensions"
 LAUNCHER = "launcher"
 _READ_BYTES = 4096
 _DESCRIPTORS = 3
-_LOOK_S = 0.001
 _ENDED = b"ended"
 
 
@@ -134,7 +133,7 @@ class ContainerProcess:
                     told = self._launcher.recv(_READ_BYTES, socket.MSG_PEEK)
                     if not told or _ENDED in told:
                         break
-                    time.sleep(_LOOK_S)
+                    time.sleep(process.LOOK_S)
 
     def _accept(self) -> None:
         accepted, _ = self._listener.accept()

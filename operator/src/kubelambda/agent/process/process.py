@@ -29,7 +29,7 @@ _LIMITS = (
 _PROCESSES = 742
 END_S = 0.5
 """So long one that is killed is waited for at most; not one that gives back much memory, or hangs in a file system."""
-_LOOK_S = 0.001
+LOOK_S = 0.001
 _WHOLE_MACHINE = "0 0 4294967295"
 _NODE = "/usr/bin/node"
 _NODE_CLIENT = "/var/runtime/node_modules/aws-lambda-ric/bin/index.mjs"
@@ -186,7 +186,7 @@ def await_end(pid: int, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     with contextlib.suppress(ChildProcessError):
         while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None and time.monotonic() < deadline:
-            time.sleep(_LOOK_S)
+            time.sleep(LOOK_S)
 
 
 def exit_reason(status: int) -> str:

@@ -5,9 +5,8 @@ from collections.abc import Callable
 
 from kubelambda.api import environment_protocol
 from kubelambda.api.settings import NetworkSettings
-from kubelambda.core.invoke import invoke_error
 from kubelambda.frontend.cold_start.specializer import AgentAddress
-from kubelambda.frontend.cold_start.start import NotStarted, StartFailed, Target
+from kubelambda.frontend.cold_start.start import NotStarted, Target
 from kubelambda.kube.errors import KubeError
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import PODS
@@ -26,16 +25,16 @@ class NetworkJoining:
         self._settings = settings
 
     async def join(
-        self, target: Target, pod: AgentAddress, seconds: float, image_refused: Callable[[], str] = lambda: ""
+        self, target: Target, pod: AgentAddress, seconds: float, look: Callable[[], None] = lambda: None
     ) -> None:
         """Returns once a pod takes a function, and is opened if it was closed: before anything of a user runs in it.
 
-        It may take `seconds` until it finds itself closed and its function's image is there. Raises `NotStarted`, or
-        `StartFailed` when `image_refused` says that the node does not get that.
+        It may take `seconds` until it finds itself closed and its function's image is there; `look` is called between
+        two tries, and may raise to end them. Raises `NotStarted`.
         """
         found = rendering.network_labels(target.configuration)
         if found or target.configuration.image:
-            await self._claimable(target, pod, seconds, image_refused)
+            await self._claimable(pod, seconds, look)
         if not found:
             return
         try:
@@ -44,16 +43,12 @@ class NetworkJoining:
             raise NotStarted(f"pod {pod.name} cannot join its network: {error}") from error
         await asyncio.sleep(self._settings.opening_seconds)
 
-    async def _claimable(
-        self, target: Target, pod: AgentAddress, seconds: float, image_refused: Callable[[], str]
-    ) -> None:
+    async def _claimable(self, pod: AgentAddress, seconds: float, look: Callable[[], None]) -> None:
         deadline = asyncio.get_running_loop().time() + seconds
         while (why := await _obstacle(pod)) is not None:
             if asyncio.get_running_loop().time() >= deadline:
                 raise NotStarted(f"pod {pod.name} takes no function: {why}")
-            image = target.configuration.image
-            if image is not None and (refused := image_refused()):
-                raise StartFailed(invoke_error.not_ready(f"Source image {image.uri} cannot be pulled: {refused}"))
+            look()
             await asyncio.sleep(_LOOK_S)
 
 

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from kubelambda.api.settings import Settings
 from kubelambda.core.environment.start_plan import PodSource, StartPlan, start_plan
@@ -243,9 +244,10 @@ class Starter:
         try:
             pod = AgentAddress(name, uid, ip)
             seconds = self._settings.environments.start_timeout_seconds
-            dialing = self._specializer.dial(ip, seconds, lambda: self._check_runtime(target, name))
+            look = partial(self._check_image, target, name)
+            dialing = self._specializer.dial(ip, seconds, look)
             await self._mounting.over(target, plan.pool.shape, name, dialing)
-            await self._network.join(target, pod, seconds, lambda: self._image_refused(target, name))
+            await self._network.join(target, pod, seconds, look)
             started = await self._specializer.specialize(target, prepared, pod, watcher)
         except Taken as error:  # it was made for this function: nobody else can have it
             self._discard(target, name, uid)
@@ -259,16 +261,13 @@ class Starter:
         self._under_way.discard(uid)
         return started
 
-    def _check_runtime(self, target: Target, pod: str) -> None:
-        """Raises `StartFailed` when the node of a pod does not get the image of the function's runtime."""
-        configuration = target.configuration
-        if configuration.image is None and (refused := self._image_refused(target, pod)):
-            text = f"The image of Runtime {configuration.runtime} cannot be pulled: {refused}"
-            raise StartFailed(invoke_error.not_ready(text))
-
-    def _image_refused(self, target: Target, pod: str) -> str:
+    def _check_image(self, target: Target, pod: str) -> None:
+        """Raises `StartFailed` when the node of a pod does not get the image of the function, or of its runtime."""
         found = self._caches.pods.items.get((target.namespace, pod))
-        return found.image_refused if found is not None else ""
+        if found is not None and found.image_refused:
+            runtime, image = target.configuration.runtime, target.configuration.image
+            what = f"Source image {image.uri}" if image is not None else f"The image of Runtime {runtime}"
+            raise StartFailed(invoke_error.not_ready(f"{what} cannot be pulled: {found.image_refused}"))
 
     def _discard(self, target: Target, name: str, uid: str) -> None:
         self._under_way.discard(uid)
