@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import runpy
 import zipfile
 from pathlib import Path
@@ -132,6 +133,23 @@ def test_managed_runtimes_can_be_started_as_in_lambdas_images(account: Account, 
     }
     account.function("entrypoint", runtime=runtime, code={"inline": codes[runtime]})
     assert account.invoke("entrypoint", {})["Payload"] == 142
+
+
+@pytest.mark.parametrize("runtime", ["python3.13", "nodejs20.x"])
+def test_each_invocation_has_a_trace_header_of_its_own_and_init_has_none(account: Account, runtime: str) -> None:
+    """Nobody sent one."""
+    codes = {
+        "python3.13": "import os\nNAME = '_X_AMZN_TRACE_ID'\nAT_INIT = os.environ.get(NAME, '')\n"
+        "def handler(event, context):\n    return [AT_INIT, os.environ.get(NAME, '')]",
+        "nodejs20.x": "const name = '_X_AMZN_TRACE_ID', atInit = process.env[name] ?? '';\n"
+        "exports.handler = async () => [atInit, process.env[name] ?? ''];",
+    }
+    account.function("traced", runtime=runtime, code={"inline": codes[runtime]})
+    (first_init, first), (second_init, second) = (account.invoke("traced", {})["Payload"] for _ in range(2))
+    assert (first_init, second_init) == ("", "")
+    assert first != second
+    for trace in (first, second):
+        assert re.match("Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=[01]", trace)
 
 
 def test_a_wrapper_starts_the_node_runtime(account: Account) -> None:

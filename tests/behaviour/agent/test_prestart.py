@@ -165,6 +165,27 @@ def test_two_environments_hash_and_draw_differently(tmp_path: Path) -> None:
     assert seen[0][1] != seen[1][1]
 
 
+def test_the_trace_header_is_a_variable_of_each_invocation_and_of_no_init(
+    unclaimed: Any, transport: dict[str, str]
+) -> None:
+    """In its own process and in those that it starts; that of the invocation before does not stay (§3.4.8)."""
+    code = """
+import os, subprocess
+NAME = "_X_AMZN_TRACE_ID"
+AT_INIT = os.environ.get(NAME)
+def handler(event, context):
+    child = subprocess.run(["printenv", NAME], capture_output=True, text=True)
+    return [AT_INIT, os.environ.get(NAME), child.stdout.strip()]
+"""
+    unclaimed.specialize({"index.py": code}, variables=transport, timeout=30)
+    for _ in ("pre-started", "new"):
+        for number in (1, 2):
+            trace = f"Root=1-67891233-abcdef01234567891234567{number};Parent=53995c3f42cd8ad8;Sampled={number % 2}"
+            assert unclaimed.invoke(headers={"X-Amzn-Trace-Id": trace}).json == [None, trace, trace]
+        assert unclaimed.invoke().json == [None, None, ""]
+        end(unclaimed)
+
+
 @pytest.mark.parametrize("variables", [{}, {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "DEBUG"}])
 def test_what_the_client_reads_when_it_is_imported_holds(unclaimed: Any, variables: dict[str, str]) -> None:
     """The format of logs, and that results keep their characters (as from python3.12 on)."""
