@@ -32,6 +32,8 @@ async def create_function(services: Services, call: Call) -> Answer:
     """Uploads the code, then makes the object: what comes apart between the two, the code store collects."""
     name = _new_name(services, call)
     _check_variables(call.parameters)
+    tags: dict[str, str] = call.parameters.get("Tags") or {}
+    check_tags(tags)
     await _check_runtime(services, call.parameters)
     layers = await named_layers(services, call, name.account)
     if await find_object(services, name) is not None:
@@ -44,9 +46,8 @@ async def create_function(services: Services, call: Call) -> Answer:
         await received_code.upload(services, code)
     stored = code.stored(services, name.account.namespace) if code else None
     spec = {**changed({}, call.parameters), "code": received_code.source(given, stored)}
-    if call.parameters.get("Tags"):
-        check_tags(call.parameters["Tags"])
-        spec["tags"] = call.parameters["Tags"]
+    if tags:
+        spec["tags"] = tags
     body = await _created(services, name, spec)
     await services.use.seen(body)
     if code is not None:

@@ -38,13 +38,13 @@ async def list_tags(services: Services, call: Call) -> Answer:
 
 async def tag_resource(services: Services, call: Call) -> Answer:
     """Adds tags, or gives them other values."""
-    if not call.parameters["Tags"]:
+    given: dict[str, str] = call.parameters["Tags"]
+    if not given:
         raise invalid_parameter("An error occurred and the request cannot be processed.")
 
     def changed(tags: dict[str, str]) -> dict[str, str]:
-        after: dict[str, str] = tags | call.parameters["Tags"]
-        check_tags(after)
-        return after
+        check_tags(given, tags)
+        return tags | given
 
     return await _write(services, _tagged(services, call), changed)
 
