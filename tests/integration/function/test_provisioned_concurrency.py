@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.integration.function.objects import Objects
-from tests.integration.functions import Functions, condition, eventually
+from tests.integration.functions import Functions, condition, eventually, told
 from tests.integration.processes import Installation
 
 from kubelambda.api import labels
@@ -142,6 +142,7 @@ async def test_a_move_that_takes_too_long_says_so(
     await objects.start_pods("live", "2")
     status = await objects.routed("slow-live", "2")
     assert pc(status)["status"] == "READY"
+    await told(objects.client, "Alias", "slow-live", objects.namespace, "Available")
 
 
 async def test_environments_that_are_lost_are_not_available(
@@ -172,6 +173,7 @@ async def test_provisioned_is_within_the_reservation(
         "Requested Provisioned Concurrency should not be greater than the reservedConcurrentExecution for function"
     )
     assert condition(status, "ProvisionedConcurrencyReady")["reason"] == "Refused"
+    await told(objects.client, "Alias", "tight-live", objects.namespace, "Refused")
     functions.apply("tight", publish=True, timeout=1, reservedConcurrentExecutions=1)
     function = await functions.until("tight", lambda status: bool(condition(status, "Stalled")))
     assert condition(function, "ConcurrencyGranted")["message"] == (
