@@ -169,6 +169,33 @@ async def test_an_unknown_runtime_is_named_and_may_come_later(running: Installat
     await eventually(lambda: gone(functions.client, DEPLOYMENTS, "kubelambda-pool-cobol85", functions.namespace))
 
 
+async def test_a_function_says_that_its_runtime_gets_no_environments_until_it_does(
+    running: Installation, functions: Functions
+) -> None:
+    """As for an image that cannot be pulled: it is Active, is not Ready while its pool has none, and mends itself."""
+    functions.apply("waits")
+    await functions.ready("waits")
+
+    async def pool(*, progressing: str, ready: int) -> None:
+        told = {"type": "Progressing", "status": progressing, "reason": "Told", "message": "it has timed out."}
+        status = {"conditions": [told], "readyReplicas": ready, "replicas": 2, "availableReplicas": ready}
+        await functions.client.patch(DEPLOYMENTS, POOL, {"status": status}, functions.namespace, subresource="status")
+
+    await eventually(lambda: has(functions, POOL))
+    await pool(progressing="False", ready=0)
+    status = await functions.until("waits", lambda status: condition(status, "Ready").get("status") == "False")
+    assert (status["state"], status["lastUpdateStatus"]) == ("Active", "Successful")
+    for kind in ("Ready", "RuntimeReady"):
+        assert condition(status, kind)["reason"] == "PoolFailing"
+        assert "it has timed out. See why: kubectl describe pods" in condition(status, kind)["message"]
+    assert condition(status, "Reconciling")
+    await pool(progressing="False", ready=1)
+    status = await functions.ready("waits")
+    assert condition(status, "RuntimeReady")["status"] == "False"
+    await pool(progressing="True", ready=2)
+    await functions.until("waits", lambda status: condition(status, "RuntimeReady").get("status") == "True")
+
+
 async def has(functions: Functions, pool: str) -> bool:
     """Whether a pool is there."""
     return not await gone(functions.client, DEPLOYMENTS, pool, functions.namespace)

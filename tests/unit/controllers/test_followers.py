@@ -23,6 +23,7 @@ from kubelambda.controllers.machinery.work_queue import BackOff, Key
 from kubelambda.controllers.mapping.mapping_facts import WATCHED_MAPPINGS
 from kubelambda.controllers.network import invoke_endpoint
 from kubelambda.controllers.network.invoke_endpoint_facts import WATCHED_ENDPOINTS
+from kubelambda.controllers.pool.pool_facts import WATCHED_POOLS
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES
 from kubelambda.core.code.layer_reference import layer_version_name
 from kubelambda.kube.resources import Resource
@@ -133,6 +134,34 @@ async def test_a_pool_that_only_versions_use_follows_the_annotations_of_its_name
     queued(context)
     await changes.observe(context, WATCHED_NAMESPACES, {"metadata": {"name": "a", "uid": "n", "resourceVersion": "1"}})
     assert Key("Pool", "a", facts.pool.id) in queued(context)
+
+
+def pool_of(runtime: str, ready: int, version: int, message: str = "") -> dict[str, Any]:
+    """The Deployment of a pool; with a `message` it has waited for too long."""
+    progressing = {"type": "Progressing", "status": "False" if message else "True", "message": message}
+    status = {"readyReplicas": ready, "conditions": [progressing]}
+    metadata = {"labels": {labels.POOL: runtime, labels.RUNTIME: runtime}}
+    return body_of(f"kubelambda-pool-{runtime}", {}, version, metadata=metadata, status=status)
+
+
+async def test_functions_hear_that_their_pool_does_not_fill_and_that_it_does_again() -> None:
+    """Those of the pool, and not of each environment that is taken from it."""
+    context = context_of(Objects())
+    for name, runtime in (("f", "python3.13"), ("other", "nodejs20.x")):
+        await changes.observe(context, WATCHED_FUNCTIONS, body_of(name, {"runtime": runtime}))
+
+    async def heard(ready: int, version: int, message: str = "") -> set[Key]:
+        queued(context)
+        await changes.observe(context, WATCHED_POOLS, pool_of("python3.13", ready, version, message))
+        return {key for key in queued(context) if key.kind == "Function"}
+
+    users = {Key("Function", "a", "f")}
+    assert await heard(2, 1) == set()
+    assert await heard(1, 2) == set()
+    assert await heard(2, 3, "timed out") == users
+    assert await heard(1, 4, "timed out") == set()
+    assert await heard(0, 5, "timed out") == users
+    assert await heard(1, 6) == users
 
 
 async def test_the_port_of_an_endpoint_that_went_is_offered_to_one_that_has_none() -> None:

@@ -17,6 +17,7 @@ from kubelambda.core.account.reserved_concurrency import Grant
 from kubelambda.core.function.function_status import decide
 from kubelambda.core.function.observation import Observation, Problem
 from kubelambda.core.network.enforcement_probe import SWITCHED_OFF, UNTRIED, EnforcementVerdict
+from kubelambda.core.pool.runtime_status import PoolFailure
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC)
 SPEC = FunctionSpec(runtime="python3.13", handler="index.handler", code=Code(inline="x = 1"))
@@ -224,6 +225,43 @@ def test_a_refused_reservation_is_told_and_the_rest_is_deployed() -> None:
     assert (ready.status, ready.reason, ready.message) == ("False", Reason.REFUSED, "too much")
     assert (granted.status, granted.reason) == ("False", Reason.REFUSED)
     assert summary(status)["Stalled"] == "True"
+
+
+def test_a_pool_without_an_environment_that_gets_none_is_told_and_fails_nothing() -> None:
+    """Not Ready, in kstatus's words in progress; what is deployed can be invoked, and an update goes through."""
+    failing = replace(GOOD, pool_failure=PoolFailure("no image", exhausted=True))
+    for observed in (failing, replace(failing, before=decide(GOOD, NOW), generation=2)):
+        status = decide(observed, NOW)
+        assert (status.state, status.last_update_status) == (State.ACTIVE, LastUpdateStatus.SUCCESSFUL)
+        assert (status.state_reason, status.last_update_status_reason) == (None, None)
+        assert status.deployed is not None
+        ready, runtime = condition(status, "Ready"), condition(status, "RuntimeReady")
+        assert ready is not None
+        assert runtime is not None
+        assert {(each.status, each.reason, each.message) for each in (ready, runtime)} == {
+            ("False", "PoolFailing", "no image")
+        }
+        assert "Reconciling" in summary(status)
+        assert "Stalled" not in summary(status)
+        again = summary(decide(replace(GOOD, before=status), NOW))
+        assert (again["Ready"], again["RuntimeReady"]) == ("True", "True")
+        assert "Reconciling" not in again
+
+
+def test_a_pool_that_does_not_fill_and_has_environments_leaves_the_function_ready() -> None:
+    """A registry that is away for a while is no fault of every function."""
+    status = decide(replace(GOOD, pool_failure=PoolFailure("no image", exhausted=False)), NOW)
+    assert (summary(status)["Ready"], summary(status)["RuntimeReady"]) == ("True", "False")
+    assert not {"Stalled", "Reconciling"} & summary(status).keys()
+
+
+@pytest.mark.parametrize("part", ["code", "references"])
+def test_what_keeps_a_function_from_being_deployed_is_told_before_its_pool(part: str) -> None:
+    """That is what its author can mend."""
+    failing = replace(GOOD, pool_failure=PoolFailure("no image", exhausted=True), **{part: PROBLEMS[part]})
+    ready = condition(decide(failing, NOW), "Ready")
+    assert ready is not None
+    assert (ready.reason, ready.message) == (PROBLEMS[part].reason, "no")
 
 
 @pytest.mark.parametrize(

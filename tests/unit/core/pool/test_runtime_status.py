@@ -41,3 +41,23 @@ def test_many_failing_pools_are_counted() -> None:
     """The message stays short."""
     (ready,) = decided(*(PoolFacts(name, 0, "no") for name in "edcba")).conditions
     assert ready.message == "environments do not start in a, b, c and 2 more: no"
+
+
+def test_what_functions_say_of_their_pool_stays_the_same_while_it_does_not_fill() -> None:
+    """Each attempt has another pod's name in a refusal; where that is read, is said. Such a pool may be at work."""
+    stuck = PoolFacts("shop", 0, "ReplicaSet x has timed out progressing.", has_pods=True).failure("ruby3.3")
+    assert stuck is not None
+    assert stuck.exhausted
+    assert stuck.message == (
+        "environments of Runtime ruby3.3 do not start: ReplicaSet x has timed out progressing. See why: kubectl"
+        " describe pods --namespace shop --selector kubelambda.dev/pool,kubelambda.dev/runtime=ruby3.3"
+    )
+    refused = [PoolFacts("shop", 0, f'pods "p-{n}" is forbidden: exceeded quota').failure("ruby3.3") for n in "ab"]
+    assert refused[0] == refused[1]
+    assert refused[0] is not None
+    assert not refused[0].exhausted
+    assert "See why: kubectl describe deployments --namespace shop" in refused[0].message
+    left = PoolFacts("shop", 1, "timed out", has_pods=True).failure("ruby3.3")
+    assert left is not None
+    assert not left.exhausted
+    assert PoolFacts("shop", 0).failure("ruby3.3") is None

@@ -26,6 +26,7 @@ from kubelambda.controllers.function import (
     function_layers,
     function_mounts,
     function_network,
+    function_pool,
     function_signing,
     references,
 )
@@ -48,6 +49,7 @@ from kubelambda.controllers.network.enforcement_facts import (
 )
 from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS
 from kubelambda.controllers.network.node_facts import WATCHED_NODES
+from kubelambda.controllers.pool.pool_facts import WATCHED_POOLS
 from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES, RuntimeFacts
 from kubelambda.core.account import identity
 from kubelambda.core.account.reserved_concurrency import Grant, ReservationRequest, allocate
@@ -113,7 +115,7 @@ def _next_look(observed: Observation) -> Outcome:
             return BackOff(LOOK_AGAIN_MAX_S)
         case Reason.CODE_UNAVAILABLE if _is_stored(observed) or _follows_config_map(observed):
             return BackOff(LOOK_AGAIN_MAX_S)
-        case None | Reason.INVALID_CODE | Reason.REFUSED if _follows_config_map(observed):
+        case None | Reason.INVALID_CODE | Reason.REFUSED | Reason.POOL_FAILING if _follows_config_map(observed):
             return spread(CONFIG_MAP_CHECK_S)
     return None
 
@@ -169,6 +171,7 @@ async def _observe(
         grant=_grant(memory, context, key),
         spec=spec,
         runtime=runtime,
+        pool_failure=function_pool.pool_failure(context, key),
         code=code,
         references=missing,
         network=network,
@@ -286,6 +289,7 @@ def controller(code: CodeState) -> Controller[Context]:
         follows=(
             with_namespace(WATCHED_FUNCTIONS),
             Follow(WATCHED_RUNTIMES, _of_runtime),
+            Follow(WATCHED_POOLS, function_pool.users_of_pool),
             Follow(WATCHED_FUNCTIONS, _itself, resync=True, settled=lambda facts: facts.settled),
             Follow(WATCHED_FUNCTIONS, _refused),
             Follow(WATCHED_ALIASES, _provisioned),

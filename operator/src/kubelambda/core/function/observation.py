@@ -15,6 +15,7 @@ from kubelambda.api.kinds.vpc_config import DeployedNetwork
 from kubelambda.api.reasons import Reason
 from kubelambda.core.account.reserved_concurrency import Grant
 from kubelambda.core.network.enforcement_probe import EnforcementVerdict
+from kubelambda.core.pool.runtime_status import PoolFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Observation:
     grant: Grant
     spec: FunctionSpec | Problem
     runtime: RuntimeSpec | Problem | None = None
+    pool_failure: PoolFailure | None = None
+    """Why no more environments start that it could have, where none do."""
     code: DeployedCode | DeployedImage | Problem | None = None
     references: Problem | None = None
     network: DeployedNetwork | Problem | None = None

@@ -66,6 +66,10 @@ def runtime_exists(observed: Observation) -> Finding | None:
     match observed.runtime:
         case Problem() as missing:
             return _problem("RuntimeReady", missing, "InvalidRuntime", outside=True)
+        case RuntimeSpec() if (failure := observed.pool_failure) is not None:
+            # Whatever runs goes on, and the pool fills by itself: no update has failed, and no other one is held up.
+            text, told = failure.message, not failure.exhausted
+            return Finding("RuntimeReady", "False", Reason.POOL_FAILING, text, blocks=False, only_told=told)
         case RuntimeSpec():
             return Finding("RuntimeReady", "True", Reason.RUNTIME_FOUND, "")
     return None
@@ -216,8 +220,8 @@ def findings(observed: Observation) -> list[Finding]:
 
 
 def first_fault(found: list[Finding]) -> Finding | None:
-    """The first thing that is in the way."""
-    return next((finding for finding in found if not finding.good), None)
+    """The first thing that is in the way: of being deployed, before what else is asked for and not there."""
+    return min((finding for finding in found if not finding.good), key=lambda finding: not finding.blocks, default=None)
 
 
 def _awaited(condition: str, problem: Problem, *, outside: bool = False) -> Finding:

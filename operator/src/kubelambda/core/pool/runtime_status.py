@@ -23,6 +23,29 @@ class PoolFacts:
     has_pods: bool = False
     """Whether their pods are there, and the kubelet knows more of it."""
 
+    def where(self, runtime: str) -> str:
+        """The command that shows more of why they do not start."""
+        kind = "pods" if self.has_pods else "deployments"
+        selector = f"{labels.POOL},{labels.RUNTIME}={runtime}"
+        return f"See why: kubectl describe {kind} --namespace {self.namespace} --selector {selector}"
+
+    def failure(self, runtime: str) -> "PoolFailure | None":
+        """What that means for functions."""
+        if not self.failing:
+            return None
+        said = self.failing if self.has_pods else "the cluster refuses their pods."
+        text = f"environments of Runtime {runtime} do not start: {said} {self.where(runtime)}"
+        return PoolFailure(text, exhausted=self.has_pods and not self.idle)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFailure:
+    """Why a pool does not fill, in words that stay the same while it does not."""
+
+    message: str
+    exhausted: bool
+    """Whether it has pods, and none that is ready. That no more are allowed is usual while others are at work."""
+
 
 def decide(
     *, name: str, generation: int, before: RuntimeStatus, functions: int, pools: Sequence[PoolFacts], now: datetime
@@ -35,10 +58,7 @@ def decide(
         more = f" and {len(failing) - _NAMED_POOLS} more" if len(failing) > _NAMED_POOLS else ""
         names = ", ".join(pool.namespace for pool in failing[:_NAMED_POOLS]) + more
         text = f"environments do not start in {names}: {first.failing}"
-        if first.has_pods:
-            selector = f"{labels.POOL},{labels.RUNTIME}={name}"
-            text += f" See why: kubectl describe pods --namespace {first.namespace} --selector {selector}"
-        ready = ("False", Reason.POOL_FAILING, text)
+        ready = ("False", Reason.POOL_FAILING, f"{text} {first.where(name)}" if first.has_pods else text)
     return RuntimeStatus(
         observed_generation=generation,
         functions=functions,
