@@ -63,7 +63,7 @@ def signature_of(head: SignedHead) -> RequestSignature | None:
     Raises `CallerRefused` for half of one.
     """
     query = head.target.partition(b"?")[2]
-    if MARK in query:
+    if query.find(MARK) >= 0:
         found = dict(_pairs(query))
         if found.get("X-Amz-Algorithm") == ALGORITHM.decode():
             return _presigned(found)
@@ -241,7 +241,7 @@ def _sign(head: SignedHead, signature: RequestSignature, secret: str, payload: s
     lines.append(_canonical_query(query, presigned=signature.expires is not None) if query else b"")
     for name in signature.signed_headers:
         value = head.headers.get(name, b"").strip()
-        lines.append(name + b":" + (_SPACES.sub(b" ", value) if b"  " in value else value))
+        lines.append(name + b":" + (_SPACES.sub(b" ", value) if value.find(b"  ") >= 0 else value))
     lines += [b"", b";".join(signature.signed_headers), payload.encode("latin-1", "replace")]
     digest = hashlib.sha256(b"\n".join(lines)).hexdigest()
     scope = f"{signature.date}/{signature.region}/{signature.service}/{_TERMINATOR}"
