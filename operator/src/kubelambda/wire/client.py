@@ -10,7 +10,15 @@ import httptools
 from kubelambda.api import limits
 from kubelambda.wire.flow import Flow, Headers, ResponseSink
 from kubelambda.wire.header_lines import request_head
-from kubelambda.wire.message import NO_HEADERS, RAW_HEAD_MAX_BYTES, MessageReader, MessageRefused, cause, too_large
+from kubelambda.wire.message import (
+    NO_HEADERS,
+    RAW_HEAD_MAX_BYTES,
+    SMALL_HEAD_BYTES,
+    MessageReader,
+    MessageRefused,
+    cause,
+    too_large,
+)
 
 if TYPE_CHECKING:
     import ssl
@@ -79,7 +87,7 @@ class ClientConnection(MessageReader, asyncio.Protocol):
     def exchange(self, head: bytes, body: bytes, sink: ResponseSink) -> None:
         """Sends one request; `sink` gets the answer as it comes. Raises `ConnectionError` when closed or busy."""
         transport = self._transport
-        if transport is None or self._sink is not None:
+        if transport is None or self._sink is not None or transport.is_closing():
             raise ConnectionError("the connection is closed or busy")
         self._sink = sink
         self._bodiless = head.startswith(b"HEAD ")
@@ -178,6 +186,7 @@ class ClientConnection(MessageReader, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
+        self._raw += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, MessageRefused) as error:
@@ -187,10 +196,8 @@ class ClientConnection(MessageReader, asyncio.Protocol):
             self._last = True  # an answer, and then something else
         if self._complete:
             self._end()
-        elif self._trailers is None:
-            self._raw += len(data)
-            if self._raw > RAW_HEAD_MAX_BYTES:
-                self._fail(too_large())
+        elif self._incomplete_bytes > RAW_HEAD_MAX_BYTES:
+            self._fail(too_large())
 
     def pause_writing(self) -> None:
         """Called by the event loop."""
@@ -210,7 +217,6 @@ class ClientConnection(MessageReader, asyncio.Protocol):
             raise MessageRefused(502, "an answer that nobody asked for")
         self._headers = self._fields = {}
         self._trailers = None
-        self._room = limits.HEADERS_MAX_BYTES
 
     def on_headers_complete(self) -> None:
         """Called by the parser."""
@@ -219,6 +225,8 @@ class ClientConnection(MessageReader, asyncio.Protocol):
             if status == 101:
                 raise MessageRefused(502, "another protocol that nobody asked for")
             return
+        if self._raw > SMALL_HEAD_BYTES:
+            self._count_head()
         self._raw = 0
         self._trailers = self._fields = {}
         self._last = not self._parser.should_keep_alive()
@@ -229,6 +237,7 @@ class ClientConnection(MessageReader, asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser."""
+        self._raw = 0
         if self._sink is not None and not self._complete:
             self._sink.data(body)
 
@@ -246,6 +255,7 @@ class ClientConnection(MessageReader, asyncio.Protocol):
         self._complete = False
         self._headers = self._fields = NO_HEADERS
         self._trailers = None
+        self._raw = 0
         if self._paused:  # whoever could not take this answer is not in the way of the next
             self.resume()
         if self._bodiless:

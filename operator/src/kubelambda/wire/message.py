@@ -9,8 +9,12 @@ from kubelambda.wire.flow import Headers
 
 FIELD_BYTES = 32
 """What a field counts beyond its bytes, as HTTP/2 counts it: many short ones take memory too."""
+SMALL_HEAD_BYTES = 2_048
+"""A head that came within so many raw bytes is too small to be counted, whatever fields it has."""
 RAW_HEAD_MAX_BYTES = limits.HEADERS_MAX_BYTES + 65_536
 """The parser keeps a field until it is complete: nothing but the raw bytes bounds that."""
+_LINE_BYTES = 4
+"""Of every line of a head: those around a name and its value."""
 _JOINED_MAX_BYTES = 8_192
 NO_HEADERS: Headers = {}
 """Those of no message: never written to."""
@@ -35,9 +39,9 @@ class MessageReader:
 
     __slots__ = (
         "_fields",
+        "_head_bytes",
         "_headers",
         "_raw",
-        "_room",
         "_trailers",
     )
 
@@ -47,21 +51,31 @@ class MessageReader:
         """Fields after the body; None as long as fields are headers."""
         self._fields: Headers = NO_HEADERS
         """Where the next field goes: the headers, or the trailers."""
-        self._room = limits.HEADERS_MAX_BYTES
-        """Bytes that the head may still have."""
+        self._head_bytes = 0
+        """What the head counts, once it is complete; 0 when that is little."""
         self._raw = 0
         """Bytes since the beginning of the head, or since the last byte of body: of what the parser may be keeping."""
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser. Trailers never become headers (RFC 9110 §6.5.1)."""
-        self._room = room = self._room - len(name) - len(value) - FIELD_BYTES
-        if room < 0:
-            raise too_large()
         fields = self._fields
         name = name.lower()
         if name in fields:
             value = self._joined(name, fields[name], value)
         fields[name] = value
+
+    def _count_head(self, target_bytes: int = 0) -> None:
+        """The head is complete. Raises `MessageRefused` when it is too large."""
+        headers = self._headers
+        size = target_bytes + FIELD_BYTES * len(headers) + sum(map(len, headers)) + sum(map(len, headers.values()))
+        self._head_bytes = size
+        if size > limits.HEADERS_MAX_BYTES:
+            raise too_large()
+
+    @property
+    def _incomplete_bytes(self) -> int:
+        """What a head, or trailers, count that are not complete."""
+        return self._raw + (FIELD_BYTES - _LINE_BYTES) * len(self._fields)
 
     def _joined(self, name: bytes, first: bytes, second: bytes) -> bytes:
         """The value of a field that comes twice (RFC 9110 §5.3)."""

@@ -9,7 +9,7 @@ import httptools
 from kubelambda.api import limits
 from kubelambda.wire.connections import Connections
 from kubelambda.wire.flow import BodySink, Headers
-from kubelambda.wire.message import RAW_HEAD_MAX_BYTES, MessageRefused, cause, too_large
+from kubelambda.wire.message import RAW_HEAD_MAX_BYTES, SMALL_HEAD_BYTES, MessageRefused, cause, too_large
 from kubelambda.wire.request import Request
 from kubelambda.wire.request_rules import check_unusual
 from kubelambda.wire.response_writer import CHUNKED, COMPLETE, HEAD, ResponseWriter
@@ -155,37 +155,68 @@ class RequestReader(ResponseWriter):
 
     def _parse(self, data: bytes) -> None:
         """Feeds the parser up to the end of a message, serves that, and goes on if it has its answer already."""
-        position, size = 0, len(data)
         self._parsing = True
         try:
-            while True:
-                end = self._cut(data, position)
+            if self._raw or self._left != HEAD:
                 within = self._left > 0
-                if within:
-                    self._left -= end - position
-                else:
-                    self._raw += end - position
-                try:
-                    self._parser.feed_data(data if end - position == size else data[position:end])
-                except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-                    end = self._unparsed(error, position, end)
-                position = self._end_of_first(data, position) if self._surplus else end
-                if self._left > 0 and not within:
-                    self._left -= self._size  # which came along with the head
-                if self._left == COMPLETE:
-                    # Not for a line end alone, which some clients send behind a body.
-                    self._more = position < size and data[position] > 32 and data.endswith(_END)
-                    self._complete()
-                elif self._raw > RAW_HEAD_MAX_BYTES:
-                    self._refuse(too_large())
-                if position == size or not self._readable:
-                    break
+                position = self._parse_on(data, 0, self._feed(data, 0), within=within)
+            else:
+                position = self._parse_first(data)
         finally:
             self._parsing = False
-        if position < size:
+        if position < len(data):
             self._left_over(data, position)
         elif not self._blocked and (self._raw or self._left != HEAD) and self._readable:
             self._wait_for_more()
+
+    def _parse_first(self, data: bytes) -> int:
+        """Nearly every read is a head and all of its body. Returns what was parsed."""
+        end, size = data.find(_END), len(data)
+        if end <= 0 or data[0] <= 32 or data.find(_END, end + 4) >= 0:
+            return self._parse_on(data, 0, self._feed(data, 0), within=False)
+        self._raw = size
+        try:  # the body too, in one call, and seldom some of the next head
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            size = self._unparsed(error, 0, size)
+        else:
+            if self._left == COMPLETE and not self._surplus:
+                self._more = False
+                self._complete()
+                return size
+        self._tail = data[-3:]
+        return self._parse_on(data, 0, size, within=False)
+
+    def _parse_on(self, data: bytes, position: int, end: int, *, within: bool) -> int:
+        """Goes on after `_feed`. `within`: whether that was some of a body whose length is known."""
+        size = len(data)
+        while True:
+            position = self._end_of_first(data, position) if self._surplus else end
+            if self._left > 0 and not within:
+                self._left -= self._size  # which came along with the head
+            if self._left == COMPLETE:
+                # Not for a line end alone, which some clients send behind a body.
+                self._more = position < size and data[position] > 32 and data.endswith(_END)
+                self._complete()
+            elif self._incomplete_bytes > RAW_HEAD_MAX_BYTES:
+                self._refuse(too_large())
+            if position == size or not self._readable:
+                return position
+            within = self._left > 0
+            end = self._feed(data, position)
+
+    def _feed(self, data: bytes, position: int) -> int:
+        """Feeds the parser with what may be up to the end of a message. Returns where to go on."""
+        end = self._cut(data, position)
+        if self._left > 0:
+            self._left -= end - position
+        else:
+            self._raw += end - position
+        try:
+            self._parser.feed_data(data if end - position == len(data) else data[position:end])
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            return self._unparsed(error, position, end)
+        return end
 
     def _left_over(self, data: bytes, position: int) -> None:
         """What was not parsed waits."""
@@ -222,10 +253,6 @@ class RequestReader(ResponseWriter):
             self._tail = (self._tail + data[position:])[-3:] if len(data) - position < 3 else data[-3:]
             return len(data)
         self._tail = b""
-        if not position and not self._raw and self._left == HEAD and data.find(_END, end) < 0 and data[0] > 32:
-            # A head that begins and ends here: its body, in one call, and seldom some of the next head.
-            self._tail = data[-3:]
-            return len(data)
         return end
 
     def _unparsed(self, error: Exception, position: int, end: int) -> int:
@@ -283,19 +310,20 @@ class RequestReader(ResponseWriter):
             self._surplus = True
         self._headers = self._fields = {}
         self._trailers = None
-        self._room = limits.HEADERS_MAX_BYTES
+        self._head_bytes = 0
         self._target = b""
 
     def on_url(self, url: bytes) -> None:
         """Called by the parser."""
         self._target += url
-        self._room -= len(url)
-        if self._room < 0:
+        if len(self._target) > limits.HEADERS_MAX_BYTES:
             raise too_large()
 
     def on_headers_complete(self) -> None:
         """Called by the parser: who may send what is decided before any of it is kept."""
         parser, headers, target = self._parser, self._headers, self._target
+        if self._raw > SMALL_HEAD_BYTES:
+            self._count_head(len(target))
         self._raw = self._size = 0
         trailers: Headers = {}
         self._trailers = self._fields = trailers

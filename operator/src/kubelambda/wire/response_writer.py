@@ -109,7 +109,9 @@ class ResponseWriter(MessageReader):
             return
         if self.closing or self._last or self._left not in _AT_END:
             headers += self._announce_end()
-        start = self._start(status)
+        start = _STARTS.get(status) or _status_line(status)
+        if self._held:
+            start, self._held = self._held + start, b""
         if status == 204 or request.method == b"HEAD":
             transport.write(_bodiless_head(start, status, headers, len(body)))
         elif self._more and status == 202 and self._gathers and not self._last:
@@ -138,7 +140,8 @@ class ResponseWriter(MessageReader):
             headers += b"Content-Length: %d\r\n" % length
         elif not self._old and status != 204:
             headers += b"Transfer-Encoding: chunked\r\n"
-        transport.write(b"%b%b\r\n" % (self._start(status), headers))
+        transport.write(b"%b%b\r\n" % (self._held + (_STARTS.get(status) or _status_line(status)), headers))
+        self._held = b""
         self._flow = flow
         if flow is not None and self._stuck:
             flow.pause()
@@ -276,13 +279,6 @@ class ResponseWriter(MessageReader):
     def _answered(self) -> None:
         """The answer is complete."""
         raise NotImplementedError
-
-    def _start(self, status: int) -> bytes:
-        """The status line, behind what goes out with it."""
-        line = _STARTS.get(status) or _status_line(status)
-        if self._held:
-            line, self._held = self._held + line, b""
-        return line
 
     def _announce_end(self) -> bytes:
         self._last = True

@@ -4,7 +4,6 @@ import math
 
 import httptools
 
-from kubelambda.api import limits
 from kubelambda.wire.connections import SLOWEST_BYTES_PER_S
 from kubelambda.wire.flow import Transport
 from kubelambda.wire.message import NO_HEADERS, MessageRefused
@@ -101,7 +100,7 @@ class Connection(RequestReader):
         """Bytes of the present request, its head included, and of what was sent ahead behind it."""
         request = self._request
         body = len(self._body) or (len(request.body) if request is not None else 0)
-        return body + max(self._raw, limits.HEADERS_MAX_BYTES - self._room) + len(self._pending)
+        return body + max(self._incomplete_bytes, self._head_bytes) + len(self._pending)
 
     def _left_over(self, data: bytes, position: int) -> None:
         super()._left_over(data, position)
@@ -150,7 +149,7 @@ class Connection(RequestReader):
             self._body = b""
             request.body = body if isinstance(body, bytes) else bytes(body)
         request.size = self._size
-        size = self._size + limits.HEADERS_MAX_BYTES - self._room
+        size = self._size + self._head_bytes
         try:
             if size > _SMALL_BYTES and not self._hold(size):
                 raise MessageRefused(429, "too many large requests at once")
