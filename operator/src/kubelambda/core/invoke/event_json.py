@@ -25,7 +25,10 @@ def problem(document: Buffer) -> str | None:
     try:
         if not document.isascii():
             _check_text(document)
-        _check_grammar(document)
+        try:
+            _DECODER.decode(document)
+        except msgspec.DecodeError:
+            _check_leniently(document)
     except UnicodeDecodeError as error:
         return f"invalid UTF-8: {error.reason}"
     except RecursionError:
@@ -46,11 +49,6 @@ def _check_text(document: Buffer) -> None:
     decoder.decode(b"", final=True)
 
 
-def _check_grammar(document: Buffer) -> None:
-    try:
-        _DECODER.decode(document)
-    except msgspec.DecodeError:
-        plain = _LONE_SURROGATE.sub(rb"\\u0020", document)
-        if plain == document:
-            raise
-        _DECODER.decode(plain)
+def _check_leniently(document: Buffer) -> None:
+    """The decoder does not take it: without the halves of characters, perhaps."""
+    _DECODER.decode(_LONE_SURROGATE.sub(rb"\\u0020", document))

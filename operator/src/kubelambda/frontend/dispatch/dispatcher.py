@@ -263,8 +263,9 @@ class Dispatcher:
         invocation.succeed(headers, body, leased)
         now = time.monotonic()
         self._metrics.answered(invocation, headers, self.target.configuration.memory_size, now)
-        if not leased and not environment.settle(headers, self._settled):
-            self.freed(environment.id, ASKED if _RETIRE in headers else "", now)
+        if not leased and (_BUSY not in headers or not environment.settle(headers, self._settled)):
+            retire = ASKED if _RETIRE in headers else ""
+            self._execute(self.placement.finished(environment.id, now, retire=retire))
 
     def _settled(self, environment: EnvironmentHandle, state: EnvironmentState, billed_ms: int) -> None:
         """Extensions are done with what was answered, which has counted until now."""

@@ -18,16 +18,12 @@ from kubelambda.wire.client import ANSWER_MAX_BYTES, ClientConnection, Collectin
 GRACE_S = 5.0
 """How long after the function's timeout an agent may still answer, before the platform answers in its place."""
 
-_HEAD = (
-    b"POST /invoke HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer %%b\r\nContent-Length: %%d\r\n"
-    b"%b: %%b\r\n%b: %%b\r\n"
-) % (environment_protocol.REQUEST_ID.encode(), environment_protocol.INVOKED_ARN.encode())
+_OPENING = "POST /invoke HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer "
+_REQUEST_ID, _INVOKED_ARN = environment_protocol.REQUEST_ID, environment_protocol.INVOKED_ARN
 _BUSY = environment_protocol.BUSY.lower().encode()
 _BILLED_MS = environment_protocol.BILLED_MS.lower().encode()
-_TERM = environment_protocol.TERM.encode()
-_STREAM = environment_protocol.STREAM.encode()
 _PASSED_ON = tuple(
-    name.lower().encode()
+    (name.lower().encode(), f"{name}: ".encode())
     for name in (environment_protocol.TRACE_ID, environment_protocol.CLIENT_CONTEXT, environment_protocol.LOG_TYPE)
 )
 
@@ -91,16 +87,19 @@ class EnvironmentHandle:
 
     def _head(self, invocation: Invocation, bounds: StreamBounds | None = None) -> bytes:
         """The head of the request to the agent; `bounds` of an answer that is wanted as it comes."""
-        request = invocation.request
-        head = _HEAD % (self.token.encode(), len(request.body), invocation.id.encode(), invocation.arn.encode())
+        body, headers = invocation.request.body, invocation.request.headers
+        lines = (
+            f"{_OPENING}{self.token}\r\nContent-Length: {len(body)}\r\n"
+            f"{_REQUEST_ID}: {invocation.id}\r\n{_INVOKED_ARN}: {invocation.arn}\r\n"
+        )
         if invocation.term:
-            head += b"%b: %b\r\n" % (_TERM, invocation.term.encode())
+            lines += f"{environment_protocol.TERM}: {invocation.term}\r\n"
         if bounds is not None:
-            head += b"%b: %b\r\n" % (_STREAM, bounds.encode().encode())
-        for name in _PASSED_ON:
-            value = request.headers.get(name)
-            if value is not None:
-                head += b"%b: %b\r\n" % (name, value)
+            lines += f"{environment_protocol.STREAM}: {bounds.encode()}\r\n"
+        head = lines.encode()
+        for name, line in _PASSED_ON:
+            if name in headers:
+                head += line + headers[name] + b"\r\n"
         return head + b"\r\n"
 
     def lost(self) -> None:

@@ -2,7 +2,6 @@
 
 import base64
 from dataclasses import dataclass
-from typing import Final
 
 from kubelambda.api import environment_protocol
 from kubelambda.core.invoke import invoke_error
@@ -10,10 +9,7 @@ from kubelambda.core.invoke.invoke_error import InvokeError
 from kubelambda.core.invoke.routing import LATEST
 from kubelambda.wire.server import Request
 
-VERSION_LINES: Final = b"X-Amz-Executed-Version: %b\r\nx-amzn-RequestId: %b\r\n"
-"""Header lines of every answer: what ran, and by which id."""
 _LOG_TYPE = environment_protocol.LOG_TYPE.lower().encode()
-_LINES = b"Content-Type: application/json\r\n" + VERSION_LINES
 
 
 @dataclass(slots=True)
@@ -33,13 +29,18 @@ class Invocation:
     holder: str = ""
     """The frontend that forwarded it, if that takes leases."""
 
+    @property
+    def version_lines(self) -> bytes:
+        """Header lines of every answer: what ran, and by which id."""
+        return f"X-Amz-Executed-Version: {self.version}\r\nx-amzn-RequestId: {self.id}\r\n".encode()
+
     def fail(self, error: InvokeError) -> None:
         """Answers with one of Lambda's errors."""
         refuse(self.request, self.id, error)
 
     def succeed(self, headers: dict[bytes, bytes], body: bytes, more: bytes = b"") -> None:
         """Answers with what the environment said; `more` are header lines of ours."""
-        lines = _LINES % (self.version.encode(), self.id.encode())
+        lines = b"Content-Type: application/json\r\n" + self.version_lines
         if (error := headers.get(b"x-amz-function-error")) is not None:
             lines += b"X-Amz-Function-Error: %b\r\n" % error
         if (log := headers.get(b"x-amz-log-result")) is not None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from kubelambda.api import environment_protocol
 from kubelambda.api.environment_protocol import StreamBounds
-from kubelambda.frontend.dispatch.invocation import VERSION_LINES, Invocation
+from kubelambda.frontend.dispatch.invocation import Invocation
 from kubelambda.wire.flow import Flow
 
 _CONTENT_TYPE: Final = b"content-type"
@@ -30,7 +30,7 @@ class StreamedInvocation(Invocation):
         """Begins to answer. `flow` is told when the caller reads too slowly."""
         self.begun = True
         lines = b"Content-Type: %b\r\n" % headers.get(_CONTENT_TYPE, b"application/octet-stream")
-        lines += VERSION_LINES % (self.version.encode(), self.id.encode())
+        lines += self.version_lines
         self.request.begin(200, lines, flow=flow)
 
     def succeed(self, headers: dict[bytes, bytes], body: bytes, more: bytes = b"") -> None:
