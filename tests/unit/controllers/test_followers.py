@@ -11,7 +11,9 @@ from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES
 from kubelambda.controllers.code.code_collection import wanted_archives
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.code.signing_facts import WATCHED_SIGNING_CONFIGS
+from kubelambda.controllers.event.event_target_facts import WATCHED_EVENT_TARGETS
 from kubelambda.controllers.function import alias, function_version
+from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS
 from kubelambda.controllers.function.version_memory import VersionMemory
@@ -134,6 +136,38 @@ async def test_a_pool_that_only_versions_use_follows_the_annotations_of_its_name
     queued(context)
     await changes.observe(context, WATCHED_NAMESPACES, {"metadata": {"name": "a", "uid": "n", "resourceVersion": "1"}})
     assert Key("Pool", "a", facts.pool.id) in queued(context)
+
+
+LIVE = {"functionName": "f", "name": "live"}
+TOLD = {"destinationConfig": {"onFailure": {"destination": "sink"}}}
+
+
+async def test_what_names_an_event_target_hears_that_it_comes_goes_or_is_a_place_now() -> None:
+    """Whichever kind of object it is, in the namespace of the target."""
+    context = context_of(Objects())
+    named: list[tuple[Watch[Any], str, dict[str, Any]]] = [
+        (WATCHED_FUNCTIONS, "f", {"runtime": "python3.13", "eventInvokeConfig": TOLD}),
+        (WATCHED_VERSIONS, "f-1", {"functionName": "f", "eventInvokeConfig": TOLD}),
+        (WATCHED_ALIASES, "f-live", {**LIVE, "functionVersion": "1", "eventInvokeConfig": TOLD}),
+        (WATCHED_MAPPINGS, "m", {**MAPPING, **TOLD}),
+    ]
+    for watch, name, spec in named:
+        await changes.observe(context, watch, body_of(name, spec))
+    await changes.observe(context, WATCHED_MAPPINGS, body_of("other", MAPPING))
+    users = {Key(watch.resource.kind, "a", name) for watch, name, _ in named}
+
+    async def heard(version: int, spec: dict[str, Any] | None) -> set[Key]:
+        queued(context)
+        if spec is None:
+            changes.forget(context, WATCHED_EVENT_TARGETS, "a", "sink")
+        else:
+            await changes.observe(context, WATCHED_EVENT_TARGETS, body_of("sink", spec, version))
+        return queued(context)
+
+    assert await heard(1, {"aws": {"services": ["sqs"]}}) == users
+    assert await heard(2, {"aws": {"services": ["sqs", "sns"]}}) == set()
+    assert await heard(3, {"http": {"url": "http://sink"}}) == users
+    assert await heard(4, None) == users
 
 
 def pool_of(runtime: str, ready: int, version: int, message: str = "") -> dict[str, Any]:

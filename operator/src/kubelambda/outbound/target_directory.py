@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from kubelambda.api.kinds.event_target import AwsTarget, EventTargetSpec, HttpTarget
 from kubelambda.core.event.destination import Destination, DestinationService, parse_destination
+from kubelambda.core.event.named_targets import TargetFacts, missing_target
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import EVENT_TARGETS
 
@@ -50,12 +51,12 @@ class TargetDirectory:
             return _aws_sink(destination, _serving(destination, targets))
         target = targets.get(destination.text)
         if target is None:
-            raise TargetMissing(f"there is no EventTarget {destination.text}")
+            raise TargetMissing(missing_target(destination.text, None))
         if target.http is not None:
             return _http_sink(target.http)
         named = parse_destination(target.aws.arn) if target.aws is not None and target.aws.arn else None
         if named is None:
-            raise TargetMissing(f"EventTarget {destination.text} has no arn: it can only be where other ARNs are")
+            raise TargetMissing(missing_target(destination.text, TargetFacts("", nameable=False)))
         return _aws_sink(named, target.aws)
 
     async def _targets(self, namespace: str) -> Mapping[str, EventTargetSpec]:

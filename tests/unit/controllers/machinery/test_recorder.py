@@ -25,10 +25,10 @@ class Events:
         self.told.append((event["type"], event["reason"], event["note"]))
 
 
-async def told(*steps: Fact) -> list[Told]:
-    """Events of an object of whose condition one of `steps` after the other holds."""
+async def told(*steps: Fact | list[Fact]) -> list[Told]:
+    """Events of an object of whose conditions one of `steps` after the other holds."""
     events = Events()
-    known = [[], *(conditions_of([fact], NOW) for fact in steps)]
+    known = [[], *(conditions_of(step if isinstance(step, list) else [step], NOW) for step in steps)]
     for before, after in itertools.pairwise(known):
         await record_transition(cast("Any", events), ALIASES, BODY, before, after)
     return events.told
@@ -87,3 +87,18 @@ async def test_what_is_refused_from_the_start_is_told() -> None:
     """Nobody has seen the condition before."""
     refused = provisioned("False", "Refused", "the account has no more")
     assert await told(refused, refused) == [("Warning", "Refused", "the account has no more")]
+
+
+async def test_destinations_that_are_missing_and_come_are_told_once() -> None:
+    """Also where Ready says the same; not that all of them are there from the start."""
+    missing: Fact = "DestinationsReady", "False", "TargetNotFound", "there is no EventTarget sink"
+    found: Fact = "DestinationsReady", "True", "TargetsFound", "sink"
+    routed = ready("True", "Routed", "callers get version 1")
+    assert await told([routed, found], [routed, missing], [routed, missing], [routed, found]) == [
+        ("Normal", "Routed", "callers get version 1"),
+        ("Warning", "TargetNotFound", "there is no EventTarget sink"),
+        ("Normal", "TargetsFound", "sink"),
+    ]
+    assert await told([ready("False", "TargetNotFound", missing[3]), missing]) == [
+        ("Warning", "TargetNotFound", "there is no EventTarget sink")
+    ]

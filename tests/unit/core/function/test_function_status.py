@@ -227,6 +227,23 @@ def test_a_refused_reservation_is_told_and_the_rest_is_deployed() -> None:
     assert summary(status)["Stalled"] == "True"
 
 
+def test_a_destination_that_is_missing_is_told_and_fails_nothing() -> None:
+    """Not Ready, as a Secret that is missing has it; but what runs needs none of it, and an update goes through."""
+    missing = replace(GOOD, destinations=("DestinationsReady", "False", Reason.TARGET_NOT_FOUND, "no sink"))
+    for observed in (missing, replace(missing, before=decide(GOOD, NOW), generation=2)):
+        status = decide(observed, NOW)
+        assert (status.state, status.last_update_status) == (State.ACTIVE, LastUpdateStatus.SUCCESSFUL)
+        assert status.deployed is not None
+        ready = condition(status, "Ready")
+        assert ready is not None
+        assert (ready.status, ready.reason, ready.message) == ("False", "TargetNotFound", "no sink")
+        assert summary(status)["DestinationsReady"] == "False"
+        assert "Reconciling" in summary(status)
+    there = replace(GOOD, destinations=("DestinationsReady", "True", Reason.TARGETS_FOUND, "sink"), before=status)
+    assert (summary(decide(there, NOW))["Ready"], summary(decide(there, NOW))["DestinationsReady"]) == ("True", "True")
+    assert "DestinationsReady" not in summary(decide(replace(GOOD, before=status), NOW))
+
+
 def test_a_pool_without_an_environment_that_gets_none_is_told_and_fails_nothing() -> None:
     """Not Ready, in kstatus's words in progress; what is deployed can be invoked, and an update goes through."""
     failing = replace(GOOD, pool_failure=PoolFailure("no image", exhausted=True))

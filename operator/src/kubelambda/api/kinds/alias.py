@@ -151,4 +151,5 @@ class AliasStatus(Model):
         list[Condition],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
     ] = []
-    """Ready; ProvisionedConcurrencyReady and ScalingActive where they are asked for; Reconciling or Stalled."""
+    """Ready; ProvisionedConcurrencyReady, ScalingActive and DestinationsReady where they are asked for; Reconciling or
+    Stalled."""

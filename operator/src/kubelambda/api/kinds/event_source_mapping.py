@@ -219,4 +219,4 @@ class EventSourceMappingStatus(Model):
         list[Condition],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
     ] = []
-    """Ready: the mapping can be served; Polling: the source answers."""
+    """Ready: the mapping can be served; Polling: the source answers; DestinationsReady: where failures go is there."""

@@ -233,4 +233,5 @@ class FunctionStatus(Model):
         list[Condition],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
     ] = []
-    """Ready, RuntimeReady, CodeReady, ConcurrencyGranted; Reconciling or Stalled while one of them holds."""
+    """Ready, RuntimeReady, CodeReady, ConcurrencyGranted; DestinationsReady where destinations name EventTargets;
+    Reconciling or Stalled while one of them holds."""

@@ -80,4 +80,5 @@ class FunctionVersionStatus(Model):
         list[Condition],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
     ] = []
-    """Ready; ProvisionedConcurrencyReady where that is asked for; Reconciling, Stalled or DeletionRefused."""
+    """Ready; ProvisionedConcurrencyReady and DestinationsReady where they are asked for; Reconciling, Stalled or
+    DeletionRefused."""

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
 
+from kubelambda.api.conditions import Fact
 from kubelambda.api.kinds.alias import AliasSpec, AliasStatus
 from kubelambda.controllers.account.namespace_facts import account_of, with_namespace
+from kubelambda.controllers.event.event_target_facts import destinations_of, with_targets
 from kubelambda.controllers.function import provisioned_environments as provisioned
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
@@ -49,7 +51,8 @@ async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcom
         return None
     function = await unseen.find(context, Asker.of(key, body), WATCHED_FUNCTIONS, key.namespace, facts.function)
     body = await adopted(context, ALIASES, body, name=facts.function, function=function)
-    observed = _observe(memory, context, key, body, facts)
+    destinations = await destinations_of(context, Asker.of(key, body), body)
+    observed = _observe(memory, context, key, body, facts, destinations=destinations)
     now = datetime.now(UTC)
     decision = decide_alias(observed, now)
     if function is not None and observed.elder is None:
@@ -72,7 +75,9 @@ async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcom
     return decision.look_again_s
 
 
-def _observe(memory: VersionMemory, context: Context, key: Key, body: Object, facts: AliasFacts) -> AliasObservation:
+def _observe(
+    memory: VersionMemory, context: Context, key: Key, body: Object, facts: AliasFacts, *, destinations: Fact | None
+) -> AliasObservation:
     spec = AliasSpec.model_validate(body["spec"], extra="ignore")
     before = read_status(AliasStatus, body)
     function = context.cluster[WATCHED_FUNCTIONS].get(key.namespace, facts.function)
@@ -89,6 +94,7 @@ def _observe(memory: VersionMemory, context: Context, key: Key, body: Object, fa
         versions=_versions(context, key.namespace, facts.function, function),
         requested=requested_capacity(wanted, before.scaling) if wanted else 0,
         grant=provisioned.granted(memory, context, key, facts.uid),
+        destinations=destinations,
         provisions=provisioned.provisions(memory, context, key.namespace, facts.function, facts.name),
     )
 
@@ -184,5 +190,6 @@ def controller(memory: VersionMemory) -> Controller[Context]:
             Follow(WATCHED_PROVISIONED_DEPLOYMENTS, _of_environment),
             Follow(WATCHED_PROVISIONED_DEPLOYMENTS, _unfinished, resync=True),
             Follow(WATCHED_PROVISIONED_PODS, _of_environment),
+            with_targets(WATCHED_ALIASES),
         ),
     )

@@ -6,6 +6,7 @@ from sys import intern
 
 from kubelambda.api.kinds.alias import AliasSpec, AliasStatus
 from kubelambda.controllers.machinery.watched import Watch
+from kubelambda.core.event.named_targets import named_targets
 from kubelambda.core.invoke.routing import alias_rank
 from kubelambda.core.scaling.alias_scaling import requested_capacity
 from kubelambda.kube.kube_client import Object
@@ -34,6 +35,8 @@ class AliasFacts:
     """Those that its status says it has."""
     routed: bool
     """Whether callers get something by it."""
+    targets: tuple[str, ...]
+    """EventTargets that its destinations name."""
     moving: bool
     settled: bool
     """Whether its status speaks of its spec and says Ready."""
@@ -76,6 +79,7 @@ def alias_facts(body: Object) -> AliasFacts:
         requested=requested_capacity(wanted, status.scaling) if wanted else 0,
         allocated=status.provisioned_concurrency.allocated if status.provisioned_concurrency else 0,
         routed=status.routed_version is not None,
+        targets=named_targets(body["spec"]),
         moving=status.move is not None,
         settled=ready and status.observed_generation == metadata["generation"],
     )

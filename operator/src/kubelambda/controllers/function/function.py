@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -21,6 +22,7 @@ from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES, a
 from kubelambda.controllers.code import code_source, image_source
 from kubelambda.controllers.code.code_state import CodeState
 from kubelambda.controllers.code.signing_facts import WATCHED_SIGNING_CONFIGS, WATCHED_SIGNING_PROFILES
+from kubelambda.controllers.event.event_target_facts import destinations_of, with_targets
 from kubelambda.controllers.file_system.access_point_facts import WATCHED_ACCESS_POINTS
 from kubelambda.controllers.function import (
     function_layers,
@@ -68,6 +70,10 @@ LOOK_AGAIN_MAX_S = 30.0
 """The longest pause before a missing Secret or ConfigMap is looked for again; nothing tells us when it appears."""
 CONFIG_MAP_CHECK_S = 60.0
 """How often a ConfigMap that holds code is looked at; the kubelet takes as long to update a mounted one."""
+_WHILE_CODE_IS_FOLLOWED: Final = frozenset(
+    {None, Reason.INVALID_CODE, Reason.REFUSED, Reason.POOL_FAILING, Reason.TARGET_NOT_FOUND}
+)
+"""What may be said of a Function while its ConfigMap is looked at for other code."""
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +121,7 @@ def _next_look(observed: Observation) -> Outcome:
             return BackOff(LOOK_AGAIN_MAX_S)
         case Reason.CODE_UNAVAILABLE if _is_stored(observed) or _follows_config_map(observed):
             return BackOff(LOOK_AGAIN_MAX_S)
-        case None | Reason.INVALID_CODE | Reason.REFUSED | Reason.POOL_FAILING if _follows_config_map(observed):
+        case reason if reason in _WHILE_CODE_IS_FOLLOWED and _follows_config_map(observed):
             return spread(CONFIG_MAP_CHECK_S)
     return None
 
@@ -178,6 +184,7 @@ async def _observe(
         enforcement=present_enforcement(context) if network is not None else None,
         layers=layers,
         file_systems=file_systems,
+        destinations=await destinations_of(context, asker, body),
         signing=signing,
         bandwidth_mbit=_bandwidth(context, spec),
         mounted=mounted,
@@ -303,6 +310,7 @@ def controller(code: CodeState) -> Controller[Context]:
             Follow(WATCHED_SUBNETS, function_network.users_of_part),
             Follow(WATCHED_GROUPS, function_network.users_of_part),
             Follow(WATCHED_NODES, function_network.users_of_zone),
+            with_targets(WATCHED_FUNCTIONS),
             Follow(WATCHED_ENFORCEMENT, function_network.users_of_enforcement),
         ),
     )

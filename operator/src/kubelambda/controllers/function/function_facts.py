@@ -8,6 +8,7 @@ from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.core.code.layer_reference import parse_layer
 from kubelambda.core.environment.pool_identity import PoolIdentity
 from kubelambda.core.environment.shape import deployed_shape, looks_generic
+from kubelambda.core.event.named_targets import named_targets
 from kubelambda.core.file_system.access_point_arn import access_point_name
 from kubelambda.core.function.version_publication import fingerprint
 from kubelambda.core.network.network_set import NetworkSet, deployed_set, network_set
@@ -51,6 +52,8 @@ class FunctionFacts:
     """Names of the AccessPoints that its spec names, and that its deployment mounts."""
     claims: tuple[str, ...]
     """PersistentVolumeClaims that its deployment mounts."""
+    targets: tuple[str, ...]
+    """EventTargets that its destinations name."""
     settled: bool
     """Whether its status speaks of its spec and says Ready."""
     lambda_name: str | None
@@ -99,6 +102,7 @@ def function_facts(body: Object) -> FunctionFacts:
         signing_config=intern(signing) if (signing := spec.get("codeSigningConfigArn")) else None,
         access_points=tuple(dict.fromkeys(mounted)),
         claims=tuple(each["claim"] for each in deployed.get("fileSystems") or ()),
+        targets=named_targets(spec),
         settled=ready and status.get("observedGeneration") == metadata["generation"],
         lambda_name=spec.get("functionName"),
         description=spec.get("description", ""),

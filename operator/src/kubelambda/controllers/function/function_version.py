@@ -15,6 +15,7 @@ from kubelambda.api.kinds.runtime import RuntimeSpec
 from kubelambda.api.reasons import Reason
 from kubelambda.controllers.account.namespace_facts import account_of, with_namespace
 from kubelambda.controllers.code import image_source
+from kubelambda.controllers.event.event_target_facts import destinations_of, with_targets
 from kubelambda.controllers.function import provisioned_environments as provisioned
 from kubelambda.controllers.function.alias_facts import WATCHED_ALIASES, AliasFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
@@ -28,6 +29,7 @@ from kubelambda.controllers.function.provisioned_facts import (
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
 from kubelambda.controllers.function.version_memory import VersionMemory
 from kubelambda.controllers.machinery import changes, recorder
+from kubelambda.controllers.machinery.asked import Asker
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.finalizers import hold, users_of
@@ -101,6 +103,7 @@ async def reconcile(memory: VersionMemory, context: Context, key: Key) -> Outcom
             memory, context, key, body, spec=spec, before=before, now=now
         )
     observed.holders = holders
+    observed.destinations = await destinations_of(context, Asker.of(key, body), body)
     await _write(context, key, body, decide_version(observed, now))
     if observed.code_lost is ARCHIVE_LOST:  # who brings it back, for a Function or a Layer, tells nobody
         return BackOff(min(LOOK_AGAIN_MAX_S, look_again_s or LOOK_AGAIN_MAX_S))
@@ -115,6 +118,7 @@ async def _publish(context: Context, memory: VersionMemory, key: Key, body: Obje
         new = publication if isinstance(publication, NewVersion) else None
         observed = _observation(context, key, body, spec, new.deployed if new else None)
         observed.publication = publication
+        observed.destinations = await destinations_of(context, Asker.of(key, body), body)
         await _write(context, key, body, decide_version(observed, datetime.now(UTC)))
         if new is not None:
             await _remember(context, key.namespace, spec.function_name, new)
@@ -325,5 +329,6 @@ def controller(memory: VersionMemory) -> Controller[Context]:
             Follow(WATCHED_PROVISIONED_DEPLOYMENTS, _unfinished, resync=True),
             Follow(WATCHED_PROVISIONED_PODS, _of_environment),
             Follow(WATCHED_ENFORCEMENT, _enforced),
+            with_targets(WATCHED_VERSIONS),
         ),
     )

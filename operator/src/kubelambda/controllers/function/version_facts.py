@@ -6,6 +6,7 @@ from sys import intern
 from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.core.environment.pool_identity import PoolIdentity
 from kubelambda.core.environment.shape import deployed_shape
+from kubelambda.core.event.named_targets import named_targets
 from kubelambda.core.network.network_set import NetworkSet, deployed_set
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import FUNCTION_VERSIONS
@@ -43,6 +44,8 @@ class VersionFacts:
     """Provisioned environments that it asks for."""
     allocated: int
     """Those that its status says it has."""
+    targets: tuple[str, ...]
+    """EventTargets that its destinations name."""
     network: NetworkSet | None
     """The set of subnets and groups that its environments are in."""
     terminating: bool
@@ -75,6 +78,7 @@ def version_facts(body: Object) -> VersionFacts:
         fault=ready.get("message", "") if ready.get("status") == "False" else "",
         requested=wanted,
         allocated=(status.get("provisionedConcurrency") or {}).get("allocated", 0),
+        targets=named_targets(spec),
         network=deployed_set(deployed.get("network")),
         terminating="deletionTimestamp" in metadata,
         settled=ready.get("status") == "True" and status.get("observedGeneration") == metadata["generation"],

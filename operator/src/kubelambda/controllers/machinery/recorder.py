@@ -5,36 +5,38 @@ from typing import Final
 
 from kubelambda.api.conditions import Condition
 from kubelambda.api.reasons import Reason
+from kubelambda.core.event.named_targets import DESTINATIONS_READY
 from kubelambda.kube.event_recorder import record_event
 from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import Resource
 
 _READY: Final = "Ready"
-_COUNTED: Final = "ProvisionedConcurrencyReady"
-"""Its message counts environments: each of them is no news. Nor is that the first ones are awaited."""
+_TOLD: Final = (_READY, "ProvisionedConcurrencyReady", DESTINATIONS_READY)
 
 
 async def record_transition(
     client: KubeClient, resource: Resource, body: Object, before: Sequence[Condition], after: Sequence[Condition]
 ) -> None:
-    """Tells of a new Ready condition, and of provisioned concurrency that is not there, or there again."""
+    """Tells of a new Ready condition, and of provisioned concurrency or destinations: missing, and there again."""
     former = {condition.type: condition for condition in before}
-    found = {condition.type: condition for condition in after}
-    for kind in (_READY, _COUNTED):
-        condition = found.get(kind)
-        if condition is None or _said(condition) == _said(former.get(kind)):
+    told: list[tuple[str, str]] = []
+    for condition in sorted((each for each in after if each.type in _TOLD), key=lambda each: _TOLD.index(each.type)):
+        said = condition.reason, condition.message
+        if said in told or not _is_news(former.get(condition.type), condition):
             continue
-        awaited = condition.status == "False" and condition.reason == Reason.IN_PROGRESS
-        if kind == _COUNTED and awaited and kind not in former:
-            continue
-        warning = condition.status == "False" and not awaited
-        await record_event(
-            client, resource, body["metadata"], condition.reason, condition.message, warning=warning, action="Reconcile"
-        )
+        told.append(said)
+        await record_event(client, resource, body["metadata"], *said, warning=_warns(condition), action="Reconcile")
 
 
-def _said(condition: Condition | None) -> tuple[str, ...] | None:
-    if condition is None:
-        return None
-    told = condition.status, condition.reason
-    return told if condition.type == _COUNTED else (*told, condition.message)
+def _is_news(before: Condition | None, after: Condition) -> bool:
+    """Messages of the others count, or name, what there is: that alone is no news. Nor is that all is well at first."""
+    if after.type == _READY:
+        known = (before.status, before.reason, before.message) if before else None
+        return known != (after.status, after.reason, after.message)
+    if before is None:
+        return _warns(after)
+    return (before.status, before.reason) != (after.status, after.reason)
+
+
+def _warns(condition: Condition) -> bool:
+    return condition.status == "False" and condition.reason != Reason.IN_PROGRESS

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec, EventSourceMappingStatus
 from kubelambda.controllers.account.namespace_facts import account_of, with_namespace
+from kubelambda.controllers.event.event_target_facts import destinations_of, with_targets
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.machinery import changes, recorder, unseen
 from kubelambda.controllers.machinery.asked import Asker
@@ -15,7 +16,7 @@ from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.controllers.mapping.mapping_facts import WATCHED_MAPPINGS, MappingFacts, mapping_claim
 from kubelambda.core.account.identity import function_arn
 from kubelambda.core.function.object_name import object_names
-from kubelambda.core.mapping.mapping_status import ObservedMapping, decide_mapping
+from kubelambda.core.mapping.mapping_status import OWN_CONDITIONS, ObservedMapping, decide_mapping
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import EVENT_SOURCE_MAPPINGS
 
@@ -45,6 +46,7 @@ async def reconcile(context: Context, key: Key) -> Outcome:
         others=[
             other.claim for found, other in context.cluster[WATCHED_MAPPINGS].within(key.namespace) if found != key.name
         ],
+        destinations=await destinations_of(context, asker, body),
         deleting=facts.deleting,
     )
     status = decide_mapping(observed, before, datetime.now(UTC))
@@ -63,7 +65,7 @@ def _own_part(body: Object) -> Object:
     """The part of the status that we write."""
     status = body.get("status") or {}
     own = {name: status[name] for name in _OWN if name in status}
-    return own | {"conditions": [each for each in status.get("conditions") or [] if each["type"] == "Ready"]}
+    return own | {"conditions": [each for each in status.get("conditions") or [] if each["type"] in OWN_CONDITIONS]}
 
 
 def _itself(change: Change[MappingFacts]) -> Iterable[Key]:
@@ -92,6 +94,7 @@ CONTROLLER = Controller(
     follows=(
         Follow(WATCHED_MAPPINGS, _itself, resync=True, settled=lambda facts: facts.settled),
         Follow(WATCHED_FUNCTIONS, _of_function),
+        with_targets(WATCHED_MAPPINGS),
         with_namespace(WATCHED_MAPPINGS),  # the account id is in the function's ARN
     ),
 )

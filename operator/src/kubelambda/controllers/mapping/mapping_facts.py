@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from kubelambda.controllers.machinery.watched import Watch
+from kubelambda.core.event.named_targets import named_targets
 from kubelambda.core.mapping.mapping_source import source_key
 from kubelambda.core.mapping.mapping_state import TRANSITIONS, Confirmed, confirmed_by
 from kubelambda.core.mapping.mapping_status import MappingClaim
@@ -22,6 +23,8 @@ class MappingFacts:
     """Whether its status speaks of its spec and says Ready, and nothing is on the way."""
     confirmed: Confirmed | None
     """What pollers say of it: its state follows from that."""
+    targets: tuple[str, ...]
+    """EventTargets that its destination names."""
     deleting: bool
 
 
@@ -43,6 +46,7 @@ def mapping_facts(body: Object) -> MappingFacts:
         and status.get("observedGeneration") == metadata["generation"]
         and status.get("state") not in TRANSITIONS,
         confirmed=confirmed_by(status.get("conditions") or []),
+        targets=named_targets(body["spec"]),
         deleting="deletionTimestamp" in metadata,
     )
 

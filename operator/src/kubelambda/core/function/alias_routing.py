@@ -13,6 +13,7 @@ from kubelambda.api.kinds.alias import AliasMove, AliasSpec, AliasStatus
 from kubelambda.api.kinds.provisioned_concurrency import ProvisionedConcurrencyState
 from kubelambda.api.reasons import Reason
 from kubelambda.core.account.reserved_concurrency import Grant
+from kubelambda.core.event.named_targets import DESTINATIONS_READY
 from kubelambda.core.function.observation import Problem
 from kubelambda.core.function.provisioning import (
     NO_PROVISION,
@@ -26,7 +27,7 @@ from kubelambda.core.function.provisioning import (
 from kubelambda.core.function.version_route import VersionRoute
 
 LATEST = "$LATEST"
-OWN_CONDITIONS = frozenset({"Ready", "ProvisionedConcurrencyReady", "Reconciling", "Stalled"})
+OWN_CONDITIONS = frozenset({"Ready", "ProvisionedConcurrencyReady", DESTINATIONS_READY, "Reconciling", "Stalled"})
 """What the operator says; ScalingActive is the scaler's."""
 
 LEAVE_S = 5.0
@@ -62,6 +63,8 @@ class AliasObservation:
     grant: Grant = field(default_factory=lambda: Grant(0))
     url: str | None = None
     """Its HTTP address, where it has one."""
+    destinations: Fact | None = None
+    """Whether the EventTargets are there that its destinations name; None where they name none."""
     provisions: Mapping[str, Provision] = field(default_factory=dict)
     """What there is of them, by version."""
 
@@ -171,6 +174,8 @@ def decide_alias(observed: AliasObservation, now: datetime) -> AliasDecision:
     )
     status = _provisioned(observed, status, routed, target, now)
     told = _told(status, problem, late=late)
+    if observed.destinations is not None:
+        told.append(observed.destinations)
     own = [each for each in before.conditions if each.type in OWN_CONDITIONS]
     others = [each for each in before.conditions if each.type not in OWN_CONDITIONS]
     conditions = merge(own, conditions_of(told, now, generation=observed.generation))

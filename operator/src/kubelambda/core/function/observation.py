@@ -66,6 +66,8 @@ class Observation:
     file_systems: tuple[DeployedFileSystem, ...] | Problem = ()
     mounted: Condition | None = None
     """Whether environments could mount them, where that was tried."""
+    destinations: Fact | None = None
+    """Whether the EventTargets are there that its destinations name; None where they name none."""
     signing: DeployedSigning | Problem | None = None
     """What the signatures say; None of a function without a code signing configuration."""
     bandwidth_mbit: int | None = None

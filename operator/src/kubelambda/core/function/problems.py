@@ -197,6 +197,14 @@ def concurrency_is_granted(observed: Observation) -> Finding | None:
     return Finding(kind, "True", Reason.GRANTED, f"{grant.granted} concurrent executions are reserved")
 
 
+def destinations_are_there(observed: Observation) -> Finding | None:
+    """Who is told how events ended. What is missing keeps nothing from running."""
+    if observed.destinations is None:
+        return None
+    kind, status, reason, message = observed.destinations
+    return Finding(kind, status, Reason(reason), message, blocks=False)
+
+
 CHECKS: tuple[Check, ...] = (
     spec_is_valid,
     runtime_exists,
@@ -210,6 +218,7 @@ CHECKS: tuple[Check, ...] = (
     file_systems_mount,
     file_systems_were_mounted,
     concurrency_is_granted,
+    destinations_are_there,
 )
 """In the order in which a person would want to hear of them."""
 

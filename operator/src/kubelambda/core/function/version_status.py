@@ -38,6 +38,8 @@ class VersionObservation:
     holders: tuple[str, ...] = ()
     """Aliases that keep it from being deleted, when somebody wants that."""
     provisioned: ProvisionedConcurrencyStatus | None = None
+    destinations: Fact | None = None
+    """Whether the EventTargets are there that its destinations name; None where they name none."""
     enforcement: EnforcementVerdict | None = None
     """Whether the cluster enforces NetworkPolicies; None for a version without a vpcConfig."""
 
@@ -103,6 +105,8 @@ def _conditions(observed: VersionObservation, problem: Problem | None, now: date
         facts.append(("Ready", "True", Reason.UNCHANGED, kept.message))
     if observed.provisioned is not None:
         facts.append(("ProvisionedConcurrencyReady", *readiness(observed.provisioned)))
+    if observed.destinations is not None:
+        facts.append(observed.destinations)
     if observed.enforcement is not None:
         facts.append(enforcement_fact(observed.enforcement))
     if observed.holders:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from kubelambda.api.conditions import ConditionStatus, conditions_of, merge, timestamp
+from kubelambda.api.conditions import ConditionStatus, Fact, conditions_of, merge, timestamp
 from kubelambda.api.kinds.event_source_mapping import EventSourceMappingSpec, EventSourceMappingStatus
 from kubelambda.api.mapping_states import MappingState
 from kubelambda.api.reasons import Reason
+from kubelambda.core.event.named_targets import DESTINATIONS_READY
 from kubelambda.core.mapping.event_pattern import InvalidPattern
 from kubelambda.core.mapping.mapping_source import source_of
 from kubelambda.core.mapping.mapping_state import confirmed_by, mapping_state
@@ -19,6 +20,8 @@ _REFUSED: Final[Mapping[str, str]] = {
     Reason.SOURCE_AUTHORIZATION_FAILED: "EVENT_SOURCE_AUTHZ_ERROR",
 }
 """Lambda's words for what a broker has against us (§7.1.3)."""
+OWN_CONDITIONS: Final = frozenset({"Ready", DESTINATIONS_READY})
+"""What the operator says; the others are the pollers'."""
 _UNREAD: Final = "no poller has taken the mapping yet: nothing is read from the source"
 _READY: Final[Mapping[MappingState, tuple[ConditionStatus, Reason, str]]] = {
     "Creating": ("Unknown", Reason.WAITING_FOR_POLLER, _UNREAD),
@@ -61,6 +64,8 @@ class ObservedMapping:
     function_exists: bool
     others: Sequence[MappingClaim]
     """The other mappings of the namespace."""
+    destinations: Fact | None = None
+    """Whether the EventTarget is there that its destination names; None where it names none."""
     deleting: bool = False
     """Whether it goes, once whoever holds it up lets it."""
 
@@ -78,7 +83,8 @@ def decide_mapping(observed: ObservedMapping, before: EventSourceMappingStatus, 
     if problem is not None:
         ready = ("False", *problem)
     unchanged = before.observed_generation == observed.generation and before.last_modified
-    known = [each for each in before.conditions if each.type == "Ready"]
+    told: list[Fact] = [("Ready", *ready), *([observed.destinations] if observed.destinations else [])]
+    known = [each for each in before.conditions if each.type in OWN_CONDITIONS]
     decided = EventSourceMappingStatus(
         observed_generation=observed.generation,
         uuid=observed.claim.uid,
@@ -86,7 +92,7 @@ def decide_mapping(observed: ObservedMapping, before: EventSourceMappingStatus, 
         state=state,
         state_transition_reason=why,
         last_modified=before.last_modified if unchanged else timestamp(now),
-        conditions=merge(known, conditions_of([("Ready", *ready)], now, generation=observed.generation)),
+        conditions=merge(known, conditions_of(told, now, generation=observed.generation)),
     )
     return decided.model_dump(mode="json", by_alias=True, exclude_none=True)
 
