@@ -5,11 +5,13 @@ import http.client
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +19,7 @@ from tests.answer import Answer
 from tests.ports import free_port
 
 import kubelambda.agent
+from kubelambda.agent.process.family import below
 from kubelambda.api.environment_protocol import ArchiveReference, Specialization
 
 AGENT = Path(kubelambda.agent.__file__).with_name("__main__.py")
@@ -83,8 +86,13 @@ class Environment:
         raise AssertionError(f"the agent did not start:\n{self.log_file.read_text()}")
 
     def __exit__(self, *_: object) -> None:
+        """With all that runs in it, as with its pod."""
+        started = below(self.process.pid) if self.process.poll() is None else []
         self.process.kill()
         self.process.wait()
+        for pid in started:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def call(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
         """One request on a connection of its own."""

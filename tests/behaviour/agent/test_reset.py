@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,16 @@ def test_a_daemon_lives_on_between_invocations(claimed: Any, tmp_path: Path) -> 
     claimed.invoke({"detach": str(file), "live": 600})
     assert claimed.invoke({}).status == 200
     assert Path(f"/proc/{_pid(file)}").exists()
+
+
+def test_a_daemon_does_not_outlive_the_test_of_its_function(start: Callable[..., Any], tmp_path: Path) -> None:
+    """It has no parent that it could end with: the folder of a test would be written to after that."""
+    file = tmp_path / "pid"
+    with start() as found:
+        found.specialize({"index.py": CODE})
+        found.invoke({"detach": str(file), "live": 600})
+        assert Path(f"/proc/{_pid(file)}").exists()
+    assert _gone(_pid(file))
 
 
 def test_orphans_are_reaped_while_the_runtime_lives(claimed: Any, tmp_path: Path) -> None:
