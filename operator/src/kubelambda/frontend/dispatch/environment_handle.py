@@ -22,10 +22,9 @@ _OPENING = "POST /invoke HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer "
 _REQUEST_ID, _INVOKED_ARN = environment_protocol.REQUEST_ID, environment_protocol.INVOKED_ARN
 _BUSY = environment_protocol.BUSY.lower().encode()
 _BILLED_MS = environment_protocol.BILLED_MS.lower().encode()
-_PASSED_ON = tuple(
-    (name.lower().encode(), f"{name}: ".encode())
-    for name in (environment_protocol.TRACE_ID, environment_protocol.CLIENT_CONTEXT, environment_protocol.LOG_TYPE)
-)
+_TRACE_ID = environment_protocol.TRACE_ID.lower().encode()
+_CLIENT_CONTEXT = environment_protocol.CLIENT_CONTEXT.lower().encode()
+_LOG_TYPE = environment_protocol.LOG_TYPE.lower().encode()
 
 
 type Settled = Callable[["EnvironmentHandle", EnvironmentState, int], None]
@@ -74,16 +73,20 @@ class EnvironmentHandle:
     def send(self, invocation: Invocation) -> None:
         """Sends an invocation to the agent."""
         connection = self.connection
-        if connection is None or not connection.ready:
+        try:
+            if connection is None:
+                raise ConnectionError("it has none")
+            if isinstance(invocation, StreamedInvocation):
+                stream = StreamedAnswer(invocation, connection, self._answer_streamed)
+                connection.exchange(self._head(invocation, invocation.bounds), invocation.request.body, stream)
+                self._stream = stream
+            else:
+                connection.exchange(self._head(invocation), invocation.request.body, self._sink)
+        except ConnectionError:
             self.events.rejected(self, invocation)
-            return
-        self.invocation = invocation
-        self._sent = time.monotonic()
-        if isinstance(invocation, StreamedInvocation):
-            self._stream = StreamedAnswer(invocation, connection, self._answer_streamed)
-            connection.exchange(self._head(invocation, invocation.bounds), invocation.request.body, self._stream)
         else:
-            connection.exchange(self._head(invocation), invocation.request.body, self._sink)
+            self.invocation = invocation
+            self._sent = time.monotonic()
 
     def _head(self, invocation: Invocation, bounds: StreamBounds | None = None) -> bytes:
         """The head of the request to the agent; `bounds` of an answer that is wanted as it comes."""
@@ -97,9 +100,12 @@ class EnvironmentHandle:
         if bounds is not None:
             lines += f"{environment_protocol.STREAM}: {bounds.encode()}\r\n"
         head = lines.encode()
-        for name, line in _PASSED_ON:
-            if name in headers:
-                head += line + headers[name] + b"\r\n"
+        if _CLIENT_CONTEXT in headers:
+            head += b"%b: %b\r\n" % (_CLIENT_CONTEXT, headers[_CLIENT_CONTEXT])
+        if _LOG_TYPE in headers:
+            head += b"%b: %b\r\n" % (_LOG_TYPE, headers[_LOG_TYPE])
+        if _TRACE_ID in headers:
+            head += b"%b: %b\r\n" % (_TRACE_ID, headers[_TRACE_ID])
         return head + b"\r\n"
 
     def lost(self) -> None:

@@ -214,7 +214,8 @@ class CallerGate:
 
     def _mode_of(self, namespace: str) -> AuthMode:
         found = self._caches.namespaces.items.get(("", namespace))
-        return account_mode(self._mode, found.auth_mode if found is not None else None)
+        annotation = found.auth_mode if found is not None else None
+        return self._mode if annotation is None else account_mode(self._mode, annotation)
 
     def _account_of(self, namespace: str) -> tuple[str | None, bool]:
         found = self._caches.namespaces.items.get(("", namespace))
