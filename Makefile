@@ -14,9 +14,11 @@ INTERPRETER ?= $(or $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/pyt
 PYTEST_ARGS ?=
 # Much of a test is waiting, so files run side by side. Of e2e, the tests that are exclusive come last, one after the other.
 WORKERS ?= 2
+POLLERS_WORKERS ?= 3
 INTEGRATION_WORKERS ?= 3
 E2E_WORKERS ?= 3
 SIDE_BY_SIDE = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+pollers: WORKERS = $(POLLERS_WORKERS)
 integration: WORKERS = $(INTEGRATION_WORKERS)
 MINUTES ?= 10
 ENGINE ?= sqlite

@@ -57,8 +57,15 @@ SQSBackend.receive_message = received_by_one
 main()
 """
 """moto's server, in which two receives at once do not get the same message: nobody but a test of that expects it."""
+_LONG = ("test_sqs_poller.py", "test_mq_poller.py", "test_kafka_poller.py", "test_sqs_outages.py")
+"""Files that take the longest, by what they take."""
 type Answer = tuple[int, bool, Any]
 """Status, whether the function failed, and what it returned."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first: whoever runs files side by side would wait for it at the end."""
+    items.sort(key=lambda item: _LONG.index(item.path.name) if item.path.name in _LONG else len(_LONG))
 
 
 @pytest.fixture(scope="session")

@@ -7,31 +7,20 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiobotocore.session import AioSession
 from tests.pollers.conftest import Answer, Source, eventually
-from tests.pollers.door import Door
-from tests.pollers.elastic_mq import ElasticMq
 
-from kubelambda.api.reasons import Reason
-from kubelambda.core.mapping.fair_shares import ShareLimits
-from kubelambda.core.mapping.held_bytes import ByteLimits
-from kubelambda.core.mapping.provisioned_pollers import ProvisionedPollers
 from kubelambda.core.mapping.sqs_batch import BatchRules
 from kubelambda.outbound.aws_client import ServicePlace
 from kubelambda.outbound.service_credentials import ServiceCredentials
-from kubelambda.pollers.batch_room import BatchRoom
-from kubelambda.pollers.share_ledger import ShareLedger
 from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 from kubelambda.pollers.sources.sqs import sqs_queue
 
 at_both_servers = pytest.mark.parametrize("queues_url", ["moto", "elasticmq"], indirect=True)
-at_elasticmq = pytest.mark.parametrize("queues_url", ["elasticmq"], indirect=True)
 
 
 def counts(source: Source) -> list[str]:
@@ -152,65 +141,6 @@ async def test_a_message_that_fails_too_often_goes_to_the_queue_for_dead_letters
     assert [record["body"] for record in source.function.records] == ["poison"]
 
 
-@at_elasticmq
-async def test_a_server_that_is_restarted_in_the_middle_of_a_batch_loses_nothing(
-    source: Source, elastic_mq: ElasticMq
-) -> None:
-    """What is at the function is deleted by its receipt, or comes again; what waited is found by who begins anew."""
-    source.function.pause.clear()
-    source.poll(again=True, maximum_concurrency=2)
-    await source.send("begun")
-    await eventually(lambda: source.function.running == 1)
-    await source.send("one", "two", DelaySeconds=2)
-    elastic_mq.kill()
-    try:
-        await eventually(lambda: source.ended == 1)
-    finally:
-        await asyncio.to_thread(elastic_mq.start)
-    source.function.pause.set()
-    wanted = {"begun", "one", "two"}
-    await eventually(lambda: {record["body"] for record in source.function.records} == wanted)
-    await source.until_empty()
-    assert {fault.reason for fault in source.faults} == {Reason.SOURCE_UNAVAILABLE}
-
-
-@at_elasticmq
-async def test_groups_keep_their_order_when_their_server_is_away_in_the_middle_of_batches(
-    make_source: Callable[..., Any], elastic_mq: ElasticMq, tmp_path: Path
-) -> None:
-    """Twice, with batches at the function: once they fail, once they succeed while nothing can be deleted."""
-    source: Source = await make_source(fifo=True)
-    door = Door(tmp_path, elastic_mq.port)
-    door.start()
-    source.place = replace(source.place, endpoint_url=door.url)
-    numbers = range(36)
-    for number in numbers:
-        await source.send(str(number), MessageGroupId=str(number % 3))
-
-    async def away(*, failed: bool) -> None:
-        await eventually(lambda: source.function.running >= 2)
-        door.kill()
-        source.function.answer = lambda _: (200, failed, None)
-        source.function.pause.set()
-        await eventually(lambda: source.function.running == 0)
-        await eventually(lambda: source.ended == len(source.reports))
-        source.function.pause.clear()
-        await asyncio.to_thread(door.start)
-
-    source.function.pause.clear()
-    source.poll(again=True, rules=BatchRules(2, 0), maximum_concurrency=3)
-    try:
-        await away(failed=True)
-        await away(failed=False)
-        source.function.pause.set()
-        await source.until_empty()
-    finally:
-        door.kill()
-    came = list(dict.fromkeys(int(record["body"]) for record in source.function.records))
-    assert sorted(came, key=lambda number: number % 3) == sorted(numbers, key=lambda number: number % 3)
-    assert len(source.function.records) > len(came)
-
-
 @at_both_servers
 async def test_a_poller_that_is_asked_to_end_finishes_what_it_has_begun(make_source: Callable[..., Any]) -> None:
     """The message is deleted, and nothing new is begun."""
@@ -253,39 +183,6 @@ async def test_the_chain_that_led_to_a_message_goes_on_with_it(source: Source) -
     await source.send("hello", MessageSystemAttributes={"AWSTraceHeader": trace})
     await source.until_empty()
     assert source.function.traces == [trace["StringValue"]]
-
-
-async def test_the_mappings_of_an_account_share_what_it_may_have(source: Source) -> None:
-    """Fifty provisioned pollers want 500 long polls: they hold what the account may have, and the mapping says so."""
-    source.ledger = ShareLedger(ShareLimits(account=6, all_accounts=9))
-    source.poll(uid="greedy", provisioned=ProvisionedPollers(50, 50))
-    await eventually(lambda: any(report.pollers == 6 for report in source.reports))
-    assert "6 of 500 batches at once: all mappings of an account share 6" in source.reports[0].note
-    await source.send(*[str(number) for number in range(20)])
-    await source.until_empty()
-    assert source.function.most <= 6
-    other = "arn:aws:lambda:us-east-1:210987654321:function:hello"
-    source.poll(uid="other", function_arn=other, provisioned=ProvisionedPollers(2, 2))
-    await eventually(lambda: [report.pollers for report in source.reports] == [4, 5])
-
-
-async def test_the_batches_of_an_account_share_the_memory_that_it_may_have(source: Source) -> None:
-    """Nothing is received while those at the function hold it, a metric says who waits, and nothing is lost."""
-
-    def waiting() -> float:
-        lines = source.metrics.page().decode().splitlines()
-        return sum(float(each.split()[-1]) for each in lines if each.startswith("kubelambda_mapping_memory_waits{"))
-
-    source.room = BatchRoom(ByteLimits(account=300_000, all_accounts=600_000))
-    source.function.pause.clear()
-    await source.send(*["x" * 100_000 + str(number) for number in range(20)])
-    source.poll(rules=BatchRules(1, 0), provisioned=ProvisionedPollers(3, 3))
-    await eventually(lambda: source.function.running > 0 and waiting() > 0)
-    assert source.function.running < 20
-    source.function.pause.set()
-    await eventually(lambda: len({record["body"] for record in source.function.records}) == 20)
-    await source.until_empty()
-    await eventually(lambda: waiting() == 0)
 
 
 async def test_an_alias_that_moves_takes_the_batches_that_come_after(source: Source) -> None:
