@@ -9,7 +9,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from installation.kubectl import eventually, kubectl, kubectl_json, staying
+from installation import api_server
+from installation.kubectl import eventually, kubectl, staying
 
 os.environ.setdefault("AWS_ACCESS_KEY_ID", "none")
 os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "none")
@@ -59,11 +60,11 @@ class Account:
 
     def get(self, kind: str, name: str) -> Any:
         """One object."""
-        return kubectl_json("--namespace", self.namespace, "get", kind, name)
+        return api_server.found(kind, name, namespace=self.namespace)
 
     def pods(self, selector: str = "app.kubernetes.io/component=environment") -> list[Any]:
         """Pods by label."""
-        found: list[Any] = kubectl_json("--namespace", self.namespace, "get", "pods", "--selector", selector)["items"]
+        found: list[Any] = api_server.found("pods", namespace=self.namespace, selector=selector)["items"]
         return found
 
     def environments(self, name: str) -> list[Any]:
@@ -114,7 +115,7 @@ def account_id_of(account: Account) -> str:
     account.apply({"kind": "Function", "metadata": {"name": "account-id"}, "spec": inert})
 
     def annotated() -> str:
-        metadata = kubectl_json("get", "namespace", account.namespace)["metadata"]
+        metadata = api_server.found("namespace", account.namespace)["metadata"]
         return str(metadata["annotations"]["kubelambda.dev/account-id"])
 
     found = eventually(annotated)

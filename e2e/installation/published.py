@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from installation import api_server
 from installation.account import Account
-from installation.kubectl import eventually, kubectl_json
+from installation.kubectl import eventually
 
 TOLD = """
 import os, time
@@ -29,7 +30,7 @@ def publish(account: Account, name: str, number: int, code: str = "", **spec: An
     account.function(name, code or source(number), publish=True, timeout=10, **spec)
 
     def there() -> bool:
-        versions = kubectl_json("--namespace", account.namespace, "get", "functionversions")["items"]
+        versions = api_server.found("functionversions", namespace=account.namespace)["items"]
         return any(
             found["spec"]["functionName"] == name and found.get("status", {}).get("version") == str(number)
             for found in versions

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from installation import api_server
 from installation.kubectl import SYSTEM_NAMESPACE, kubectl, kubectl_json, staying
 from installation.turns import need_to_be_alone
 
@@ -46,7 +47,7 @@ def second_node(action: str, *images: str) -> None:
 def platform_pods(component: str) -> list[str]:
     """Names of a component's pods that are not on their way out."""
     selector = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component={component}"
-    found = kubectl_json("--namespace", SYSTEM_NAMESPACE, "get", "pods", "--selector", selector)["items"]
+    found = api_server.found("pods", namespace=SYSTEM_NAMESPACE, selector=selector)["items"]
     return [pod["metadata"]["name"] for pod in staying(found)]
 
 

@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 
+from installation import api_server
 from installation.account import Account
 from installation.kubectl import kubectl
 from installation.release import SYSTEM_NAMESPACE, forwarded, platform_pods
@@ -32,7 +33,7 @@ def ran_at_each(account: Account, name: str) -> list[float]:
     found = []
     for pod in platform_pods("frontend"):
         path = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods/{pod}:9090/proxy/metrics"
-        line = re.search(rf"^{re.escape(series)} (\S+)$", kubectl("get", "--raw", path), re.MULTILINE)
+        line = re.search(rf"^{re.escape(series)} (\S+)$", api_server.text(path), re.MULTILINE)
         found.append(float(line[1]) if line else 0.0)
     return found
 

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from installation import api_server
 from installation.account import Account
 from installation.kubectl import eventually, kubectl
 from installation.load import Load
@@ -30,7 +31,7 @@ def samples(name: str) -> list[float]:
     found: list[float] = []
     for pod in platform_pods("frontend"):
         path = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods/{pod}:9090/proxy/metrics"
-        line = re.search(rf"^{re.escape(name)} (\S+)$", kubectl("get", "--raw", path), re.MULTILINE)
+        line = re.search(rf"^{re.escape(name)} (\S+)$", api_server.text(path), re.MULTILINE)
         found += [float(line[1])] if line else []
     return found
 

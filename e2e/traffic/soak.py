@@ -19,6 +19,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from installation.account import Account, drop_namespace, lambda_client, make_account
+from installation.api_server import NotAnsweredError
 from installation.kubectl import KubectlError, kubectl
 from installation.release import SYSTEM_NAMESPACE, platform_pods, rolled_out
 
@@ -111,7 +112,7 @@ class Soak:
             name = left.pop()
             try:
                 FAULTS[name](self.account)
-            except KubectlError as error:  # what cannot be broken now may be broken later
+            except (KubectlError, NotAnsweredError) as error:  # what cannot be broken now may be broken later
                 name = f"refused: {error}"
             with self.lock:
                 self.faults[name] += 1
