@@ -103,6 +103,17 @@ async def test_what_is_no_whole_answer_is_a_lost_connection(
     assert not client.open
 
 
+async def test_trailers_without_an_end_are_a_lost_connection(
+    peer: Peer, client: ClientConnection, lost: list[bool]
+) -> None:
+    """Their bytes are bounded as those of a head: in many fields, or in the value of one."""
+    begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: "
+    peer.answers = [begun + b"a" * 3_000_000 + b"CLOSE"]
+    with pytest.raises(ConnectionError):
+        await client.call(HEAD, seconds=10)
+    assert lost == [True]
+
+
 async def test_an_answer_to_head_has_no_body(peer: Peer, client: ClientConnection) -> None:
     """Whatever length it names; and the next answer is read."""
     peer.answers = [

@@ -206,6 +206,20 @@ async def test_a_head_over_a_megabyte_is_refused(client: Client, server: Server,
     assert (status, await client[0].read(), server.requests) == (431, b"", [])
 
 
+@pytest.mark.parametrize(("count", "expected"), [(8_000, 200), (30_000, 431)])
+async def test_many_small_headers_count_more_than_their_bytes(client: Client, count: int, expected: int) -> None:
+    """As the memory that they take does: the larger head here has 0.4 MB."""
+    client[1].write(b"GET /now HTTP/1.1\r\nHost: x\r\n" + b"".join(b"a%d: b\r\n" % n for n in range(count)) + b"\r\n")
+    assert (await answer(client))[0] == expected
+
+
+async def test_trailers_have_a_bound(client: Client, server: Server) -> None:
+    """Whoever has let a body pass keeps no endless fields behind it."""
+    client[1].write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+    client[1].write(b"".join(b"a%d: b\r\n" % n for n in range(100_000)))
+    assert ((await answer(client))[0], server.requests) == (431, [])
+
+
 async def test_what_is_no_http_is_refused(client: Client) -> None:
     """And the connection ends."""
     client[1].write(b"\x16\x03\x01 this is TLS\r\n\r\n")
