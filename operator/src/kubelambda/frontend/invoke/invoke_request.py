@@ -1,11 +1,9 @@
 """The Invoke API: what callers send, checked and understood (`docs/semantics.md` §2.1)."""
 
 import base64
-import os
 import random
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import parse_qs, unquote
@@ -15,6 +13,7 @@ from kubelambda.core.account import identity
 from kubelambda.core.account.identity import FunctionReference
 from kubelambda.core.invoke import event_json, invoke_error, lineage, trace_header
 from kubelambda.core.invoke.invoke_error import InvokeError
+from kubelambda.frontend.invoke.request_ids import fresh_id
 from kubelambda.wire.server import Request
 
 _INVOKE = re.compile(
@@ -29,8 +28,6 @@ _TRACE = b"x-amzn-trace-id"
 _COUNTED = b":counted"
 """No header that a caller could send."""
 _REMEMBERED_MAX_BYTES = 512
-_DRAWN_AT_ONCE = 256
-_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _MAX_BYTES = {False: limits.SYNC_REQUEST_MAX_BYTES, True: limits.ASYNC_REQUEST_MAX_BYTES}
 """Of an invocation, and of an event."""
 _TYPES = (b"RequestResponse", b"Event", b"DryRun")
@@ -67,25 +64,13 @@ class _Named:
     violations: tuple[str, ...]
 
 
-def _fresh_ids() -> Iterator[str]:
-    """UUIDs of version 4. Every invocation has one: the kernel is asked for the digits of many at once."""
-    while True:
-        drawn = os.urandom(16 * _DRAWN_AT_ONCE).hex()
-        for start in range(0, len(drawn), 32):
-            digits = drawn[start : start + 32]
-            yield f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
-
-
-_fresh_id = _fresh_ids().__next__
-
-
 def new_request_id(request: Request, *, trusted: bool) -> str:
     """A fresh request id, or the one that another frontend gave."""
     if trusted:
         given = request.headers.get(b"x-amzn-requestid", b"")
         if _REQUEST_ID.fullmatch(given):
             return given.decode()
-    return _fresh_id()
+    return fresh_id()
 
 
 def _parse_target(target: bytes) -> _Named:
