@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -101,6 +101,33 @@ async def test_what_is_no_whole_answer_is_a_lost_connection(
         await client.call(HEAD, seconds=10)
     assert lost == [True]
     assert not client.open
+
+
+def test_trailers_that_come_at_once_have_a_bound() -> None:
+    """A read of the event loop's is large enough for more fields than a head may have."""
+    ended: list[bool] = []
+
+    class Wire:
+        """Of a connection to nobody."""
+
+        def write(self, data: bytes) -> None:
+            """Called by the connection."""
+
+        def is_closing(self) -> bool:
+            """Called by the connection."""
+            return False
+
+        def abort(self) -> None:
+            """Called by the connection."""
+            ended.append(True)
+
+    answers: list[int] = []
+    client = ClientConnection(lambda _: None)
+    client.connection_made(cast("asyncio.BaseTransport", Wire()))
+    client.send(HEAD, b"", lambda status, _, __: answers.append(status))
+    client.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+    client.data_received(b"0\r\n" + b"".join(b"a%d:\r\n" % number for number in range(30_000)) + b"\r\n")
+    assert (answers, ended) == ([], [True])
 
 
 async def test_trailers_without_an_end_are_a_lost_connection(

@@ -243,8 +243,12 @@ class ClientConnection(MessageReader, asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
-        if self._trailers is not None:  # else it was an interim response: the answer is still to come
-            self._complete = True
+        if self._trailers is None:  # it was an interim response: the answer is still to come
+            return
+        if self._trailers:
+            self._head_bytes = 0
+            self._count_trailers()
+        self._complete = True
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ class MessageReader:
         self._fields: Headers = NO_HEADERS
         """Where the next field goes: the headers, or the trailers."""
         self._head_bytes = 0
-        """What the head counts, once it is complete; 0 when that is little."""
+        """What head and trailers count, once they are complete; 0 for a head when that is little."""
         self._raw = 0
         """Bytes since the beginning of the head, or since the last byte of body: of what the parser may be keeping."""
 
@@ -66,10 +66,14 @@ class MessageReader:
 
     def _count_head(self, target_bytes: int = 0) -> None:
         """The head is complete. Raises `MessageRefused` when it is too large."""
-        headers = self._headers
-        size = target_bytes + FIELD_BYTES * len(headers) + sum(map(len, headers)) + sum(map(len, headers.values()))
-        self._head_bytes = size
+        self._head_bytes = size = target_bytes + _size(self._headers)
         if size > limits.HEADERS_MAX_BYTES:
+            raise too_large()
+
+    def _count_trailers(self) -> None:
+        """The trailers are complete, and count as the head does. Raises `MessageRefused` when they are too large."""
+        self._head_bytes += _size(self._fields)
+        if self._head_bytes > limits.HEADERS_MAX_BYTES:
             raise too_large()
 
     @property
@@ -84,6 +88,11 @@ class MessageReader:
         if len(first) > _JOINED_MAX_BYTES:
             raise too_large()
         return first + (b"; " if name == b"cookie" else b", ") + second
+
+
+def _size(fields: Headers) -> int:
+    """What complete fields count."""
+    return FIELD_BYTES * len(fields) + sum(map(len, fields)) + sum(map(len, fields.values()))
 
 
 def too_large() -> MessageRefused:

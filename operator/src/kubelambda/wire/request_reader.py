@@ -307,10 +307,11 @@ class RequestReader(ResponseWriter):
     def on_message_begin(self) -> None:
         """Called by the parser."""
         if self._left == COMPLETE:
-            self._surplus = True
+            self._surplus = True  # and what is complete counts on
+        else:
+            self._head_bytes = 0
         self._headers = self._fields = {}
         self._trailers = None
-        self._head_bytes = 0
         self._target = b""
 
     def on_url(self, url: bytes) -> None:
@@ -393,4 +394,6 @@ class RequestReader(ResponseWriter):
     def on_message_complete(self) -> None:
         """Called by the parser."""
         if not self._upgrading:
+            if self._trailers and self._request is not None:
+                self._count_trailers()
             self._left = COMPLETE

@@ -184,7 +184,8 @@ class Connection(RequestReader):
     def _next(self) -> None:
         """Keeps nothing of the last message."""
         self._left = HEAD
-        self._headers = NO_HEADERS
+        self._headers = self._fields = NO_HEADERS
+        self._trailers = None
         self._then = self._serve
         if self._replaced:
             self._replaced = False
@@ -198,6 +199,7 @@ class Connection(RequestReader):
         self._dropping = True
         self._body = b""
         self._headers = NO_HEADERS
+        self._trailers = self._fields = {}  # the parser may be within a read
         self._parser = httptools.HttpRequestParser(self)  # which keeps the beginning of a field
         if self._transport is not None:
             self._transport.write_eof()
@@ -218,6 +220,8 @@ class Connection(RequestReader):
 
     def _give_up(self, status: int, message: str) -> None:
         """Answers, and reads nothing more."""
+        if self._dropping and self._request is None:
+            return  # it had its answer, within the same read
         sink, self._sink = self._sink, None
         if sink is not None:
             sink.abort(message)
