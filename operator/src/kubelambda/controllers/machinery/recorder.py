@@ -18,13 +18,13 @@ async def record_transition(
     client: KubeClient, resource: Resource, body: Object, before: Sequence[Condition], after: Sequence[Condition]
 ) -> None:
     """Tells of a new Ready condition, and of provisioned concurrency or destinations: missing, and there again."""
-    former = {condition.type: condition for condition in before}
-    told: list[tuple[str, str]] = []
-    for condition in sorted((each for each in after if each.type in _TOLD), key=lambda each: _TOLD.index(each.type)):
+    former, present = ({each.type: each for each in conditions} for conditions in (before, after))
+    told: set[tuple[str, str]] = set()
+    for condition in (present[kind] for kind in _TOLD if kind in present):
         said = condition.reason, condition.message
         if said in told or not _is_news(former.get(condition.type), condition):
             continue
-        told.append(said)
+        told.add(said)
         await record_event(client, resource, body["metadata"], *said, warning=_warns(condition), action="Reconcile")
 
 

@@ -16,8 +16,7 @@ class TokenBucket:
 
     def take(self, now: float) -> bool:
         """Takes one token, if there is one at `now` (seconds on any steady clock)."""
-        if now > self.updated:
-            self._refill(now)
+        self._refill(now)
         if self.tokens < 1.0:
             return False
         self.tokens -= 1.0
@@ -29,8 +28,7 @@ class TokenBucket:
 
     def lend(self, wanted: int, least: int, now: float) -> int:
         """Takes `wanted` tokens until `settle`, or half of what there is; none when that is less than `least`."""
-        if now > self.updated:
-            self._refill(now)
+        self._refill(now)
         found = min(wanted, int(self.tokens / 2))
         if found < least:
             return 0
@@ -50,9 +48,9 @@ class TokenBucket:
         self._put(max(grown, -self.tokens))
 
     def _refill(self, now: float) -> None:
-        """Adds what the time brought."""
-        self._put((now - self.updated) * self.rate)
-        self.updated = now
+        if now > self.updated:
+            self._put((now - self.updated) * self.rate)
+            self.updated = now
 
     def _put(self, tokens: float) -> None:
         self.tokens = max(0.0, min(self.capacity - self.lent, self.tokens + tokens))

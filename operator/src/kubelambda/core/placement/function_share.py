@@ -179,15 +179,14 @@ class FunctionShare:
     def release(self, unit: Unit, now: float) -> None:
         """Gives a unit back to where it was taken from."""
         self.in_flight -= 1
-        source = unit.source
-        if source is UnitSource.PROVISIONED:
+        if unit.source is UnitSource.PROVISIONED:
             found = self.provisioned[unit.qualifier]
             found.count(-1, now)
             if found.allocated == 0 and found.in_flight == 0:
                 del self.provisioned[unit.qualifier]
             return
         self.on_demand_in_flight -= 1
-        if source is UnitSource.UNRESERVED:
+        if unit.source is UnitSource.UNRESERVED:
             self.account.release()
 
     def reserve(self, reserved: int | None, now: float) -> None:

@@ -371,8 +371,7 @@ class VersionPlacement:
         """Gives back what the invocation of an environment held."""
         unit, found.unit = found.unit, None
         if unit is not None:
-            self.in_flight -= 1
-            self.share.release(unit, now)
+            self._release(unit, now)
 
     def _release(self, unit: Unit, now: float) -> None:
         self.in_flight -= 1
