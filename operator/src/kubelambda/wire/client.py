@@ -247,7 +247,7 @@ class ClientConnection(MessageReader, asyncio.Protocol):
             return
         if self._trailers:
             self._head_bytes = 0
-            self._count_trailers()
+            self._count(self._trailers)
         self._complete = True
 
     # -- inside -------------------------------------------------------------------------------------------------------

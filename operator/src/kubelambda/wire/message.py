@@ -66,13 +66,12 @@ class MessageReader:
 
     def _count_head(self, target_bytes: int = 0) -> None:
         """The head is complete. Raises `MessageRefused` when it is too large."""
-        self._head_bytes = size = target_bytes + _size(self._headers)
-        if size > limits.HEADERS_MAX_BYTES:
-            raise too_large()
+        self._head_bytes = target_bytes
+        self._count(self._headers)
 
-    def _count_trailers(self) -> None:
-        """The trailers are complete, and count as the head does. Raises `MessageRefused` when they are too large."""
-        self._head_bytes += _size(self._fields)
+    def _count(self, fields: Headers) -> None:
+        """These are complete: the head's, or trailers on top of it. Raises `MessageRefused` when it is too large."""
+        self._head_bytes += FIELD_BYTES * len(fields) + sum(map(len, fields)) + sum(map(len, fields.values()))
         if self._head_bytes > limits.HEADERS_MAX_BYTES:
             raise too_large()
 
@@ -88,11 +87,6 @@ class MessageReader:
         if len(first) > _JOINED_MAX_BYTES:
             raise too_large()
         return first + (b"; " if name == b"cookie" else b", ") + second
-
-
-def _size(fields: Headers) -> int:
-    """What complete fields count."""
-    return FIELD_BYTES * len(fields) + sum(map(len, fields)) + sum(map(len, fields.values()))
 
 
 def too_large() -> MessageRefused:

@@ -395,5 +395,5 @@ class RequestReader(ResponseWriter):
         """Called by the parser."""
         if not self._upgrading:
             if self._trailers and self._request is not None:
-                self._count_trailers()
+                self._count(self._trailers)
             self._left = COMPLETE
