@@ -72,10 +72,16 @@ class Account:
         return staying(self.pods(f"kubelambda.dev/function={name}"))
 
     def environment(self, name: str) -> Any:
-        """The environment of a function that has one. Kubernetes may hear of it after the first answer has come."""
+        """The environment of a function that has one. Kubernetes may hear of it after the first answer has come.
+
+        Until then it may show another: the pod that a start made for itself before one of the pool was there. Such a
+        pod is not ready yet, and goes.
+        """
 
         def only() -> Any:
             (found,) = self.environments(name)
+            (ready,) = (each["status"] for each in found["status"]["conditions"] if each["type"] == "Ready")
+            assert ready == "True", f"{found['metadata']['name']} is not ready"
             return found
 
         return eventually(only)

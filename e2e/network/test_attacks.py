@@ -41,9 +41,9 @@ def found_addresses(account: Account, other: Account) -> dict[str, str]:
     """Where everything is at the moment."""
     cluster = addresses_of_the_cluster()
     return {
-        "agent of another function": account.environments("victim")[0]["status"]["podIP"],
+        "agent of another function": account.environment("victim")["status"]["podIP"],
         "agent of a pool's pod": idle_pool_pod(account),
-        "agent of another namespace": other.environments("victim")[0]["status"]["podIP"],
+        "agent of another namespace": other.environment("victim")["status"]["podIP"],
         "frontend": pod_address("frontend"),
         "operator": pod_address("operator"),
         "control API": pod_address("awsapi"),

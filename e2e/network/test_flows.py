@@ -33,12 +33,12 @@ def test_every_flow_passes_or_not_as_the_rules_say_before_and_after_their_change
     wanted = [flow for flow in flows() if flow.target in peers.addresses]
     assert len(wanted) >= 60
     assert eventually(lambda: as_told(peers, wanted, lambda flow: flow.before), timeout=240)
-    before = {name: [pod["metadata"]["uid"] for pod in peers.account.environments(name)] for name in ("app", "left")}
+    before = {name: peers.account.environment(name)["metadata"]["uid"] for name in ("app", "left")}
     for group in changed_groups():
         peers.account.apply(group)
     peers.account.apply(subnet("outside", internet=False))
     assert eventually(lambda: as_told(peers, wanted, lambda flow: flow.after), timeout=240)
-    after = {name: [pod["metadata"]["uid"] for pod in peers.account.environments(name)] for name in before}
+    after = {name: peers.account.environment(name)["metadata"]["uid"] for name in before}
     assert after == before
 
 

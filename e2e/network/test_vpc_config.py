@@ -73,10 +73,10 @@ def test_security_groups_decide_what_a_function_reaches(account: Account, target
     found = eventually(lambda: reached(account, targets, blocked | {"db:5432": "reached"}))
     assert found
 
-    before = [pod["metadata"]["name"] for pod in account.environments("closed")]
+    before = account.environment("closed")["metadata"]["uid"]
     group(account, 5433, 5433)
     assert eventually(lambda: reached(account, targets, blocked | {"db:5433": "reached"}))
-    assert [pod["metadata"]["name"] for pod in account.environments("closed")] == before
+    assert account.environment("closed")["metadata"]["uid"] == before
 
     account.function("neighbour", source, timeout=60, vpcConfig=network)
     assert len(policies(account)) == 1

@@ -3,8 +3,10 @@
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,16 @@ from installation.release import RELEASE, SYSTEM_NAMESPACE, platform_pods, resta
 
 HANGS_S = 50
 """What takes so long ends with the function's timeout only; starts take some seconds where much is killed at once."""
+
+SLEEPY = """
+import time
+
+def handler(event, context):
+    if event:
+        print("sleeps")
+        time.sleep(event)
+    return "alive"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -243,21 +255,31 @@ def test_agents_killed_under_load_cost_only_their_own_invocations(account: Accou
 
 def test_an_agent_that_says_nothing_any_more_is_given_up(account: Account) -> None:
     """A frozen process 1: five seconds after the function's timeout the platform answers in its place."""
-    account.function("frozen", "def handler(event, context):\n    return 'alive'", timeout=3)
-    account.invoke("frozen", {})
-    pod = account.environment("frozen")
-    found = processes(pod["metadata"]["uid"])
-    if not found:
-        pytest.skip("the pods do not run on this machine, so their processes cannot be stopped from here")
-    os.kill(found[0], signal.SIGSTOP)
-    started = time.monotonic()
-    answer = account.invoke("frozen", {})
+    account.function("frozen", SLEEPY, timeout=15)
+    with ThreadPoolExecutor(1) as background:
+        started = time.monotonic()
+        call = background.submit(account.invoke, "frozen", 60)
+        # Where it runs already: an idle one that is slow to say how it is would be given nothing.
+        pod = eventually(lambda: where_it_sleeps(account, "frozen"))
+        found = processes(pod["metadata"]["uid"])
+        if not found:
+            pytest.skip("the pods do not run on this machine, so their processes cannot be stopped from here")
+        os.kill(found[0], signal.SIGSTOP)
+        answer = call.result()
+    assert answer["Payload"]["errorType"] == "Sandbox.Failure", answer
     assert answer["FunctionError"] == "Unhandled"
-    assert answer["Payload"]["errorType"] == "Sandbox.Failure"
     assert "did not answer in time" in answer["Payload"]["errorMessage"]
-    assert time.monotonic() - started < 60
-    assert account.invoke("frozen", {})["Payload"] == "alive"
+    assert 15 < time.monotonic() - started < 75
+    assert account.invoke("frozen", 0)["Payload"] == "alive"
     eventually(lambda: pod["metadata"]["name"] not in {each["metadata"]["name"] for each in account.pods()})
+
+
+def where_it_sleeps(account: Account, function: str) -> Any:
+    """The environment whose function has said that it sleeps; None while none has."""
+    for pod in account.environments(function):
+        if "sleeps" in kubectl("--namespace", account.namespace, "logs", pod["metadata"]["name"]):
+            return pod
+    return None
 
 
 def test_user_code_cannot_kill_its_agent(account: Account) -> None:
