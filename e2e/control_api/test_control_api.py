@@ -25,7 +25,8 @@ def answering(value: str) -> bytes:
 
 def create(account: Account, name: str, code: bytes, **more: Any) -> Any:
     """CreateFunction in the test's account."""
-    members = {"Runtime": "python3.13", "Role": ROLE, "Handler": "index.handler", "Code": {"ZipFile": code}, **more}
+    members = {"Runtime": "python3.13", "Role": ROLE, "Handler": "index.handler", "Timeout": 30, **more}
+    members["Code"] = {"ZipFile": code}
     return account.client.create_function(FunctionName=account.arn(name), **members)
 
 
@@ -76,7 +77,7 @@ def test_code_of_thirty_megabytes_passes_through_and_comes_back(account: Account
     """Through frontend, control API, store and agent; and by the address that GetFunction gives."""
     handler = "import os\n\ndef handler(event, context):\n    return os.path.getsize('data')\n"
     archive = zipped({"data": os.urandom(30 << 20), "index.py": handler})
-    assert create(account, "large", archive, Timeout=30)["CodeSize"] == len(archive)
+    assert create(account, "large", archive)["CodeSize"] == len(archive)
     arn = account.arn("large")
     account.client.get_waiter("function_active_v2").wait(FunctionName=arn, WaiterConfig={"Delay": 1})
     assert invoked(account, "large") == 30 << 20

@@ -27,7 +27,7 @@ def answering(value: str) -> bytes:
 def arn(account: Account) -> str:
     """A function with two versions, which answer differently."""
     client, found = account.client, account.arn("versioned")
-    members: dict[str, Any] = {"Runtime": "python3.13", "Role": ROLE, "Handler": "index.handler"}
+    members: dict[str, Any] = {"Runtime": "python3.13", "Role": ROLE, "Handler": "index.handler", "Timeout": 30}
     created = client.create_function(FunctionName=found, Code={"ZipFile": answering("one")}, Publish=True, **members)
     assert created["Version"] == "1"
     client.get_waiter("function_active_v2").wait(FunctionName=found, WaiterConfig=QUICK)

@@ -175,12 +175,17 @@ def test_an_exception_is_told_in_the_words_of_the_runtime(
     account: Account, functions: dict[str, Any], runtime: str
 ) -> None:
     """Type, message and trace; the process goes on with the next event."""
-    loaded = first(functions, runtime)["Payload"]["loaded"]
-    answer = invoke(account, runtime, {"action": "raise"})
-    assert answer["FunctionError"] == "Unhandled"
-    assert (answer["Payload"]["errorType"], answer["Payload"]["errorMessage"]) == (RAISED[runtime], "boom")
-    assert answer["Payload"].get("stackTrace") or answer["Payload"].get("trace")
-    assert invoke(account, runtime, {})["Payload"]["loaded"] == loaded
+    first(functions, runtime)
+
+    def goes_on() -> None:
+        loaded = invoke(account, runtime, {})["Payload"]["loaded"]
+        answer = invoke(account, runtime, {"action": "raise"})
+        assert answer["FunctionError"] == "Unhandled"
+        assert (answer["Payload"]["errorType"], answer["Payload"]["errorMessage"]) == (RAISED[runtime], "boom")
+        assert answer["Payload"].get("stackTrace") or answer["Payload"].get("trace")
+        assert invoke(account, runtime, {})["Payload"]["loaded"] == loaded
+
+    account.in_one_environment(name_of(runtime), goes_on)
 
 
 def test_a_timeout_starts_each_runtime_anew(account: Account, functions: dict[str, Any]) -> None:

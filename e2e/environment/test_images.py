@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +94,17 @@ def test_the_official_client_runs_behind_its_entry_point(account: Account, pytho
     first = account.invoke("client", {})["Payload"]
     assert (first["cwd"], first["handler"], first["files"]) == ("/var/task", "app.handler", [])
     for event, kind in (({"exit": 1}, "Runtime.ExitError"), ({"sleep": 60}, "Sandbox.Timedout")):
-        answer = account.invoke("client", event)
-        assert answer["Payload"]["errorType"] == kind, answer
-        assert account.invoke("client", {})["Payload"]["files"] == ["kept"]
-    assert account.environment("client")
+        account.in_one_environment("client", partial(starts_anew, account, event, kind))
     assert 10 < used_mb(account, "client", {}) < 100
     assert 100 < used_mb(account, "client", {"megabytes": 100}) < 256
+
+
+def starts_anew(account: Account, event: Any, kind: str) -> None:
+    """What ends the process of an environment leaves its files there."""
+    account.invoke("client", {})
+    answer = account.invoke("client", event)
+    assert answer["Payload"]["errorType"] == kind, answer
+    assert account.invoke("client", {})["Payload"]["files"] == ["kept"]
 
 
 def used_mb(account: Account, name: str, event: Any) -> int:

@@ -32,6 +32,7 @@ def test_the_example_runs_and_the_control_api_takes_what_is_there_now(account: A
             Role="arn:aws:iam::123456789012:role/lambda",
             Runtime="python3.13",
             Handler="index.handler",
+            Timeout=30,
             Code={"S3Bucket": "builds", "S3Key": key},
             Layers=[f"arn:aws:lambda:us-east-1:{account.account_id}:layer:tools:1"],
         )

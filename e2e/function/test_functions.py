@@ -237,7 +237,12 @@ def handler(event, context):
 """
     account.function("filling", source, timeout=60)
     assert account.invoke("filling", {"megabytes": 1})["Payload"] == []
-    assert account.invoke("filling", {"megabytes": 1})["Payload"] == ["file-0"]
+
+    def keeps() -> None:
+        found = account.invoke("filling", {"megabytes": 1})["Payload"]
+        assert account.invoke("filling", {"megabytes": 1})["Payload"] == [*found, f"file-{len(found)}"]
+
+    account.in_one_environment("filling", keeps)
     answer = account.invoke("filling", {"megabytes": 600, "sleep": 50})
     assert answer["Payload"]["errorType"] == "Runtime.ExitError", answer
     assert "/tmp holds more than its 512 MB (ephemeralStorage)" in answer["Payload"]["errorMessage"]

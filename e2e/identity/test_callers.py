@@ -74,6 +74,7 @@ def owner(account: Account) -> Account:
         "Runtime": "python3.13",
         "Role": ROLE,
         "Handler": "index.handler",
+        "Timeout": 30,
         "Code": {"ZipFile": archive.getvalue()},
     }
 

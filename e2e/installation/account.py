@@ -3,6 +3,7 @@
 import json
 import os
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,6 +86,22 @@ class Account:
             return found
 
         return eventually(only)
+
+    def in_one_environment(self, name: str, attempt: Callable[[], object]) -> None:
+        """Makes calls that all have to reach the same environment of a function; a failure counts if it has only one.
+
+        Nothing is given to an idle environment that is slow to say how it is, and another one starts beside it: the
+        calls are made anew then, a few times at most. One that has ended is no excuse.
+        """
+        for _ in range(4):
+            try:
+                attempt()
+            except AssertionError:
+                if len(self.environments(name)) < 2:
+                    raise
+            else:
+                return
+        attempt()
 
     def arn(self, name: str) -> str:
         """ARN of a function here."""

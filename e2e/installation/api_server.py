@@ -79,7 +79,7 @@ def _kinds(group: str) -> list[Any]:
 
 def _asked(path: str, *, fresh: bool) -> str:
     server, headers, _ = _access()
-    connection = _kept.pop() if _kept and not fresh else _connection()
+    connection = _connection() if fresh else _free_connection()
     try:
         connection.request("GET", server.path.rstrip("/") + path, headers=headers)
         answer = connection.getresponse()
@@ -91,6 +91,13 @@ def _asked(path: str, *, fresh: bool) -> str:
     if answer.status != 200:
         raise NotAnsweredError(f"{path}: {answer.status} {body[:500]}")
     return body
+
+
+def _free_connection() -> http.client.HTTPSConnection:
+    try:
+        return _kept.pop()
+    except IndexError:  # another thread may have taken the last one just now
+        return _connection()
 
 
 def _connection() -> http.client.HTTPSConnection:

@@ -86,13 +86,17 @@ def test_log_type_tail_returns_start_end_and_report_of_this_request(account: Acc
 
 def test_an_exception_is_a_function_error_with_status_200(account: Account, hello: str) -> None:
     """The runtime's own JSON reaches the caller, and the environment stays warm."""
-    before = account.invoke(hello, {})["Payload"]["log_stream"]
-    answer = account.invoke(hello, {"raise": "no"})
-    assert (answer["StatusCode"], answer["FunctionError"]) == (200, "Unhandled")
-    assert answer["Payload"]["errorType"] == "ValueError"
-    assert answer["Payload"]["errorMessage"] == "no"
-    assert answer["Payload"]["stackTrace"]
-    assert account.invoke(hello, {})["Payload"]["log_stream"] == before
+
+    def stays_warm() -> None:
+        before = account.invoke(hello, {})["Payload"]["log_stream"]
+        answer = account.invoke(hello, {"raise": "no"})
+        assert (answer["StatusCode"], answer["FunctionError"]) == (200, "Unhandled")
+        assert answer["Payload"]["errorType"] == "ValueError"
+        assert answer["Payload"]["errorMessage"] == "no"
+        assert answer["Payload"]["stackTrace"]
+        assert account.invoke(hello, {})["Payload"]["log_stream"] == before
+
+    account.in_one_environment(hello, stays_warm)
 
 
 def test_a_timeout_is_reported_with_two_decimals(account: Account, hello: str) -> None:

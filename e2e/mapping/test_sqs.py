@@ -92,7 +92,11 @@ def queues(account: Account) -> Iterator[Queues]:
         results = client.create_queue(QueueName="results")["QueueUrl"]
         variables = {"RESULTS": results, "ENDPOINT": endpoint_url(account)}
         account.function("recorder", RECORDER, environment={"variables": variables}, timeout=7)
-        yield Queues(account, client, results)
+        found = Queues(account, client, results)
+        # An environment that starts may take longer than a message stays invisible.
+        account.invoke("recorder", {"Records": []})
+        eventually(found.events)
+        yield found
 
 
 @pytest.fixture(autouse=True)

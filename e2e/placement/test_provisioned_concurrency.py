@@ -1,5 +1,6 @@
 """Versions, aliases and provisioned environments, with everything that makes them: operator, Deployments, frontends."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ def test_callers_get_the_version_that_they_name(account: Account) -> None:
         ("named:live", "1", 1),
         ("named", "$LATEST", 2),
     ):
-        answer = eventually(lambda path=path: account.invoke(path))  # type: ignore[misc]
+        answer = eventually(partial(found_at, account, path))
         assert answer["ExecutedVersion"] == version
         assert (answer["Payload"]["version"], answer["Payload"]["code"]) == (version, code)
         assert f"[{version}]" in answer["Payload"]["stream"]
@@ -32,6 +33,14 @@ def test_callers_get_the_version_that_they_name(account: Account) -> None:
     with pytest.raises(ClientError) as missing:
         account.invoke("named:9")
     assert missing.value.response["Error"]["Code"] == "ResourceNotFoundException"
+
+
+def found_at(account: Account, path: str) -> Any:
+    """An answer, once the frontend that is asked has heard of a version or an alias."""
+    try:
+        return account.invoke(path)
+    except account.client.exceptions.ResourceNotFoundException as error:
+        raise AssertionError(str(error)) from error
 
 
 def test_an_edit_of_an_alias_is_everybodys_within_moments(account: Account) -> None:
@@ -90,7 +99,7 @@ def test_a_lost_provisioned_environment_is_replaced(account: Account) -> None:
     publish(account, "refilled", 1)
     alias(account, "refilled", 1, provisioned=1)
     eventually(lambda: provisioned(account, "refilled").get("status") == "READY", timeout=180)
-    (pod,) = account.environments("refilled")
+    pod = account.environment("refilled")
     with Load(account, "refilled:live", callers=1, pause=0.1) as load:
         kubectl("--namespace", account.namespace, "delete", "pod", pod["metadata"]["name"], "--wait=false")
 

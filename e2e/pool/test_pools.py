@@ -42,6 +42,7 @@ def test_a_pool_grows_with_the_claims_up_to_its_maximum(other_account: Account) 
     kubectl("annotate", "namespace", other_account.namespace, f"{annotation}=1", "--overwrite")
     eventually(lambda: replicas(other_account) == 1)
     kubectl("--namespace", other_account.namespace, "delete", "function", "busy", "--wait")
+    eventually(lambda: other_account.pods() == [])  # what they have is room for what the next test has to have none for
 
 
 def milli(quantity: str) -> int:
@@ -79,8 +80,11 @@ def full_node(account: Account) -> Iterator[str]:
         pytest.skip("needs a cluster of one node: others would have room")
 
     def left() -> bool:
-        """No pod of earlier tests goes any more: what they had would be room."""
-        return not any("deletionTimestamp" in pod["metadata"] for pod in pods())
+        """No pod of earlier tests goes any more, nor has to: what they had would be room."""
+        namespaces = kubectl_json("get", "namespaces")["items"]
+        ending = {each["metadata"]["name"] for each in namespaces if "deletionTimestamp" in each["metadata"]}
+        found = [pod["metadata"] for pod in pods()]
+        return not any("deletionTimestamp" in pod or pod["namespace"] in ending for pod in found)
 
     eventually(left)
     container = {

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from installation.account import Account
-from installation.kubectl import eventually, kubectl, kubectl_json
+from installation.kubectl import KubectlError, eventually, kubectl, kubectl_json
 from installation.load import COUNT, Load, Outcome
 from installation.release import RELEASE, SYSTEM_NAMESPACE, platform_pods, restart_of_the_cluster, rolled_out
 
@@ -277,8 +277,9 @@ def test_an_agent_that_says_nothing_any_more_is_given_up(account: Account) -> No
 def where_it_sleeps(account: Account, function: str) -> Any:
     """The environment whose function has said that it sleeps; None while none has."""
     for pod in account.environments(function):
-        if "sleeps" in kubectl("--namespace", account.namespace, "logs", pod["metadata"]["name"]):
-            return pod
+        with suppress(KubectlError):  # one that is only about to start, or goes, has no log
+            if "sleeps" in kubectl("--namespace", account.namespace, "logs", pod["metadata"]["name"]):
+                return pod
     return None
 
 

@@ -31,6 +31,7 @@ def test_two_hundred_functions_applied_at_once_all_become_ready(account: Account
             "spec": {
                 "runtime": "python3.13",
                 "handler": "index.handler",
+                "timeout": 30,
                 "code": {"inline": f"def handler(event, context):\n    return {index}"},
             },
         }

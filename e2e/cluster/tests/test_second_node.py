@@ -5,6 +5,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def test_it_is_a_node_until_it_is_lost_and_leaves_nothing_behind(namespace: Name
 
 def traces() -> list[str]:
     """What there is of the second node on the machine and in the cluster."""
-    commands = [path.read_bytes().replace(b"\0", b" ").decode(errors="replace") for path in command_lines()]
+    commands = command_lines()
     ours = (str(SECOND.run), str(SECOND.state), str(SECOND.configuration))
     found = [line for line in (*commands, *mounts()) if any(word in line for word in ours)]
     found += [str(path) for path in (SECOND.run, SECOND.state, SECOND.configuration) if path.exists()]
@@ -99,9 +100,13 @@ def traces() -> list[str]:
     return found
 
 
-def command_lines() -> list[Path]:
+def command_lines() -> list[str]:
     """Those of the processes of the machine."""
-    return [path for folder in Path("/proc").iterdir() if (path := folder / "cmdline").exists()]
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return found
 
 
 def mounts() -> list[str]:
