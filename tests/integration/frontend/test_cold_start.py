@@ -239,6 +239,7 @@ async def test_a_pool_pod_that_serves_already_is_passed_over_and_becomes_what_it
         return sorted(map(str, functions)) == ["echo", "other", "other"]
 
     await eventually(known)
+    await cluster.heard(frontend, 3)
     assert (await cluster.invoke("other", 2)).json == 2
     assert len(await cluster.pods()) == 3
 
