@@ -379,7 +379,7 @@ def test_a_wrapper_that_does_not_exist_ends_the_runtime(unclaimed: Any) -> None:
     answer = unclaimed.invoke({}).json
     assert answer["errorType"] == "Runtime.ExitError"
     assert answer["errorMessage"].endswith("Error: Runtime exited with error: exit status 127")
-    assert "/opt/nobody" in unclaimed.log_file.read_text()
+    assert unclaimed.logged("/opt/nobody")
 
 
 class RuntimeClient:

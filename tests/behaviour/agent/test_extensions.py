@@ -164,7 +164,7 @@ def test_a_reset_tells_extensions_why(
     claim: Callable[..., Any], journal: Journal, event: Any, error_type: str, reason: str
 ) -> None:
     """The caller has the error at once, and the environment takes nothing before they have ended."""
-    environment = claim(timeout=8)
+    environment = claim(timeout=8 if "sleep" in event else 60)
     answer = environment.invoke(event)
     assert (answer.json["errorType"], answer.headers["X-Kubelambda-Busy"]) == (error_type, "1")
     settled(environment)

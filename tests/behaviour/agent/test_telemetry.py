@@ -168,7 +168,7 @@ def test_how_an_invocation_failed_is_told_and_a_reset_loses_nothing(
     claim: Callable[..., Any], journal: Any, event: Any, status: str, error_type: str | None
 ) -> None:
     """§4.2.4; what is over after the processes have ended is told to those that follow."""
-    environment = claim((TELEMETRY, subscription()), timeout=8)
+    environment = claim((TELEMETRY, subscription()), timeout=8 if "sleep" in event else 60)
     invoke(environment, {"print": "last words"} | event)
     done = journal.await_record("platform.runtimeDone")
     assert (done["requestId"], done["status"], done.get("errorType")) == (ID, status, error_type)
