@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from ssl import CERT_NONE, create_default_context
@@ -23,6 +24,7 @@ FRONTEND_TOKEN = "frontend"
 CODE_FETCHER_TOKEN = "code-fetcher"
 POLLERS_TOKEN = "pollers"
 SYSTEM_NAMESPACE = "kubelambda-system"
+_WRITES = ("create", "update", "patch", "delete")
 
 
 def service_account(component: str) -> str:
@@ -38,6 +40,7 @@ class ControlPlane:
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self._etcd_port = free_port()
+        self._audit = folder / "audit.log"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
@@ -73,6 +76,10 @@ class ControlPlane:
     def start_api_server(self) -> None:
         """Starts kube-apiserver on the same port as before."""
         keys = self.folder / "keys"
+        rule = {"level": "Metadata", "users": [service_account("operator")], "verbs": _WRITES}
+        audit = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [rule]}
+        policy = self.folder / "audit-policy.json"
+        policy.write_text(json.dumps(audit))
         self._run(
             "kube-apiserver",
             [
@@ -89,9 +96,19 @@ class ControlPlane:
                 f"--service-account-signing-key-file={keys / 'service-account.key'}",
                 "--service-cluster-ip-range=10.0.0.0/24",
                 "--watch-cache=true",
+                f"--audit-policy-file={policy}",
+                f"--audit-log-path={self._audit}",
             ],
         )
         self._wait_ready()
+
+    def operator_writes(self, namespace: str) -> Counter[str]:
+        """How often the operator has written in a namespace until now, by verb and resource; also what changed nothing,
+        of which no object tells.
+        """
+        events = map(json.loads, self._audit.read_text().splitlines())
+        written = [(event["verb"], event["objectRef"]) for event in events]
+        return Counter(f"{verb} {where['resource']}" for verb, where in written if where.get("namespace") == namespace)
 
     def crash_api_server(self) -> None:
         """Kills kube-apiserver; etcd keeps its data."""

@@ -11,10 +11,12 @@ from tests.integration.functions import eventually
 from kubelambda.api.settings import Settings
 from kubelambda.controllers.account import access
 from kubelambda.controllers.account.access import AccountAccess
+from kubelambda.controllers.machinery.context import context_of
 from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import ROLE_BINDINGS
 
 OURS = {"app.kubernetes.io/managed-by": "kubelambda"}
+BOUND = {"kubelambda.dev/account-role": ""}
 ROLES = {
     f"kubelambda-{each}": f"{SYSTEM_NAMESPACE}-kubelambda-{each}-account"
     for each in ("operator", "frontend", "pollers", "code-fetcher")
@@ -29,16 +31,15 @@ class Granting:
 
     def __init__(self, client: KubeClient) -> None:
         self._access = AccountAccess()
-        self._client = client
-        self._settings = Settings(system_namespace=SYSTEM_NAMESPACE, account_roles=ROLES)
+        self._context = context_of(client, Settings(system_namespace=SYSTEM_NAMESPACE, account_roles=ROLES), b"", ())
 
     async def ensure(self, namespace: str) -> None:
         """Binds."""
-        await self._access.grant(self._client, self._settings, namespace)
+        await self._access.grant(self._context, namespace)
 
     async def revoke(self, namespace: str) -> float | None:
         """Takes back, or says when."""
-        return await self._access.revoke(self._client, self._settings, namespace)
+        return await self._access.revoke(self._context, namespace)
 
 
 @pytest.fixture
@@ -142,7 +143,8 @@ async def test_nothing_but_our_own_objects_is_touched(
     ):
         assert refused in attempted
     assert attempt(control_plane, FRONTEND, "create", manifest=pod(namespace)) == ""
-    assert (await client.get(ROLE_BINDINGS, "kubelambda-frontend-account", namespace))["metadata"]["labels"] == OURS
+    binding = await client.get(ROLE_BINDINGS, "kubelambda-frontend-account", namespace)
+    assert binding["metadata"]["labels"] == OURS | BOUND
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from kubelambda.controllers.pool.runtime_facts import WATCHED_RUNTIMES
 from kubelambda.controllers.registry import controllers
 from kubelambda.core.environment.pool_identity import PoolIdentity
 from kubelambda.kube.kube_client import KubeClient
-from kubelambda.kube.resources import DEPLOYMENTS, FUNCTIONS
+from kubelambda.kube.resources import DEPLOYMENTS, FUNCTIONS, ROLE_BINDINGS
+from kubelambda.resources.account_role_binding import account_role_bindings
 from kubelambda.resources.pool_deployment import pool_deployment
 from kubelambda.store.code.code_fetcher import CodeFetcher
 from kubelambda.store.code.code_store import CodeStore
@@ -27,7 +28,7 @@ from kubelambda.store.code.code_store import CodeStore
 async def context(client: KubeClient) -> AsyncIterator[Context]:
     """What the reconcilers get, with nobody at work."""
     async with CodeStore("http://127.0.0.1:9", b"key") as store, CodeFetcher("http://127.0.0.1:9", b"key") as fetcher:
-        found = controllers(CodeState(store, fetcher))
+        found = controllers(CodeState(store, fetcher), binds=True)
         yield Context(client, Settings(), b"key", found, Queues(found))
 
 
@@ -64,6 +65,14 @@ async def test_a_change_that_no_watch_delivered_is_noticed(context: Context, fun
     due(context)
     assert (await resync.load(context))[WATCHED_FUNCTIONS] == 3
     assert Key("Function", functions.namespace, "goes") in due(context)
+
+
+async def test_roles_that_stayed_bound_without_functions_are_found(context: Context, functions: Functions) -> None:
+    """The last function went, and then the operator, before it took them back."""
+    (binding,) = account_role_bindings(functions.namespace, "system", {"kubelambda-operator": "role"})
+    await functions.client.apply(ROLE_BINDINGS, binding, manager="test")
+    await resync.load(context)
+    assert Key("Namespace", functions.namespace, functions.namespace) in due(context)
 
 
 async def test_a_pool_without_functions_is_found(context: Context, functions: Functions) -> None:

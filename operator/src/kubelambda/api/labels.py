@@ -55,6 +55,8 @@ NETWORK_SET: Final = f"{GROUP}/network-set"
 NETWORK_POLICY: Final = f"{GROUP}/network-policy"
 """Label of every NetworkPolicy that we make: the set that it is of, or `base`."""
 NETWORK_POLICY_BASE: Final = "base"
+ACCOUNT_ROLE: Final = f"{GROUP}/account-role"
+"""Label of every RoleBinding that we make."""
 SECURITY_GROUP: Final = f"security-group.{GROUP}"
 """Prefix of the label of a group's members: `security-group.kubelambda.dev/<group>: ""`."""
 

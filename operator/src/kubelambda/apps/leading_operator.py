@@ -40,7 +40,7 @@ async def lead(
         CodeFetcher(settings.code_fetcher_url, tokens.code_key(key)) as fetcher,
     ):
         code = CodeState(store, fetcher, signature_errors=signature_errors(health.registry))
-        found = controllers(code, _own_pod())
+        found = controllers(code, _own_pod(), binds=bool(settings.account_roles))
         context = Context(client, settings, key, found, Queues(found, observe=health.observe))
         vitals.queues, vitals.watching = context.queues.by_name, context.watching
         heap_trim.trim_regularly(asyncio.get_running_loop())

@@ -22,12 +22,17 @@ from kubelambda.controllers.pool import pool, runtime
 from kubelambda.resources.enforcement_probe_objects import PodOwner
 
 
-def controllers(code: CodeState, pod: PodOwner | None = None) -> tuple[Controller[Context], ...]:
-    """What others depend on comes first: that is also the order in which the cluster is read. `pod`: our own."""
+def controllers(
+    code: CodeState, pod: PodOwner | None = None, *, binds: bool = False
+) -> tuple[Controller[Context], ...]:
+    """What others depend on comes first: that is also the order in which the cluster is read. `pod`: our own.
+
+    `binds`: whether the operator binds its roles in namespaces, or somebody else does.
+    """
     access = AccountAccess()
     versions = VersionMemory(code)
     found = (
-        namespace.controller(access),
+        namespace.controller(access, binds=binds),
         runtime.CONTROLLER,
         layer.controller(code),
         layer_version.CONTROLLER,

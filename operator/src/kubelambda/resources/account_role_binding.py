@@ -18,7 +18,7 @@ def account_role_bindings(namespace: str, system_namespace: str, roles: Mapping[
             "metadata": {
                 "name": binding_name(account),
                 "namespace": namespace,
-                "labels": {labels.MANAGED_BY: labels.MANAGER},
+                "labels": {labels.MANAGED_BY: labels.MANAGER, labels.ACCOUNT_ROLE: ""},
             },
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
             "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": system_namespace}],

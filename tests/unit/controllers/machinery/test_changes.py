@@ -57,6 +57,17 @@ async def test_the_first_function_makes_pool_and_policy(context: Context) -> Non
     assert await seen(context, body(version=2, metadata={"generation": 2}), by=Key(*ONE)) == {PUBLICATION}
 
 
+async def test_a_namespace_hears_of_its_first_function_and_of_its_last(context: Context) -> None:
+    """One beside others changes nothing for it; one that takes the place of another of its name may be the first."""
+    assert NAMESPACE in await seen(context, body())
+    assert NAMESPACE not in await seen(context, body("other"))
+    changes.forget(context, WATCHED_FUNCTIONS, "a", "one")
+    assert NAMESPACE not in queued(context)
+    assert NAMESPACE in await seen(context, body("other", 3, metadata={"uid": "again"}))
+    changes.forget(context, WATCHED_FUNCTIONS, "a", "other")
+    assert NAMESPACE in queued(context)
+
+
 async def test_an_unchanged_function_means_nothing(context: Context) -> None:
     """Such as the echo of our own status."""
     await seen(context, body())

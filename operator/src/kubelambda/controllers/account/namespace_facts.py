@@ -40,6 +40,11 @@ def namespace_facts(body: Object) -> NamespaceFacts:
 WATCHED_NAMESPACES = Watch(NAMESPACES, namespace_facts)
 
 
+def namespace_key(name: str) -> Key:
+    """The key by which a namespace is looked at."""
+    return Key(NAMESPACES.kind, name, name)
+
+
 async def known_namespace(context: Context, name: str) -> NamespaceFacts | None:
     """A namespace; asked for when no event showed it yet. None when it is gone.
 

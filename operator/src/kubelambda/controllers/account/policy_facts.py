@@ -1,6 +1,9 @@
 """What others may know of a NetworkPolicy of ours: that it is there, and as we made it."""
 
+import hashlib
+import json
 from dataclasses import dataclass
+from sys import intern
 
 from kubelambda.api import labels
 from kubelambda.controllers.machinery.watched import Watch
@@ -10,17 +13,21 @@ from kubelambda.kube.resources import NETWORK_POLICIES
 
 @dataclass(frozen=True, slots=True)
 class PolicyFacts:
-    """The parts of a NetworkPolicy that say whether somebody, maybe ourselves, changed it."""
+    """All that we say of a NetworkPolicy."""
 
-    generation: int
+    content: str
+    """A digest of it."""
     of: str
     """The set that it is of, or `base`."""
 
 
 def policy_facts(body: Object) -> PolicyFacts:
     """The facts of one of our policies."""
-    metadata = body["metadata"]
-    return PolicyFacts(metadata.get("generation", 0), metadata["labels"][labels.NETWORK_POLICY])
+    found = body["metadata"]["labels"]
+    # The API server keeps no list of rules that is empty.
+    spec = {name: value for name, value in (body.get("spec") or {}).items() if value != []}
+    content = json.dumps([found.get(labels.MANAGED_BY), spec], sort_keys=True)
+    return PolicyFacts(intern(hashlib.sha256(content.encode()).hexdigest()), intern(found[labels.NETWORK_POLICY]))
 
 
 WATCHED_POLICIES = Watch(NETWORK_POLICIES, policy_facts, label=labels.NETWORK_POLICY)

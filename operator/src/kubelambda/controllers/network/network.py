@@ -9,7 +9,8 @@ from kubelambda.controllers.account.namespace_facts import WATCHED_NAMESPACES
 from kubelambda.controllers.account.policy_facts import WATCHED_POLICIES, PolicyFacts
 from kubelambda.controllers.function.function_facts import WATCHED_FUNCTIONS, FunctionFacts
 from kubelambda.controllers.function.version_facts import WATCHED_VERSIONS, VersionFacts
-from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
+from kubelambda.controllers.machinery import desired
+from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.controllers.network.invoke_endpoint_facts import WATCHED_ENDPOINTS, InvokeEndpointFacts
@@ -33,7 +34,7 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     if namespace is None or namespace.terminating:
         return None
     wanted = {found.id: found for found in _used(context, key.namespace)}
-    refused = await _apply(context, key.namespace, wanted.values()) if context.settings.network.policies else None
+    refused = await _keep(context, key, wanted.values()) if context.settings.network.policies else None
     for _, facts in list(context.cluster[WATCHED_POLICIES].within(key.namespace)):
         if facts.of != labels.NETWORK_POLICY_BASE and facts.of not in wanted:
             with contextlib.suppress(NotFound):
@@ -43,15 +44,15 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     return None
 
 
-async def _apply(context: Context, namespace: str, wanted: Iterable[NetworkSet]) -> Invalid | None:
+async def _keep(context: Context, key: Key, wanted: Iterable[NetworkSet]) -> Invalid | None:
     """Makes the policies of sets. One that the API server refuses stays as it was, and keeps no other from changing."""
     refused = None
     for found in wanted:
         try:
-            await context.client.apply(NETWORK_POLICIES, _policy(context, namespace, found), manager=FIELD_MANAGER)
+            await desired.keep(context, WATCHED_POLICIES, _policy(context, key.namespace, found), by=key)
         except Invalid as error:
             refused = error
-            log.warning("the rules of groups %s of %s are refused: %s", ", ".join(found.groups), namespace, error)
+            log.warning("the rules of groups %s of %s are refused: %s", ", ".join(found.groups), key.namespace, error)
     return refused
 
 
