@@ -1,10 +1,7 @@
 """What the operator remembers of code: downloads that failed or were done, archives that nobody runs."""
 
 import asyncio
-import contextlib
 from dataclasses import dataclass, field
-
-from prometheus_client import CollectorRegistry, Counter
 
 from kubelambda.api.kinds.deployed_configuration import DeployedCode
 from kubelambda.api.kinds.function_image import DeployedImage
@@ -12,6 +9,8 @@ from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.core.code.remote_source import RemoteSource
 from kubelambda.core.code.signed_content import SignedContent
 from kubelambda.core.function.observation import Problem
+from kubelambda.metrics.metric_registry import MetricRegistry
+from kubelambda.metrics.series import CounterSeries
 from kubelambda.store.code.code_fetcher import CodeFetcher
 from kubelambda.store.code.code_store import CodeStore
 
@@ -64,7 +63,7 @@ class CodeState:
     """Bytes of an archive's files, by its digest."""
     contents: dict[str, SignedContent] = field(default_factory=dict)
     """What signatures of archives speak of, by the archive's digest: of functions with a code signing configuration."""
-    signature_errors: Counter | None = None
+    signature_errors: CounterSeries | None = None
     """Deployments of code whose signature is not trusted, by namespace and function (§9.3)."""
     fetched: dict[str, set[str]] = field(default_factory=dict)
     """Namespaces that fetched an archive since this process began, by digest; see `has_fetched`."""
@@ -76,8 +75,7 @@ class CodeState:
     def forget(self, key: Key) -> None:
         """A Function or Layer is gone."""
         if self.signature_errors is not None and key.kind == "Function":
-            with contextlib.suppress(KeyError):
-                self.signature_errors.remove(key.namespace, key.name)
+            self.signature_errors.remove(key.namespace, key.name)
         self.image_askers.discard(key)
         for known in (self.failed_downloads, self.arrivals, self.images):
             known.pop(key, None)
@@ -90,11 +88,11 @@ class CodeState:
         return namespace in self.fetched.get(sha256, ())
 
 
-def signature_errors(registry: CollectorRegistry) -> Counter:
+def signature_errors(registry: MetricRegistry) -> CounterSeries:
     """Lambda's metric SignatureValidationErrors (§9.3)."""
-    return Counter(
+    return CounterSeries(
         "kubelambda_signature_validation_errors_total",
         "Code and layers that were deployed though their signature is not trusted",
         ["namespace", "function"],
-        registry=registry,
+        registry,
     )
