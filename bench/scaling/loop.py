@@ -16,6 +16,7 @@ from pathlib import Path
 
 import aiohttp
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 from tests.integration.control_plane import ADMIN_TOKEN, ControlPlane
 from tests.integration.preparation import start
 from tests.ports import free_port
@@ -28,7 +29,6 @@ from kubelambda.autoscaler.scrape_reader import LOOKS_PER_PERIOD, ScrapeReader
 from kubelambda.core.scaling.target_tracking import Alarms
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import ALIASES, NAMESPACES
-from kubelambda.metrics.metric_registry import MetricRegistry
 
 _NAMESPACES = 10
 _EVALUATIONS = 5
@@ -115,7 +115,7 @@ async def measure(control_plane: ControlPlane, number: int) -> dict[str, float]:
     try:
         await create(client, number)
         async with serving(answers) as url, PrometheusReader(PrometheusSettings(url=url), alarms) as reader:
-            scaler = AliasScaler(client, reader, alarms, ScalingMetrics(MetricRegistry()))
+            scaler = AliasScaler(client, reader, alarms, ScalingMetrics(CollectorRegistry()))
 
             async def evaluate() -> float:
                 begun = time.process_time()

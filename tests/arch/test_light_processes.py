@@ -5,28 +5,11 @@ import sys
 
 import pytest
 
-HTTP_OF_OTHERS = {
-    "prometheus_client",
-    "http.server",
-    "http.client",
-    "urllib.request",
-    "wsgiref",
-    "html",
-    "email.parser",
-}
 HEAVY = {
-    "code_store": {"aiohttp", "pydantic", "kopf", "uvloop", *HTTP_OF_OTHERS},
-    "operator": {"aiohttp", "pydantic", "kopf", "kubelambda.controllers.registry", *HTTP_OF_OTHERS},
-    "leading_operator": {"prometheus_client", "http.server", "wsgiref"},
-    "frontend": {
-        "aiohttp",
-        "kopf",
-        "kubernetes",
-        "kubelambda.api.kinds.function",
-        "kubelambda.api.kinds.access_point",
-        *HTTP_OF_OTHERS,
-    },
-    "awsapi": {"aiohttp", "pydantic", "kopf", "uvloop", "prometheus_client"},
+    "code_store": {"aiohttp", "pydantic", "kopf", "prometheus_client", "uvloop"},
+    "operator": {"aiohttp", "pydantic", "kopf", "kubelambda.controllers.registry"},
+    "frontend": {"aiohttp", "kopf", "kubernetes", "kubelambda.api.kinds.function", "kubelambda.api.kinds.access_point"},
+    "awsapi": {"aiohttp", "pydantic", "kopf", "uvloop"},
 }
 """By component. A frontend reads what is deployed, and needs no models of what people write. An operator that waits for
 its lease is meant: it imports what leads once it has it."""

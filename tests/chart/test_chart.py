@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
 from kubelambda.api.settings import Settings
 from kubelambda.autoscaler.scaling_metrics import ScalingMetrics
 from kubelambda.events.event_metrics import EventMetrics
 from kubelambda.frontend.dispatch.metrics import Metrics
-from kubelambda.metrics.metric_registry import MetricRegistry
 from kubelambda.pollers.poller_metrics import PollerMetrics
 
 ROOT = Path(__file__).parent.parent.parent
@@ -247,11 +247,11 @@ def test_kube_prometheus_gets_what_it_selects_and_keeps_our_namespaces() -> None
 
 def test_dashboards_and_alerts_ask_only_for_series_that_there_are() -> None:
     """By the names under which the components have them."""
-    registry = MetricRegistry()
+    registry = CollectorRegistry()
     ScalingMetrics(registry)
-    families = [*EventMetrics().registry.collect(), *PollerMetrics().registry.collect()]
-    known = [*registry.names, *Metrics().registry.names, *(family.name for family in families)]
-    names = {f"{name}{end}" for name in known for end in ENDS}
+    families = [*registry.collect(), *Metrics().registry.collect()]
+    families += [*EventMetrics().registry.collect(), *PollerMetrics().registry.collect()]
+    names = {f"{family.name}{end}" for family in families for end in ENDS}
     asked: set[str] = set()
     for each in manifests(render(KEY, *EVERYTHING)):
         if each["kind"] == "PrometheusRule":

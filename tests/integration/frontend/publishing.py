@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from tests.integration.loopback import RUNTIME, Cluster
 from tests.integration.processes import KEY
 
@@ -15,7 +16,6 @@ from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.errors import Conflict, KubeError
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import ALIASES, FUNCTION_VERSIONS, FUNCTIONS, PODS, Resource
-from kubelambda.metrics.metric_registry import MetricRegistry
 from kubelambda.resources.provisioned_deployment import provisioned_deployment
 
 SHOW = """
@@ -122,6 +122,6 @@ async def init_failures(cluster: Cluster) -> list[str]:
     return [failure for failure in found if failure]
 
 
-def sample(registry: MetricRegistry, name: str, found: Mapping[str, str]) -> float | None:
+def sample(registry: CollectorRegistry, name: str, found: Mapping[str, str]) -> float | None:
     """The present value of a series."""
-    return registry.value(name, dict(found))
+    return registry.get_sample_value(name, dict(found))

@@ -4,6 +4,7 @@ import asyncio
 import base64
 
 import pytest
+from prometheus_client import generate_latest
 from tests.eventually import eventually
 from tests.integration.loopback import Cluster, Relay
 from tests.integration.processes import KEY
@@ -369,6 +370,6 @@ async def test_the_series_of_a_function_go_with_it(cluster: Cluster) -> None:
     await cluster.function("going", ECHO, reserved=0)
     frontend = await cluster.frontend()
     assert (await cluster.invoke("going")).status == 429
-    assert 'function="going"' in frontend.metrics.registry.text().decode()
+    assert 'function="going"' in generate_latest(frontend.metrics.registry).decode()
     await cluster.client.delete(FUNCTIONS, "going", cluster.namespace)
-    await eventually(lambda: 'function="going"' not in frontend.metrics.registry.text().decode())
+    await eventually(lambda: 'function="going"' not in generate_latest(frontend.metrics.registry).decode())

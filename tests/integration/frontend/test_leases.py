@@ -38,7 +38,7 @@ def handler(event, context):
 
 def sample(frontend: Frontend, name: str, **labels: str) -> float:
     """A figure of a frontend; 0 when it has none."""
-    return frontend.metrics.registry.value(name, labels) or 0.0
+    return frontend.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
 def forwards(frontend: Frontend) -> float:

@@ -345,7 +345,7 @@ def account_of(frontend: Frontend, namespace: str) -> str | None:
 def environments(frontend: Frontend, cluster: Cluster) -> float | None:
     """The gauge of the test's function."""
     labels = {"namespace": cluster.namespace, "function": "echo"}
-    return frontend.metrics.registry.value("kubelambda_environments", labels)
+    return frontend.metrics.registry.get_sample_value("kubelambda_environments", labels)
 
 
 def seen(frontend: Frontend, cluster: Cluster, revision: str) -> bool:

@@ -48,7 +48,7 @@ def value(cluster: Cluster, frontend: Frontend, name: str) -> float:
 
 def forwards(frontend: Frontend) -> float:
     """Requests that a frontend passed on."""
-    return frontend.metrics.registry.value("kubelambda_forwards_total", {}) or 0.0
+    return frontend.metrics.registry.get_sample_value("kubelambda_forwards_total", {}) or 0.0
 
 
 async def lease(cluster: Cluster, other: str, holding: Frontend) -> int:

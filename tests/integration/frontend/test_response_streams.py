@@ -157,7 +157,7 @@ async def called(cluster: Cluster, event: Any, address: str = "127.0.0.1", **how
 
 def sample(frontend: Frontend, name: str, **labels: str) -> float:
     """A figure of a frontend."""
-    return frontend.metrics.registry.value(name, labels) or 0.0
+    return frontend.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
 async def test_boto3_reads_the_events_of_a_stream(cluster: Cluster, client: KubeClient, boto: Invoke) -> None:

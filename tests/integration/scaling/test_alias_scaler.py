@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from tests.integration.functions import listed
 
 from kubelambda.autoscaler.alias_scaler import AliasScaler
@@ -12,7 +13,6 @@ from kubelambda.autoscaler.utilization import ScalableTarget, Utilization, Utili
 from kubelambda.core.scaling.target_tracking import Alarms, Sample
 from kubelambda.kube.kube_client import KubeClient, Object
 from kubelambda.kube.resources import ALIASES, EVENTS
-from kubelambda.metrics.metric_registry import MetricRegistry
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 TRACKING = {"targetValue": 0.5, "minCapacity": 1, "maxCapacity": 10}
@@ -57,7 +57,7 @@ async def test_the_capacity_follows_the_utilization_and_says_why(client: KubeCli
     await make_alias(client, namespace, "live", {"provisionedConcurrentExecutions": 4, "targetTracking": TRACKING})
     readings = Readings()
     readings.utilization[ScalableTarget(namespace, "fn", "live")] = 1.0
-    scaler = AliasScaler(client, readings, Alarms(), ScalingMetrics(MetricRegistry()))
+    scaler = AliasScaler(client, readings, Alarms(), ScalingMetrics(CollectorRegistry()))
     await scaler.evaluate_all(NOW)
     found = await status(client, namespace, "live")
     assert found["scaling"]["capacity"] == 8
@@ -80,7 +80,7 @@ async def test_a_source_that_is_away_freezes_every_alias_and_one_sentence_says_s
     """And when it is back, scaling goes on."""
     await make_alias(client, namespace, "live", {"provisionedConcurrentExecutions": 4, "targetTracking": TRACKING})
     readings = Readings()
-    scaler = AliasScaler(client, readings, Alarms(), ScalingMetrics(MetricRegistry()))
+    scaler = AliasScaler(client, readings, Alarms(), ScalingMetrics(CollectorRegistry()))
     readings.failure = "Prometheus does not answer: refused"
     await scaler.evaluate_all(NOW)
     found = await status(client, namespace, "live")
@@ -109,7 +109,7 @@ async def test_schedules_that_cannot_be_used_are_named_and_stop_nobody_else(clie
     await make_alias(client, namespace, "other", {"provisionedConcurrentExecutions": 4, "targetTracking": TRACKING})
     readings = Readings()
     readings.utilization[ScalableTarget(namespace, "fn", "other")] = 1.0
-    await AliasScaler(client, readings, Alarms(), ScalingMetrics(MetricRegistry())).evaluate_all(NOW)
+    await AliasScaler(client, readings, Alarms(), ScalingMetrics(CollectorRegistry())).evaluate_all(NOW)
     for name, text in (
         ("never", "scheduled action leap: 'cron(0 0 29 2 ? 2100)' never fires"),
         ("nowhere", "scheduled action morning: there is no time zone 'Europe/Atlantis'"),
@@ -133,7 +133,7 @@ async def test_an_alias_that_cannot_be_evaluated_stops_nobody_else(client: KubeC
     await client.patch(ALIASES, "fn-broken", garbage, namespace, subresource="status")
     readings = Readings()
     readings.utilization = {ScalableTarget(namespace, "fn", name): 1.0 for name in ("broken", "other")}
-    await AliasScaler(client, readings, Alarms(), ScalingMetrics(MetricRegistry())).evaluate_all(NOW)
+    await AliasScaler(client, readings, Alarms(), ScalingMetrics(CollectorRegistry())).evaluate_all(NOW)
     assert (await status(client, namespace, "broken"))["scaling"]["capacity"] == 4
     assert (await status(client, namespace, "other"))["scaling"]["capacity"] == 8
 
@@ -141,7 +141,7 @@ async def test_an_alias_that_cannot_be_evaluated_stops_nobody_else(client: KubeC
 async def test_it_writes_beside_the_operator_and_leaves_with_the_target(client: KubeClient, namespace: str) -> None:
     """The operator's conditions stay; what the scaler wrote goes when nothing scales any more."""
     await make_alias(client, namespace, "live", {"targetTracking": TRACKING})
-    scaler = AliasScaler(client, Readings(), Alarms(), ScalingMetrics(MetricRegistry()))
+    scaler = AliasScaler(client, Readings(), Alarms(), ScalingMetrics(CollectorRegistry()))
     ready = {"type": "Ready", "status": "True", "reason": "Routed", "lastTransitionTime": "2026-03-02T12:00:00Z"}
     manifest = {"metadata": {"name": "fn-live", "namespace": namespace}, "status": {"conditions": [ready]}}
     await client.apply(ALIASES, manifest, manager="kubelambda-operator", subresource="status")
@@ -165,13 +165,13 @@ async def test_frozen_scaling_and_failed_provisioning_are_series_until_their_ali
     units = {"requested": 2, "allocated": 2, "available": 0, "status": "FAILED", "statusReason": "no luck"}
     status = {"status": {"provisionedConcurrency": units}}
     await client.patch(ALIASES, "fn-fixed", status, namespace, subresource="status")
-    readings, registry = Readings(), MetricRegistry()
+    readings, registry = Readings(), CollectorRegistry()
     readings.failure = "Prometheus does not answer: refused"
     scaler = AliasScaler(client, readings, Alarms(), ScalingMetrics(registry))
 
     def value(name: str, qualifier: str) -> float | None:
         labels = {"namespace": namespace, "function": "fn", "qualifier": qualifier}
-        return registry.value(f"kubelambda_{name}", labels)
+        return registry.get_sample_value(f"kubelambda_{name}", labels)
 
     await scaler.evaluate_all(NOW)
     assert value("scaling_active", "live") == 0

@@ -13,7 +13,7 @@ async def test_objects_that_cannot_be_read_are_counted_by_kind() -> None:
     frontend = Frontend(nowhere(), cast("Any", None), Settings(), b"", address="127.0.0.1", service="frontend", port=1)
 
     def counted(kind: str) -> float | None:
-        return frontend.metrics.registry.value("kubelambda_unreadable_objects", {"kind": kind})
+        return frontend.metrics.registry.get_sample_value("kubelambda_unreadable_objects", {"kind": kind})
 
     assert (counted("Function"), counted("Alias")) == (0, 0)
     body = {"metadata": {"namespace": "team", "name": "later"}, "status": {"deployed": {"revision": []}}}

@@ -16,7 +16,6 @@ from kubelambda.api.settings import ConnectionSettings
 from kubelambda.apps import heap_trim, options
 from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.kube_client import KubeClient
-from kubelambda.metrics.metrics_server import MetricsServer
 from kubelambda.store.code.code_store import CodeStore
 from kubelambda.wire.connections import Bounds, Connections
 from kubelambda.wire.unread import bound_unsent
@@ -68,7 +67,7 @@ async def _run(arguments: argparse.Namespace) -> None:
             backlog=1024,
         )
         bound_unsent(server.sockets[0])
-        metrics = await MetricsServer.listen(frontend.metrics.registry, arguments.metrics_port)
+        frontend.metrics.serve(arguments.metrics_port)
         tasks = [loop.create_task(reflector.run()) for reflector in frontend.caches.reflectors()]
         tasks += [loop.create_task(work) for work in frontend.background()]
         tasks.append(loop.create_task(frontend.serve_endpoints(connections)))
@@ -79,7 +78,6 @@ async def _run(arguments: argparse.Namespace) -> None:
         await _drain(frontend, server, connections)
         for task in tasks:
             task.cancel()
-        metrics.close()
         frontend.close()
     await client.close()
     if dead is not None:

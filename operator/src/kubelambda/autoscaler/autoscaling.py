@@ -3,6 +3,8 @@
 import asyncio
 import logging
 
+from prometheus_client import CollectorRegistry
+
 from kubelambda.api.settings import Settings
 from kubelambda.autoscaler.alias_scaler import AliasScaler
 from kubelambda.autoscaler.prometheus_reader import PrometheusReader
@@ -11,14 +13,13 @@ from kubelambda.autoscaler.scrape_reader import ScrapeReader
 from kubelambda.core.scaling.target_tracking import Alarms
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.kube.resources import ENDPOINT_SLICES
-from kubelambda.metrics.metric_registry import MetricRegistry
 
 METRICS_PORT = 9090
 
 log = logging.getLogger(__name__)
 
 
-async def run(client: KubeClient, settings: Settings, *, service: str, registry: MetricRegistry) -> None:
+async def run(client: KubeClient, settings: Settings, *, service: str, registry: CollectorRegistry) -> None:
     """Scales until cancelled. `service` is the frontends' Service, whose endpoints are scraped without a Prometheus.
 
     Its own metrics go to `registry`.

@@ -1,8 +1,8 @@
 """What the scaler and the status of an alias say of its provisioned concurrency, for alerts."""
 
+from prometheus_client import CollectorRegistry, Gauge
+
 from kubelambda.autoscaler.utilization import ScalableTarget
-from kubelambda.metrics.metric_registry import MetricRegistry
-from kubelambda.metrics.series import GaugeSeries
 
 _LABELS = ["namespace", "function", "qualifier"]
 
@@ -10,31 +10,31 @@ _LABELS = ["namespace", "function", "qualifier"]
 class ScalingMetrics:
     """Gauges of every alias that has provisioned concurrency, as of the last evaluation."""
 
-    def __init__(self, registry: MetricRegistry) -> None:
-        self._requested = GaugeSeries(
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requested = Gauge(
             "kubelambda_provisioned_concurrency_requested",
             "Provisioned concurrency that an alias asks for",
             _LABELS,
-            registry,
+            registry=registry,
         )
-        self._failed = GaugeSeries(
+        self._failed = Gauge(
             "kubelambda_provisioned_concurrency_failed",
             "Whether an alias does not get the provisioned concurrency that it asks for",
             _LABELS,
-            registry,
+            registry=registry,
         )
-        self._active = GaugeSeries(
+        self._active = Gauge(
             "kubelambda_scaling_active",
             "Whether the capacity of an alias follows its utilization and schedules: 0 is frozen",
             _LABELS,
-            registry,
+            registry=registry,
         )
-        self._shown: dict[GaugeSeries, set[ScalableTarget]] = {
+        self._shown: dict[Gauge, set[ScalableTarget]] = {
             self._requested: set(),
             self._failed: set(),
             self._active: set(),
         }
-        self._seen: dict[GaugeSeries, set[ScalableTarget]] = {}
+        self._seen: dict[Gauge, set[ScalableTarget]] = {}
 
     def begin(self) -> None:
         """An evaluation of all aliases begins."""
@@ -56,7 +56,7 @@ class ScalingMetrics:
                 gauge.remove(*target)
             self._shown[gauge] = self._seen[gauge]
 
-    def _set(self, gauge: GaugeSeries, target: ScalableTarget, value: float) -> None:
-        gauge.set(value, *target)
+    def _set(self, gauge: Gauge, target: ScalableTarget, value: float) -> None:
+        gauge.labels(*target).set(value)
         self._seen[gauge].add(target)
         self._shown[gauge].add(target)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
 
 from kubelambda.autoscaler.utilization import (
     ALLOCATED,
@@ -19,7 +20,6 @@ from kubelambda.autoscaler.utilization import (
 )
 from kubelambda.core.scaling.target_tracking import Alarms
 from kubelambda.core.scaling.utilization_window import UtilizationWindow
-from kubelambda.metrics import metrics_text
 
 _TIMEOUT = aiohttp.ClientTimeout(total=5, connect=2)
 LOOKS_PER_PERIOD = 6
@@ -90,13 +90,18 @@ class ScrapeReader:
 
 def _collect(lines: Iterable[str], found: dict[ScalableTarget, _Look]) -> None:
     # Parsing all series of thousands of functions would cost more than everything else that is done here.
-    for name, labels, value in metrics_text.samples(line for line in lines if line.startswith(_READ)):
-        target = ScalableTarget(labels.get("namespace", ""), labels.get("function", ""), labels.get("qualifier", ""))
-        look = found.setdefault(target, _Look())
-        seen = value if math.isfinite(value) else 0.0
-        if name == UTILIZATION:
-            look.utilization = max(look.utilization, seen)
-        elif name == ALLOCATED:
-            look.allocated = max(look.allocated, seen)
-        elif name == INVOCATIONS:
-            look.invocations += seen
+    text = "\n".join(line for line in lines if line.startswith(_READ))
+    for family in text_string_to_metric_families(text + "\n"):
+        for sample in family.samples:
+            labels = sample.labels
+            target = ScalableTarget(
+                labels.get("namespace", ""), labels.get("function", ""), labels.get("qualifier", "")
+            )
+            look = found.setdefault(target, _Look())
+            value = sample.value if math.isfinite(sample.value) else 0.0
+            if sample.name == UTILIZATION:
+                look.utilization = max(look.utilization, value)
+            elif sample.name == ALLOCATED:
+                look.allocated = max(look.allocated, value)
+            elif sample.name == INVOCATIONS:
+                look.invocations += value

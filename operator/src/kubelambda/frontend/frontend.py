@@ -136,7 +136,7 @@ class Frontend:
             self._leasing,
             start_timeout_seconds=start_timeout_seconds,
             handle=self._elsewhere,
-            counted=self.metrics.forwards.of().once,
+            counted=self.metrics.forwards.inc,
         )
         self._leasing.surround(
             Neighbourhood(

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from kubelambda.api.settings import Settings
 from kubelambda.controllers.code import archive_facts, image_source
@@ -15,7 +16,6 @@ from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.core.code import archive
 from kubelambda.core.code.code_signature import SIGNATURE_MAX_BYTES
 from kubelambda.core.code.signed_content import signed_content, with_comment
-from kubelambda.metrics.metric_registry import MetricRegistry
 from kubelambda.store.code.code_store import CodeStore, CodeStoreUnavailable
 
 NOBODY = cast("Any", None)
@@ -93,11 +93,11 @@ async def test_a_namespace_has_some_of_the_look_ups_and_no_more() -> None:
 
 def test_a_layer_that_goes_takes_no_count_of_a_function_with_it() -> None:
     """The two may have one name."""
-    state = CodeState(NOBODY, NOBODY, signature_errors=signature_errors(registry := MetricRegistry()))
+    state = CodeState(NOBODY, NOBODY, signature_errors=signature_errors(registry := CollectorRegistry()))
     assert state.signature_errors is not None
-    state.signature_errors.of("a", "shared").once()
+    state.signature_errors.labels("a", "shared").inc()
     labels = {"namespace": "a", "function": "shared"}
     state.forget(Key("Layer", "a", "shared"))
-    assert registry.value("kubelambda_signature_validation_errors_total", labels) == 1.0
+    assert registry.get_sample_value("kubelambda_signature_validation_errors_total", labels) == 1.0
     state.forget(Key("Function", "a", "shared"))
-    assert registry.value("kubelambda_signature_validation_errors_total", labels) is None
+    assert registry.get_sample_value("kubelambda_signature_validation_errors_total", labels) is None

@@ -1,7 +1,10 @@
 """What the operator remembers of code: downloads that failed or were done, archives that nobody runs."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter
 
 from kubelambda.api.kinds.deployed_configuration import DeployedCode
 from kubelambda.api.kinds.function_image import DeployedImage
@@ -9,8 +12,6 @@ from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.core.code.remote_source import RemoteSource
 from kubelambda.core.code.signed_content import SignedContent
 from kubelambda.core.function.observation import Problem
-from kubelambda.metrics.metric_registry import MetricRegistry
-from kubelambda.metrics.series import CounterSeries
 from kubelambda.store.code.code_fetcher import CodeFetcher
 from kubelambda.store.code.code_store import CodeStore
 
@@ -63,7 +64,7 @@ class CodeState:
     """Bytes of an archive's files, by its digest."""
     contents: dict[str, SignedContent] = field(default_factory=dict)
     """What signatures of archives speak of, by the archive's digest: of functions with a code signing configuration."""
-    signature_errors: CounterSeries | None = None
+    signature_errors: Counter | None = None
     """Deployments of code whose signature is not trusted, by namespace and function (§9.3)."""
     fetched: dict[str, set[str]] = field(default_factory=dict)
     """Namespaces that fetched an archive since this process began, by digest; see `has_fetched`."""
@@ -75,7 +76,8 @@ class CodeState:
     def forget(self, key: Key) -> None:
         """A Function or Layer is gone."""
         if self.signature_errors is not None and key.kind == "Function":
-            self.signature_errors.remove(key.namespace, key.name)
+            with contextlib.suppress(KeyError):
+                self.signature_errors.remove(key.namespace, key.name)
         self.image_askers.discard(key)
         for known in (self.failed_downloads, self.arrivals, self.images):
             known.pop(key, None)
@@ -88,11 +90,11 @@ class CodeState:
         return namespace in self.fetched.get(sha256, ())
 
 
-def signature_errors(registry: MetricRegistry) -> CounterSeries:
+def signature_errors(registry: CollectorRegistry) -> Counter:
     """Lambda's metric SignatureValidationErrors (§9.3)."""
-    return CounterSeries(
+    return Counter(
         "kubelambda_signature_validation_errors_total",
         "Code and layers that were deployed though their signature is not trusted",
         ["namespace", "function"],
-        registry,
+        registry=registry,
     )

@@ -123,7 +123,7 @@ async def tell(
         if each.sha256 in known:
             continue
         if state.signature_errors is not None:
-            state.signature_errors.of(key.namespace, key.name).value += 1
+            state.signature_errors.labels(key.namespace, key.name).inc()
         await record_event(
             context.client,
             FUNCTIONS,

@@ -47,7 +47,7 @@ class LedgerCheck:
             for place in found:
                 self._correct(place, second[place])
         self._metrics.ledger_drift.set(len(found) + self._units(dispatchers))
-        self._metrics.reconciliations.of().value += 1
+        self._metrics.reconciliations.inc()
 
     def _units(self, dispatchers: Sequence[Dispatcher]) -> int:
         accounts: defaultdict[int, list[VersionPlacement]] = defaultdict(list)

@@ -1,19 +1,23 @@
-"""Lambda's metrics by their names, with bounded labels."""
+"""Lambda's metrics by their names, with bounded labels; rendered in a thread."""
 
+import contextlib
+import threading
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
 from kubelambda.api import environment_protocol
 from kubelambda.api.environment_protocol import EnvironmentState
 from kubelambda.core.invoke.routing import LATEST
 from kubelambda.core.placement.function_share import ThrottleReason
+from kubelambda.frontend.dispatch.counter_series import CounterSeries, HistogramSeries
 from kubelambda.frontend.dispatch.invocation import Invocation
 from kubelambda.frontend.dispatch.provisioned_metrics import AccountMetrics, ProvisionedMetrics
 from kubelambda.frontend.dispatch.qualifier_metrics import QualifierMetrics
 from kubelambda.kube.reflector import Reflector
-from kubelambda.metrics.metric_registry import MetricRegistry
-from kubelambda.metrics.series import CounterSeries, GaugeSeries, HistogramSeries, LookedSeries
 
 _LABELS = ["namespace", "function"]
 _BILLED_MS = environment_protocol.BILLED_MS.lower().encode()
@@ -76,13 +80,13 @@ class FunctionMetrics:
     def show_in_flight(self, in_flight: int) -> None:
         """Invocations of the function that are in flight by this frontend."""
         if not self._gone:
-            self._metrics.concurrent.set(in_flight, *self._names)
+            self._metrics.concurrent.labels(*self._names).set(in_flight)
 
     def show(self, in_flight: int, environments: int) -> None:
         """How the function is now, by whoever owns it."""
         self.show_in_flight(in_flight)
         if not self._gone:
-            self._metrics.environments.set(environments, *self._names)
+            self._metrics.environments.labels(*self._names).set(environments)
 
     def remove(self) -> None:
         """Forgets the series of a function that is gone."""
@@ -98,7 +102,7 @@ class Metrics:
     """All metrics of a frontend."""
 
     def __init__(self) -> None:
-        self.registry = MetricRegistry()
+        self.registry = CollectorRegistry()
         registry = self.registry
         self.invocations = CounterSeries("kubelambda_invocations_total", "Invocations that ran", _LABELS, registry)
         self.errors = CounterSeries("kubelambda_errors_total", "Invocations with a function error", _LABELS, registry)
@@ -115,26 +119,25 @@ class Metrics:
             _DURATIONS,
             registry,
         )
-        self.concurrent = GaugeSeries("kubelambda_concurrent_executions", "Invocations in flight", _LABELS, registry)
+        self.concurrent = Gauge("kubelambda_concurrent_executions", "Invocations in flight", _LABELS, registry=registry)
         self.cold_starts = CounterSeries("kubelambda_cold_starts_total", "Environments started", _LABELS, registry)
-        self.environments = GaugeSeries("kubelambda_environments", "Environments", _LABELS, registry)
+        self.environments = Gauge("kubelambda_environments", "Environments", _LABELS, registry=registry)
         self.billed_gb_seconds = CounterSeries(
             "kubelambda_billed_gb_seconds_total", "Memory times billed duration", _LABELS, registry
         )
-        self.unreadable = LookedSeries(
-            "kubelambda_unreadable_objects", "Objects that cannot be read and are skipped", registry
+        self.unreadable = Gauge(
+            "kubelambda_unreadable_objects", "Objects that cannot be read and are skipped", ["kind"], registry=registry
         )
-        self.forwards = CounterSeries(
-            "kubelambda_forwards_total", "Requests passed to the owning frontend", [], registry
+        self.forwards = Counter(
+            "kubelambda_forwards_total", "Requests passed to the owning frontend", registry=registry
         )
-        self.ledger_drift = GaugeSeries(
+        self.ledger_drift = Gauge(
             "kubelambda_ledger_drift",
             "Environments and units of concurrency on which ledger and agents differ: anything but 0 is a bug",
-            [],
-            registry,
+            registry=registry,
         )
-        self.reconciliations = CounterSeries(
-            "kubelambda_ledger_reconciliations_total", "Comparisons of the ledger with the agents", [], registry
+        self.reconciliations = Counter(
+            "kubelambda_ledger_reconciliations_total", "Comparisons of the ledger with the agents", registry=registry
         )
         self.recursive_invocations_dropped = CounterSeries(
             "kubelambda_recursive_invocations_dropped_total",
@@ -158,7 +161,7 @@ class Metrics:
     def watch_unreadable(self, reflectors: Iterable[Reflector[Any]]) -> None:
         """Counts what the caches skip, whenever somebody asks."""
         for reflector in reflectors:
-            self.unreadable.follow(partial(_unreadable, reflector), kind=reflector.resource.kind)
+            self.unreadable.labels(reflector.resource.kind).set_function(partial(_unreadable, reflector))
 
     def function(self, namespace: str, function: str) -> FunctionMetrics:
         """The series of one function."""
@@ -176,4 +179,9 @@ class Metrics:
     def forget_gauges(self, namespace: str, function: str) -> None:
         """Drops what says how a function is now."""
         for gauge in (self.concurrent, self.environments):
-            gauge.remove(namespace, function)
+            with contextlib.suppress(KeyError):
+                gauge.remove(namespace, function)
+
+    def serve(self, port: int) -> tuple[WSGIServer, threading.Thread]:
+        """Serves /metrics from a thread of its own."""
+        return start_http_server(port, registry=self.registry)

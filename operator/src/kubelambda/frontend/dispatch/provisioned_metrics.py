@@ -3,11 +3,13 @@
 What is counted says too which version ran: an alias with weights, or one that moves, has two.
 """
 
+import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from kubelambda.metrics.metric_registry import MetricRegistry
-from kubelambda.metrics.series import CounterSeries, GaugeSeries
+from prometheus_client import CollectorRegistry, Gauge
+
+from kubelambda.frontend.dispatch.counter_series import CounterSeries
 
 _LABELS = ["namespace", "function", "qualifier"]
 
@@ -29,27 +31,27 @@ class ProvisionedLook:
 class ProvisionedMetrics:
     """The series of every qualifier that has provisioned concurrency."""
 
-    def __init__(self, registry: MetricRegistry) -> None:
-        self.utilization = GaugeSeries(
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.utilization = Gauge(
             "kubelambda_provisioned_concurrency_utilization",
             "Share of the provisioned concurrency in use",
             _LABELS,
-            registry,
+            registry=registry,
         )
-        self.allocated = GaugeSeries(
-            "kubelambda_provisioned_concurrency_allocated", "Provisioned concurrency", _LABELS, registry
+        self.allocated = Gauge(
+            "kubelambda_provisioned_concurrency_allocated", "Provisioned concurrency", _LABELS, registry=registry
         )
-        self.available = GaugeSeries(
+        self.available = Gauge(
             "kubelambda_provisioned_concurrency_available",
             "Initialized provisioned environments",
             _LABELS,
-            registry,
+            registry=registry,
         )
-        self.executing = GaugeSeries(
+        self.executing = Gauge(
             "kubelambda_provisioned_concurrency_executing",
             "Invocations that hold provisioned concurrency",
             _LABELS,
-            registry,
+            registry=registry,
         )
         self.invocations = CounterSeries(
             "kubelambda_provisioned_invocations_total",
@@ -78,10 +80,10 @@ class ProvisionedMetrics:
         for version in counted.difference(versions):
             self._forget(series, version)
         counted &= set(versions)
-        self.allocated.set(look.allocated, *series)
-        self.available.set(look.available, *series)
-        self.executing.set(look.executing, *series)
-        self.utilization.set(look.executing / look.allocated if look.allocated else 0.0, *series)
+        self.allocated.labels(*series).set(look.allocated)
+        self.available.labels(*series).set(look.available)
+        self.executing.labels(*series).set(look.executing)
+        self.utilization.labels(*series).set(look.executing / look.allocated if look.allocated else 0.0)
         for version in versions:
             counted.add(version)
             for counter in (self.invocations, self.spillovers):
@@ -91,7 +93,8 @@ class ProvisionedMetrics:
         """Drops the series of what has no provisioned concurrency any more, or belongs to another frontend."""
         for series in self._shown.keys() - present:
             for gauge in self._gauges:
-                gauge.remove(*series)
+                with contextlib.suppress(KeyError):
+                    gauge.remove(*series)
             for version in self._shown.pop(series):
                 self._forget(series, version)
 
@@ -103,26 +106,26 @@ class ProvisionedMetrics:
 class AccountMetrics:
     """Concurrency of the accounts that this frontend owns."""
 
-    def __init__(self, registry: MetricRegistry) -> None:
-        self.unreserved = GaugeSeries(
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.unreserved = Gauge(
             "kubelambda_unreserved_concurrent_executions",
             "Invocations in flight of functions without a reservation",
             ["namespace"],
-            registry,
+            registry=registry,
         )
-        self.claimed = GaugeSeries(
+        self.claimed = Gauge(
             "kubelambda_claimed_account_concurrency",
             "Concurrency that no other function can have: reserved, provisioned, or in flight",
             ["namespace"],
-            registry,
+            registry=registry,
         )
         self._shown: set[str] = set()
 
     def show(self, namespace: str, *, unreserved: int, claimed: int) -> None:
         """What an account's ledger says."""
         self._shown.add(namespace)
-        self.unreserved.set(unreserved, namespace)
-        self.claimed.set(claimed, namespace)
+        self.unreserved.labels(namespace).set(unreserved)
+        self.claimed.labels(namespace).set(claimed)
 
     def keep(self, present: set[str]) -> None:
         """Drops the series of accounts that are another frontend's."""

@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Collection
 
-from kubelambda.metrics.metric_registry import MetricRegistry
-from kubelambda.metrics.series import CounterSeries
+from prometheus_client import CollectorRegistry
+
+from kubelambda.frontend.dispatch.counter_series import CounterSeries
 
 _LABELS = ["namespace", "function", "qualifier", "version"]
 
@@ -12,7 +13,7 @@ _LABELS = ["namespace", "function", "qualifier", "version"]
 class QualifierMetrics:
     """Counts for every alias and version that was called by its name."""
 
-    def __init__(self, registry: MetricRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry) -> None:
         self.invocations = CounterSeries(
             "kubelambda_qualifier_invocations_total",
             "Invocations by the alias or version that was called, and the version that ran",

@@ -1,1 +1,0 @@
-"""What a process counts, and how Prometheus reads it."""
