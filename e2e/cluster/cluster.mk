@@ -33,9 +33,9 @@ aws-cli: ## Version 2 of the aws cli, from Debian: a test calls with it where it
 	@python3 e2e/cluster aws-cli || echo "without version 2 of the aws cli: its test is skipped"
 
 .PHONY: images
-images: ## Build the images that changed and import them into the cluster
+images: setup ## Build the images that changed and import them into the cluster
 	@python3 e2e/cluster images
 
 .PHONY: images-all
-images-all: ## The same with the runtimes that a cluster has only when asked: further Node.js, Java, Ruby
+images-all: setup ## The same with the runtimes that a cluster has only when asked: further Node.js, Java, Ruby
 	@python3 e2e/cluster images --all
