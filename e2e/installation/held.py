@@ -34,8 +34,8 @@ def inside(account: Account, function: str, name: str) -> set[str]:
 
 def let_go(account: Account, function: str, name: str) -> None:
     """What holds by `name` in the function's pods of now goes on, and nothing holds by it there again."""
-    for pod in _pods(account, function):
-        _in_pod(account, pod, "touch", f"/tmp/go-{name}")
+    command = ("touch", f"/tmp/go-{name}")
+    eventually(lambda: all(_in_pod(account, pod, *command) for pod in _pods(account, function)))
 
 
 @dataclass
