@@ -12,6 +12,7 @@ from tests.integration.functions import Functions
 from tests.integration.preparation import start
 from tests.integration.processes import Installation
 from tests.integration.stage import Stage, asks_for_what_runs
+from tests.leftovers import show_leftovers
 
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.kube_client import KubeClient
@@ -37,6 +38,7 @@ _WAITING = ("test_operator.py", "test_utilization_readers.py")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What waits long comes first: whoever runs files side by side would wait for it at the end."""
     items.sort(key=lambda item: item.path.name not in _WAITING)
+    show_leftovers(items, "integration")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiobotocore.session import AioSession
 from aiohttp import web
+from tests.leftovers import show_leftovers
 from tests.pollers.elastic_mq import ElasticMq
 from tests.pollers.kafka_broker import KafkaBroker
 
@@ -66,6 +67,7 @@ type Answer = tuple[int, bool, Any]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long comes first: whoever runs files side by side would wait for it at the end."""
     items.sort(key=lambda item: _LONG.index(item.path.name) if item.path.name in _LONG else len(_LONG))
+    show_leftovers(items, "pollers")
 
 
 @pytest.fixture(scope="session")
