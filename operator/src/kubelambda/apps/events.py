@@ -9,11 +9,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import uvloop
-
 from kubelambda.api import limits
 from kubelambda.api import settings as settings_file
 from kubelambda.apps import heap_trim, options
+from kubelambda.apps.platform_loop import PlatformLoop
 from kubelambda.events.attempt import Attempts
 from kubelambda.events.dead_letters import DeadLetters
 from kubelambda.events.destinations import Destinations
@@ -60,7 +59,7 @@ def main() -> None:
     arguments = parser.parse_args()
     options.configure_logging(arguments.log_level)
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # who we are at a destination is the account's to say
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=PlatformLoop) as runner:
         runner.run(_run(arguments))
 
 

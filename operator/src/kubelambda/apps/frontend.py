@@ -8,12 +8,11 @@ import os
 import signal
 import time
 
-import uvloop
-
 from kubelambda.api import limits
 from kubelambda.api import settings as settings_file
 from kubelambda.api.settings import ConnectionSettings
 from kubelambda.apps import heap_trim, options
+from kubelambda.apps.platform_loop import PlatformLoop
 from kubelambda.frontend.frontend import Frontend
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.store.code.code_store import CodeStore
@@ -35,7 +34,7 @@ def main() -> None:
     parser.add_argument("--service", default=os.environ.get("KUBELAMBDA_SERVICE_NAME", "kubelambda-frontend"))
     arguments = parser.parse_args()
     options.configure_logging(arguments.log_level)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=PlatformLoop) as runner:
         runner.run(_run(arguments))
 
 

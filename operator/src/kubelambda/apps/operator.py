@@ -13,9 +13,8 @@ import socket
 from contextlib import suppress
 from importlib import import_module
 
-import uvloop
-
 from kubelambda.apps import options
+from kubelambda.apps.platform_loop import PlatformLoop
 from kubelambda.apps.start_check import StartCheck
 from kubelambda.controllers.machinery.health import PORT, Health, Vitals
 from kubelambda.kube.errors import KubeError
@@ -43,7 +42,7 @@ def main() -> None:
     settings: bytes = arguments.settings.read_bytes()
     check = StartCheck.begin(settings, _LEADING)
     # asyncio's own loop fills 256 KB for every TLS connection, and kopf has one for every watch.
-    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    runner = asyncio.Runner(loop_factory=PlatformLoop)
     try:
         runner.run(_run(arguments, settings, check))
     except BaseException:

@@ -8,12 +8,12 @@ import signal
 import socket
 from pathlib import Path
 
-import uvloop
 from aiohttp import web
 
 from kubelambda.api import settings as settings_file
 from kubelambda.apps import heap_trim, options
 from kubelambda.apps.caller_proof import PATH
+from kubelambda.apps.platform_loop import PlatformLoop
 from kubelambda.kube.kube_client import KubeClient
 from kubelambda.outbound.record_sender import RecordSender
 from kubelambda.pollers.function_invoker import FunctionInvoker
@@ -39,7 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     options.configure_logging(arguments.log_level)
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # who we are at a source is the mapping's to say, never the node's
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=PlatformLoop) as runner:
         runner.run(_run(arguments))
 
 
