@@ -62,8 +62,10 @@ class WriteGate:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
         url, body = f"{self._target}{request.raw_path}", await request.read()
         timeout = aiohttp.ClientTimeout(total=None)
+        # Whoever asks for nothing compressed gets nothing compressed: long lists would be.
+        as_they_are = {"Accept-Encoding"}
         async with self._session.request(
-            request.method, url, headers=headers, data=body or None, timeout=timeout
+            request.method, url, headers=headers, data=body or None, timeout=timeout, skip_auto_headers=as_they_are
         ) as found:
             if counts:
                 self._left -= 1
