@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -44,15 +45,18 @@ class ActiveQueue(MqQueue):
         self._client = client
         self._destination = f"/queue/{place.queue}"
         self._subscription: stompman.ManualAckSubscription | None = None
+        self._begun = 0
+        """How many subscriptions there have been."""
 
     async def begin(self, limit: int) -> None:
         """A limit is of a subscription. What the last one has sent, and nobody took, goes back and comes again."""
         await self.end()
+        self._begun += 1
         self._inbox.clear()
         try:
             self._subscription = await self._client.subscribe_with_manual_ack(
                 self._destination,
-                self._delivered,
+                partial(self._delivered, self._begun),
                 headers={"activemq.prefetchSize": str(limit)},
                 receipt_timeout=_ANSWER_S,
                 on_subscription_error=lambda error: self.lost(str(error)),
@@ -94,7 +98,9 @@ class ActiveQueue(MqQueue):
         """Nothing more comes, because of what the broker `told`, if it did."""
         self._lost(broker_problem(ConnectionError(told)) if told else SourceUnreachable(why))
 
-    async def _delivered(self, frame: stompman.AckableMessageFrame) -> None:
+    async def _delivered(self, begun: int, frame: stompman.AckableMessageFrame) -> None:
+        if begun != self._begun:  # the client had read it before its subscription ended: it comes again
+            return
         headers = cast("dict[str, str]", frame.headers)
         record = activemq_record(headers, frame.body, int(time.time() * 1000))
         handle = replace(frame, body=b"")  # the record has it: of hundreds that are sent ahead each is kept once
