@@ -1,7 +1,6 @@
 """What our own service accounts may do in a namespace: bound with its first Function, until its last."""
 
 import asyncio
-import contextlib
 import time
 from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
@@ -14,7 +13,6 @@ from kubelambda.controllers.machinery import desired
 from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Controller
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
-from kubelambda.kube.errors import NotFound
 from kubelambda.kube.resources import DEPLOYMENTS, ROLE_BINDINGS
 from kubelambda.resources.account_role_binding import account_role_bindings, binding_name
 
@@ -73,7 +71,5 @@ class AccountAccess:
         self.granted.discard(namespace)
         self.unused.pop(namespace, None)
         for name in map(binding_name, context.settings.account_roles):
-            with contextlib.suppress(NotFound):
-                await context.client.delete(ROLE_BINDINGS, name, namespace)
-            desired.drop(context, WATCHED_BINDINGS, namespace, name, by=namespace_key(namespace))
+            await desired.remove(context, WATCHED_BINDINGS, namespace, name, by=namespace_key(namespace))
         return None

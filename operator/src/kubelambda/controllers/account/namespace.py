@@ -21,9 +21,9 @@ from kubelambda.controllers.machinery.context import Context
 from kubelambda.controllers.machinery.declaration import Change, Controller, Follow
 from kubelambda.controllers.machinery.work_queue import Key, Outcome
 from kubelambda.core.account.identity import namespace_account_id, rightful_account_id
-from kubelambda.kube.errors import Forbidden, NotFound
+from kubelambda.kube.errors import Forbidden
 from kubelambda.kube.event_recorder import record_event
-from kubelambda.kube.resources import ENDPOINT_SLICES, NAMESPACES, NETWORK_POLICIES
+from kubelambda.kube.resources import ENDPOINT_SLICES, NAMESPACES
 from kubelambda.resources.environment_network_policy import POLICY_NAMES, environment_network_policies
 
 
@@ -58,9 +58,7 @@ async def _delete_policies(context: Context, key: Key) -> None:
     known = {name for name, _ in context.cluster[WATCHED_POLICIES].within(key.name)}
     for name in known.intersection(POLICY_NAMES):
         with contextlib.suppress(Forbidden):
-            with contextlib.suppress(NotFound):
-                await context.client.delete(NETWORK_POLICIES, name, key.name)
-            desired.drop(context, WATCHED_POLICIES, key.name, name, by=key)
+            await desired.remove(context, WATCHED_POLICIES, key.name, name, by=key)
 
 
 async def _api_servers(context: Context) -> list[str]:

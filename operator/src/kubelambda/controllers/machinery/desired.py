@@ -1,11 +1,13 @@
 """Objects that a controller wants to be as it says, and follows itself: written only where they are not."""
 
+import contextlib
 from typing import Any
 
 from kubelambda.controllers.machinery import changes
 from kubelambda.controllers.machinery.context import FIELD_MANAGER, Context
 from kubelambda.controllers.machinery.watched import Watch, name_of
 from kubelambda.controllers.machinery.work_queue import Key
+from kubelambda.kube.errors import NotFound
 from kubelambda.kube.kube_client import Object
 
 
@@ -22,8 +24,13 @@ async def keep(context: Context, watch: Watch[Any], manifest: Object, *, by: Key
     await changes.observe(context, watch, body, by=by)
 
 
-def drop(context: Context, watch: Watch[Any], namespace: str, name: str, *, by: Key) -> None:
-    """Takes in that `by`, the key at work, deleted an object, or found that it is gone."""
+async def remove(context: Context, watch: Watch[Any], namespace: str, name: str, *, by: Key) -> None:
+    """Deletes an object, if it is there, and takes in that it is gone: it is no news for `by`, the key at work.
+
+    Raises `KubeError`.
+    """
     known = context.cluster[watch].seen(namespace, name)
+    with contextlib.suppress(NotFound):
+        await context.client.delete(watch.resource, name, namespace)
     if known is not None:
         changes.forget(context, watch, namespace, name, uid=known.uid, by=by)

@@ -1,6 +1,5 @@
 """Reconciles the networks of a namespace: one policy a set of subnets and groups."""
 
-import contextlib
 import logging
 from collections.abc import Iterable
 
@@ -17,9 +16,8 @@ from kubelambda.controllers.network.invoke_endpoint_facts import WATCHED_ENDPOIN
 from kubelambda.controllers.network.network_facts import WATCHED_GROUPS, WATCHED_SUBNETS, GroupFacts, SubnetFacts
 from kubelambda.core.network.network_set import NetworkSet
 from kubelambda.core.network.traffic_rules import PolicyRule, Reach, egress_rules, ingress_rules
-from kubelambda.kube.errors import Invalid, NotFound
+from kubelambda.kube.errors import Invalid
 from kubelambda.kube.kube_client import Object
-from kubelambda.kube.resources import NETWORK_POLICIES
 from kubelambda.resources.environment_network_policy import ours
 from kubelambda.resources.network_set_policy import network_policy_name, network_set_policy
 
@@ -37,8 +35,7 @@ async def reconcile(context: Context, key: Key) -> Outcome:
     refused = await _keep(context, key, wanted.values()) if context.settings.network.policies else None
     for _, facts in list(context.cluster[WATCHED_POLICIES].within(key.namespace)):
         if facts.of != labels.NETWORK_POLICY_BASE and facts.of not in wanted:
-            with contextlib.suppress(NotFound):
-                await context.client.delete(NETWORK_POLICIES, network_policy_name(facts.of), key.namespace)
+            await desired.remove(context, WATCHED_POLICIES, key.namespace, network_policy_name(facts.of), by=key)
     if refused is not None:
         raise refused  # it is tried again, more and more rarely
     return None
