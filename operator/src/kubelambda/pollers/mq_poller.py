@@ -35,7 +35,7 @@ class MqPoller(Poller):
         self._sent = sent
         self._queue = queue
         self._filter = RecordFilter(SourceFormat.MQ, work.view.patterns)
-        self._prefetch = first_prefetch(work.view.rules.size)
+        self._prefetch = first_prefetch(work.view.rules.size, queue.lanes)
         self._busy = 0
         """Batches at the function."""
         self._deliveries = BackgroundTasks()
@@ -56,7 +56,7 @@ class MqPoller(Poller):
     async def run(self) -> None:
         """Works until stopped. Raises `SourceUnreachable`, once nothing is under way any more."""
         try:
-            await self._queue.begin(self._prefetch.count * self._queue.lanes)
+            await self._queue.begin(max(1, self._prefetch.count * self._queue.lanes))
             self._background.start(self._keep_report())
             await self._work()
         except SourceUnreachable as error:
@@ -71,6 +71,8 @@ class MqPoller(Poller):
             raise self._fault
 
     async def _work(self) -> None:
+        if not self._prefetch.count:
+            await self._look_at_first()
         limit = self._prefetch.count
         while not self._ended.is_set():
             if self._prefetch.count != limit:
@@ -85,6 +87,14 @@ class MqPoller(Poller):
             while self._busy >= self._queue.lanes and not self._ended.is_set():
                 self._lane_free.clear()
                 await self._lane_free.wait()
+
+    async def _look_at_first(self) -> None:
+        """Has the broker send as many messages as there is room for, by the size of the first."""
+        message = await self._queue.receive(None)
+        if message is not None:
+            self._queue.put_back(message)
+            self._learn(1, message.size)
+            await self._queue.begin(self._prefetch.count * self._queue.lanes)
 
     async def _gather(self, limit: int) -> MqBatch | None:
         """The next batch; None when the poller is to end: what was gathered goes back with the connection."""
@@ -104,8 +114,13 @@ class MqPoller(Poller):
             else:
                 seen, size = seen + 1, size + message.size
         if seen:
-            self._prefetch = self._prefetch.seen(seen, size, self._share(self._prefetch.wanted_bytes(seen, size)))
+            self._learn(seen, size)
         return batch
+
+    def _learn(self, messages: int, size: int) -> None:
+        """Takes in that `messages` came, with `size` bytes altogether."""
+        share = self._share(self._prefetch.wanted_bytes(messages, size))
+        self._prefetch = self._prefetch.seen(messages, size, share)
 
     def _share(self, wanted_bytes: int) -> int:
         """Bytes that the broker may send ahead of each lane: those of an account are shared by its mappings."""

@@ -4,7 +4,8 @@ import json
 
 from kubelambda.core.mapping.mq_batch import (
     PREFETCH_BYTES,
-    PREFETCH_FIRST,
+    PREFETCH_FEW,
+    PREFETCH_GROWTH,
     MqBatch,
     MqMessage,
     deliverable,
@@ -69,29 +70,42 @@ def test_a_batch_goes_on_without_some_of_its_messages() -> None:
 
 
 def test_a_broker_sends_a_whole_batch_once_it_is_known_to_fit() -> None:
-    """Before that no more than it may whatever its size."""
-    first = first_prefetch(10_000)
-    assert first.count == PREFETCH_FIRST
-    assert first.seen(100, 100 * 1000).count == 10_000
-    assert first_prefetch(10).seen(10, 10_000).count == 10
+    """Before that a single message, and then a hundred for each that came: what is small may be followed by others."""
+    first = first_prefetch(10_000, lanes=1)
+    assert first.count == 0
+    assert first.seen(1, 1000).count == PREFETCH_GROWTH
+    assert first.seen(1, 1000).seen(PREFETCH_GROWTH, 1000 * PREFETCH_GROWTH).count == 10_000
     assert first.seen(0, 0) == first
+
+
+def test_a_broker_sends_few_at_once_whatever_their_size() -> None:
+    """To all lanes together."""
+    assert first_prefetch(PREFETCH_FEW, lanes=1).count == PREFETCH_FEW
+    assert first_prefetch(2, lanes=PREFETCH_FEW // 2).count == 2
+    assert first_prefetch(3, lanes=PREFETCH_FEW // 2).count == 0
+
+
+def test_a_batch_of_few_lets_a_broker_send_no_fewer() -> None:
+    """They say little, but what was known stays known."""
+    known = first_prefetch(10_000, lanes=1).seen(100, 100 * 1000)
+    assert known.seen(1, 1000).count == 10_000
 
 
 def test_a_broker_sends_no_more_than_memory_allows() -> None:
     """Of large messages few, and more again when they are smaller; small changes change nothing."""
-    large = first_prefetch(10_000).seen(5, 5 << 18)
+    large = first_prefetch(10_000, lanes=1).seen(5, 5 << 18)
     assert large.count == PREFETCH_BYTES >> 18
     assert large.seen(5, 5 * int(1.2 * (1 << 18))).count == large.count
     small = large
     for _ in range(20):
-        small = small.seen(10, 10_000)
+        small = small.seen(100, 100_000)
     assert small.count == 10_000
-    assert first_prefetch(100).seen(1, 100 << 20).count == 1
+    assert first_prefetch(100, lanes=1).seen(1, 100 << 20).count == 1
 
 
 def test_a_broker_sends_no_more_than_the_mapping_has_of_its_account() -> None:
     """Whose messages are small asks for little; whose are large gets what is left to it, one message at least."""
-    first = first_prefetch(100)
+    first = first_prefetch(100, lanes=1)
     assert first.wanted_bytes(10, 10_000) == 100_000
     assert first.wanted_bytes(10, 10 << 20) == PREFETCH_BYTES
     assert first.wanted_bytes(1, 0) == 1

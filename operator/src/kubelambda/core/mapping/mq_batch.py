@@ -9,8 +9,10 @@ from typing import Any, Final
 from kubelambda.core.mapping.mq_record import EventFrame
 from kubelambda.core.mapping.sqs_batch import EVENT_MAX_BYTES, BatchRules
 
-PREFETCH_FIRST: Final = 100
-"""Messages that a broker may send before their size is known."""
+PREFETCH_FEW: Final = 10
+"""Messages of all lanes together that a broker may send, whatever their size."""
+PREFETCH_GROWTH: Final = 100
+"""How many more messages a broker may send for each that has come: those that are small may be followed by others."""
 PREFETCH_BYTES: Final = 2 * EVENT_MAX_BYTES
 _SMOOTHING: Final = 0.5
 _WORTHWHILE: Final = 2.0
@@ -88,6 +90,7 @@ class Prefetch:
     size: int
     """Of a batch."""
     count: int
+    """0: the broker may send a single one, which tells how large they are."""
     mean_bytes: float | None = None
 
     def wanted_bytes(self, messages: int, size: int) -> int:
@@ -101,11 +104,12 @@ class Prefetch:
         mean = size / messages
         if self.mean_bytes is not None:
             mean = _SMOOTHING * mean + (1 - _SMOOTHING) * self.mean_bytes
-        wanted = max(1, min(self.size, int(most_bytes / max(1.0, mean))))
+        known = max(self.count, messages * PREFETCH_GROWTH)
+        wanted = max(1, min(self.size, known, int(most_bytes / max(1.0, mean))))
         much = max(wanted, self.count) >= _WORTHWHILE * min(wanted, self.count)
         return Prefetch(self.size, wanted if much or wanted == self.size else self.count, mean)
 
 
-def first_prefetch(size: int) -> Prefetch:
-    """What a mapping begins with."""
-    return Prefetch(size, min(size, PREFETCH_FIRST))
+def first_prefetch(size: int, lanes: int) -> Prefetch:
+    """What a mapping begins with that has `lanes` batches of `size` at its function: few messages, or none yet."""
+    return Prefetch(size, size if size * lanes <= PREFETCH_FEW else 0)

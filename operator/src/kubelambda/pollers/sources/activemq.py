@@ -47,11 +47,14 @@ class ActiveQueue(MqQueue):
         self._subscription: stompman.ManualAckSubscription | None = None
         self._begun = 0
         """How many subscriptions there have been."""
+        self._returned: dict[str, bool] = {}
+        """Messages that went back with the last one unseen: whether they had been delivered before that."""
 
     async def begin(self, limit: int) -> None:
         """A limit is of a subscription. What the last one has sent, and nobody took, goes back and comes again."""
         await self.end()
         self._begun += 1
+        self._returned = {each.record["messageID"]: each.record["redelivered"] for each in self._inbox}
         self._inbox.clear()
         try:
             self._subscription = await self._client.subscribe_with_manual_ack(
@@ -103,6 +106,7 @@ class ActiveQueue(MqQueue):
             return
         headers = cast("dict[str, str]", frame.headers)
         record = activemq_record(headers, frame.body, int(time.time() * 1000))
+        record["redelivered"] = self._returned.pop(record["messageID"], record["redelivered"])
         handle = replace(frame, body=b"")  # the record has it: of hundreds that are sent ahead each is kept once
         self._came(MqMessage(record, len(frame.body), handle, expires_ms=record["expiration"]))
 
