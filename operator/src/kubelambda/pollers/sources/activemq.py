@@ -102,10 +102,11 @@ class ActiveQueue(MqQueue):
         self._lost(broker_problem(ConnectionError(told)) if told else SourceUnreachable(why))
 
     async def _delivered(self, begun: int, frame: stompman.AckableMessageFrame) -> None:
-        if begun != self._begun:  # the client had read it before its subscription ended: it comes again
-            return
         headers = cast("dict[str, str]", frame.headers)
         record = activemq_record(headers, frame.body, int(time.time() * 1000))
+        if begun != self._begun:  # the client had read it before its subscription ended: it comes again
+            self._returned[record["messageID"]] = record["redelivered"]
+            return
         record["redelivered"] = self._returned.pop(record["messageID"], record["redelivered"])
         handle = replace(frame, body=b"")  # the record has it: of hundreds that are sent ahead each is kept once
         self._came(MqMessage(record, len(frame.body), handle, expires_ms=record["expiration"]))
