@@ -28,12 +28,10 @@ class PlatformLoop(uvloop.Loop):
         **options: Any,
     ) -> Any:
         """As asyncio's. A `sock` that came to nothing is as good as closed afterwards, whoever had it."""
+        made: Any = None
         try:
-            found: Any = await super().create_connection(protocol_factory, host, port, sock=sock, **options)
-        except BaseException:
-            if sock is not None:
+            made = await super().create_connection(protocol_factory, host, port, sock=sock, **options)
+        finally:
+            if sock is not None and (made is None or made[0].is_closing()):
                 sock.detach()
-            raise
-        if sock is not None and found[0].is_closing():
-            sock.detach()
-        return found
+        return made

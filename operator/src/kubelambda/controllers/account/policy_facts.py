@@ -1,11 +1,10 @@
 """What others may know of a NetworkPolicy of ours: that it is there, and as we made it."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from sys import intern
 
 from kubelambda.api import labels
+from kubelambda.controllers.machinery import desired
 from kubelambda.controllers.machinery.watched import Watch
 from kubelambda.kube.kube_client import Object
 from kubelambda.kube.resources import NETWORK_POLICIES
@@ -26,8 +25,8 @@ def policy_facts(body: Object) -> PolicyFacts:
     found = body["metadata"]["labels"]
     # The API server keeps no list of rules that is empty.
     spec = {name: value for name, value in (body.get("spec") or {}).items() if value != []}
-    content = json.dumps([found.get(labels.MANAGED_BY), spec], sort_keys=True)
-    return PolicyFacts(intern(hashlib.sha256(content.encode()).hexdigest()), intern(found[labels.NETWORK_POLICY]))
+    content = desired.content([found.get(labels.MANAGED_BY), spec])
+    return PolicyFacts(content, intern(found[labels.NETWORK_POLICY]))
 
 
 WATCHED_POLICIES = Watch(NETWORK_POLICIES, policy_facts, label=labels.NETWORK_POLICY)

@@ -1,6 +1,9 @@
 """Objects that a controller wants to be as it says, and follows itself: written only where they are not."""
 
 import contextlib
+import hashlib
+import json
+from sys import intern
 from typing import Any
 
 from kubelambda.controllers.machinery import changes
@@ -9,6 +12,11 @@ from kubelambda.controllers.machinery.watched import Watch, name_of
 from kubelambda.controllers.machinery.work_queue import Key
 from kubelambda.kube.errors import NotFound
 from kubelambda.kube.kube_client import Object
+
+
+def content(said: Any) -> str:
+    """A digest of what a manifest says, for the facts of objects that are kept: many say the same."""
+    return intern(hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest())
 
 
 async def keep(context: Context, watch: Watch[Any], manifest: Object, *, by: Key) -> None:
