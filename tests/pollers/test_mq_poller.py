@@ -170,7 +170,7 @@ async def test_what_was_sent_to_an_earlier_limit_is_received_once(queue: QueueOf
     """Also when the limit changes while it arrives: what the client has read by then, and not handed over, is old."""
     bodies = [str(number).encode() for number in range(100)]
     await queue.send(*bodies)
-    async with queue.opened() as source:
+    async with queue.opened() as source, asyncio.timeout(120):
         while not (queue.rabbit or _read_by_client()):
             await source.begin(400)
             while len(source._inbox) < len(bodies) and not _read_by_client():  # noqa: ASYNC110 - the next step is late
