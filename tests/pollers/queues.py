@@ -205,11 +205,11 @@ async def _rabbit_channel(port: int) -> AsyncIterator[Any]:
         await connection.close()
 
 
-async def make_queue(queue: QueueOfTests) -> None:
-    """RabbitMQ's queues are made by somebody; ActiveMQ's by whoever comes first."""
+async def make_queue(queue: QueueOfTests, **kind: Any) -> None:
+    """RabbitMQ's queues are made by somebody, as a `kind` of queue; ActiveMQ's by whoever comes first."""
     if queue.rabbit:
         async with _rabbit_channel(queue.broker.port) as channel:
-            await channel.queue_declare(queue.name, durable=True)
+            await channel.queue_declare(queue.name, durable=True, **kind)
 
 
 async def remove_queue(queue: QueueOfTests) -> None:

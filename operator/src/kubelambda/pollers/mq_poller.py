@@ -35,7 +35,7 @@ class MqPoller(Poller):
         self._sent = sent
         self._queue = queue
         self._filter = RecordFilter(SourceFormat.MQ, work.view.patterns)
-        self._prefetch = first_prefetch(work.view.rules.size, queue.lanes)
+        self._prefetch = first_prefetch(work.view.rules.size, queue.lanes, looks=not queue.keeps)
         self._busy = 0
         """Batches at the function."""
         self._deliveries = BackgroundTasks()
@@ -75,18 +75,26 @@ class MqPoller(Poller):
             await self._look_at_first()
         limit = self._prefetch.count
         while not self._ended.is_set():
-            if self._prefetch.count != limit:
+            if self._prefetch.count != limit and not self._queue.keeps:
                 await self._deliveries.wait()  # what is sent anew must not be on its way
-                limit = self._prefetch.count
-                await self._queue.begin(limit * self._queue.lanes)
+                limit = await self._begin_anew()
             batch = await self._gather(limit)
             if batch is None:
                 continue
+            if self._prefetch.count != limit and self._queue.keeps and len(batch.messages) + self._queue.held == limit:
+                limit = await self._begin_anew()  # all that it may send has come
             self._busy += 1
             self._deliveries.start(self._lane(batch))
             while self._busy >= self._queue.lanes and not self._ended.is_set():
                 self._lane_free.clear()
                 await self._lane_free.wait()
+
+    async def _begin_anew(self) -> int:
+        """Has the broker send as many messages as it may by now; how many of them are of each lane."""
+        limit = self._prefetch.count
+        if not self._ended.is_set():
+            await self._queue.begin(limit * self._queue.lanes)
+        return limit
 
     async def _look_at_first(self) -> None:
         """Has the broker send as many messages as there is room for, by the size of the first."""
@@ -94,25 +102,23 @@ class MqPoller(Poller):
         if message is not None:
             self._queue.put_back(message)
             self._learn(1, message.size)
-            await self._queue.begin(self._prefetch.count * self._queue.lanes)
+            await self._begin_anew()
 
     async def _gather(self, limit: int) -> MqBatch | None:
         """The next batch; None when the poller is to end: what was gathered goes back with the connection."""
         batch = MqBatch(self._view.rules, self._queue.frame, limit)
         seen = size = 0
-        while not batch.full and (self._queue.ready or not batch.complete(time.monotonic())):
+        while not batch.full and (self._queue.held or not batch.complete(time.monotonic())):
             message = await self._queue.receive(batch.wait_s(time.monotonic()))
             if self._ended.is_set():
                 return None
             if message is None:
                 continue
             record = encoded(message.record)
-            if not await self._wanted(message, record):
-                continue
-            if not batch.add(message, record, time.monotonic()):
+            if await self._wanted(message, record) and not batch.add(message, record, time.monotonic()):
                 self._queue.put_back(message)
-            else:
-                seen, size = seen + 1, size + message.size
+                break
+            seen, size = seen + 1, size + message.size
         if seen:
             self._learn(seen, size)
         return batch

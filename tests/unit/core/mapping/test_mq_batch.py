@@ -5,7 +5,7 @@ import json
 from kubelambda.core.mapping.mq_batch import (
     PREFETCH_BYTES,
     PREFETCH_FEW,
-    PREFETCH_GROWTH,
+    PREFETCH_UNSEEN,
     MqBatch,
     MqMessage,
     deliverable,
@@ -71,41 +71,51 @@ def test_a_batch_goes_on_without_some_of_its_messages() -> None:
 
 def test_a_broker_sends_a_whole_batch_once_it_is_known_to_fit() -> None:
     """Before that a single message, and then a hundred for each that came: what is small may be followed by others."""
-    first = first_prefetch(10_000, lanes=1)
+    first = first_prefetch(10_000, lanes=1, looks=True)
     assert first.count == 0
-    assert first.seen(1, 1000).count == PREFETCH_GROWTH
-    assert first.seen(1, 1000).seen(PREFETCH_GROWTH, 1000 * PREFETCH_GROWTH).count == 10_000
+    assert first.seen(1, 1000).count == PREFETCH_UNSEEN
+    assert first.seen(1, 1000).seen(PREFETCH_UNSEEN, 1000 * PREFETCH_UNSEEN).count == 10_000
     assert first.seen(0, 0) == first
+
+
+def test_a_broker_that_is_not_to_be_asked_twice_sends_what_can_do_without() -> None:
+    """Of small messages."""
+    first = first_prefetch(100, lanes=1, looks=False)
+    assert first.count == 100
+    assert first.seen(1, 1000).seen(100, 100_000).count == 100
+    assert first_prefetch(10_000, lanes=1, looks=False).count == PREFETCH_UNSEEN
 
 
 def test_a_broker_sends_few_at_once_whatever_their_size() -> None:
     """To all lanes together."""
-    assert first_prefetch(PREFETCH_FEW, lanes=1).count == PREFETCH_FEW
-    assert first_prefetch(2, lanes=PREFETCH_FEW // 2).count == 2
-    assert first_prefetch(3, lanes=PREFETCH_FEW // 2).count == 0
+    assert first_prefetch(PREFETCH_FEW, lanes=1, looks=True).count == PREFETCH_FEW
+    assert first_prefetch(2, lanes=PREFETCH_FEW // 2, looks=True).count == 2
+    assert first_prefetch(3, lanes=PREFETCH_FEW // 2, looks=True).count == 0
 
 
-def test_a_batch_of_few_lets_a_broker_send_no_fewer() -> None:
-    """They say little, but what was known stays known."""
-    known = first_prefetch(10_000, lanes=1).seen(100, 100 * 1000)
-    assert known.seen(1, 1000).count == 10_000
+def test_a_batch_of_few_changes_nothing() -> None:
+    """Its broker had no more, or its event no room: it could have been sent more already."""
+    known = first_prefetch(10_000, lanes=1, looks=True).seen(1, 1000)
+    assert known.seen(99, 99_000).count == known.count
+    whole = known.seen(100, 100_000)
+    assert whole.seen(1, 1000).count == whole.count == 10_000
 
 
 def test_a_broker_sends_no_more_than_memory_allows() -> None:
     """Of large messages few, and more again when they are smaller; small changes change nothing."""
-    large = first_prefetch(10_000, lanes=1).seen(5, 5 << 18)
+    large = first_prefetch(10_000, lanes=1, looks=True).seen(5, 5 << 18)
     assert large.count == PREFETCH_BYTES >> 18
     assert large.seen(5, 5 * int(1.2 * (1 << 18))).count == large.count
     small = large
     for _ in range(20):
-        small = small.seen(100, 100_000)
+        small = small.seen(small.count, small.count * 1000)
     assert small.count == 10_000
-    assert first_prefetch(100, lanes=1).seen(1, 100 << 20).count == 1
+    assert first_prefetch(100, lanes=1, looks=True).seen(1, 100 << 20).count == 1
 
 
 def test_a_broker_sends_no_more_than_the_mapping_has_of_its_account() -> None:
     """Whose messages are small asks for little; whose are large gets what is left to it, one message at least."""
-    first = first_prefetch(100, lanes=1)
+    first = first_prefetch(100, lanes=1, looks=True)
     assert first.wanted_bytes(10, 10_000) == 100_000
     assert first.wanted_bytes(10, 10 << 20) == PREFETCH_BYTES
     assert first.wanted_bytes(1, 0) == 1

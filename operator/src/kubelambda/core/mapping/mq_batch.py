@@ -11,8 +11,8 @@ from kubelambda.core.mapping.sqs_batch import EVENT_MAX_BYTES, BatchRules
 
 PREFETCH_FEW: Final = 10
 """Messages of all lanes together that a broker may send, whatever their size."""
-PREFETCH_GROWTH: Final = 100
-"""How many more messages a broker may send for each that has come: those that are small may be followed by others."""
+PREFETCH_UNSEEN: Final = 100
+"""Messages of a lane that a broker may send when one has been seen or none: what is small may be followed by others."""
 PREFETCH_BYTES: Final = 2 * EVENT_MAX_BYTES
 _SMOOTHING: Final = 0.5
 _WORTHWHILE: Final = 2.0
@@ -104,12 +104,15 @@ class Prefetch:
         mean = size / messages
         if self.mean_bytes is not None:
             mean = _SMOOTHING * mean + (1 - _SMOOTHING) * self.mean_bytes
-        known = max(self.count, messages * PREFETCH_GROWTH)
+        known = max(self.count, messages * PREFETCH_UNSEEN)
         wanted = max(1, min(self.size, known, int(most_bytes / max(1.0, mean))))
         much = max(wanted, self.count) >= _WORTHWHILE * min(wanted, self.count)
-        return Prefetch(self.size, wanted if much or wanted == self.size else self.count, mean)
+        enough = messages < self.count < wanted  # the broker had fewer to send, or the event no room for more
+        return Prefetch(self.size, wanted if (much or wanted == self.size) and not enough else self.count, mean)
 
 
-def first_prefetch(size: int, lanes: int) -> Prefetch:
-    """What a mapping begins with that has `lanes` batches of `size` at its function: few messages, or none yet."""
-    return Prefetch(size, size if size * lanes <= PREFETCH_FEW else 0)
+def first_prefetch(size: int, lanes: int, *, looks: bool) -> Prefetch:
+    """What a mapping with `lanes` batches of `size` at its function begins with; it may look at one message first."""
+    if size * lanes <= PREFETCH_FEW:
+        return Prefetch(size, size)
+    return Prefetch(size, 0 if looks else min(size, PREFETCH_UNSEEN))

@@ -26,6 +26,7 @@ from kubelambda.pollers.sources.source_unreachable import SourceUnreachable
 
 _ANSWER_S = 10
 _HEARTBEAT_MS = 10_000
+_RETURNED_MAX = 10_000
 _CHUNK_BYTES = 64 << 10
 """Parsed at once: the parser is slow, and others wait for it."""
 
@@ -39,6 +40,7 @@ class ActiveQueue(MqQueue):
     redeliveries = 5
     """As a redelivery policy has it that says nothing: the sixth failure leaves messages to the dead letter queue."""
     hold_s = float("inf")
+    keeps = False
 
     def __init__(self, client: stompman.Client, arn: str, place: MqPlace) -> None:
         super().__init__(activemq_frame(arn))
@@ -48,13 +50,15 @@ class ActiveQueue(MqQueue):
         self._begun = 0
         """How many subscriptions there have been."""
         self._returned: dict[str, bool] = {}
-        """Messages that went back with the last one unseen: whether they had been delivered before that."""
+        """Messages that went back with one of them unseen: whether they had been delivered before that."""
 
     async def begin(self, limit: int) -> None:
         """A limit is of a subscription. What the last one has sent, and nobody took, goes back and comes again."""
         await self.end()
         self._begun += 1
-        self._returned = {each.record["messageID"]: each.record["redelivered"] for each in self._inbox}
+        if len(self._returned) > _RETURNED_MAX:
+            self._returned.clear()
+        self._returned |= {each.record["messageID"]: each.record["redelivered"] for each in self._inbox}
         self._inbox.clear()
         try:
             self._subscription = await self._client.subscribe_with_manual_ack(
@@ -103,10 +107,10 @@ class ActiveQueue(MqQueue):
 
     async def _delivered(self, begun: int, frame: stompman.AckableMessageFrame) -> None:
         headers = cast("dict[str, str]", frame.headers)
-        record = activemq_record(headers, frame.body, int(time.time() * 1000))
         if begun != self._begun:  # the client had read it before its subscription ended: it comes again
-            self._returned[record["messageID"]] = record["redelivered"]
+            self._returned.setdefault(headers["message-id"], headers.get("redelivered") == "true")
             return
+        record = activemq_record(headers, frame.body, int(time.time() * 1000))
         record["redelivered"] = self._returned.pop(record["messageID"], record["redelivered"])
         handle = replace(frame, body=b"")  # the record has it: of hundreds that are sent ahead each is kept once
         self._came(MqMessage(record, len(frame.body), handle, expires_ms=record["expiration"]))

@@ -21,6 +21,8 @@ class MqQueue(ABC):
     """How often a batch that failed is tried again before the broker hears of it."""
     hold_s: ClassVar[float]
     """For how long messages may be kept without a word to the broker."""
+    keeps: ClassVar[bool]
+    """Whether what it has sent stays ours when it begins anew."""
 
     def __init__(self, frame: EventFrame) -> None:
         self.frame = frame
@@ -33,7 +35,8 @@ class MqQueue(ABC):
     async def begin(self, limit: int) -> None:
         """Has the broker send, up to `limit` messages that are not acknowledged. Raises `SourceUnreachable`.
 
-        Called again for another limit, with no batch on its way.
+        Called again for another limit: with nothing on its way from the broker if it `keeps` what that has sent, else
+        with no batch on its way to the function.
         """
 
     @abstractmethod
@@ -49,9 +52,9 @@ class MqQueue(ABC):
         """Messages that wait, if the broker tells. Raises `SourceUnreachable`."""
 
     @property
-    def ready(self) -> bool:
-        """Whether a message is there already."""
-        return bool(self._inbox)
+    def held(self) -> int:
+        """Messages that are there already."""
+        return len(self._inbox)
 
     async def receive(self, wait_s: float | None) -> MqMessage | None:
         """The next message; None after `wait_s` without one, or once woken. Raises `SourceUnreachable`."""

@@ -59,6 +59,8 @@ class RabbitQueue(MqQueue):
     hold_s = 600.0
     """RabbitMQ closes the channel of who keeps a message for longer than its consumer timeout: half an hour."""
 
+    keeps = True
+
     def __init__(self, channel: AbstractChannel, arn: str, place: MqPlace) -> None:
         super().__init__(rabbitmq_frame(arn, place.queue, place.virtual_host))
         self._channel = channel
@@ -68,7 +70,11 @@ class RabbitQueue(MqQueue):
         channel.closing.add_done_callback(self._closed)
 
     async def begin(self, limit: int) -> None:
-        """A limit is of a consumer: another begins with it. What the last one has sent stays ours."""
+        """A limit is of a consumer: another begins with it. What the last one has sent stays ours.
+
+        The new one is behind others where a queue has a single active consumer, and an auto-delete queue goes with the
+        last one. Of a quorum queue, what is on its way is delivered anew, which `x-delivery-limit` counts.
+        """
         with _told():
             if self._consumer:
                 await self._channel.basic_cancel(self._consumer, timeout=_ANSWER_S)
