@@ -58,7 +58,6 @@ class RabbitQueue(MqQueue):
     redeliveries = 0
     hold_s = 600.0
     """RabbitMQ closes the channel of who keeps a message for longer than its consumer timeout: half an hour."""
-
     keeps = True
 
     def __init__(self, channel: AbstractChannel, arn: str, place: MqPlace) -> None:
