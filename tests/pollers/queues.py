@@ -171,6 +171,11 @@ class QueueOfTests:
         return [record for event in self.function.events for record in records_of(event)]
 
     @property
+    def sizes(self) -> list[int]:
+        """How many messages each batch had that the function was given."""
+        return [len(records_of(event)) for event in self.function.events]
+
+    @property
     def bodies(self) -> list[bytes]:
         """What they say."""
         return [base64.b64decode(record["data"]) for record in self.records]
@@ -191,7 +196,8 @@ def records_of(event: Any) -> list[Any]:
     """The messages of an event."""
     if event["eventSource"] == "aws:mq":
         return list(event["messages"])
-    return [each for messages in event["rmqMessagesByQueue"].values() for each in messages]
+    ((_, messages),) = event["rmqMessagesByQueue"].items()
+    return list(messages)
 
 
 @asynccontextmanager

@@ -123,8 +123,7 @@ async def test_batches_are_full_while_there_is_enough(queue: QueueOfTests) -> No
     await queue.send(*bodies)
     queue.poll(rules=BatchRules(20, 10.0))
     await eventually(lambda: queue.count("deleted") == 45)
-    sizes = [len(event["messages"] if "messages" in event else _of_rabbit(event)) for event in queue.function.events]
-    assert sorted(sizes, reverse=True) == [20, 20, 5]
+    assert sorted(queue.sizes, reverse=True) == [20, 20, 5]
     assert sorted(queue.bodies) == sorted(bodies)
     for event in queue.function.events:  # some are at the function at once
         numbers = [int(base64.b64decode(record["data"])) for record in records_of(event)]
@@ -137,8 +136,7 @@ async def test_a_size_above_what_is_sent_at_first_is_reached(queue: QueueOfTests
     await queue.send(*bodies)
     queue.poll(rules=BatchRules(400, 5.0))
     await eventually(lambda: queue.count("deleted") == 700)
-    sizes = [len(event["messages"] if "messages" in event else _of_rabbit(event)) for event in queue.function.events]
-    assert max(sizes) > 100
+    assert max(queue.sizes) > 100
     assert sorted(queue.bodies) == sorted(bodies)
 
 
@@ -233,7 +231,7 @@ async def test_a_mapping_has_its_share_of_what_brokers_may_send_ahead(queue: Que
     await queue.send(*bodies)
     queue.poll(rules=BatchRules(12, 10.0))
     await eventually(lambda: queue.count("deleted") == 24)
-    sizes = [len(event["messages"] if "messages" in event else _of_rabbit(event)) for event in queue.function.events]
+    sizes = queue.sizes
     assert sizes[0] <= (12 if queue.rabbit else 5)
     assert 1 < max(sizes[1:]) <= 5
     assert sorted(queue.bodies) == sorted(bodies)
@@ -350,11 +348,6 @@ async def test_nothing_is_lost_when_the_broker_is_killed_amid_batches(queue: Que
 def _read_by_client() -> bool:
     """Whether the client of ActiveMQ has messages that it has not handed over: each has a task of its own then."""
     return any("_run_message_handler" in repr(task.get_coro()) for task in asyncio.all_tasks())
-
-
-def _of_rabbit(event: Any) -> list[Any]:
-    ((_, messages),) = event["rmqMessagesByQueue"].items()
-    return list(messages)
 
 
 async def refusal(queue: QueueOfTests, place: MqPlace | None = None, login: MqLogin = LOGIN, **more: Any) -> Any:

@@ -56,7 +56,7 @@ class MqPoller(Poller):
     async def run(self) -> None:
         """Works until stopped. Raises `SourceUnreachable`, once nothing is under way any more."""
         try:
-            await self._queue.begin(max(1, self._prefetch.count * self._queue.lanes))
+            await self._begin()
             self._background.start(self._keep_report())
             await self._work()
         except SourceUnreachable as error:
@@ -77,23 +77,23 @@ class MqPoller(Poller):
         while not self._ended.is_set():
             if self._prefetch.count != limit and not self._queue.keeps:
                 await self._deliveries.wait()  # what is sent anew must not be on its way
-                limit = await self._begin_anew()
+                limit = await self._begin()
             batch = await self._gather(limit)
             if batch is None:
                 continue
             if self._prefetch.count != limit and self._queue.keeps and len(batch.messages) + self._queue.held == limit:
-                limit = await self._begin_anew()  # all that it may send has come
+                limit = await self._begin()  # all that it may send has come
             self._busy += 1
             self._deliveries.start(self._lane(batch))
             while self._busy >= self._queue.lanes and not self._ended.is_set():
                 self._lane_free.clear()
                 await self._lane_free.wait()
 
-    async def _begin_anew(self) -> int:
+    async def _begin(self) -> int:
         """Has the broker send as many messages as it may by now; how many of them are of each lane."""
         limit = self._prefetch.count
         if not self._ended.is_set():
-            await self._queue.begin(limit * self._queue.lanes)
+            await self._queue.begin(max(1, limit * self._queue.lanes))
         return limit
 
     async def _look_at_first(self) -> None:
@@ -102,7 +102,7 @@ class MqPoller(Poller):
         if message is not None:
             self._queue.put_back(message)
             self._learn(1, message.size)
-            await self._begin_anew()
+            await self._begin()
 
     async def _gather(self, limit: int) -> MqBatch | None:
         """The next batch; None when the poller is to end: what was gathered goes back with the connection."""

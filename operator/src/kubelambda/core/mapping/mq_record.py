@@ -92,7 +92,7 @@ def activemq_record(headers: Mapping[str, str], body: bytes, received_ms: int) -
         "correlationID": headers.get("correlation-id"),
         "replyTo": headers.get("reply-to"),
         "destination": {"physicalName": headers["destination"].removeprefix(_QUEUE)},
-        "redelivered": headers.get("redelivered") == "true",
+        "redelivered": activemq_redelivered(headers),
         "type": headers.get("type"),
         "expiration": _number(headers.get("expires"), 0),
         "priority": _number(headers.get("priority"), _PRIORITY),
@@ -101,6 +101,11 @@ def activemq_record(headers: Mapping[str, str], body: bytes, received_ms: int) -
         "brokerOutTime": received_ms,
         "properties": {name: value for name, value in headers.items() if name not in _STOMP_ONLY},
     }
+
+
+def activemq_redelivered(headers: Mapping[str, str]) -> bool:
+    """Whether ActiveMQ says that it has delivered a message before."""
+    return headers.get("redelivered") == "true"
 
 
 def encoded(record: Mapping[str, Any]) -> bytes:

@@ -18,7 +18,7 @@ from stompman.frames import AnyServerFrame
 
 from kubelambda.core.mapping.mq_batch import MqMessage
 from kubelambda.core.mapping.mq_place import MqPlace
-from kubelambda.core.mapping.mq_record import activemq_frame, activemq_record
+from kubelambda.core.mapping.mq_record import activemq_frame, activemq_record, activemq_redelivered
 from kubelambda.outbound.guarded_streams import open_stream
 from kubelambda.pollers.sources.mq_login import MqLogin, broker_problem, connect_problem
 from kubelambda.pollers.sources.mq_queue import MqQueue
@@ -108,7 +108,7 @@ class ActiveQueue(MqQueue):
     async def _delivered(self, begun: int, frame: stompman.AckableMessageFrame) -> None:
         headers = cast("dict[str, str]", frame.headers)
         if begun != self._begun:  # the client had read it before its subscription ended: it comes again
-            self._returned.setdefault(headers["message-id"], headers.get("redelivered") == "true")
+            self._returned.setdefault(headers["message-id"], activemq_redelivered(headers))
             return
         record = activemq_record(headers, frame.body, int(time.time() * 1000))
         record["redelivered"] = self._returned.pop(record["messageID"], record["redelivered"])
